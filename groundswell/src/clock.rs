@@ -1,0 +1,215 @@
+//! The one place that reads a clock or waits for it.
+//!
+//! Owns [`Clock`]: the machine's, or one that a test moves by hand. Every wait of the program
+//! goes through here, with a label that says what for, so that a test can wait until somebody
+//! waits and then move the time, instead of sleeping.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use groundswell_core::time::Time;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Where the time comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The machine's clock.
+    #[default]
+    System,
+    /// A clock that stands still until it is moved.
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// The present time.
+    pub fn now(&self) -> Time {
+        match self {
+            Self::System => system_now(),
+            Self::Manual(manual) => manual.now(),
+        }
+    }
+
+    /// Waits until `wait` has passed. `label` says what for.
+    pub fn sleep(&self, wait: Duration, label: &'static str) -> Sleep {
+        match self {
+            Self::System => Sleep(Inner::System(Box::pin(tokio::time::sleep(wait)))),
+            Self::Manual(manual) => Sleep(Inner::Manual(manual.waiter(wait, label))),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the machine's clock is read")]
+fn system_now() -> Time {
+    let since_epoch =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Time::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A wait that has begun; can be set anew without another allocation.
+#[derive(Debug)]
+pub struct Sleep(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    System(Pin<Box<tokio::time::Sleep>>),
+    Manual(Waiter),
+}
+
+impl Sleep {
+    /// Begins the wait anew: from now, for `wait`.
+    pub fn reset(&mut self, wait: Duration, label: &'static str) {
+        match &mut self.0 {
+            Inner::System(sleep) => sleep.as_mut().reset(tokio::time::Instant::now() + wait),
+            Inner::Manual(waiter) => *waiter = waiter.clock.clone().waiter(wait, label),
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Inner::System(sleep) => sleep.as_mut().poll(cx),
+            Inner::Manual(waiter) => waiter.poll(cx),
+        }
+    }
+}
+
+/// A clock for tests: stands still until [`ManualClock::advance`].
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    now: Duration,
+    started: Time,
+    next_key: u64,
+    waiting: BTreeMap<(Duration, u64), (&'static str, Option<Waker>)>,
+}
+
+impl ManualClock {
+    /// A clock that stands at `started`.
+    pub fn new(started: Time) -> Self {
+        let state = Mutex::new(State {
+            now: Duration::ZERO,
+            started,
+            next_key: 0,
+            waiting: BTreeMap::new(),
+        });
+        Self { shared: Arc::new(Shared { state, changed: Notify::new() }) }
+    }
+
+    /// The time it stands at.
+    pub fn now(&self) -> Time {
+        let state = self.shared.state.lock();
+        state.started + Duration::from_millis(state.now.as_millis() as u64)
+    }
+
+    /// Moves the time on and wakes whoever waited for less.
+    pub fn advance(&self, by: Duration) {
+        let mut wakers = vec![];
+        {
+            let mut state = self.shared.state.lock();
+            state.now += by;
+            let now = state.now;
+            for ((_, _), (_, waker)) in state.waiting.range_mut(..=(now, u64::MAX)) {
+                wakers.extend(waker.take());
+            }
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// What is being waited for, and how much longer, soonest first.
+    pub fn waiting(&self) -> Vec<(&'static str, Duration)> {
+        let state = self.shared.state.lock();
+        let now = state.now;
+        state.waiting.iter().map(|((at, _), (label, _))| (*label, at.saturating_sub(now))).collect()
+    }
+
+    /// Returns once somebody waits for `label` with time left to go, and says how much.
+    pub async fn until_waiting(&self, label: &str) -> Duration {
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let found = self
+                .waiting()
+                .into_iter()
+                .find(|(waiting, left)| *waiting == label && !left.is_zero());
+            if let Some((_, left)) = found {
+                return left;
+            }
+            changed.await;
+        }
+    }
+
+    fn waiter(&self, wait: Duration, label: &'static str) -> Waiter {
+        let mut state = self.shared.state.lock();
+        let key = (state.now.saturating_add(wait), state.next_key);
+        state.next_key += 1;
+        state.waiting.insert(key, (label, None));
+        drop(state);
+        self.shared.changed.notify_waiters();
+        Waiter { clock: self.clone(), key }
+    }
+}
+
+#[derive(Debug)]
+struct Waiter {
+    clock: ManualClock,
+    key: (Duration, u64),
+}
+
+impl Waiter {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.clock.shared.state.lock();
+        if state.now >= self.key.0 {
+            return Poll::Ready(());
+        }
+        if let Some((_, waker)) = state.waiting.get_mut(&self.key) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.clock.shared.state.lock().waiting.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_manual_wait_ends_when_the_time_is_moved() {
+        let manual = ManualClock::new(Time::from_millis(1_000));
+        let clock = Clock::Manual(manual.clone());
+        let sleep = tokio::spawn(clock.sleep(Duration::from_millis(1_500), "retry"));
+        assert_eq!(manual.until_waiting("retry").await, Duration::from_millis(1_500));
+        manual.advance(Duration::from_millis(1_499));
+        assert_eq!(manual.waiting(), [("retry", Duration::from_millis(1))]);
+        manual.advance(Duration::from_millis(1));
+        sleep.await.unwrap();
+        assert_eq!(clock.now(), Time::from_millis(2_500));
+        assert!(manual.waiting().is_empty());
+    }
+}

@@ -1,0 +1,7 @@
+//! Groundswell sends software to fleets of devices, in a way that can be proved.
+//!
+//! This is the part that touches the world; what is decided is decided in [`groundswell_core`].
+
+pub use groundswell_core as core;
+
+pub mod clock;
