@@ -132,7 +132,7 @@ fn shorten(text: &str) -> String {
 
 /// Where a device listens: an `http` or `https` URL of a host, with an optional port and base
 /// path. Written without a scheme (`10.0.0.5:8080`), it is taken as `http`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     /// `http://host:port/base`, host in lower case, no trailing slash, no default port.
     text: Box<str>,
