@@ -179,10 +179,7 @@ fn limit(snapshot: &Snapshot, spec: &Spec) -> Plan {
         let of = spec.canary;
         let begun = counts.total() - counts.queued;
         fresh_max = fresh_max.min(u64::from(of).saturating_sub(begun));
-        least.narrow(
-            fresh_max + counts.retrying,
-            WaitingOn::Canary { ended: counts.ended(), of },
-        );
+        least.narrow(fresh_max + counts.retrying, WaitingOn::Canary { ended: counts.ended(), of });
     }
     let narrow = |places: u64| u32::try_from(places).unwrap_or(u32::MAX);
     Plan {
@@ -201,8 +198,11 @@ struct Least {
 impl Least {
     fn of(counts: &Counts) -> Self {
         let Counts { queued, delivering, verifying, retrying, .. } = *counts;
-        let reason = (queued + retrying == 0)
-            .then_some(WaitingOn::Active { delivering, verifying, retrying });
+        let reason = (queued + retrying == 0).then_some(WaitingOn::Active {
+            delivering,
+            verifying,
+            retrying,
+        });
         Self { places: queued + retrying, reason }
     }
 

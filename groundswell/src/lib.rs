@@ -5,3 +5,5 @@
 pub use groundswell_core as core;
 
 pub mod clock;
+pub mod engine;
+pub mod store;
