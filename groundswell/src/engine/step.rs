@@ -269,14 +269,18 @@ impl Engine {
         commands
     }
 
-    /// When the next step is due even if nothing happens.
-    pub fn wake_at(&self) -> Option<Time> {
+    /// When the next step is due even if nothing happens, and what for.
+    pub fn wake_at(&self) -> Option<(Time, &'static str)> {
+        let is_going_on = !self.is_stopping();
         let flush =
             if self.is_committing { None } else { self.pending_since.map(|at| at + self.gather) };
         let drained = self.stop.map(|at| at + DRAIN_MAX);
-        let asks = if self.is_stopping() { None } else { self.watch.wake_at() };
-        let retry = if self.is_stopping() || self.is_fetching { None } else { self.next_retry_at };
-        [flush, drained, asks, retry].into_iter().flatten().min()
+        let asks = if is_going_on { self.watch.wake_at() } else { None };
+        let retry = if is_going_on && !self.is_fetching { self.next_retry_at } else { None };
+        [(flush, "flush"), (drained, "drain"), (asks, "verify"), (retry, "retry")]
+            .into_iter()
+            .filter_map(|(at, label)| Some((at?, label)))
+            .min_by_key(|(at, _)| *at)
     }
 
     /// How far the rollout is; `sent_bytes` is the shell's to count.
