@@ -52,10 +52,7 @@ impl Hub {
     pub(crate) fn tell_if_room(&mut self, events: Vec<Event>) {
         let events: Arc<[Event]> = events.into();
         self.readers.retain(|reader| {
-            !matches!(
-                reader.try_send(events.clone()),
-                Err(mpsc::error::TrySendError::Closed(_))
-            )
+            !matches!(reader.try_send(events.clone()), Err(mpsc::error::TrySendError::Closed(_)))
         });
     }
 }

@@ -1,1 +1,3 @@
+//! The integration tests, one binary: real sockets, real databases, the real program.
 
+mod store;
