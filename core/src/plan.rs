@@ -66,7 +66,7 @@ pub enum WaitingOn {
         /// The limit.
         max: u32,
     },
-    /// As many devices are sent to and not verified as may be.
+    /// As many devices are sent to and not verified, or to be tried again, as may be.
     Unverified {
         /// The limit.
         max: u32,
@@ -90,7 +90,7 @@ impl fmt::Display for WaitingOn {
             Self::Canary { ended, of } => write!(f, "canaries: {ended} of {of} are through"),
             Self::InFlight { max } => write!(f, "{max} deliveries are open, the most allowed"),
             Self::Unverified { max } => {
-                write!(f, "{max} devices are sent to and not verified, the most allowed")
+                write!(f, "{max} devices are begun and not known to be well, the most allowed")
             }
             Self::Active { delivering, verifying, retrying } => write!(
                 f,
@@ -167,14 +167,20 @@ fn limit(snapshot: &Snapshot, spec: &Spec) -> Plan {
         open_max.saturating_sub(counts.delivering),
         WaitingOn::InFlight { max: limits.max_in_flight },
     );
-    if spec.verify.mode != Mode::None {
-        let unverified = counts.delivering + counts.verifying;
-        least.narrow(
-            u64::from(limits.max_unverified).saturating_sub(unverified),
-            WaitingOn::Unverified { max: limits.max_unverified },
-        );
-    }
-    let mut fresh_max = least.places.min(counts.queued);
+    let unverified = match spec.verify.mode {
+        Mode::None => 0,
+        Mode::Version | Mode::Reachable => counts.delivering + counts.verifying,
+    };
+    let max_unverified = u64::from(limits.max_unverified);
+    least.narrow(
+        max_unverified.saturating_sub(unverified),
+        WaitingOn::Unverified { max: limits.max_unverified },
+    );
+    // A device that is to be tried again is in doubt, too: without this, a release that makes
+    // every device answer 503 would be sent to all of them before the first one has failed.
+    let fresh_places = max_unverified.saturating_sub(unverified + counts.retrying);
+    let mut fresh_max = least.places.min(counts.queued).min(fresh_places);
+    least.narrow(fresh_max + counts.retrying, WaitingOn::Unverified { max: limits.max_unverified });
     if !progression.has_canary_passed {
         let of = spec.canary;
         let begun = counts.total() - counts.queued;

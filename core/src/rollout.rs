@@ -81,7 +81,7 @@ pub enum SpecError {
 pub struct Limits {
     /// Open deliveries.
     pub max_in_flight: u32,
-    /// Devices sent to and not yet verified; they may all be rebooting.
+    /// Devices sent to and not yet verified (they may all be rebooting) or to be tried again.
     pub max_unverified: u32,
     /// Open deliveries to one host (scheme, name and port): gateways front many devices.
     pub max_per_host: u32,

@@ -53,6 +53,10 @@ fn the_least_limit_holds_and_is_named() {
     assert_eq!(plan_now.claims_max, 2);
     assert_eq!(plan_now.waiting_on, [WaitingOn::Unverified { max: 30 }]);
 
+    let counts_again = Counts { queued: 100, retrying: 28, ..Counts::default() };
+    let plan_now = plan(&snapshot(counts_again), &spec());
+    assert_eq!((plan_now.claims_max, plan_now.fresh_max), (15, 2), "those in doubt hold places");
+
     let mut unverified = spec();
     unverified.verify.mode = Mode::None;
     assert_eq!(plan(&snapshot(counts), &unverified).claims_max, 11);
@@ -138,6 +142,8 @@ fn no_limit_is_ever_passed() {
             prop_assert!(plan.change.is_none());
             prop_assert!(delivering + claims <= u64::from(10 + ahead_max));
             prop_assert!(delivering + verifying + claims <= 30);
+            let fresh = u64::from(plan.fresh_max);
+            prop_assert!(fresh == 0 || delivering + verifying + retrying + fresh <= 30);
             prop_assert!(spec.brake.judge(&counts).is_none());
         }
         if !snapshot.progression.has_canary_passed {

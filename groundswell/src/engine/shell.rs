@@ -213,12 +213,13 @@ impl Run {
     async fn carry_out<S: Store + 'static>(&mut self, command: Command, writer: &Writer<S>) {
         let record = &self.shell.record;
         match command {
-            Command::Fetch { cursor, limit } => writer.give(Job::Fetch {
+            Command::Fetch { cursor, limit, fresh_limit } => writer.give(Job::Fetch {
                 rollout: record.key,
                 round: self.engine.progression().round,
                 cursor,
                 now: self.shell.clock.now(),
                 limit,
+                fresh_limit,
             }),
             Command::Commit(batch) => writer.give(Job::Commit(batch)),
             Command::Send(sending) => self.send(sending),

@@ -76,6 +76,8 @@ pub enum Command {
         cursor: Cursor,
         /// How many at the most.
         limit: usize,
+        /// Of these, how many that were not begun before.
+        fresh_limit: usize,
     },
     /// Make this durable.
     Commit(Batch),
@@ -272,11 +274,11 @@ impl Engine {
     /// When the next step is due even if nothing happens, and what for.
     pub fn wake_at(&self) -> Option<(Time, &'static str)> {
         let is_going_on = !self.is_stopping();
-        let flush =
-            if self.is_committing { None } else { self.pending_since.map(|at| at + self.gather) };
+        let may_commit = !self.is_committing && !self.has_store_failed;
+        let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.gather);
         let drained = self.stop.map(|at| at + DRAIN_MAX);
         let asks = if is_going_on { self.watch.wake_at() } else { None };
-        let retry = if is_going_on && !self.is_fetching { self.next_retry_at } else { None };
+        let retry = if self.may_fetch() { self.next_retry_at } else { None };
         [(flush, "flush"), (drained, "drain"), (asks, "verify"), (retry, "retry")]
             .into_iter()
             .filter_map(|(at, label)| Some((at?, label)))
@@ -312,7 +314,7 @@ impl Engine {
         match fact {
             Fact::Fetched(page) => {
                 self.is_fetching = false;
-                self.is_queue_read = page.is_queue_read;
+                self.is_queue_read |= page.is_queue_read;
                 self.cursor = page.cursor;
                 self.next_retry_at = page.next_retry_at;
                 for candidate in page.candidates {
@@ -580,21 +582,27 @@ impl Engine {
     }
 
     fn fetch(&mut self, now: Time, commands: &mut Vec<Command>) {
-        let is_due = self.next_retry_at.is_some_and(|at| at <= now);
-        let is_wanted = self.fresh.len() + self.begun.len() < self.pace.ahead() as usize
-            && self.slots.parked() < PARKED_MAX
-            && (!self.is_queue_read || is_due);
-        if self.is_fetching
-            || !is_wanted
-            || self.is_stopping()
-            || self.progression.state != rollout::State::Running
-        {
+        if !self.may_fetch() {
             return;
         }
-        self.is_fetching = true;
-        self.retry_floor = self.retry_floor.max(now);
         let limit = 2 * self.pace.ahead() as usize;
-        commands.push(Command::Fetch { cursor: self.cursor, limit });
+        let is_fresh_wanted =
+            !self.is_queue_read && self.fresh.len() + self.begun.len() < limit / 2;
+        let is_due = self.next_retry_at.is_some_and(|at| at <= now);
+        if is_fresh_wanted || is_due {
+            self.is_fetching = true;
+            self.retry_floor = self.retry_floor.max(now);
+            let fresh_limit = if is_fresh_wanted { limit } else { 0 };
+            commands.push(Command::Fetch { cursor: self.cursor, limit, fresh_limit });
+        }
+    }
+
+    fn may_fetch(&self) -> bool {
+        !self.is_fetching
+            && !self.is_stopping()
+            && self.progression.state == rollout::State::Running
+            && self.begun.len() <= self.pace.ahead() as usize
+            && self.slots.parked() < PARKED_MAX
     }
 
     /// Commits when there are claims, when results waited long enough or are many.

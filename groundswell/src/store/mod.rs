@@ -192,7 +192,9 @@ pub trait Store: Send {
     /// The assignments that are delivering or verifying.
     fn open(&self, rollout: RolloutKey, round: u32) -> Result<Vec<Candidate>, StoreError>;
 
-    /// At most `limit` candidates behind `cursor` that are due at `now`.
+    /// At most `limit` candidates behind `cursor` that are due at `now`, of these at most
+    /// `fresh_limit` that were not begun before.
+    #[expect(clippy::too_many_arguments, reason = "one query, named argument by argument")]
     fn candidates(
         &self,
         rollout: RolloutKey,
@@ -200,6 +202,7 @@ pub trait Store: Send {
         cursor: Cursor,
         now: Time,
         limit: usize,
+        fresh_limit: usize,
     ) -> Result<Page, StoreError>;
 
     /// Writes a batch and its log entry, durably, whole or not at all.

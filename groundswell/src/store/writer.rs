@@ -27,6 +27,8 @@ pub enum Job {
         now: Time,
         /// How many at the most.
         limit: usize,
+        /// Of these, how many that were not begun before.
+        fresh_limit: usize,
     },
     /// Write a batch.
     Commit(Batch),
@@ -85,8 +87,8 @@ impl<S: Store + 'static> Writer<S> {
 
 fn carry_out(store: &mut impl Store, job: Job) -> Done {
     match job {
-        Job::Fetch { rollout, round, cursor, now, limit } => {
-            Done::Fetched(store.candidates(rollout, round, cursor, now, limit))
+        Job::Fetch { rollout, round, cursor, now, limit, fresh_limit } => {
+            Done::Fetched(store.candidates(rollout, round, cursor, now, limit, fresh_limit))
         }
         Job::Commit(batch) => {
             let result = store.commit(&batch);

@@ -68,7 +68,7 @@ fn to(id: AssignmentId, state: State, attempt: u32, due_ms: i64) -> Change {
 }
 
 fn ids(store: &impl Store, key: RolloutKey) -> Vec<AssignmentId> {
-    let page = store.candidates(key, 1, Cursor::default(), NOW, 10_000).unwrap();
+    let page = store.candidates(key, 1, Cursor::default(), NOW, 10_000, 10_000).unwrap();
     page.candidates.iter().map(|candidate| candidate.id).collect()
 }
 
@@ -82,14 +82,14 @@ fn each(check: impl Fn(&mut SqliteStore)) {
 fn candidates_come_in_order_and_once() {
     each(|store| {
         let key = rollout(store, 10);
-        let first = store.candidates(key, 1, Cursor::default(), NOW, 4).unwrap();
+        let first = store.candidates(key, 1, Cursor::default(), NOW, 4, 4).unwrap();
         let names: Vec<_> =
             first.candidates.iter().map(|candidate| candidate.endpoint.id.to_string()).collect();
         assert_eq!(names, ["pos-0", "pos-1", "pos-2", "pos-3"]);
         assert!(!first.is_queue_read);
-        let rest = store.candidates(key, 1, first.cursor, NOW, 100).unwrap();
+        let rest = store.candidates(key, 1, first.cursor, NOW, 100, 100).unwrap();
         assert_eq!((rest.candidates.len(), rest.is_queue_read), (6, true));
-        let none = store.candidates(key, 1, rest.cursor, NOW, 100).unwrap();
+        let none = store.candidates(key, 1, rest.cursor, NOW, 100, 100).unwrap();
         assert!(none.candidates.is_empty());
     });
 }
@@ -109,12 +109,12 @@ fn what_is_to_be_tried_again_comes_first_and_when_due() {
                 ],
             ))
             .unwrap();
-        let page = store.candidates(key, 1, Cursor::default(), NOW, 2).unwrap();
+        let page = store.candidates(key, 1, Cursor::default(), NOW, 2, 2).unwrap();
         let found: Vec<_> = page.candidates.iter().map(|candidate| candidate.id).collect();
         assert_eq!(found, [all[3], all[0]]);
         assert_eq!(page.next_retry_at, Some(Time::from_millis(now + 700)));
         let later = Time::from_millis(now + 700);
-        let page = store.candidates(key, 1, page.cursor, later, 2).unwrap();
+        let page = store.candidates(key, 1, page.cursor, later, 2, 2).unwrap();
         assert_eq!(page.candidates[0].id, all[4]);
         assert_eq!(page.next_retry_at, None);
     });
@@ -198,7 +198,7 @@ fn a_round_has_rows_of_its_own_for_those_that_failed() {
         assert_eq!(store.counts(key, 2).unwrap(), Counts { queued: 2, ..Counts::default() });
         let before = store.counts(key, 1).unwrap();
         assert_eq!((before.succeeded, before.failed, before.unreachable), (2, 1, 1));
-        let page = store.candidates(key, 2, Cursor::default(), NOW, 9).unwrap();
+        let page = store.candidates(key, 2, Cursor::default(), NOW, 9, 9).unwrap();
         let names: Vec<_> =
             page.candidates.iter().map(|candidate| candidate.endpoint.id.to_string()).collect();
         assert_eq!(names, ["pos-1", "pos-3"]);

@@ -157,8 +157,9 @@ impl Store for SqliteStore {
         cursor: Cursor,
         now: Time,
         limit: usize,
+        fresh_limit: usize,
     ) -> Result<Page, StoreError> {
-        read::candidates(&self.connection, rollout, round, cursor, now, limit)
+        read::candidates(&self.connection, rollout, round, cursor, now, limit, fresh_limit)
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {

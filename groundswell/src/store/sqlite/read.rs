@@ -77,6 +77,7 @@ pub(super) fn candidates(
     cursor: Cursor,
     now: Time,
     limit: usize,
+    fresh_limit: usize,
 ) -> Result<Page, StoreError> {
     let mut page = Page { cursor, ..Page::default() };
     let (retry_at, retry_id) = cursor.retrying;
@@ -101,7 +102,7 @@ pub(super) fn candidates(
          ORDER BY a.id LIMIT ?4",
         rows::CANDIDATE_COLUMNS
     );
-    let places = limit - page.candidates.len();
+    let places = fresh_limit.min(limit - page.candidates.len());
     let queued = all(
         connection,
         &sql,
