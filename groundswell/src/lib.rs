@@ -5,4 +5,5 @@
 pub use groundswell_core as core;
 
 pub mod clock;
+pub mod sim;
 pub mod units;
