@@ -4,6 +4,7 @@
 
 pub use groundswell_core as core;
 
+pub mod cli;
 pub mod clock;
 pub mod sim;
 pub mod units;
