@@ -1,4 +1,6 @@
 //! The integration tests, one binary: real sockets, real databases, the real program.
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
 mod engine;
+mod sim;
 mod store;
