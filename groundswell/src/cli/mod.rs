@@ -1,11 +1,12 @@
 //! The command line: one file per noun, and the only place that prints.
 //!
 //! Owns arguments, exit codes and messages. Start with [`Command`].
-#![expect(clippy::print_stderr, reason = "the edge where the program talks")]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "the edge where the program talks")]
 
+pub mod push;
 pub mod sim;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +22,8 @@ pub struct Cli {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Send one release to a fleet, durably
+    Push(Box<push::Args>),
     /// Run a simulated fleet on one port, to rehearse against
     Sim(sim::Args),
 }
@@ -33,6 +36,7 @@ pub fn main() -> ExitCode {
 /// Does what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
+        Command::Push(args) => push::run(&args),
         Command::Sim(args) => sim::run(&args),
     }
 }
@@ -58,5 +62,38 @@ impl Failure {
     fn tell(&self) -> ExitCode {
         eprintln!("error: {:#}", self.error);
         ExitCode::from(self.code)
+    }
+}
+
+/// Prints a line of what was asked for. A reader that went away is no error worth a word.
+fn print_line(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Says a line to the person, apart from what was asked for.
+fn tell_line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Says something without ending the line.
+fn tell(text: &str) {
+    let mut err = std::io::stderr();
+    let _ = write!(err, "{text}").and_then(|()| err.flush());
+}
+
+/// Open files a run needs besides its connections: database, artifact, terminal, look-ups.
+const OPEN_FILES_SPARE: u64 = 200;
+
+/// Raises the limit of open files to what a run needs: two connections for each delivery (one
+/// may be asking for a version) and the idle ones.
+fn raise_open_files(max_in_flight: u32) -> Result<(), Failure> {
+    let wanted = 2 * u64::from(max_in_flight) + OPEN_FILES_SPARE;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < wanted => Err(Failure::input(anyhow::anyhow!(
+            "{max_in_flight} deliveries at once need {wanted} open files, the limit here is {limit}: \
+             raise it (ulimit -n {wanted}) or use a lower --max-in-flight"
+        ))),
+        _ => Ok(()),
     }
 }

@@ -7,6 +7,6 @@
 
 pub mod hub;
 mod pace;
-//pub(crate) mod shell;
+pub(crate) mod shell;
 pub mod step;
 pub mod watch;

@@ -17,6 +17,7 @@ use groundswell_core::{
     ids::AssignmentId,
     outcome::{Answer, Fault, Outcome},
     progress::Progress,
+    rollout::PauseReason,
     snapshot::Counts,
     time::Time,
 };
@@ -59,7 +60,6 @@ const QUESTION_MAX: Duration = Duration::from_secs(30);
 pub(crate) type DeviceHeaders = HashMap<Arc<str>, Arc<HeaderMap>>;
 
 /// What a run needs, apart from what it decides.
-#[derive(Debug)]
 pub(crate) struct Shell {
     pub(crate) record: RolloutRecord,
     pub(crate) client: Client,
@@ -78,6 +78,8 @@ pub(crate) struct Ended {
     pub(crate) ending: Ending,
     pub(crate) counts: Counts,
     pub(crate) sent_bytes: u64,
+    /// Why it is paused, if it is.
+    pub(crate) paused: Vec<PauseReason>,
     /// What the store said when it failed.
     pub(crate) error: Option<StoreError>,
     /// Whether what could not be written was kept in the reserve.
@@ -240,6 +242,7 @@ impl Run {
                     ending,
                     counts: *self.engine.counts(),
                     sent_bytes: self.sent_bytes(),
+                    paused: self.engine.progression().paused.iter().copied().collect(),
                     error: self.error.take(),
                     is_kept: self.is_kept,
                 });
@@ -255,7 +258,7 @@ impl Run {
 
     fn send(&mut self, sending: Sending) {
         let Sending { candidate, ask_first, is_kept } = sending;
-        let total_bytes = self.shell.shipment.payload_bytes();
+        let total_bytes = self.shell.shipment.payload().len();
         let sent = if total_bytes >= DEVICE_PROGRESS_BYTES_MIN {
             let sent = Arc::new(AtomicU64::new(0));
             self.large.insert(candidate.id, (candidate.endpoint.id.clone(), sent.clone()));
@@ -303,8 +306,7 @@ impl Run {
             address: endpoint.address.clone(),
             update_path: endpoint.update_path.clone(),
             headers: self.shell.headers.get(&endpoint.id).cloned(),
-            idempotency_key: format!("{}-{}", self.shell.record.id, candidate.id)
-                .into_boxed_str(),
+            idempotency_key: format!("{}-{}", self.shell.record.id, candidate.id).into_boxed_str(),
         }
     }
 
@@ -317,7 +319,7 @@ impl Run {
         let progress = self.engine.progress(now, self.sent_bytes());
         if self.shell.hub.is_heard() {
             let rollout = self.shell.record.id;
-            let total_bytes = self.shell.shipment.payload_bytes();
+            let total_bytes = self.shell.shipment.payload().len();
             let mut events: Vec<_> = self
                 .large
                 .values()

@@ -1,8 +1,6 @@
 //! Before the first byte is sent: take the state directory, keep the artifact, and find out
 //! whether this push starts, goes on, or is done.
 
-use std::sync::Arc;
-
 use groundswell_core::{
     device::Device,
     ids::{Epoch, RolloutId},
@@ -41,11 +39,9 @@ pub(super) enum Beginning {
 
 impl Begun {
     pub(super) fn payload(&self) -> Result<Payload, PushError> {
-        let Kept { path, digest, bytes } = &self.artifact;
-        let open = std::fs::File::open(path).and_then(|file| {
-            Payload::from_file(Arc::new(file), *bytes, digest.0)
-        });
-        open.map_err(|source| ArtifactError::Read { path: path.clone(), source }.into())
+        let Kept { path, digest, .. } = &self.artifact;
+        Payload::from_hashed_file(path, digest.0)
+            .map_err(|source| ArtifactError::Read { path: path.clone(), source }.into())
     }
 }
 
@@ -72,8 +68,7 @@ fn begin_blocking(order: &mut Order) -> Result<Beginning, PushError> {
     order.spec.release.artifact = artifact.digest;
     order.spec.release.artifact_bytes = artifact.bytes;
     order.spec.select.get_or_insert_with(String::new);
-    let identity =
-        identity(&order.spec.release, order.spec.select.as_deref(), &order.entries);
+    let identity = identity(&order.spec.release, order.spec.select.as_deref(), &order.entries);
     let epoch = store.raise_epoch()?;
     let found = settle_unfinished(&mut store, order, &identity, now)?;
     let record = match found {

@@ -45,10 +45,8 @@ pub(super) struct Order {
 
 impl Builder {
     pub(super) fn new(file: PathBuf, version: String) -> Self {
-        let name = file
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name =
+            file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let spec = Spec {
             release: Release { name, version, artifact: Digest([0; 32]), artifact_bytes: 0 },
             select: None,

@@ -46,8 +46,7 @@ pub enum Found {
 }
 
 pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
-    let unreadable =
-        |source| ArtifactError::Read { path: order.file.clone(), source };
+    let unreadable = |source| ArtifactError::Read { path: order.file.clone(), source };
     let file = File::open(&order.file).map_err(unreadable)?;
     let (digest, bytes) = store::hash(file).map_err(unreadable)?;
     let mut release = order.spec.release.clone();

@@ -3,7 +3,9 @@
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let devices = std::fs::File::open("devices.json")?;
-//! let inventory = groundswell::inventory::read(devices, &Default::default())?;
+//! let now = groundswell::clock::Clock::System.now();
+//! let options = groundswell::inventory::Options::new("devices.json", now);
+//! let inventory = groundswell::inventory::read(devices, &options)?;
 //! let mut push = groundswell::Push::builder("pos-2.4.0.bin", "2.4.0")
 //!     .devices(inventory.entries)
 //!     .state_dir("groundswell-data")
@@ -41,7 +43,7 @@ pub use self::{
 };
 use crate::{
     artifacts::store::ArtifactError,
-    delivery::http::{Client, ConfigError, Shipment},
+    delivery::http::{Client, ConfigError, Shipment, ShipmentError},
     engine::{
         hub::{Events, Hub},
         shell::Shell,
@@ -80,6 +82,9 @@ pub enum PushError {
     /// A header, path, certificate or key that cannot be used.
     #[error(transparent)]
     Http(#[from] ConfigError),
+    /// A version that cannot be sent.
+    #[error(transparent)]
+    Shipment(#[from] ShipmentError),
     /// A name, version or path that cannot be used.
     #[error(transparent)]
     Value(#[from] groundswell_core::device::ValueError),
@@ -175,8 +180,7 @@ impl Push {
             (begin::Beginning::Begun(begun), at) => (*begun, at),
         };
         let payload = begun.payload()?;
-        let shipment =
-            Shipment::new(begun.record.id, &begun.record.spec.release.version, payload)?;
+        let shipment = Shipment::new(begun.record.id, &begun.record.spec.release.version, payload)?;
         let begin::Begun { dir: _lock, record, store, epoch, reserve, .. } = begun;
         let counts = store.counts(record.key, record.progression.round)?;
         let open = store.open(record.key, record.progression.round)?;
@@ -198,8 +202,9 @@ impl Push {
             reserve,
         };
         let (ended, store) = shell.run(store, engine).await.map_err(PushError::Run)?;
-        let store = store
-            .ok_or_else(|| PushError::Run(io::Error::other("the thread that writes the state died")))?;
+        let store = store.ok_or_else(|| {
+            PushError::Run(io::Error::other("the thread that writes the state died"))
+        })?;
         let duration = clock.now().since(started_at);
         Ok(summary::summarize(&store, &record, ended, duration))
     }

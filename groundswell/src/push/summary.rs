@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use groundswell_core::{assignment::State, ids::RolloutId, release::Release, rollout, snapshot::Counts};
+use groundswell_core::{
+    assignment::State, ids::RolloutId, release::Release, rollout, snapshot::Counts,
+};
 use serde::Serialize;
 
 use super::PushError;

@@ -109,8 +109,13 @@ pub struct Args {
     pub max_failures: Brake,
 
     /// Send to this many devices first, and to the others only if all of these succeeded
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
-          help_heading = "Safety")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        help_heading = "Safety"
+    )]
     pub canary: u32,
 
     /// Say what would happen, and send nothing
@@ -150,8 +155,13 @@ pub struct Args {
     pub insecure: bool,
 
     /// Where the state is kept
-    #[arg(long, value_name = "DIR", default_value = "groundswell-data", env = "GROUNDSWELL_STATE",
-          help_heading = "State")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "groundswell-data",
+        env = "GROUNDSWELL_STATE",
+        help_heading = "State"
+    )]
     pub state: PathBuf,
 
     /// What to print: text for people, one JSON object at the end, or events as JSON lines

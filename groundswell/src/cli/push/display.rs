@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::Output;
 use crate::{
     push::{PushResult, Summary},
-    units::{format_bytes, format_duration},
+    units::Bytes,
 };
 
 /// Between two plain lines of progress.
@@ -89,7 +89,7 @@ fn words(progress: &Progress) -> String {
     let mut words = format!("{ended_per_sec:.0}/s");
     match eta {
         Some(eta) if counts.total() > counts.ended() => {
-            let _ = write!(words, ", about {} left", format_duration(*eta));
+            let _ = write!(words, ", about {} left", in_words(*eta));
         }
         _ => {}
     }
@@ -100,7 +100,7 @@ fn words(progress: &Progress) -> String {
     if counts.retrying > 0 {
         let _ = write!(words, ", {} to be retried", counts.retrying);
     }
-    let _ = write!(words, ", {} failed, {} sent", counts.failures(), format_bytes(*sent_bytes));
+    let _ = write!(words, ", {} failed, {} sent", counts.failures(), Bytes(*sent_bytes));
     if *in_flight == 0
         && let Some(reason) = waiting_on.first()
     {
@@ -142,8 +142,8 @@ fn text(summary: &Summary) -> String {
     }
     if summary.result != PushResult::AlreadyDone {
         let secs = (summary.duration_ms as f64 / 1_000.0).max(0.001);
-        let took = format_duration(Duration::from_millis(summary.duration_ms));
-        let bytes = format_bytes(summary.sent_bytes);
+        let took = in_words(Duration::from_millis(summary.duration_ms));
+        let bytes = Bytes(summary.sent_bytes);
         let rate = counts.ended() as f64 / secs;
         let _ = write!(text, "; {took}, {bytes} sent, {rate:.0} devices/s");
     }
@@ -207,5 +207,16 @@ fn hints(text: &mut String, summary: &Summary) {
             text.push_str("  make room and run the same command: it goes on where it was\n");
         }
         _ => {}
+    }
+}
+
+/// A duration as people say it, such as `8.2 s`, `5 min 12 s` or `3 h 05 min`.
+fn in_words(duration: Duration) -> String {
+    let secs = duration.as_secs();
+    match secs {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{secs} s"),
+        60..3_600 => format!("{} min {:02} s", secs / 60, secs % 60),
+        _ => format!("{} h {:02} min", secs / 3_600, secs % 3_600 / 60),
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn try_run(args: &Args) -> Result<u8, Failure> {
-    super::raise_open_files(args.max_in_flight);
+    super::raise_open_files(args.max_in_flight)?;
     let push = read::push(args)?;
     if args.dry_run {
         let plan = push.dry_run().map_err(failure)?;

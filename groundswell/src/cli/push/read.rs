@@ -75,14 +75,13 @@ fn devices(path: &Path) -> anyhow::Result<Inventory> {
         (path.display().to_string(), Box::new(file))
     };
     let options = inventory::Options {
+        require_address: true,
         check_header: |name, value| check_header(name, value).map_err(|error| error.to_string()),
-        now: Clock::System.now(),
-        ..inventory::Options::default()
+        ..inventory::Options::new(&name, Clock::System.now())
     };
-    let inventory = inventory::read(source, &options).map_err(|bad| anyhow!("{name}: {bad}"))?;
-    if !inventory.ignored_fields.is_empty() {
-        let fields: Vec<_> = inventory.ignored_fields.iter().map(String::as_str).collect();
-        super::super::tell_line(&format!("note: {name}: ignored fields {}", fields.join(", ")));
+    let inventory = inventory::read(source, &options)?;
+    if let Some(warning) = inventory.ignored.warning() {
+        super::super::tell_line(&format!("note: {name}: {warning}"));
     }
     Ok(inventory)
 }
