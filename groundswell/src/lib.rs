@@ -4,4 +4,7 @@
 
 pub use groundswell_core as core;
 
+pub mod artifacts;
 pub mod clock;
+pub mod delivery;
+pub mod retry;
