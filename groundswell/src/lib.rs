@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod engine;
 pub mod inventory;
 pub mod push;
+pub mod retry;
 pub mod sim;
 pub mod store;
 pub mod units;
