@@ -11,7 +11,10 @@
 
 pub mod device;
 pub mod ids;
+pub mod moment;
 pub mod outcome;
 pub mod retry;
+pub mod spelling;
 pub mod time;
 pub mod verify;
+pub mod version;
