@@ -14,6 +14,7 @@ pub mod ids;
 pub mod moment;
 pub mod outcome;
 pub mod retry;
+pub mod selector;
 pub mod spelling;
 pub mod time;
 pub mod verify;
