@@ -3,6 +3,7 @@
 //! Owns arguments, exit codes and messages. Start with [`Command`].
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "the edge where the program talks")]
 
+pub mod demo;
 pub mod push;
 pub mod sim;
 
@@ -22,6 +23,8 @@ pub struct Cli {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Update ten terminals of a retail chain before your eyes
+    Demo(demo::Args),
     /// Send one release to a fleet, durably
     Push(Box<push::Args>),
     /// Run a simulated fleet on one port, to rehearse against
@@ -36,6 +39,7 @@ pub fn main() -> ExitCode {
 /// Does what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
+        Command::Demo(args) => demo::run(&args),
         Command::Push(args) => push::run(&args),
         Command::Sim(args) => sim::run(&args),
     }
@@ -96,4 +100,9 @@ fn raise_open_files(max_in_flight: u32) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Whether a person looks at standard output.
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stdout())
 }

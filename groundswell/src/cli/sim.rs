@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, default_value = "1.0.0")]
     version: String,
     /// Delay before each answer of a device
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = parse_duration)]
     latency: Duration,
     /// How long a device is down after an update
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]

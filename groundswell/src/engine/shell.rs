@@ -39,6 +39,7 @@ use crate::{
     delivery::http::{Client, Reuse, Shipment, Target},
     store::{
         Candidate, RolloutRecord, Store, StoreError,
+        dir::StateDir,
         reserve::Reserve,
         writer::{Done, Job, Writer},
     },
@@ -70,6 +71,7 @@ pub(crate) struct Shell {
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) stop: CancellationToken,
     pub(crate) reserve: Reserve,
+    pub(crate) dir: Arc<StateDir>,
 }
 
 /// How a run ended, and where the rollout stands.
@@ -92,7 +94,7 @@ struct Run {
     engine: Engine,
     facts: mpsc::UnboundedSender<Fact>,
     tasks: JoinSet<()>,
-    /// Bytes handed to connections by deliveries that ended, and by small ones.
+    /// Bytes handed to connections by deliveries that ended.
     sent_bytes: Arc<AtomicU64>,
     /// Large deliveries that are open.
     large: HashMap<AssignmentId, (Arc<str>, Arc<AtomicU64>)>,
@@ -114,7 +116,10 @@ impl Shell {
         let (facts, mut queue) = mpsc::unbounded_channel();
         let (errors, mut errors_queue) = mpsc::unbounded_channel();
         let done = facts.clone();
+        let dir = self.dir.clone();
         let writer = Writer::start(store, move |result| {
+            // The directory stays ours until the last job is done, even if this run is dropped.
+            let _held = &dir;
             let (fact, error) = fact_of(result);
             if let Some(error) = error {
                 let _ = errors.send(error);
@@ -258,14 +263,13 @@ impl Run {
 
     fn send(&mut self, sending: Sending) {
         let Sending { candidate, ask_first, is_kept } = sending;
-        let total_bytes = self.shell.shipment.payload().len();
-        let sent = if total_bytes >= DEVICE_PROGRESS_BYTES_MIN {
+        let is_large = self.shell.shipment.payload().len() >= DEVICE_PROGRESS_BYTES_MIN;
+        let watched = is_large.then(|| {
             let sent = Arc::new(AtomicU64::new(0));
             self.large.insert(candidate.id, (candidate.endpoint.id.clone(), sent.clone()));
             sent
-        } else {
-            self.sent_bytes.clone()
-        };
+        });
+        let total = self.sent_bytes.clone();
         let mut report = Report::new(self.facts.clone(), candidate.id);
         let target = self.target(&candidate);
         let client = self.shell.client.clone();
@@ -280,7 +284,11 @@ impl Run {
                     return;
                 }
             }
-            report.delivered(client.push(&shipment, &target, reuse, &sent).await);
+            let unwatched = AtomicU64::new(0);
+            let sent = watched.as_deref().unwrap_or(&unwatched);
+            let outcome = client.push(&shipment, &target, reuse, sent).await;
+            total.fetch_add(unwatched.into_inner(), Ordering::Relaxed);
+            report.delivered(outcome);
         });
     }
 

@@ -9,7 +9,7 @@ use crate::inventory::{self, Entry};
 /// the devices, each with its length before it.
 pub(super) fn identity(release: &Release, select: Option<&str>, entries: &[Entry]) -> [u8; 32] {
     let mut hasher = Sha256::new();
-    let devices = inventory::identity_digest(entries);
+    let devices = inventory::identity_digest(entries.iter().map(|entry| &entry.device));
     let parts: [&[u8]; 5] = [
         &release.artifact.0,
         release.version.as_bytes(),

@@ -181,7 +181,7 @@ impl Push {
         };
         let payload = begun.payload()?;
         let shipment = Shipment::new(begun.record.id, &begun.record.spec.release.version, payload)?;
-        let begin::Begun { dir: _lock, record, store, epoch, reserve, .. } = begun;
+        let begin::Begun { dir, record, store, epoch, reserve, .. } = begun;
         let counts = store.counts(record.key, record.progression.round)?;
         let open = store.open(record.key, record.progression.round)?;
         let gather = match clock {
@@ -200,6 +200,7 @@ impl Push {
             progress,
             stop,
             reserve,
+            dir: Arc::new(dir),
         };
         let (ended, store) = shell.run(store, engine).await.map_err(PushError::Run)?;
         let store = store.ok_or_else(|| {

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
 mod engine;
+mod push;
 mod sim;
 mod store;
