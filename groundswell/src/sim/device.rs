@@ -21,7 +21,7 @@ use super::{
     report::{DeviceReport, Event, EventKind, KeyCount, Receptions},
 };
 
-/// At about 600 bytes each, what a small machine can still hold.
+/// At just under 1 kB each after an update or two, 2 GB in all.
 pub(super) const DEVICES_MAX: usize = 2_000_000;
 /// Attempts share one key; more than a few keys already are a finding.
 const KEYS_MAX: usize = 16;

@@ -18,6 +18,7 @@ use sha2::Digest as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 const HOST: &str = "127.0.0.1";
@@ -46,15 +47,28 @@ async fn connect(fleet: &Fleet, host: &str) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
+/// Only a broken fleet takes this long; then a test fails instead of waiting forever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 async fn read_to_end(stream: &mut TcpStream) -> Ended {
     let mut bytes = vec![];
-    let ended = stream.read_to_end(&mut bytes).await;
+    let ended = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     match ended.map_err(|error| error.kind()) {
         Ok(_) => Closed(text),
         Err(io::ErrorKind::ConnectionReset) => Reset(text),
         Err(other) => panic!("{other:?} after {text:?}"),
     }
+}
+
+/// Lets the fleet go on until `is_so`.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let turns = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, turns).await.unwrap();
 }
 
 /// Sends raw bytes on a connection of its own and reads until it ends.
@@ -248,12 +262,8 @@ async fn a_body_that_breaks_off_is_cut() {
     let begun = post(TO_TWO, "abcdef").replace("content-length: 6", "content-length: 60");
     stream.write_all(begun.as_bytes()).await.unwrap();
     drop(stream);
-    let report = loop {
-        match fleet.device(HOST) {
-            Some(report) if report.receptions.count > 0 => break report,
-            _ => tokio::task::yield_now().await,
-        }
-    };
+    until(|| fleet.device(HOST).is_some_and(|device| device.receptions.count > 0)).await;
+    let report = fleet.device(HOST).unwrap();
     assert_eq!((report.receptions.cut, report.receptions.complete), (1, 0));
     assert_eq!(report.events[0].kind, EventKind::Cut);
     assert_eq!((report.bytes, report.version.as_str()), (6, "1.0.0"));

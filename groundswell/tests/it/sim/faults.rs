@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     ACCEPTED,
     Ended::{Closed, Reset},
-    HOST, TO_TWO, ask, connect, exchange, fleet, manual, post, read_to_end, version,
+    HOST, TO_TWO, ask, connect, exchange, fleet, manual, post, read_to_end, until, version,
 };
 
 #[tokio::test]
@@ -64,9 +64,7 @@ async fn a_hanging_device_takes_the_update_and_says_nothing() {
     let fleet = fleet(&["hang"]);
     let mut stream = connect(&fleet, HOST).await;
     stream.write_all(post(TO_TWO, "abc").as_bytes()).await.unwrap();
-    while fleet.device(HOST).is_none_or(|device| device.receptions.complete == 0) {
-        tokio::task::yield_now().await;
-    }
+    until(|| fleet.device(HOST).is_some_and(|device| device.receptions.complete == 1)).await;
     assert_eq!(fleet.summary().connections.open, 1);
     fleet.stop().await;
     assert_eq!(read_to_end(&mut stream).await, Closed(String::new()));
@@ -138,8 +136,9 @@ async fn an_endless_answer_goes_on_until_the_client_goes() {
         manual.advance(Duration::from_millis(100));
     }
     drop(stream);
-    while fleet.summary().connections.open > 0 {
+    until(|| {
         manual.advance(Duration::from_millis(100));
-        tokio::task::yield_now().await;
-    }
+        fleet.summary().connections.open == 0
+    })
+    .await;
 }
