@@ -256,7 +256,9 @@ impl Run {
     }
 
     fn wake_at(&self) -> Option<(Time, &'static str)> {
-        let is_watched = self.shell.hub.is_heard() || self.shell.progress.receiver_count() > 0;
+        // A clock that is moved by hand is not to be moved for the sake of a display.
+        let is_watched = matches!(self.shell.clock, Clock::System)
+            && (self.shell.hub.is_heard() || self.shell.progress.receiver_count() > 0);
         let progress = is_watched.then_some((self.progress_due_at, "progress"));
         self.engine.wake_at().into_iter().chain(progress).min_by_key(|(at, _)| *at)
     }

@@ -101,10 +101,12 @@ impl Pilot {
             loop {
                 tokio::time::sleep(Duration::from_micros(300)).await;
                 let waiting = clock.waiting();
-                if waiting.iter().any(|(label, _)| ON_THE_WIRE.contains(label)) {
-                    continue;
-                }
-                if let Some((_, left)) = waiting.iter().find(|(label, _)| *label != "idle") {
+                let is_on_the_wire = waiting.iter().any(|(label, _)| ON_THE_WIRE.contains(label));
+                let next = waiting.iter().find(|(label, _)| {
+                    // What a device does takes its time even while we wait for its answer.
+                    label.starts_with("sim ") || (!is_on_the_wire && *label != "idle")
+                });
+                if let Some((_, left)) = next {
                     clock.advance(*left);
                 }
             }
