@@ -44,10 +44,10 @@ async fn a_flaky_device_is_tried_again_on_schedule_with_one_key_and_one_body() {
     assert_eq!(summary.result, PushResult::Completed);
     insta::assert_snapshot!(story(&events, "pos-0"), @r#"
     +0 ms pos-0: attempt 1 started
-    +0 ms pos-0: attempt 1 retrying: HTTP 503
+    +0 ms pos-0: attempt 1 retrying: HTTP 503: {"error":"refused by design"}
     +0 ms pos-0: attempt 2
     +1000 ms pos-0: attempt 2 started
-    +1000 ms pos-0: attempt 2 retrying: HTTP 503
+    +1000 ms pos-0: attempt 2 retrying: HTTP 503: {"error":"refused by design"}
     +1000 ms pos-0: attempt 3
     +3000 ms pos-0: attempt 3 started
     +3000 ms pos-0: attempt 3 succeeded
@@ -138,7 +138,7 @@ async fn the_brake_leaves_the_rest_unsent() {
 async fn canaries_go_first() {
     let stage = Stage::new(Options { reboot: Duration::from_secs(5), ..Options::default() });
     let (summary, events) = stage.run(stage.push(40).canary(4)).await;
-    assert_eq!(summary.result, PushResult::Completed);
+    assert_eq!(summary.result, PushResult::Completed, "{:?}", summary.failures);
     let passed = events.iter().position(|event| matches!(event.kind, Kind::CanaryPassed)).unwrap();
     let started = |events: &[groundswell::core::event::Event]| {
         events.iter().filter(|event| matches!(event.kind, Kind::AttemptStarted { .. })).count()
