@@ -5,3 +5,4 @@
 pub use groundswell_core as core;
 
 pub mod clock;
+pub mod inventory;
