@@ -146,6 +146,7 @@ fn bad_json_arrays() {
         refusal("[{\"id\":\"a\",\"address\":\"h\"}"),
         refusal("[{\"id\":\"a\",\"address\":\"h\"},\n"),
         refusal("["),
+        refusal("[{\"id\":\n\"a\",\"address\":\"h\"}, {\"id\" 1}]"),
     ];
     insta::assert_snapshot!(all.join("\n\n"), @"
     devices: 6 bad rows
@@ -172,6 +173,10 @@ fn bad_json_arrays() {
 
     devices: 1 bad row
       line 1: the list has no end: a ] is missing
+    Nothing was sent. Correct it and run the same command again.
+
+    devices: 1 bad row
+      line 2: not JSON: expected `:` (column 27)
     Nothing was sent. Correct it and run the same command again.
     ");
 }
