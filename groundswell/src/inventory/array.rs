@@ -5,7 +5,12 @@
 
 use std::io::{self, Read};
 
-use super::{ROW_BYTES_MAX, Reason, input::Input, lines::read_object, rows::Rows};
+use super::{
+    Reason,
+    input::{Input, keep},
+    lines::read_object,
+    rows::Rows,
+};
 
 /// What ended an element.
 #[derive(Clone, Copy)]
@@ -39,12 +44,12 @@ pub(super) fn read<R: Read>(input: &mut Input<R>, rows: &mut Rows<'_>) -> io::Re
                 return Ok(());
             }
             (_, b"") => rows.refuse(place.0, Reason::EmptyElement),
-            (End::Source, element) => {
-                read_object(element, place, rows);
+            (End::Source, _) => {
+                read_object(&text, place, rows);
                 rows.refuse(input.line(), Reason::NoListEnd);
                 return Ok(());
             }
-            (_, element) => read_object(element, place, rows),
+            _ => read_object(&text, place, rows),
         }
         if matches!(end, End::List) {
             return check_end(input, rows);
@@ -52,33 +57,53 @@ pub(super) fn read<R: Read>(input: &mut Input<R>, rows: &mut Rows<'_>) -> io::Re
     }
 }
 
-/// Takes bytes up to the comma or bracket that ends an element. A string ends with its line at the
-/// latest, as JSON demands: a missing quote spoils one element and not all that follow.
+/// Takes bytes up to the comma or bracket that ends an element.
 fn take_element<R: Read>(input: &mut Input<R>, text: &mut Vec<u8>) -> io::Result<End> {
     text.clear();
-    let mut depth = 0_u32;
-    let mut is_text = false;
-    let mut is_escaped = false;
-    while let Some(byte) = input.next()? {
-        if is_text {
-            is_text = (byte != b'"' || is_escaped) && byte != b'\n';
-            is_escaped = byte == b'\\' && !is_escaped;
-        } else {
-            match byte {
-                b',' if depth == 0 => return Ok(End::Comma),
-                b']' if depth == 0 => return Ok(End::List),
-                b'"' => (is_text, is_escaped) = (true, false),
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
+    let mut scan = Scan::default();
+    loop {
+        let chunk = input.chunk()?;
+        if chunk.is_empty() {
+            return Ok(End::Source);
         }
-        // The rest of an element that is too long is skipped, not kept.
-        if text.len() <= ROW_BYTES_MAX {
-            text.push(byte);
+        let end = chunk.iter().enumerate().find_map(|(at, byte)| Some((at, scan.step(*byte)?)));
+        let count = end.map_or(chunk.len(), |(at, _)| at);
+        keep(text, &chunk[..count]);
+        input.consume(count + usize::from(end.is_some()));
+        if let Some((_, end)) = end {
+            return Ok(end);
         }
     }
-    Ok(End::Source)
+}
+
+/// Where in an element we are.
+#[derive(Default)]
+struct Scan {
+    depth: u32,
+    is_text: bool,
+    is_escaped: bool,
+}
+
+impl Scan {
+    /// Sees one byte; tells whether it ends the element. A text ends with its line at the latest,
+    /// as JSON demands: a missing quote spoils one element and not all that follow.
+    #[inline]
+    fn step(&mut self, byte: u8) -> Option<End> {
+        if self.is_text {
+            self.is_text = (byte != b'"' || self.is_escaped) && byte != b'\n';
+            self.is_escaped = byte == b'\\' && !self.is_escaped;
+            return None;
+        }
+        match byte {
+            b',' if self.depth == 0 => return Some(End::Comma),
+            b']' if self.depth == 0 => return Some(End::List),
+            b'"' => (self.is_text, self.is_escaped) = (true, false),
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        None
+    }
 }
 
 fn check_end<R: Read>(input: &mut Input<R>, rows: &mut Rows<'_>) -> io::Result<()> {

@@ -102,7 +102,8 @@ impl<'de> Visitor<'de> for AnyCell {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell<'de>, A::Error> {
-        let mut members = vec![];
+        // Most rows and most sets of tags fit without growing.
+        let mut members = Vec::with_capacity(12);
         while let Some(member) = map.next_entry()? {
             members.push(member);
         }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, mem, sync::Arc};
 
 use groundswell_core::{
-    device::{Address, Device, TAGS_MAX, check_label, check_path},
+    device::{Address, Device, TAGS_MAX, ValueError, check_label, check_path},
     moment::Moment,
     time::Time,
 };
@@ -26,6 +26,9 @@ const EPOCH_SECS_MIN: i64 = 100_000_000;
 
 /// Most spellings of time zones that are remembered; there are some 600 names.
 const ZONES_MAX: usize = 2_000;
+
+const TAGS: &str = "an object of keys and values (in CSV: one column tag.KEY for each)";
+const HEADERS: &str = "an object of names and values (in CSV: one column header.NAME for each)";
 
 /// What rows have in common.
 #[derive(Default)]
@@ -80,12 +83,12 @@ impl Draft {
             Field::Tag(key) => self.set_tag(key, cell),
             Field::Header(name) => self.set_header(name, cell, options),
             Field::Tags => {
-                for (key, value) in self.members("tags", cell) {
+                for (key, value) in self.members("tags", TAGS, cell) {
                     self.set_tag(&key.0, value);
                 }
             }
             Field::Headers => {
-                for (name, value) in self.members("headers", cell) {
+                for (name, value) in self.members("headers", HEADERS, cell) {
                     self.set_header(&name.0, value, options);
                 }
             }
@@ -93,12 +96,17 @@ impl Draft {
     }
 
     /// The members of an object; notes a cell that is none.
-    fn members<'c, 'a>(&mut self, field: &str, cell: &'c Cell<'a>) -> &'c [Member<'a>] {
+    fn members<'c, 'a>(
+        &mut self,
+        field: &str,
+        expected: &'static str,
+        cell: &'c Cell<'a>,
+    ) -> &'c [Member<'a>] {
         match cell {
             Cell::Map(members) => return members,
             Cell::Null => {}
             Cell::Text(text) if text.trim().is_empty() => {}
-            other => self.wrong_type(field, "an object of names and values", other),
+            other => self.wrong_type(field, expected, other),
         }
         &[]
     }
@@ -201,8 +209,8 @@ impl Draft {
             return;
         }
         let checked = check_label("its key", key).and_then(|()| check_label("its value", &value));
-        if let Err(source) = checked {
-            return self.refuse(Reason::Tag { key: key.to_owned(), source });
+        if let Err(why) = checked {
+            return self.refuse(Reason::Tag { key: key.to_owned(), why });
         }
         let tags = &mut self.device.tags;
         if tags.len() == TAGS_MAX && !tags.contains_key(key) {
@@ -216,6 +224,8 @@ impl Draft {
 
     fn set_header(&mut self, name: &str, cell: &Cell<'_>, options: &Options<'_>) {
         let name = name.trim();
+        // A whole header line in place of a name would show its value.
+        let shown = || name.split(':').next().unwrap_or_default().to_owned();
         let value = match cell {
             Cell::Null => return,
             Cell::Text(text) => text.trim(),
@@ -232,11 +242,11 @@ impl Draft {
             return;
         }
         if value.len() > HEADER_BYTES_MAX {
-            return self.refuse(Reason::HeaderTooLong(name.to_owned()));
+            return self.refuse(Reason::HeaderTooLong(shown()));
         }
         let (checked_name, mut checked_value) = match (options.check_header)(name, value) {
             Ok(header) => header,
-            Err(why) => return self.refuse(Reason::Header { name: name.to_owned(), why }),
+            Err(why) => return self.refuse(Reason::Header { name: shown(), why }),
         };
         checked_value.set_sensitive(true);
         if self.headers.contains_key(&checked_name) {
@@ -258,11 +268,11 @@ impl Draft {
     ) -> Result<Entry, Vec<Reason>> {
         let draft = mem::take(self);
         let (mut device, mut reasons) = (draft.device, draft.reasons);
+        if options.require_address && device.address.is_none() && !draft.has_bad_address {
+            reasons.insert(0, Reason::Missing("address"));
+        }
         if device.id.is_empty() && !draft.has_bad_id {
             reasons.insert(0, Reason::Missing("id"));
-        }
-        if options.require_address && device.address.is_none() && !draft.has_bad_address {
-            reasons.push(Reason::Missing("address"));
         }
         match (&device.version, draft.firmware_version) {
             (Some(version), Some(firmware)) if *version != firmware => {
@@ -308,8 +318,16 @@ impl Shared {
     }
 }
 
+/// An address; one that is refused is told without the credentials it may hold.
 fn parse_address(text: &str) -> Result<Address, Reason> {
-    text.parse::<Address>().map_err(Reason::Value)
+    text.parse::<Address>().map_err(|mut error| {
+        if let ValueError::Address { address, .. } = &mut error
+            && text.contains('@')
+        {
+            "...".clone_into(address);
+        }
+        Reason::Value(error)
+    })
 }
 
 fn parse_last_seen(text: &str, now: Time) -> Result<Option<Time>, Reason> {

@@ -124,7 +124,7 @@ pub enum Reason {
     #[error("a JSON array begins with [")]
     NoListStart,
     /// A CSV file without a column that every device needs.
-    #[error("there is no column `{0}`; the first line must name the columns")]
+    #[error("the first line names no column `{0}`")]
     NoColumn(&'static str),
     /// Two CSV columns for one thing.
     #[error("column {} is there twice", quote(.0))]
@@ -163,15 +163,15 @@ pub enum Reason {
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A bad value.
-    #[error("{}", tell(.0))]
+    #[error("{0}")]
     Value(ValueError),
     /// A bad tag.
-    #[error("tag {}: {}", quote(key), tell(source))]
+    #[error("tag {}: {why}", quote(key))]
     Tag {
         /// Its key.
         key: String,
         /// What is wrong.
-        source: ValueError,
+        why: ValueError,
     },
     /// More tags than allowed.
     #[error("more than {TAGS_MAX} tags")]
@@ -214,12 +214,4 @@ pub(super) fn quote(text: &str) -> String {
     let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();
     let more = if text.chars().nth(64).is_some() { "..." } else { "" };
     format!("`{}{more}`", shown.replace("\\'", "'").replace("\\\"", "\""))
-}
-
-/// A bad value in words. An address with credentials is told without itself.
-fn tell(error: &ValueError) -> String {
-    match error {
-        ValueError::Address { address, why } if address.contains('@') => format!("address: {why}"),
-        other => other.to_string(),
-    }
 }

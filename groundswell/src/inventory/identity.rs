@@ -1,6 +1,6 @@
 //! What makes two inventories the same fleet.
 
-use groundswell_core::device::Device;
+use groundswell_core::device::{Address, Device};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 over the set of (id, address) of these devices: neither the order of rows nor a row
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub fn identity_digest<'a>(devices: impl IntoIterator<Item = &'a Device>) -> [u8; 32] {
     let mut set: Vec<(&str, Option<&str>)> = devices
         .into_iter()
-        .map(|device| (&*device.id, device.address.as_ref().map(|address| address.as_str())))
+        .map(|device| (&*device.id, device.address.as_ref().map(Address::as_str)))
         .collect();
     set.sort_unstable();
     set.dedup();

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Read};
 
+use super::ROW_BYTES_MAX;
+
 const BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) struct Input<R> {
@@ -54,6 +56,24 @@ impl<R: Read> Input<R> {
         Ok(byte)
     }
 
+    /// What lies ready to be taken; empty at the end of the source.
+    pub(super) fn chunk(&mut self) -> io::Result<&[u8]> {
+        self.peek()?;
+        Ok(&self.buffer[self.at..self.filled])
+    }
+
+    /// Takes so many bytes of the chunk.
+    pub(super) fn consume(&mut self, count: usize) {
+        let taken = &self.buffer[self.at..self.at + count];
+        let lines = taken.iter().map(|byte| usize::from(*byte == b'\n')).sum::<usize>();
+        match taken.iter().rposition(|byte| *byte == b'\n').filter(|_| lines > 0) {
+            Some(last) => self.column = (count - last - 1) as u64,
+            None => self.column += count as u64,
+        }
+        self.line += lines as u64;
+        self.at += count;
+    }
+
     /// Reads once more; leaves everything as it was at the end of the source.
     fn fill(&mut self) -> io::Result<usize> {
         loop {
@@ -97,9 +117,23 @@ impl<R: Read> Input<R> {
         Ok(self.peek()?.is_some())
     }
 
-    /// Skips to the start of the next line.
-    pub(super) fn skip_line(&mut self) -> io::Result<()> {
-        while !matches!(self.next()?, None | Some(b'\n')) {}
-        Ok(())
+    /// Takes the rest of the line and its end, and appends it to `text` as [`keep`] does.
+    pub(super) fn take_line(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            let chunk = self.chunk()?;
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let count = end.map_or(chunk.len(), |end| end + 1);
+            keep(text, &chunk[..count]);
+            self.consume(count);
+            if end.is_some() || count == 0 {
+                return Ok(());
+            }
+        }
     }
+}
+
+/// Appends a piece of a row, but of a row that is too long only as much as shows that it is.
+pub(super) fn keep(text: &mut Vec<u8>, piece: &[u8]) {
+    let room = (ROW_BYTES_MAX + 1).saturating_sub(text.len());
+    text.extend_from_slice(&piece[..piece.len().min(room)]);
 }

@@ -12,15 +12,7 @@ pub(super) fn read<R: Read>(input: &mut Input<R>, rows: &mut Rows<'_>) -> io::Re
             return Ok(());
         }
         text.clear();
-        while let Some(byte) = input.next()? {
-            if byte == b'\n' {
-                break;
-            }
-            // The rest of a line that is too long is skipped, not kept.
-            if text.len() <= ROW_BYTES_MAX {
-                text.push(byte);
-            }
-        }
+        input.take_line(&mut text)?;
         read_object(&text, (line, column), rows);
     }
     Ok(())
@@ -31,7 +23,7 @@ pub(super) fn read_object(text: &[u8], (line, column): (u64, u64), rows: &mut Ro
     if text.len() > ROW_BYTES_MAX {
         return rows.refuse(line, Reason::RowTooLong);
     }
-    let text = match str::from_utf8(text) {
+    let text = match str::from_utf8(text.trim_ascii_end()) {
         Ok(text) => text,
         Err(error) => return rows.refuse(line, Reason::NotUtf8(error.valid_up_to() + 1)),
     };

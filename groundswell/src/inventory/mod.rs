@@ -25,7 +25,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::{fault::quote, field::FIELD_NAMES, input::Input, rows::Rows};
 pub use self::{
-    fault::{BadInventory, BadRow, BadRows, Reason},
+    fault::{BAD_ROWS_KEPT, BadInventory, BadRow, BadRows, Reason},
     identity::identity_digest,
 };
 

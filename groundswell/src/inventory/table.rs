@@ -8,10 +8,12 @@ use std::{
     io::{self, Read},
 };
 
+use groundswell_core::spelling::nearest;
+
 use super::{
     ROW_BYTES_MAX, Reason,
     cell::Cell,
-    field::{Field, Single},
+    field::{FIELD_NAMES, Field, Single},
     input::Input,
     rows::Rows,
 };
@@ -103,16 +105,12 @@ fn take_head<R: Read>(
     record: &mut Record,
 ) -> io::Result<Result<Head, Reason>> {
     let mut first = vec![];
-    while let Some(byte) = input.next()? {
-        if byte == b'\n' {
-            break;
-        }
-        if first.len() > ROW_BYTES_MAX {
-            return Ok(Err(Reason::RowTooLong));
-        }
-        first.push(byte);
+    input.take_line(&mut first)?;
+    if first.len() > ROW_BYTES_MAX {
+        return Ok(Err(Reason::RowTooLong));
     }
-    let count = |separator: u8| first.iter().filter(|byte| **byte == separator).count();
+    let count =
+        |separator: u8| first.iter().map(|byte| usize::from(*byte == separator)).sum::<usize>();
     let separator = [b'\t', b';', b','].into_iter().max_by_key(|separator| count(*separator));
     let separator = separator.unwrap_or(b',');
     if let Err(reason) = take_record(&mut Input::new(&*first), separator, record)? {
@@ -138,12 +136,18 @@ fn resolve<'a>(
             Some(field) if columns.contains(&Some(field)) => {
                 reasons.push(Reason::ColumnTwice(name.clone()));
             }
-            None if !name.is_empty() => rows.ignore(name),
             _ => {}
         }
         columns.push(field);
     }
     let has = |single| columns.contains(&Some(Field::Single(single)));
+    for (name, _) in names.iter().zip(&columns).filter(|(_, field)| field.is_none()) {
+        // Without an id column this may be a device and no line of names: then its values, of
+        // which some may be secrets, are not told.
+        if !name.is_empty() && (has(Single::Id) || nearest(name, FIELD_NAMES).is_some()) {
+            rows.ignore(name);
+        }
+    }
     if !has(Single::Id) {
         reasons.push(Reason::NoColumn("id"));
     }
@@ -167,7 +171,7 @@ fn take_record<R: Read>(
     let mut state = State::Start;
     loop {
         if record.bytes.len() + record.ends.len() > ROW_BYTES_MAX {
-            input.skip_line()?;
+            input.take_line(&mut vec![])?;
             let is_quoted = state == State::Quoted;
             return Ok(Err(if is_quoted { Reason::NoQuoteEnd } else { Reason::RowTooLong }));
         }
@@ -195,7 +199,7 @@ fn take_record<R: Read>(
             (State::Start, Some(b'"')) => State::Quoted,
             (State::Start | State::Closed, Some(b' ' | b'\t' | b'\r')) => state,
             (State::Closed, Some(_)) => {
-                input.skip_line()?;
+                input.take_line(&mut vec![])?;
                 return Ok(Err(Reason::AfterQuote));
             }
             (State::Start | State::Bare, Some(byte)) => {

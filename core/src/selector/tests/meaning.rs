@@ -16,6 +16,7 @@ fn comparisons() {
         ("id!=pos-*", false),
         ("id==p*o*s*n*y*c*0*1", true),
         ("id==p*c*y*1", false),
+        ("id==*nyc*nyc*", false),
         (r"id==pos\*", false),
         ("name=='Times Square, lane 1'", true),
         ("name==\"Times Square*\"", true),

@@ -123,7 +123,7 @@ fn any_naive() -> impl Strategy<Value = Naive> {
     let order = || prop::sample::select(vec!["<", "<=", ">", ">=", "=lt=", "=le=", "=gt=", "=ge="]);
     let field = || prop::sample::select(vec!["id", "status", "tag.k.1", "tag.none"]);
     let leaf = prop_oneof![
-        (field(), prop::sample::select(vec!["==", "!="]), "[ab, é*]{0,4}").prop_map(
+        (field(), prop::sample::select(vec!["==", "!="]), "[ab, é*]{0,6}").prop_map(
             |(field, operator, value)| Naive::Compare(field.into(), operator, vec![value])
         ),
         (

@@ -1,6 +1,7 @@
 //! The three formats, what is refused in them, and what random input does.
 
 mod formats;
+mod guide;
 mod random;
 mod refusals;
 
