@@ -8,4 +8,13 @@ pub use groundswell_core as core;
 pub mod artifacts;
 pub mod cli;
 pub mod clock;
+pub mod delivery;
+pub mod engine;
 pub mod inventory;
+pub mod push;
+pub mod retry;
+pub mod sim;
+pub mod store;
+pub mod units;
+
+pub use self::push::Push;
