@@ -1,18 +1,45 @@
 //! The client: sends once, asks once.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use groundswell_core::outcome::{Answer, Fault, Outcome};
+use groundswell_core::{
+    device::Address,
+    outcome::{Answer, Fault, Outcome},
+};
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Incoming;
 
-use super::{Config, ConfigError, Reuse, Shipment, Target};
+use super::{
+    Config, ConfigError, Reuse, Shipment, Target,
+    answer::{DETAIL_BYTES_MAX, REFUSAL, SUCCESS, VERSION, read_retry_after},
+    connect::{Conn, Connector},
+    escape::escape,
+    exchange::{self, Appetite, Content, End, Steps},
+    fault::Failure,
+    pool::Pool,
+    request::{Kind, Requests},
+    timers::Timers,
+    tls::TlsSetup,
+    version::read_version,
+};
 
 /// Sends to devices and asks them, over its own pool of connections. Clones share everything.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Config>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    requests: Requests,
+    connector: Connector,
+    pool: Pool<Box<Conn>>,
 }
 
 /// What a client holds open at the moment.
@@ -26,6 +53,43 @@ pub struct PoolStats {
     pub open: usize,
 }
 
+/// What a request is for, and to whom it goes.
+#[derive(Clone, Copy)]
+struct Errand<'a> {
+    kind: Kind,
+    shipment: &'a Shipment,
+    target: &'a Target,
+    reuse: Reuse,
+    sent: Option<&'a AtomicU64>,
+}
+
+/// A failed request, and whether all of it may have left.
+struct Failed {
+    failure: Failure,
+    may_have_left: bool,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, may_have_left: false }
+    }
+}
+
+/// An answer whose head is there; its body is read next.
+struct Answered {
+    conn: Box<Conn>,
+    response: Response<Incoming>,
+    bytes: u64,
+}
+
+/// An answer, read as far as it was wanted.
+struct Read {
+    status: StatusCode,
+    headers: HeaderMap,
+    content: Content,
+    may_have_left: bool,
+}
+
 impl Client {
     /// A client that has opened nothing yet.
     ///
@@ -33,10 +97,19 @@ impl Client {
     /// A path, header, time-out, certificate or key that cannot be used.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { inner: Arc::new(config) })
+        let tls = TlsSetup::new(&config.tls)?;
+        let requests =
+            Requests::new(&config).map_err(|error| ConfigError::Uri(error.to_string()))?;
+        let connector = Connector::new(&config, tls);
+        let pool = Pool::new(config.pool);
+        Ok(Self { shared: Arc::new(Shared { config, requests, connector, pool }) })
     }
 
-    /// Sends the shipment to one device, once.
+    /// Sends the shipment to one device, once: `POST {address}{update_path}`.
+    ///
+    /// `sent` follows the number of body bytes handed to the connection; it starts again at 0.
+    /// Redirects are not followed. Must run on a tokio runtime with time and IO. Canceled by
+    /// dropping it, at any instant; the device may then have got none, a part or all of the body.
     pub async fn push(
         &self,
         shipment: &Shipment,
@@ -44,12 +117,25 @@ impl Client {
         reuse: Reuse,
         sent: &AtomicU64,
     ) -> Outcome {
-        let _ = (shipment, target, reuse, sent, &self.inner);
-        std::future::ready(()).await;
-        Outcome::NotSent { fault: Fault::BadRequest, detail: String::new() }
+        sent.store(0, Relaxed);
+        let errand = Errand { kind: Kind::Update, shipment, target, reuse, sent: Some(sent) };
+        let config = &self.shared.config;
+        let mut timers = Timers::for_push(&config.clock, config.timeouts.attempt);
+        match self.run(errand, &mut timers).await {
+            Ok(read) => self.conclude(read),
+            Err(Failed { failure: Failure { fault, detail }, may_have_left }) => {
+                if may_have_left {
+                    Outcome::Unknown { fault, detail }
+                } else {
+                    Outcome::NotSent { fault, detail }
+                }
+            }
+        }
     }
 
-    /// Asks a device for its version, once, within `within`.
+    /// Asks a device for its version, once: `GET {address}{verify_path}`. Ends within `within`,
+    /// and earlier when a step takes longer than its own time-out. Must run on a tokio runtime
+    /// with time and IO. Canceled by dropping it.
     pub async fn ask(
         &self,
         shipment: &Shipment,
@@ -57,13 +143,130 @@ impl Client {
         reuse: Reuse,
         within: Duration,
     ) -> Answer {
-        let _ = (shipment, target, reuse, within);
-        std::future::ready(()).await;
-        Answer::Silent { fault: Fault::BadRequest, detail: String::new() }
+        let errand = Errand { kind: Kind::Version, shipment, target, reuse, sent: None };
+        let config = &self.shared.config;
+        let mut timers = Timers::for_question(&config.clock, within);
+        match self.run(errand, &mut timers).await {
+            Ok(read) => understand(&read, config.version_pointer.as_deref()),
+            Err(Failed { failure: Failure { fault, detail }, .. }) => {
+                Answer::Silent { fault, detail }
+            }
+        }
     }
 
     /// What it holds open at the moment.
     pub fn pool_stats(&self) -> PoolStats {
-        PoolStats::default()
+        let (idle, idle_hosts) = self.shared.pool.counts();
+        PoolStats { idle, idle_hosts, open: self.shared.connector.open() }
+    }
+
+    /// One request and its answer, read as far as its status calls for.
+    async fn run(&self, errand: Errand<'_>, timers: &mut Timers<'_>) -> Result<Read, Failed> {
+        let len = if errand.kind == Kind::Update { errand.shipment.payload().len() } else { 0 };
+        let steps = Steps::new(&self.shared.config.timeouts, len);
+        let Answered { mut conn, response, bytes } =
+            self.obtain_answer(errand, len, &steps, timers).await?;
+        let (head, body) = response.into_parts();
+        let appetite = appetite(errand.kind, head.status);
+        let content = exchange::read_content(&mut conn, body, appetite, &steps, timers).await;
+        let may_have_left = conn.flow.may_have_left(bytes);
+        let has_left = conn.flow.has_left();
+        let complete = matches!(content.end, End::Complete);
+        if complete && has_left && errand.reuse == Reuse::Keep && conn.is_reusable().await {
+            let origin = conn.origin.clone();
+            let now = self.shared.config.clock.now();
+            drop(self.shared.pool.put(&origin, conn, now));
+        } else if complete && has_left {
+            conn.close().await;
+        }
+        Ok(Read { status: head.status, headers: head.headers, content, may_have_left })
+    }
+
+    /// Sends the request and waits for the head of its answer. An idle connection that turns out
+    /// to be closed before a byte has left is replaced without a word.
+    async fn obtain_answer(
+        &self,
+        errand: Errand<'_>,
+        len: u64,
+        steps: &Steps,
+        timers: &mut Timers<'_>,
+    ) -> Result<Answered, Failed> {
+        let Shared { requests, connector, .. } = &*self.shared;
+        let Errand { kind, shipment, target, reuse, sent } = errand;
+        loop {
+            let (mut conn, was_idle) = match self.take_idle(&target.address) {
+                Some(conn) => (conn, true),
+                None => (connector.connect(&target.address, timers).await?, false),
+            };
+            conn.flow.begin(len, was_idle);
+            let sendable = requests.build(kind, shipment, target, reuse, &conn.flow)?;
+            let bytes = sendable.bytes;
+            match exchange::send(&mut conn, sendable, steps, timers, sent).await {
+                Ok(response) => return Ok(Answered { conn, response, bytes }),
+                Err(_) if was_idle && conn.end().is_some() && conn.flow.on_wire() == 0 => {
+                    tracing::debug!(origin = &*conn.origin, "an idle connection was closed");
+                }
+                Err(failure) => {
+                    let may_have_left = conn.flow.may_have_left(bytes);
+                    return Err(Failed { failure, may_have_left });
+                }
+            }
+        }
+    }
+
+    fn take_idle(&self, address: &Address) -> Option<Box<Conn>> {
+        let (taken, _expired) =
+            self.shared.pool.take(address.origin(), self.shared.config.clock.now());
+        taken
+    }
+
+    fn conclude(&self, read: Read) -> Outcome {
+        let status = read.status.as_u16();
+        if !read.status.is_success() {
+            let now = self.shared.config.clock.now();
+            return Outcome::Refused {
+                status,
+                retry_after: read_retry_after(&read.headers, now),
+                detail: escape(&read.content.kept, DETAIL_BYTES_MAX),
+            };
+        }
+        match (incomplete(read.content.end), read.may_have_left) {
+            (None, _) => Outcome::Accepted { status },
+            (Some(Failure { fault, detail }), true) => Outcome::Unknown { fault, detail },
+            (Some(Failure { fault, detail }), false) => Outcome::NotSent { fault, detail },
+        }
+    }
+}
+
+fn appetite(kind: Kind, status: StatusCode) -> Appetite {
+    match kind {
+        Kind::Update if status.is_success() => SUCCESS,
+        Kind::Version if status == StatusCode::OK => VERSION,
+        _ => REFUSAL,
+    }
+}
+
+/// Why the answer is none, if its body was not read whole.
+fn incomplete(end: End) -> Option<Failure> {
+    match end {
+        End::Complete => None,
+        End::Enough => Some(Failure::bare(Fault::Oversized)),
+        End::Cut(failure) => Some(failure),
+    }
+}
+
+fn understand(read: &Read, pointer: Option<&str>) -> Answer {
+    let status = read.status.as_u16();
+    if read.status != StatusCode::OK {
+        return Answer::Unreadable { status, detail: escape(&read.content.kept, DETAIL_BYTES_MAX) };
+    }
+    let silent = |fault, detail: &str| Answer::Silent { fault, detail: detail.to_owned() };
+    match &read.content.end {
+        End::Cut(Failure { fault, detail }) => silent(*fault, detail),
+        End::Enough => silent(Fault::Oversized, ""),
+        End::Complete => match read_version(&read.content.kept, pointer) {
+            Ok(version) => Answer::Version { version },
+            Err(detail) => Answer::Unreadable { status, detail },
+        },
     }
 }

@@ -173,6 +173,9 @@ pub enum ConfigError {
     /// A JSON pointer is empty or starts with a slash.
     #[error("version pointer {0:?} must be empty or start with / (RFC 6901)")]
     Pointer(String),
+    /// A path that is no part of a URI.
+    #[error("path: {0}")]
+    Uri(String),
     /// A time-out of zero would fail everything.
     #[error("a time-out must be longer than zero")]
     ZeroTimeout,

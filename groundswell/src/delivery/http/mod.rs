@@ -10,11 +10,23 @@
 //!
 //! Read [`Client`] first, then `exchange.rs`.
 
+mod answer;
 mod client;
 mod config;
+mod connect;
+mod escape;
+mod exchange;
+mod fault;
 mod headers;
+mod io;
+mod pool;
+mod request;
 mod resolve;
 mod shipment;
+mod timers;
+mod tls;
+mod upload;
+mod version;
 
 pub use self::{
     client::{Client, PoolStats},
