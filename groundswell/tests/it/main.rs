@@ -1,7 +1,4 @@
-//! The integration tests, one binary: real sockets, real databases, the real program.
-#![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
+//! Tests from outside: against real sockets, files and processes.
 
-mod engine;
-mod push;
-mod sim;
-mod store;
+mod delivery;
+mod support;

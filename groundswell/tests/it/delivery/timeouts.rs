@@ -1,0 +1,273 @@
+//! The time-out of each step, on a clock that is moved by hand.
+
+use std::{
+    io::Write, net::TcpStream as StdStream, sync::atomic::Ordering::Relaxed, time::Duration,
+};
+
+use groundswell::{
+    clock::ManualClock,
+    core::outcome::{Answer, Fault, Outcome},
+    delivery::http::{Client, Config, Reuse, Target, Timeouts},
+};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::{large, shipment, small, spawn_push, target, timed, timed_with};
+use crate::support::device::{Device, Do};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Waits for the step, checks that one millisecond less is not enough, and lets the time pass.
+async fn let_pass(manual: &ManualClock, label: &str, wait: Duration) {
+    assert_eq!(manual.until_waiting(label).await, wait, "{label}");
+    manual.advance(wait - Duration::from_millis(1));
+    assert_eq!(manual.until_waiting(label).await, Duration::from_millis(1));
+    manual.advance(Duration::from_millis(1));
+}
+
+fn not_sent(outcome: &Outcome) -> Fault {
+    match outcome {
+        Outcome::NotSent { fault, .. } => *fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn unknown(outcome: &Outcome) -> Fault {
+    match outcome {
+        Outcome::Unknown { fault, .. } => *fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn start(client: &Client, to: Target) -> JoinHandle<Outcome> {
+    spawn_push(client, small(), to).0
+}
+
+/// A listener that takes no more connections, and what keeps it so.
+fn full_listener() -> (Socket, Vec<Socket>) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = "127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap();
+    listener.bind(&SockAddr::from(any)).unwrap();
+    listener.listen(0).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let waiting = (0..4).map(|_| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let _ = socket.connect(&addr);
+        socket
+    });
+    let waiting = waiting.collect();
+    (listener, waiting)
+}
+
+#[tokio::test]
+async fn connecting() {
+    let (listener, _waiting) = full_listener();
+    let addr = listener.local_addr().unwrap().as_socket().unwrap();
+    let (client, manual) = timed();
+    let pushing = start(&client, target(format!("http://{addr}").parse().unwrap()));
+    let_pass(&manual, "connect", secs(10)).await;
+    assert_eq!(not_sent(&pushing.await.unwrap()), Fault::ConnectTimeout);
+    assert!(manual.waiting().is_empty());
+}
+
+#[tokio::test]
+async fn a_tls_handshake_is_part_of_connecting() {
+    let device = Device::start([vec![Do::Hang]]).await;
+    let address = format!("https://{}", device.addr).parse().unwrap();
+    let (client, manual) = timed();
+    let pushing = start(&client, target(address));
+    let_pass(&manual, "connect", secs(10)).await;
+    assert_eq!(not_sent(&pushing.await.unwrap()), Fault::ConnectTimeout);
+    device.until_open(0).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_stands_still() {
+    let device = Device::start([vec![Do::Head, Do::Body(1), Do::Freeze]]).await;
+    let (client, manual) = timed();
+    let (pushing, sent) = spawn_push(&client, large(), target(device.address()));
+    let_pass(&manual, "upload", secs(30)).await;
+    // It moved between the setting of the timer and its end at first; then it stands still.
+    while !pushing.is_finished() {
+        if let Some((_, left)) = manual.waiting().first() {
+            manual.advance(*left);
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(not_sent(&pushing.await.unwrap()), Fault::UploadStalled);
+    assert!((1..large().payload().len()).contains(&sent.load(Relaxed)));
+}
+
+#[tokio::test]
+async fn an_upload_that_moves_may_take_as_long_as_it_likes() {
+    let go = std::sync::Arc::new(tokio::sync::Notify::new());
+    let mut script = vec![Do::Head];
+    for _ in 0..5 {
+        script.extend([Do::Body(6 * 1_024 * 1_024), Do::Wait(go.clone())]);
+    }
+    script.extend([Do::Rest, Do::Write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())]);
+    let device = Device::start_unhashed([script]).await;
+    let (client, manual) = timed();
+    let (pushing, sent) = spawn_push(&client, large(), target(device.address()));
+    let mut before = 0;
+    for _ in 0..5 {
+        // Wait until the socket is full again.
+        while sent.load(Relaxed) == before {
+            tokio::task::yield_now().await;
+        }
+        before = sent.load(Relaxed);
+        manual.until_waiting("upload").await;
+        manual.advance(secs(29));
+        go.notify_one();
+    }
+    assert_eq!(pushing.await.unwrap(), Outcome::Accepted { status: 200 });
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come() {
+    let device = Device::start([vec![Do::Head, Do::Rest, Do::Hang]]).await;
+    let (client, manual) = timed();
+    let pushing = start(&client, target(device.address()));
+    let_pass(&manual, "response", secs(30)).await;
+    assert_eq!(unknown(&pushing.await.unwrap()), Fault::ResponseTimeout);
+    device.until_open(0).await;
+}
+
+#[tokio::test]
+async fn a_large_body_gets_a_minute_for_its_answer() {
+    let device = Device::start_unhashed([vec![Do::Head, Do::Rest, Do::Hang]]).await;
+    let payload = super::payloads::synthetic(100 * 1_024 * 1_024 + 1);
+    let (client, manual) = timed();
+    let (pushing, _) = spawn_push(&client, shipment(payload), target(device.address()));
+    let_pass(&manual, "response", secs(60)).await;
+    assert_eq!(unknown(&pushing.await.unwrap()), Fault::ResponseTimeout);
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_not_waited_for() {
+    let device = Device::start([vec![
+        Do::Head,
+        Do::Rest,
+        Do::Write(b"HTTP/1.1 200 OK\r\nContent-".to_vec()),
+        Do::Hang,
+    ]])
+    .await;
+    let (client, manual) = timed();
+    let pushing = start(&client, target(device.address()));
+    let_pass(&manual, "response", secs(30)).await;
+    assert_eq!(unknown(&pushing.await.unwrap()), Fault::ResponseTimeout);
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_has_its_own_limit() {
+    let (go, half) = (std::sync::Arc::new(tokio::sync::Notify::new()), Do::Write(b"x".to_vec()));
+    for (status, ends_unknown) in [(200, true), (500, false)] {
+        let head = format!("HTTP/1.1 {status} x\r\nContent-Length: 9\r\n\r\n").into_bytes();
+        let device = Device::start([vec![
+            Do::Head,
+            Do::Rest,
+            Do::Write(head),
+            Do::Wait(go.clone()),
+            half.clone(),
+            Do::Hang,
+        ]])
+        .await;
+        let (client, manual) = timed();
+        let pushing = start(&client, target(device.address()));
+        assert_eq!(manual.until_waiting("response-body").await, secs(30));
+        manual.advance(secs(29));
+        // A byte does not set the timer anew.
+        go.notify_one();
+        assert_eq!(manual.until_waiting("response-body").await, secs(1));
+        manual.advance(secs(1));
+        let outcome = pushing.await.unwrap();
+        if ends_unknown {
+            assert_eq!(unknown(&outcome), Fault::BodyTimeout);
+        } else {
+            assert!(matches!(outcome, Outcome::Refused { status: 500, .. }), "{outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_attempt_as_a_whole() {
+    let device = Device::start([vec![Do::Head, Do::Rest, Do::Hang]]).await;
+    let timeouts = Timeouts { attempt: Some(secs(12)), ..Timeouts::default() };
+    let (client, manual) = timed_with(Config { timeouts, ..Config::default() });
+    let pushing = start(&client, target(device.address()));
+    device.until_seen(1).await;
+    let_pass(&manual, "attempt", secs(12)).await;
+    assert_eq!(unknown(&pushing.await.unwrap()), Fault::AttemptTimeout);
+
+    let (listener, _waiting) = full_listener();
+    let addr = listener.local_addr().unwrap().as_socket().unwrap();
+    let pushing = start(&client, target(format!("http://{addr}").parse().unwrap()));
+    manual.until_waiting("connect").await;
+    manual.advance(secs(9));
+    assert!(!pushing.is_finished());
+    let timeouts = Timeouts { attempt: Some(secs(3)), ..Timeouts::default() };
+    let (client, manual) = timed_with(Config { timeouts, ..Config::default() });
+    let pushing = start(&client, target(format!("http://{addr}").parse().unwrap()));
+    let_pass(&manual, "attempt", secs(3)).await;
+    assert_eq!(not_sent(&pushing.await.unwrap()), Fault::AttemptTimeout);
+}
+
+#[tokio::test]
+async fn a_question_ends_in_time_wherever_it_stands() {
+    let ask = |client: &Client, to: Target| {
+        let client = client.clone();
+        tokio::spawn(async move { client.ask(&small(), &to, Reuse::Keep, secs(5)).await })
+    };
+    let body = Do::Write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1.2".to_vec());
+    let table = [
+        (vec![Do::Head, Do::Hang], Fault::ResponseTimeout),
+        (vec![Do::Head, body, Do::Hang], Fault::BodyTimeout),
+    ];
+    for (script, expected) in table {
+        let device = Device::start([script]).await;
+        let (client, manual) = timed();
+        let asking = ask(&client, target(device.address()));
+        device.until_open(1).await;
+        // Let the answer's head arrive before time passes.
+        std::future::poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            if manual.waiting().is_empty() { std::task::Poll::Pending } else { ().into() }
+        })
+        .await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let_pass(&manual, "question", secs(5)).await;
+        match asking.await.unwrap() {
+            Answer::Silent { fault, .. } => assert_eq!(fault, expected),
+            other => panic!("{other:?}"),
+        }
+        device.until_open(0).await;
+    }
+}
+
+#[tokio::test]
+async fn each_address_of_a_name_gets_its_share_of_the_time() {
+    let (listener, _waiting) = full_listener();
+    let port = listener.local_addr().unwrap().as_socket().unwrap().port();
+    // The second address is that of a device on the same port.
+    let second = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let answering = tokio::spawn(async move {
+        let (tcp, _) = second.accept().await.unwrap();
+        let mut tcp: StdStream = tcp.into_std().unwrap();
+        tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        tcp
+    });
+    let both = vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()];
+    let names = [("pos".to_owned(), Ok(both))].into_iter().collect();
+    let resolver = groundswell::delivery::http::Resolver::Fixed(std::sync::Arc::new(names));
+    let (client, manual) = timed_with(Config { resolver, ..Config::default() });
+    let pushing = start(&client, target(format!("http://pos:{port}").parse().unwrap()));
+    let_pass(&manual, "connect", secs(5)).await;
+    let outcome = pushing.await.unwrap();
+    assert_eq!(outcome, Outcome::Accepted { status: 200 });
+    drop(answering.await.unwrap());
+}
