@@ -322,9 +322,8 @@ impl Rule<'_> {
     fn asked(&self, answer: &Answer) -> Transition {
         let expected = &self.spec.release.version;
         let is_proof = match (self.spec.verify.mode, answer) {
-            (_, Answer::Silent { .. }) => false,
+            (_, Answer::Silent { .. }) | (Mode::Version, Answer::Unreadable { .. }) => false,
             (Mode::Version, Answer::Version { version }) => version == expected,
-            (Mode::Version, Answer::Unreadable { .. }) => false,
             (Mode::Reachable | Mode::None, _) => true,
         };
         if is_proof {

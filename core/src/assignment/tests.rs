@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use super::*;
 use crate::{
@@ -84,7 +84,7 @@ fn every_state_and_fact() {
                 Err(_) => "-".to_owned(),
             };
             if follows != "-" {
-                table.push_str(&format!("{state} + {name} -> {follows}\n"));
+                let _ = writeln!(table, "{state} + {name} -> {follows}");
             } else if state.is_terminal() {
                 assert!(!state.is_active());
             }

@@ -95,7 +95,7 @@ async fn play(args: &Args) -> anyhow::Result<()> {
     let summary = push.run().await?;
     told.await?;
 
-    let now = |device: &Device| fleet.device(&device.id).map(|seen| seen.version.to_string());
+    let now = |device: &Device| fleet.device(&device.id).map(|seen| seen.version.clone());
     super::print_line("\nNow:\n");
     super::print_line(&table(&entries, now, &paint));
     super::print_line(&format!(

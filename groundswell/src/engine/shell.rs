@@ -170,7 +170,7 @@ struct Wait {
 }
 
 /// How long a run sleeps when it waits for nothing but facts.
-const IDLE: Duration = Duration::from_secs(3_600);
+const IDLE: Duration = Duration::from_hours(1);
 
 impl Wait {
     fn new(clock: &Clock) -> Self {

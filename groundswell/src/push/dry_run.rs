@@ -58,7 +58,7 @@ pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
         .entries
         .iter()
         .filter_map(|entry| entry.device.address.as_ref())
-        .map(|address| address.origin())
+        .map(groundswell_core::device::Address::origin)
         .collect();
     let limits = order.spec.limits;
     Ok(DryRun {

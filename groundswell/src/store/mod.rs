@@ -143,6 +143,7 @@ pub struct Unfinished {
     pub detail: Option<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 fn state_as_text<S: serde::Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(match state {
         State::Queued => "not sent",
@@ -194,7 +195,6 @@ pub trait Store: Send {
 
     /// At most `limit` candidates behind `cursor` that are due at `now`, of these at most
     /// `fresh_limit` that were not begun before.
-    #[expect(clippy::too_many_arguments, reason = "one query, named argument by argument")]
     fn candidates(
         &self,
         rollout: RolloutKey,

@@ -86,7 +86,7 @@ impl Reserve {
         self.file.read_exact_at(&mut head, 0)?;
         let (magic, rest) = head.split_at(8);
         let (length, digest) = rest.split_at(8);
-        let length = length.try_into().map(u64::from_le_bytes).unwrap_or(u64::MAX);
+        let length = length.try_into().map_or(u64::MAX, u64::from_le_bytes);
         if magic != MAGIC || length > RESERVE_BYTES - HEAD_BYTES {
             return Ok(vec![]);
         }

@@ -158,7 +158,7 @@ impl World {
             device.reboots_until = self.now + self.dice.roll(6_000) as i64;
             // Some take the update and lose it.
             if self.dice.roll(10) > 0 {
-                device.version = "2".to_owned();
+                "2".clone_into(&mut device.version);
             }
         }
         self.open.insert(candidate.id, candidate.endpoint.address.origin().to_owned());
@@ -341,7 +341,7 @@ fn a_store_that_fails_ends_the_run_and_loses_no_outcome() {
     let mut commits = 0;
     let mut kept: Vec<Batch> = vec![];
     'run: for _ in 0..10_000 {
-        for command in engine.step(world.now(), facts.drain(..).collect::<Vec<_>>()) {
+        for command in engine.step(world.now(), std::mem::take(&mut facts)) {
             match command {
                 Command::Commit(batch) if commits >= 6 => facts.push(Fact::NotCommitted(batch)),
                 Command::Keep(batches) => kept = batches,

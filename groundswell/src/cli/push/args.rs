@@ -134,7 +134,7 @@ pub struct Args {
     #[arg(long, help_heading = "State")]
     pub abandon: bool,
 
-    /// A header for every request; the value may be env:NAME or file:PATH
+    /// A header for every request; the value may be env:NAME or <file:PATH>
     #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Device")]
     pub headers: Vec<String>,
 

@@ -71,7 +71,7 @@ pub(super) fn devices(
             params![
                 device.id,
                 device.name,
-                device.address.as_ref().map(|address| address.as_str()),
+                device.address.as_ref().map(groundswell_core::device::Address::as_str),
                 device.update_path,
                 device.version,
                 device.location,

@@ -3,7 +3,7 @@
 mod outcomes;
 mod resume;
 
-use std::{path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use groundswell::{
     Push,
@@ -125,15 +125,16 @@ impl Drop for Pilot {
 pub(crate) fn story(events: &[Event], device: &str) -> String {
     let start = events.first().map(|event| event.at).unwrap_or_default();
     let prefix = format!("{device}: ");
-    events
-        .iter()
-        .filter(|event| event.to_string().starts_with(&prefix))
-        .map(|event| {
+    events.iter().filter(|event| event.to_string().starts_with(&prefix)).fold(
+        String::new(),
+        |mut story, event| {
             let line = event.to_string();
             let line = line.split(" is due at").next().unwrap_or_default().to_owned();
-            format!("+{} ms {line}\n", event.at.since(start).as_millis())
-        })
-        .collect()
+            let after = event.at.since(start).as_millis();
+            let _ = writeln!(story, "+{after} ms {line}");
+            story
+        },
+    )
 }
 
 /// Files below a directory, for tests that look whether something was left behind.
