@@ -151,7 +151,7 @@ async fn tell(mut events: Events) {
 /// The terminals, with the versions they run now where that is known.
 fn table(entries: &[Entry], now: impl Fn(&Device) -> Option<String>, paint: &Paint) -> String {
     let mut table = format!(
-        "  {:<9} {:<24} {:<11} {:<20} {:<8} {}\n",
+        "  {:<20} {:<18} {:<10} {:<29} {:<8} {}\n",
         "id", "location", "region", "time zone", "version", "status"
     );
     for Entry { device, .. } in entries {
@@ -164,7 +164,7 @@ fn table(entries: &[Entry], now: impl Fn(&Device) -> Option<String>, paint: &Pai
         let region = device.tags.get("region").cloned();
         let _ = writeln!(
             table,
-            "  {:<9} {:<24} {:<11} {:<20} {shown} {}",
+            "  {:<20} {:<18} {:<10} {:<29} {shown} {}",
             device.id,
             text(&device.location),
             text(&region),
