@@ -3,7 +3,7 @@
 //! Owns the checks that make an id, a name, an address and a path safe to store, to print and to
 //! put on the wire. Knows nothing of files: reading an inventory is the border's business.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, ops::Range, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::IpAddr, ops::Range, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,19 @@ pub struct Device {
     pub tags: BTreeMap<String, String>,
     /// Where it takes updates, if not where the others do.
     pub update_path: Option<String>,
+}
+
+/// What is needed of a device to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The device's id.
+    pub id: Arc<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// Where it listens.
+    pub address: Address,
+    /// Where it takes updates, if not where the others do.
+    pub update_path: Option<Box<str>>,
 }
 
 /// Why a value of a device was refused.

@@ -5,13 +5,26 @@
 //! of a device means, when to try again and when to stop are all decided in this crate; the
 //! `groundswell` crate gathers the facts and carries the decisions out.
 //!
-//! Types to read first: [`outcome::Outcome`], [`device::Device`].
+//! Types to read first: [`rollout::Spec`], [`assignment::State`], [`outcome::Outcome`].
 
 #![warn(missing_docs)]
 
+pub mod admit;
+pub mod assignment;
+pub mod brake;
 pub mod device;
+pub mod event;
 pub mod ids;
+pub mod moment;
 pub mod outcome;
+pub mod plan;
+pub mod progress;
+pub mod release;
 pub mod retry;
+pub mod rollout;
+pub mod selector;
+pub mod snapshot;
+pub mod spelling;
 pub mod time;
 pub mod verify;
+pub mod version;

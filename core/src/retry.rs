@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 /// The longest wait a device may ask for by `Retry-After`; one that asks for more is asked again
 /// after an hour all the same, so that no device can park itself for good.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// More attempts than this is a mistake, not a policy.
 pub const ATTEMPTS_LIMIT: u32 = 100;
 
 /// The longest backoff that may be configured.
-pub const BACKOFF_LIMIT: Duration = Duration::from_secs(24 * 3_600);
+pub const BACKOFF_LIMIT: Duration = Duration::from_hours(24);
 
 /// How often, and after which waits, a transient failure is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,7 +173,7 @@ mod tests {
         let policy = Policy::default();
         let wait = |secs| policy.wait_after(1, Some(Duration::from_secs(secs)), 0);
         assert_eq!(wait(0), Some(Duration::from_secs(1)));
-        assert_eq!(wait(120), Some(Duration::from_secs(120)));
+        assert_eq!(wait(120), Some(Duration::from_mins(2)));
         assert_eq!(wait(1_000_000), Some(RETRY_AFTER_MAX));
         assert_eq!(policy.wait_after(3, Some(Duration::from_secs(1)), 0), None);
     }

@@ -1,10 +1,20 @@
 //! Groundswell sends software to fleets of devices, in a way that can be proved.
 //!
 //! This is the part that touches the world; what is decided is decided in [`groundswell_core`].
+//! To push from another program, start with [`Push`].
 
 pub use groundswell_core as core;
 
 pub mod artifacts;
+pub mod cli;
 pub mod clock;
 pub mod delivery;
+pub mod engine;
+pub mod inventory;
+pub mod push;
 pub mod retry;
+pub mod sim;
+pub mod store;
+pub mod units;
+
+pub use self::push::Push;

@@ -1,5 +1,7 @@
-//! The bytes that are sent, each file named by its sha-256.
+//! Artifacts: immutable files named by their sha-256.
 //!
-//! Must not know who they are sent to. Read [`payload::Payload`] first.
+//! Owns where they are kept ([`store`]) and how many pushes read one at the same time ([`payload`]).
+//! Must not know who they are sent to.
 
 pub mod payload;
+pub mod store;

@@ -84,14 +84,14 @@ impl Payload {
         let (mut file, len) = open_regular(path)?;
         let mut hasher = Sha256::new();
         let mut chunk = vec![0; CHUNK_BYTES];
-        let mut hashed = 0;
-        while hashed < len {
+        let mut read_bytes = 0;
+        while read_bytes < len {
             let read = file.read(&mut chunk)?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             hasher.update(&chunk[..read]);
-            hashed += read as u64;
+            read_bytes += read as u64;
         }
         let source = Source::File(Arc::new(ChunkCache::new(file, len)));
         Ok(Self::new(len, hasher.finalize().into(), source))

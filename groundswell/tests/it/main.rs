@@ -1,4 +1,9 @@
-//! Tests from outside: against real sockets, files and processes.
+//! The integration tests, one binary: real sockets, real databases, the real program.
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
 mod delivery;
+mod engine;
+mod push;
+mod sim;
+mod store;
 mod support;

@@ -97,7 +97,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             upload_stall: Duration::from_secs(30),
             response: Duration::from_secs(30),
-            response_large: Duration::from_secs(60),
+            response_large: Duration::from_mins(1),
             response_body: Duration::from_secs(30),
             attempt: None,
         }

@@ -39,7 +39,7 @@ pub(super) struct Conn {
     pub(super) origin: Arc<str>,
     driver: http1::Connection<TokioIo<Io>, Upload>,
     /// What the driver ended with, once it has.
-    ended: Option<Option<Failure>>,
+    ended: Option<Failure>,
     is_tls: bool,
 }
 
@@ -49,14 +49,16 @@ impl Conn {
         if self.ended.is_none()
             && let Poll::Ready(end) = self.driver.poll_without_shutdown(cx)
         {
-            self.ended = Some(end.err().map(|error| Failure::exchange(&error)));
+            self.ended = Some(match end {
+                Ok(()) => Failure::bare(Fault::Reset),
+                Err(error) => Failure::exchange(&error),
+            });
         }
     }
 
     /// Why nothing more will come, if that is so.
     pub(super) fn end(&self) -> Option<Failure> {
-        let ended = self.ended.as_ref()?;
-        Some(ended.clone().unwrap_or(Failure::bare(Fault::Reset)))
+        self.ended.clone()
     }
 
     /// Whether it can take another request, now that an answer has been read.
@@ -121,14 +123,13 @@ impl Connector {
         timers: &mut Timers<'_>,
     ) -> Result<Box<Conn>, Failure> {
         let started = timers.clock().now();
-        let tcp = match address.ip() {
-            Some(ip) => self.connect_first(&[ip], address.port(), started, timers).await?,
-            None => {
-                let asked = self.names.look_up(address.host());
-                let asked = async { asked.await.map_err(|error| lookup_failure(&error)) };
-                let found = timers.run(self.step(started, timers, 1), asked).await?;
-                self.connect_first(&found, address.port(), started, timers).await?
-            }
+        let tcp = if let Some(ip) = address.ip() {
+            self.connect_first(&[ip], address.port(), started, timers).await?
+        } else {
+            let asked = self.names.look_up(address.host());
+            let asked = async { asked.await.map_err(|error| lookup_failure(&error)) };
+            let found = timers.run(self.step(started, timers, 1), asked).await?;
+            self.connect_first(&found, address.port(), started, timers).await?
         };
         // Without it a body's last packet could wait for an acknowledgement.
         let _ = tcp.set_nodelay(true);

@@ -99,15 +99,12 @@ impl<T> State<T> {
     fn insert(&mut self, host: &Arc<str>, thing: T, now: Time) {
         let kept = Some((host.clone(), thing));
         let node = Node { kept, since: now, links: [Link::default(); 2] };
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.nodes[at] = node;
-                at
-            }
-            None => {
-                self.nodes.push(node);
-                self.nodes.len() - 1
-            }
+        let at = if let Some(at) = self.free.pop() {
+            self.nodes[at] = node;
+            at
+        } else {
+            self.nodes.push(node);
+            self.nodes.len() - 1
         };
         push_newest(&mut self.nodes, &mut self.all, Of::All, at);
         let list = self.hosts.entry(host.clone()).or_default();

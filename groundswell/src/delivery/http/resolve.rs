@@ -44,11 +44,14 @@ pub enum LookupError {
     Failed(String),
 }
 
+/// Until when an answer is used again, and the answer.
+type Known = (Time, Arc<[IpAddr]>);
+
 /// A resolver and the answers it gave lately.
 pub(super) struct Names {
     resolver: Resolver,
     clock: Clock,
-    cache: Mutex<HashMap<Box<str>, (Time, Arc<[IpAddr]>)>>,
+    cache: Mutex<HashMap<Box<str>, Known>>,
     permits: Semaphore,
 }
 

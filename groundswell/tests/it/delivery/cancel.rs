@@ -76,7 +76,7 @@ async fn between_attempts() {
     manual.until_waiting("retry").await;
     cancel.cancel();
     assert!(running.await.unwrap().is_none());
-    manual.advance(Duration::from_secs(3_600));
+    manual.advance(Duration::from_hours(1));
     assert_eq!((attempts.load(SeqCst), device.seen().len()), (1, 1));
     assert!(manual.waiting().is_empty());
 }

@@ -22,7 +22,7 @@ const fn secs(secs: u64) -> Duration {
 /// Waits for the step, checks that one millisecond less is not enough, and lets the time pass.
 async fn let_pass(manual: &ManualClock, label: &str, wait: Duration) {
     assert_eq!(manual.until_waiting(label).await, wait, "{label}");
-    manual.advance(wait - Duration::from_millis(1));
+    manual.advance(wait.checked_sub(Duration::from_millis(1)).unwrap());
     assert_eq!(manual.until_waiting(label).await, Duration::from_millis(1));
     manual.advance(Duration::from_millis(1));
 }

@@ -13,7 +13,7 @@ use crate::support::device::{Device, Do, Script, reply};
 async fn ask_with(config: Config, script: Script) -> Answer {
     let device = Device::start([script]).await;
     let client = Client::new(config).unwrap();
-    let within = Duration::from_secs(60);
+    let within = Duration::from_mins(1);
     client.ask(&small(), &target(device.address()), Reuse::Keep, within).await
 }
 
@@ -42,7 +42,7 @@ async fn or_where_the_operator_says() {
     let body = r#"{"version":"os","software":[{"version":"2.0.0"}]}"#;
     let device = Device::start([reply(200, "", body)]).await;
     let client = Client::new(config).unwrap();
-    let within = Duration::from_secs(60);
+    let within = Duration::from_mins(1);
     let answer = client.ask(&small(), &target(device.address()), Reuse::Keep, within).await;
     assert_eq!(answer, version("2.0.0"));
     let seen = &device.seen()[0];

@@ -1,0 +1,41 @@
+# The one door: people and CI use the same targets.
+#
+#   make demo    ten terminals of a retail chain, updated before your eyes
+#   make test    every test
+#   make check   format, lints, what may depend on what, licenses
+#   make bench   speed against peers (hours are not needed, minutes are)
+#   make bless   accept what operators now read as the new golden text
+#
+# Set-up is done by the targets themselves: Debian packages by apt when root, a clear message
+# otherwise. Everything else comes with the Rust toolchain named in rust-toolchain.toml.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: demo test check check-core bench bless setup-build setup-bench
+
+demo: setup-build
+	cargo run --quiet --release --package groundswell -- demo
+
+test: setup-build
+	cargo test --workspace
+
+check: setup-build
+	cargo fmt --all --check
+	./.ci/tidy
+	./.ci/check-core
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	./.ci/check-licenses
+
+bench: setup-build setup-bench
+	cargo build --release --package groundswell
+	bench/run
+
+bless: setup-build
+	INSTA_UPDATE=always cargo test --workspace
+
+setup-build:
+	@./.ci/setup cc:gcc cmake:cmake pkg-config:pkg-config git:git
+
+setup-bench:
+	@./.ci/setup wrk:wrk iperf3:iperf3 python3:python3

@@ -1,0 +1,408 @@
+//! One device in one round of one rollout, and what follows from what happens to it.
+//!
+//! Owns the states and [`apply`], the only place that says retry, verify, succeed or fail. Knows
+//! nothing of limits (that is [`mod@crate::plan`] and [`crate::admit`]) nor of sockets.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    outcome::{Answer, Fault, Outcome, Permanence, StatusMeaning, classify_status},
+    rollout::Spec,
+    time::Time,
+    verify::Mode,
+};
+
+/// Why a device failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailReason {
+    /// It refused the update for good (3xx, most of 4xx).
+    Rejected,
+    /// It answered with a passing error until the attempts were used up (5xx, 408, 425, 429).
+    DeviceError,
+    /// The bytes, or the answer to them, did not get through.
+    Transfer,
+    /// It was sent the release and does not report its version.
+    Verification,
+    /// No connection could be made.
+    Unreachable,
+}
+
+/// The step in which a device gave no answer in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Sending to it.
+    Delivering,
+    /// Asking it for its version.
+    Verifying,
+}
+
+/// Why a device was left as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// It reported the release's version before anything was sent.
+    AlreadyCurrent,
+}
+
+/// Where a device stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Not begun.
+    Queued,
+    /// Claimed: it may be sent to, or has been.
+    Delivering,
+    /// Sent to, and asked which version it runs.
+    Verifying,
+    /// To be tried again at a set time.
+    Retrying,
+    /// Updated.
+    Succeeded,
+    /// Not updated.
+    Failed(FailReason),
+    /// No answer in time.
+    TimedOut(Step),
+    /// Given up by the operator.
+    Canceled,
+    /// Left as it was.
+    Skipped(SkipReason),
+}
+
+impl State {
+    /// Every state there is.
+    pub const ALL: [Self; 14] = [
+        Self::Queued,
+        Self::Delivering,
+        Self::Verifying,
+        Self::Retrying,
+        Self::Succeeded,
+        Self::Failed(FailReason::Rejected),
+        Self::Failed(FailReason::DeviceError),
+        Self::Failed(FailReason::Transfer),
+        Self::Failed(FailReason::Verification),
+        Self::Failed(FailReason::Unreachable),
+        Self::TimedOut(Step::Delivering),
+        Self::TimedOut(Step::Verifying),
+        Self::Canceled,
+        Self::Skipped(SkipReason::AlreadyCurrent),
+    ];
+
+    /// Whether the device is begun and not ended; it has at most one such assignment.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Delivering | Self::Verifying | Self::Retrying)
+    }
+
+    /// Whether it will never change again.
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, Self::Queued) && !self.is_active()
+    }
+
+    /// Whether it ended without the release.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Failed(_) | Self::TimedOut(_))
+    }
+
+    /// In words, as operators read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Delivering => "delivering",
+            Self::Verifying => "verifying",
+            Self::Retrying => "retrying",
+            Self::Succeeded => "succeeded",
+            Self::Failed(FailReason::Rejected) => "failed: rejected",
+            Self::Failed(FailReason::DeviceError) => "failed: device error",
+            Self::Failed(FailReason::Transfer) => "failed: transfer",
+            Self::Failed(FailReason::Verification) => "failed: verification",
+            Self::Failed(FailReason::Unreachable) => "failed: unreachable",
+            Self::TimedOut(Step::Delivering) => "timed out: delivering",
+            Self::TimedOut(Step::Verifying) => "timed out: verifying",
+            Self::Canceled => "canceled",
+            Self::Skipped(SkipReason::AlreadyCurrent) => "skipped: already current",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is durable of an assignment, apart from whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Where it stands.
+    pub state: State,
+    /// Attempts begun, of those that count: one cut short by the death of the driver does not.
+    pub attempt: u32,
+    /// Whether an update may have arrived of which we know nothing: verifying after an answer was
+    /// lost, or claimed by a driver that died.
+    pub in_doubt: bool,
+    /// Retrying: when it is due. Verifying: the deadline. Otherwise [`Time::ZERO`].
+    pub due_at: Time,
+}
+
+impl Assignment {
+    /// A device that was not begun.
+    pub const fn queued() -> Self {
+        Self { state: State::Queued, attempt: 0, in_doubt: false, due_at: Time::ZERO }
+    }
+}
+
+/// What happened to an assignment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// It was admitted: its next attempt may be sent.
+    Claimed,
+    /// It was claimed and handed back; nothing was sent.
+    Returned,
+    /// Its delivery ended.
+    Delivered(Outcome),
+    /// It was asked for its version.
+    Asked(Answer),
+    /// The driver that had claimed it died; whether it sent is unknown.
+    Orphaned,
+    /// The operator gave it up.
+    Canceled,
+}
+
+/// What follows from a fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The assignment from now on.
+    pub to: Assignment,
+    /// Why, for people; empty where the state says it all.
+    pub detail: String,
+}
+
+/// A fact that cannot happen to an assignment in its state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a device that is {state} cannot be {fact}")]
+pub struct Illegal {
+    /// The state it is in.
+    pub state: State,
+    /// What was said to have happened.
+    pub fact: &'static str,
+}
+
+/// Says what follows from `fact`.
+///
+/// `spec` is the rollout's, `dice` a number drawn by the caller for the jitter of a retry.
+///
+/// # Errors
+/// [`Illegal`] if the fact cannot happen in this state: a late report never rewrites an end.
+pub fn apply(
+    assignment: &Assignment,
+    fact: &Fact,
+    spec: &Spec,
+    now: Time,
+    dice: u32,
+) -> Result<Transition, Illegal> {
+    let rule = Rule { assignment, spec, now, dice };
+    let illegal = |fact| Illegal { state: assignment.state, fact };
+    match (assignment.state, fact) {
+        (State::Queued | State::Retrying, Fact::Claimed) => Ok(rule.claimed()),
+        (_, Fact::Claimed) => Err(illegal("claimed")),
+        (State::Delivering, Fact::Returned) => Ok(rule.returned()),
+        (_, Fact::Returned) => Err(illegal("handed back")),
+        (State::Delivering, Fact::Delivered(outcome)) => Ok(rule.delivered(outcome)),
+        (_, Fact::Delivered(_)) => Err(illegal("delivered to")),
+        (State::Delivering, Fact::Orphaned) => Ok(rule.orphaned()),
+        (_, Fact::Orphaned) => Err(illegal("orphaned")),
+        (State::Verifying, Fact::Asked(answer)) => Ok(rule.asked(answer)),
+        (_, Fact::Asked(_)) => Err(illegal("asked")),
+        (state, Fact::Canceled) if !state.is_terminal() => {
+            Ok(rule.end(State::Canceled, String::new()))
+        }
+        (_, Fact::Canceled) => Err(illegal("canceled")),
+    }
+}
+
+struct Rule<'a> {
+    assignment: &'a Assignment,
+    spec: &'a Spec,
+    now: Time,
+    dice: u32,
+}
+
+impl Rule<'_> {
+    fn claimed(&self) -> Transition {
+        let to = Assignment {
+            state: State::Delivering,
+            attempt: self.assignment.attempt + 1,
+            in_doubt: self.assignment.in_doubt,
+            due_at: Time::ZERO,
+        };
+        Transition { to, detail: String::new() }
+    }
+
+    /// Back to where it stood before it was claimed, as if that had not been.
+    fn returned(&self) -> Transition {
+        let attempt = self.assignment.attempt.saturating_sub(1);
+        let in_doubt = self.assignment.in_doubt;
+        let (state, due_at) = match attempt {
+            0 if !in_doubt => (State::Queued, Time::ZERO),
+            _ => (State::Retrying, self.now),
+        };
+        Transition { to: Assignment { state, attempt, in_doubt, due_at }, detail: String::new() }
+    }
+
+    fn delivered(&self, outcome: &Outcome) -> Transition {
+        match outcome {
+            Outcome::Accepted { .. } if self.spec.verify.mode == Mode::None => {
+                self.end(State::Succeeded, String::new())
+            }
+            Outcome::Accepted { .. } => self.verify(self.assignment.attempt, false, String::new()),
+            Outcome::AlreadyCurrent => {
+                self.end(State::Skipped(SkipReason::AlreadyCurrent), String::new())
+            }
+            Outcome::Refused { status, retry_after, detail } => {
+                let detail = with_detail(format!("HTTP {status}"), detail);
+                match classify_status(*status) {
+                    StatusMeaning::Refused(Permanence::Transient) => {
+                        self.retry(*retry_after, State::Failed(FailReason::DeviceError), detail)
+                    }
+                    _ => self.end(State::Failed(FailReason::Rejected), detail),
+                }
+            }
+            Outcome::NotSent { fault: Fault::Canceled, .. } => {
+                self.end(State::Canceled, String::new())
+            }
+            Outcome::NotSent { fault, detail } => {
+                let end = State::Failed(reason_not_sent(*fault));
+                let detail = with_detail(fault.to_string(), detail);
+                match fault.permanence() {
+                    Permanence::Permanent => self.end(end, detail),
+                    Permanence::Transient => self.retry(None, end, detail),
+                }
+            }
+            Outcome::Unknown { fault, detail } => {
+                self.unknown(*fault, with_detail(fault.to_string(), detail))
+            }
+        }
+    }
+
+    /// The last byte may have left and no complete answer came. Where the version can tell, it
+    /// does; otherwise delivery is at least once, protected by the idempotency key.
+    fn unknown(&self, fault: Fault, detail: String) -> Transition {
+        match self.spec.verify.mode {
+            Mode::Version => self.verify(self.assignment.attempt, true, detail),
+            Mode::None | Mode::Reachable => {
+                let end = match fault {
+                    Fault::ResponseTimeout | Fault::BodyTimeout | Fault::AttemptTimeout => {
+                        State::TimedOut(Step::Delivering)
+                    }
+                    _ => State::Failed(FailReason::Transfer),
+                };
+                self.retry(None, end, detail)
+            }
+        }
+    }
+
+    /// The death of a driver is not the device's fault: it uses up no attempt.
+    fn orphaned(&self) -> Transition {
+        let detail = Fault::DriverDied.to_string();
+        let attempt = self.assignment.attempt.saturating_sub(1);
+        match self.spec.verify.mode {
+            Mode::Version => self.verify(attempt, true, detail),
+            Mode::None | Mode::Reachable => {
+                let (state, due_at) = (State::Retrying, self.now);
+                let to = Assignment { state, attempt, in_doubt: true, due_at };
+                Transition { to, detail }
+            }
+        }
+    }
+
+    fn asked(&self, answer: &Answer) -> Transition {
+        let expected = &self.spec.release.version;
+        let is_proof = match (self.spec.verify.mode, answer) {
+            (_, Answer::Silent { .. }) | (Mode::Version, Answer::Unreadable { .. }) => false,
+            (Mode::Version, Answer::Version { version }) => version == expected,
+            (Mode::Reachable | Mode::None, _) => true,
+        };
+        if is_proof {
+            return self.end(State::Succeeded, String::new());
+        }
+        if self.now < self.assignment.due_at {
+            return Transition { to: *self.assignment, detail: String::new() };
+        }
+        match answer {
+            Answer::Version { version } => {
+                let detail = format!("reports version {version}, not {expected}");
+                let end = State::Failed(FailReason::Verification);
+                if self.assignment.in_doubt {
+                    self.retry(None, end, detail)
+                } else {
+                    self.end(end, detail)
+                }
+            }
+            Answer::Unreadable { status, detail } => self.end(
+                State::Failed(FailReason::Verification),
+                with_detail(format!("asked for its version, it answered HTTP {status}"), detail),
+            ),
+            Answer::Silent { fault, detail } => self.end(
+                State::TimedOut(Step::Verifying),
+                with_detail(format!("no answer to the question for its version: {fault}"), detail),
+            ),
+        }
+    }
+
+    fn verify(&self, attempt: u32, in_doubt: bool, detail: String) -> Transition {
+        let due_at = self.now + self.spec.verify.timeout;
+        Transition { to: Assignment { state: State::Verifying, attempt, in_doubt, due_at }, detail }
+    }
+
+    fn retry(&self, retry_after: Option<Duration>, end: State, detail: String) -> Transition {
+        let attempt = self.assignment.attempt;
+        // Attempt 0 is a claim whose driver died: it is due again, and that uses up nothing.
+        let wait = match attempt {
+            0 => Some(Duration::ZERO),
+            _ => self.spec.retry.wait_after(attempt, retry_after, self.dice),
+        };
+        match wait {
+            Some(wait) => {
+                let due_at = self.now + wait;
+                let to = Assignment { state: State::Retrying, attempt, in_doubt: false, due_at };
+                Transition { to, detail }
+            }
+            None => self.end(end, detail),
+        }
+    }
+
+    fn end(&self, state: State, detail: String) -> Transition {
+        let attempt = self.assignment.attempt;
+        Transition {
+            to: Assignment { state, attempt, in_doubt: false, due_at: Time::ZERO },
+            detail,
+        }
+    }
+}
+
+const fn reason_not_sent(fault: Fault) -> FailReason {
+    match fault {
+        Fault::ConnectRefused
+        | Fault::Unreachable
+        | Fault::ConnectTimeout
+        | Fault::DnsFailed
+        | Fault::NoSuchName
+        | Fault::TlsName
+        | Fault::TlsTrust
+        | Fault::TlsExpired
+        | Fault::TlsVersion
+        | Fault::TlsHandshake => FailReason::Unreachable,
+        _ => FailReason::Transfer,
+    }
+}
+
+fn with_detail(what: String, detail: &str) -> String {
+    if detail.is_empty() { what } else { format!("{what}: {detail}") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+use std::{fmt::Write as _, time::Duration};
+
+use super::*;
+use crate::{
+    brake::Brake,
+    release::{Digest, Release},
+    retry,
+    rollout::{Limits, Verify},
+};
+
+const NOW: Time = Time::from_millis(1_000_000);
+
+fn spec(mode: Mode) -> Spec {
+    Spec {
+        release: Release {
+            name: "pos".to_owned(),
+            version: "2.0.0".to_owned(),
+            artifact: Digest([7; 32]),
+            artifact_bytes: 12,
+        },
+        select: None,
+        limits: Limits::default(),
+        retry: retry::Policy::default(),
+        verify: Verify { mode, timeout: Duration::from_mins(1), first: false },
+        brake: Brake::default(),
+        canary: 0,
+    }
+}
+
+fn in_state(state: State, attempt: u32) -> Assignment {
+    let due_at = match state {
+        State::Verifying => NOW + Duration::from_mins(1),
+        State::Retrying => NOW,
+        _ => Time::ZERO,
+    };
+    Assignment { state, attempt, in_doubt: false, due_at }
+}
+
+fn fault(fault: Fault) -> Outcome {
+    Outcome::NotSent { fault, detail: String::new() }
+}
+
+fn unknown(fault: Fault) -> Outcome {
+    Outcome::Unknown { fault, detail: String::new() }
+}
+
+fn refused(status: u16) -> Outcome {
+    Outcome::Refused { status, retry_after: None, detail: String::new() }
+}
+
+fn version(version: &str) -> Answer {
+    Answer::Version { version: version.to_owned() }
+}
+
+fn unreadable() -> Answer {
+    Answer::Unreadable { status: 404, detail: String::new() }
+}
+
+fn silent() -> Answer {
+    Answer::Silent { fault: Fault::ConnectRefused, detail: String::new() }
+}
+
+/// Every kind of fact, once, with its name.
+fn facts() -> Vec<(&'static str, Fact)> {
+    vec![
+        ("claimed", Fact::Claimed),
+        ("returned", Fact::Returned),
+        ("delivered", Fact::Delivered(Outcome::Accepted { status: 200 })),
+        ("asked", Fact::Asked(version("2.0.0"))),
+        ("orphaned", Fact::Orphaned),
+        ("canceled", Fact::Canceled),
+    ]
+}
+
+/// Every pair of a state and a kind of fact: the state that follows, or a refusal.
+#[test]
+fn every_state_and_fact() {
+    let mut table = String::new();
+    for state in State::ALL {
+        for (name, fact) in facts() {
+            let result = apply(&in_state(state, 1), &fact, &spec(Mode::Version), NOW, 0);
+            let follows = match result {
+                Ok(transition) => transition.to.state.to_string(),
+                Err(_) => "-".to_owned(),
+            };
+            if follows != "-" {
+                let _ = writeln!(table, "{state} + {name} -> {follows}");
+            } else if state.is_terminal() {
+                assert!(!state.is_active());
+            }
+        }
+    }
+    insta::assert_snapshot!(table, @r"
+    queued + claimed -> delivering
+    queued + canceled -> canceled
+    delivering + returned -> queued
+    delivering + delivered -> verifying
+    delivering + orphaned -> verifying
+    delivering + canceled -> canceled
+    verifying + asked -> succeeded
+    verifying + canceled -> canceled
+    retrying + claimed -> delivering
+    retrying + canceled -> canceled
+    ");
+}
+
+/// Every outcome in every mode, with attempts left and on the last one.
+#[test]
+fn every_outcome_in_every_mode() {
+    use FailReason::{DeviceError, Rejected, Transfer, Unreachable};
+    let retry = State::Retrying;
+    let table = [
+        // outcome, verify = version: attempts left, last one; verify = none: attempts left, last
+        (
+            Outcome::Accepted { status: 204 },
+            [State::Verifying, State::Verifying, State::Succeeded, State::Succeeded],
+        ),
+        (Outcome::AlreadyCurrent, [State::Skipped(SkipReason::AlreadyCurrent); 4]),
+        (refused(503), [retry, State::Failed(DeviceError), retry, State::Failed(DeviceError)]),
+        (refused(429), [retry, State::Failed(DeviceError), retry, State::Failed(DeviceError)]),
+        (refused(404), [State::Failed(Rejected); 4]),
+        (refused(301), [State::Failed(Rejected); 4]),
+        (
+            fault(Fault::ConnectRefused),
+            [retry, State::Failed(Unreachable), retry, State::Failed(Unreachable)],
+        ),
+        (fault(Fault::NoSuchName), [State::Failed(Unreachable); 4]),
+        (fault(Fault::TlsTrust), [State::Failed(Unreachable); 4]),
+        (fault(Fault::Reset), [retry, State::Failed(Transfer), retry, State::Failed(Transfer)]),
+        (
+            fault(Fault::UploadStalled),
+            [retry, State::Failed(Transfer), retry, State::Failed(Transfer)],
+        ),
+        (fault(Fault::Canceled), [State::Canceled; 4]),
+        (
+            unknown(Fault::Reset),
+            [State::Verifying, State::Verifying, retry, State::Failed(Transfer)],
+        ),
+        (
+            unknown(Fault::ResponseTimeout),
+            [State::Verifying, State::Verifying, retry, State::TimedOut(Step::Delivering)],
+        ),
+        (
+            unknown(Fault::Malformed),
+            [State::Verifying, State::Verifying, retry, State::Failed(Transfer)],
+        ),
+    ];
+    for (outcome, expected) in table {
+        let cases = [(Mode::Version, 1), (Mode::Version, 3), (Mode::None, 1), (Mode::None, 3)];
+        for ((mode, attempt), expected) in cases.into_iter().zip(expected) {
+            let fact = Fact::Delivered(outcome.clone());
+            let result =
+                apply(&in_state(State::Delivering, attempt), &fact, &spec(mode), NOW, 0).unwrap();
+            assert_eq!(result.to.state, expected, "{outcome:?} {mode:?} attempt {attempt}");
+            if !matches!(expected, State::Succeeded | State::Skipped(_) | State::Canceled)
+                && outcome != (Outcome::Accepted { status: 204 })
+            {
+                assert!(!result.detail.is_empty(), "{outcome:?} says nothing");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_answer_means_before_and_at_the_deadline() {
+    let verification = State::Failed(FailReason::Verification);
+    let table = [
+        // answer, in doubt, at the deadline: state
+        (version("2.0.0"), false, false, State::Succeeded),
+        (version("1.9.9"), false, false, State::Verifying),
+        (version("1.9.9"), true, false, State::Verifying),
+        (unreadable(), false, false, State::Verifying),
+        (silent(), false, false, State::Verifying),
+        (version("2.0.0"), true, true, State::Succeeded),
+        (version("1.9.9"), false, true, verification),
+        (version("1.9.9"), true, true, State::Retrying),
+        (unreadable(), false, true, verification),
+        (unreadable(), true, true, verification),
+        (silent(), false, true, State::TimedOut(Step::Verifying)),
+        (silent(), true, true, State::TimedOut(Step::Verifying)),
+    ];
+    for (answer, in_doubt, is_last, expected) in table {
+        let mut assignment = Assignment { in_doubt, ..in_state(State::Verifying, 1) };
+        if is_last {
+            assignment.due_at = NOW;
+        }
+        let fact = Fact::Asked(answer.clone());
+        let result = apply(&assignment, &fact, &spec(Mode::Version), NOW, 0).unwrap();
+        assert_eq!(result.to.state, expected, "{answer:?} doubt {in_doubt} last {is_last}");
+    }
+    let assignment = in_state(State::Verifying, 1);
+    let ask = |answer| {
+        apply(&assignment, &Fact::Asked(answer), &spec(Mode::Reachable), NOW, 0).unwrap().to.state
+    };
+    assert_eq!(ask(unreadable()), State::Succeeded);
+    assert_eq!(ask(silent()), State::Verifying);
+}
+
+#[test]
+fn doubt_on_the_last_attempt_ends_when_the_old_version_shows() {
+    let assignment = Assignment { in_doubt: true, due_at: NOW, ..in_state(State::Verifying, 3) };
+    let fact = Fact::Asked(version("1.0.0"));
+    let result = apply(&assignment, &fact, &spec(Mode::Version), NOW, 0).unwrap();
+    assert_eq!(result.to.state, State::Failed(FailReason::Verification));
+    assert_eq!(result.detail, "reports version 1.0.0, not 2.0.0");
+}
+
+#[test]
+fn the_death_of_a_driver_uses_up_no_attempt() {
+    let claimed = in_state(State::Delivering, 3);
+    let version_mode = spec(Mode::Version);
+    let orphaned = apply(&claimed, &Fact::Orphaned, &version_mode, NOW, 0).unwrap().to;
+    assert_eq!((orphaned.state, orphaned.attempt, orphaned.in_doubt), (State::Verifying, 2, true));
+    let asked = Assignment { due_at: NOW, ..orphaned };
+    let fact = Fact::Asked(version("1.0.0"));
+    let again = apply(&asked, &fact, &version_mode, NOW, 0).unwrap().to;
+    assert_eq!((again.state, again.attempt), (State::Retrying, 2));
+
+    let none = apply(&claimed, &Fact::Orphaned, &spec(Mode::None), NOW, 0).unwrap().to;
+    assert_eq!((none.state, none.attempt, none.due_at), (State::Retrying, 2, NOW));
+    // Even a claim that is handed back then may have been sent to before: it is not "not sent".
+    let first = apply(&in_state(State::Delivering, 1), &Fact::Orphaned, &spec(Mode::None), NOW, 0);
+    let claimed = apply(&first.unwrap().to, &Fact::Claimed, &spec(Mode::None), NOW, 0).unwrap().to;
+    let back = apply(&claimed, &Fact::Returned, &spec(Mode::None), NOW, 0).unwrap().to;
+    assert_eq!((back.state, back.attempt), (State::Retrying, 0));
+}
+
+#[test]
+fn a_claim_handed_back_is_as_if_it_had_not_been() {
+    let spec = spec(Mode::Version);
+    let queued = Assignment::queued();
+    let claimed = apply(&queued, &Fact::Claimed, &spec, NOW, 0).unwrap().to;
+    assert_eq!(apply(&claimed, &Fact::Returned, &spec, NOW, 0).unwrap().to, queued);
+    let retrying = in_state(State::Retrying, 2);
+    let claimed = apply(&retrying, &Fact::Claimed, &spec, NOW, 0).unwrap().to;
+    assert_eq!(apply(&claimed, &Fact::Returned, &spec, NOW, 0).unwrap().to, retrying);
+}
+
+#[test]
+fn retries_keep_the_schedule_and_what_the_device_asks_for() {
+    let spec = spec(Mode::Version);
+    let after = |attempt, retry_after| {
+        let outcome = Outcome::Refused { status: 503, retry_after, detail: String::new() };
+        let assignment = in_state(State::Delivering, attempt);
+        let result = apply(&assignment, &Fact::Delivered(outcome), &spec, NOW, 0).unwrap();
+        result.to.due_at.since(NOW).as_millis()
+    };
+    assert_eq!(after(1, None), 1_000);
+    assert_eq!(after(2, None), 2_000);
+    assert_eq!(after(1, Some(Duration::from_secs(7))), 7_000);
+    assert_eq!(after(1, Some(Duration::from_hours(9))), 3_600_000);
+}

@@ -1,0 +1,148 @@
+//! When a rollout stops by itself.
+//!
+//! Owns the brake of a push: a number or a share of failures. It looks at counts only, so looking
+//! again gives the same verdict.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::Counts;
+
+/// A percentage is not judged before this many devices have failed: 10 % of the first dozen is
+/// one terminal that was switched off, not a bad release.
+pub const PERCENT_FAILURES_MIN: u64 = 10;
+
+/// The most failures that are put up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Brake {
+    /// More than this many devices failed.
+    Count(u32),
+    /// More than this percentage of the devices that ended failed, and at least
+    /// [`PERCENT_FAILURES_MIN`] devices did.
+    Percent(u8),
+}
+
+impl Default for Brake {
+    fn default() -> Self {
+        Self::Percent(10)
+    }
+}
+
+/// Text that is neither a number nor a percentage.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither a number of devices (5) nor a whole percentage from 0% to 100% (10%)")]
+pub struct BrakeError(String);
+
+impl FromStr for Brake {
+    type Err = BrakeError;
+
+    fn from_str(text: &str) -> Result<Self, BrakeError> {
+        let refuse = || BrakeError(text.chars().take(40).collect());
+        match text.trim().strip_suffix('%') {
+            Some(number) => match number.trim().parse() {
+                Ok(percent @ 0..=100) => Ok(Self::Percent(percent)),
+                _ => Err(refuse()),
+            },
+            None => text.trim().parse().map(Self::Count).map_err(|_| refuse()),
+        }
+    }
+}
+
+impl fmt::Display for Brake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Percent(percent) => write!(f, "{percent} %"),
+        }
+    }
+}
+
+/// The numbers a verdict was made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Devices that failed, could not be reached or timed out.
+    pub failures: u64,
+    /// Of these, the ones that could not be reached.
+    pub unreachable: u64,
+    /// Devices that ended.
+    pub ended: u64,
+    /// What was allowed.
+    pub allowed: Brake,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { failures, unreachable, ended, allowed } = self;
+        write!(f, "{failures} of {ended} devices failed")?;
+        if *unreachable > 0 {
+            write!(f, " ({unreachable} of them unreachable)")?;
+        }
+        write!(f, ", allowed are {allowed}")
+    }
+}
+
+impl Brake {
+    /// Whether to stop now, and on which numbers.
+    pub fn judge(self, counts: &Counts) -> Option<Evidence> {
+        let failures = counts.failures();
+        let ended = counts.ended();
+        let stops = match self {
+            Self::Count(allowed) => failures > u64::from(allowed),
+            Self::Percent(percent) => {
+                failures >= PERCENT_FAILURES_MIN && failures * 100 > ended * u64::from(percent)
+            }
+        };
+        let unreachable = counts.unreachable;
+        stops.then_some(Evidence { failures, unreachable, ended, allowed: self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(succeeded: u64, failed: u64) -> Counts {
+        Counts { succeeded, failed, ..Counts::default() }
+    }
+
+    #[test]
+    fn judged_on_counts() {
+        let table = [
+            (Brake::Count(0), counts(5, 0), false),
+            (Brake::Count(0), counts(5, 1), true),
+            (Brake::Count(3), counts(0, 3), false),
+            (Brake::Count(3), counts(0, 4), true),
+            (Brake::Percent(10), counts(0, 9), false),
+            (Brake::Percent(10), counts(0, 10), true),
+            (Brake::Percent(10), counts(90, 10), false),
+            (Brake::Percent(10), counts(89, 10), true),
+            (Brake::Percent(100), counts(0, 1_000), false),
+            (Brake::Percent(0), counts(1_000, 10), true),
+        ];
+        for (brake, counts, stops) in table {
+            assert_eq!(brake.judge(&counts).is_some(), stops, "{brake} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn the_evidence_reads_well() {
+        let counts = Counts { succeeded: 88, failed: 2, unreachable: 10, ..Counts::default() };
+        let evidence = Brake::default().judge(&counts).unwrap();
+        assert_eq!(
+            evidence.to_string(),
+            "12 of 100 devices failed (10 of them unreachable), allowed are 10 %"
+        );
+    }
+
+    #[test]
+    fn read_as_operators_write_it() {
+        assert_eq!("5".parse(), Ok(Brake::Count(5)));
+        assert_eq!("10%".parse(), Ok(Brake::Percent(10)));
+        assert_eq!("10 %".parse(), Ok(Brake::Percent(10)));
+        for text in ["", "%", "-1", "101%", "2.5%", "ten", "10%%"] {
+            assert!(text.parse::<Brake>().is_err(), "{text:?} was taken");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What is told of a rollout while it runs.
+//!
+//! Events are the contract: every display, log and program reads these. All but the two kinds of
+//! progress are told after they are durable, and none of those is dropped.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    assignment::State, brake::Evidence, ids::RolloutId, progress::Progress, rollout::PauseReason,
+    snapshot::Counts, time::Time,
+};
+
+/// Something that happened in a rollout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in milliseconds since the Unix epoch.
+    pub at: Time,
+    /// In which rollout.
+    pub rollout: RolloutId,
+    /// What.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Kind {
+    /// A run began to drive the rollout.
+    RolloutStarted {
+        /// Its devices.
+        devices: u64,
+        /// Whether an earlier run had begun it.
+        resumed: bool,
+    },
+    /// All canaries succeeded.
+    CanaryPassed,
+    /// It stopped claiming by itself.
+    RolloutPaused {
+        /// Why.
+        reason: PauseReason,
+        /// On which numbers.
+        evidence: Evidence,
+    },
+    /// Every device ended, none failed.
+    RolloutCompleted {
+        /// Its devices, counted.
+        counts: Counts,
+    },
+    /// Every device ended, some failed.
+    RolloutFailed {
+        /// Its devices, counted.
+        counts: Counts,
+    },
+    /// It was given up.
+    RolloutCanceled {
+        /// Its devices, counted.
+        counts: Counts,
+    },
+    /// The run was told to stop; the rollout goes on when it is driven again.
+    RolloutInterrupted {
+        /// Its devices, counted.
+        counts: Counts,
+    },
+    /// An attempt begins to be sent.
+    AttemptStarted {
+        /// The device's id.
+        device: Arc<str>,
+        /// Counted from 1.
+        attempt: u32,
+    },
+    /// The device took the update and is asked for its version.
+    AttemptAccepted {
+        /// The device's id.
+        device: Arc<str>,
+        /// Counted from 1.
+        attempt: u32,
+    },
+    /// No complete answer came: whether the update arrived is found out by asking for the version.
+    AttemptUnanswered {
+        /// The device's id.
+        device: Arc<str>,
+        /// Counted from 1.
+        attempt: u32,
+        /// What was seen instead.
+        detail: String,
+    },
+    /// The device is updated, or was already.
+    AttemptSucceeded {
+        /// The device's id.
+        device: Arc<str>,
+        /// Counted from 1.
+        attempt: u32,
+        /// The state it ended in.
+        state: State,
+    },
+    /// An attempt failed.
+    AttemptFailed {
+        /// The device's id.
+        device: Arc<str>,
+        /// Counted from 1.
+        attempt: u32,
+        /// The state the device is in now: terminal, or to be tried again.
+        state: State,
+        /// Why.
+        detail: String,
+    },
+    /// A device will be tried again.
+    WillRetry {
+        /// The device's id.
+        device: Arc<str>,
+        /// The attempt to come.
+        attempt: u32,
+        /// When it is due.
+        due_at: Time,
+    },
+    /// How far it is. May be dropped.
+    Progress(Progress),
+    /// How far one delivery is. May be dropped.
+    DeviceProgress {
+        /// The device's id.
+        device: Arc<str>,
+        /// Bytes handed to its connection.
+        sent_bytes: u64,
+        /// Bytes to send in all.
+        total_bytes: u64,
+    },
+}
+
+impl Kind {
+    /// Whether a reader who falls behind may miss it.
+    pub const fn is_droppable(&self) -> bool {
+        matches!(self, Self::Progress(_) | Self::DeviceProgress { .. })
+    }
+}
+
+impl fmt::Display for Event {
+    /// One line for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::RolloutStarted { devices, resumed: false } => {
+                write!(f, "rollout {} started: {devices} devices", self.rollout)
+            }
+            Kind::RolloutStarted { devices, resumed: true } => {
+                write!(f, "rollout {} goes on: {devices} devices", self.rollout)
+            }
+            Kind::CanaryPassed => f.write_str("all canaries succeeded: the others follow"),
+            Kind::RolloutPaused { reason, evidence } => {
+                write!(f, "stopped by the {reason}: {evidence}")
+            }
+            Kind::RolloutCompleted { counts } => {
+                write!(f, "completed: {} devices", counts.ended())
+            }
+            Kind::RolloutFailed { counts } => {
+                write!(f, "ended: {} of {} devices failed", counts.failures(), counts.total())
+            }
+            Kind::RolloutCanceled { counts } => {
+                write!(f, "given up: {} devices were not sent to", counts.canceled)
+            }
+            Kind::RolloutInterrupted { counts } => {
+                write!(f, "interrupted: {} of {} devices ended", counts.ended(), counts.total())
+            }
+            Kind::AttemptStarted { device, attempt } => {
+                write!(f, "{device}: attempt {attempt} started")
+            }
+            Kind::AttemptAccepted { device, attempt } => {
+                write!(f, "{device}: attempt {attempt} accepted")
+            }
+            Kind::AttemptUnanswered { device, attempt, detail } => {
+                write!(f, "{device}: attempt {attempt} was not answered ({detail})")
+            }
+            Kind::AttemptSucceeded { device, attempt, state } => {
+                write!(f, "{device}: attempt {attempt} {state}")
+            }
+            Kind::AttemptFailed { device, attempt, state, detail } => {
+                write!(f, "{device}: attempt {attempt} {state}: {detail}")
+            }
+            Kind::WillRetry { device, attempt, due_at } => {
+                write!(f, "{device}: attempt {attempt} is due at {due_at}")
+            }
+            Kind::Progress(progress) => {
+                write!(f, "{} of {}", progress.counts.ended(), progress.counts.total())?;
+                match progress.eta {
+                    Some(eta) => write!(f, ", about {} s left", round_secs(eta)),
+                    None => Ok(()),
+                }
+            }
+            Kind::DeviceProgress { device, sent_bytes, total_bytes } => {
+                write!(f, "{device}: {sent_bytes} of {total_bytes} bytes")
+            }
+        }
+    }
+}
+
+const fn round_secs(duration: Duration) -> u64 {
+    duration.as_secs() + if duration.subsec_millis() >= 500 { 1 } else { 0 }
+}

@@ -1,0 +1,170 @@
+//! Artifacts by their sha-256 in a directory.
+//!
+//! A file that is pushed is copied here first (a reflink where the file system has them), and it
+//! is the copy that is hashed and sent: editing the original later reaches nobody.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use groundswell_core::release::Digest;
+use sha2::{Digest as _, Sha256};
+
+/// Bytes read at once while hashing.
+const READ_BYTES: usize = 256 << 10;
+
+/// A directory of artifacts.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    path: PathBuf,
+}
+
+/// An artifact that is kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Where its bytes are.
+    pub path: PathBuf,
+    /// Its name.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Why a file could not be kept as an artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// The file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory, a device, a pipe.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// There is no room for the copy, or the state directory fails.
+    #[error("the artifact cannot be kept in {}", path.display())]
+    Keep {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Artifacts {
+    /// The directory at `path`, made if needed.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Keep`] if it cannot be made.
+    pub fn open(path: PathBuf) -> Result<Self, ArtifactError> {
+        match fs::DirBuilder::new().recursive(true).mode(0o700).create(&path) {
+            Ok(()) => Ok(Self { path }),
+            Err(source) => Err(ArtifactError::Keep { path, source }),
+        }
+    }
+
+    /// Keeps `file`: hashes it, and copies it unless the same bytes are here already.
+    ///
+    /// # Errors
+    /// [`ArtifactError`]; nothing is left behind.
+    pub fn keep(&self, file: &Path) -> Result<Kept, ArtifactError> {
+        let unreadable = |source| ArtifactError::Read { path: file.to_owned(), source };
+        let metadata = fs::metadata(file).map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(ArtifactError::NotAFile { path: file.to_owned() });
+        }
+        let (digest, bytes) = File::open(file).and_then(hash).map_err(unreadable)?;
+        if let Some(kept) = self.find(digest, bytes) {
+            return Ok(kept);
+        }
+        let partial = self.path.join(format!(".{}.partial", std::process::id()));
+        let kept = self.copy(file, &partial);
+        if kept.is_err() {
+            let _ = fs::remove_file(&partial);
+        }
+        kept.map_err(|source| ArtifactError::Keep { path: self.path.clone(), source })
+    }
+
+    /// The artifact of this name, if it is kept whole.
+    pub fn find(&self, digest: Digest, bytes: u64) -> Option<Kept> {
+        let path = self.path.join(digest.to_string());
+        let metadata = fs::metadata(&path).ok()?;
+        (metadata.is_file() && metadata.len() == bytes).then_some(Kept { path, digest, bytes })
+    }
+
+    /// The copy is what is hashed: the file may be changing under our hands.
+    fn copy(&self, file: &Path, partial: &Path) -> io::Result<Kept> {
+        let _ = fs::remove_file(partial);
+        reflink_copy::reflink_or_copy(file, partial)?;
+        fs::set_permissions(partial, fs::Permissions::from_mode(0o600))?;
+        let copy = File::options().read(true).write(true).open(partial)?;
+        copy.sync_all()?;
+        let (digest, bytes) = hash(copy)?;
+        let path = self.path.join(digest.to_string());
+        fs::rename(partial, &path)?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(Kept { path, digest, bytes })
+    }
+}
+
+/// The sha-256 and the size of what is left in `file`.
+pub(crate) fn hash(mut file: File) -> io::Result<(Digest, u64)> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut bytes = 0;
+    loop {
+        let read = match file.read(&mut buffer) {
+            Ok(0) => return Ok((Digest(hasher.finalize().into()), bytes)),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copy_stays_when_the_file_is_edited() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pos.bin");
+        fs::write(&file, b"one").unwrap();
+        let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
+        let kept = artifacts.keep(&file).unwrap();
+        fs::write(&file, b"two and more").unwrap();
+        assert_eq!(fs::read(&kept.path).unwrap(), b"one");
+        assert_eq!(
+            kept.digest.to_string(),
+            "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+        );
+        let other = artifacts.keep(&file).unwrap();
+        assert_ne!(other.digest, kept.digest);
+        fs::write(&file, b"one").unwrap();
+        assert_eq!(artifacts.keep(&file).unwrap().path, kept.path);
+        assert_eq!(fs::read_dir(dir.path().join("artifacts")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
+        assert!(matches!(artifacts.keep(dir.path()), Err(ArtifactError::NotAFile { .. })));
+        let missing = artifacts.keep(&dir.path().join("missing"));
+        assert!(matches!(missing, Err(ArtifactError::Read { .. })));
+    }
+}

@@ -1,0 +1,108 @@
+//! The command line: one file per noun, and the only place that prints.
+//!
+//! Owns arguments, exit codes and messages. Start with [`Command`].
+#![expect(clippy::print_stderr, reason = "the edge where the program talks")]
+
+pub mod demo;
+pub mod push;
+pub mod sim;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Sends software to fleets of devices, in a way that can be proved.
+#[derive(Debug, Parser)]
+#[command(name = "groundswell", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Update ten terminals of a retail chain before your eyes
+    Demo(demo::Args),
+    /// Send one release to a fleet, durably
+    Push(Box<push::Args>),
+    /// Run a simulated fleet on one port, to rehearse against
+    Sim(sim::Args),
+}
+
+/// The program: reads the command line, does it, and says how it went.
+pub fn main() -> ExitCode {
+    run(Cli::parse())
+}
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Push(args) => push::run(&args),
+        Command::Sim(args) => sim::run(&args),
+    }
+}
+
+/// What went wrong, with its causes, and the exit code that goes with it.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// What was asked for cannot be done as it was asked.
+    fn input(error: anyhow::Error) -> Self {
+        Self { code: 2, error }
+    }
+
+    /// State or disk failed.
+    fn disk(error: anyhow::Error) -> Self {
+        Self { code: 3, error }
+    }
+
+    fn tell(&self) -> ExitCode {
+        eprintln!("error: {:#}", self.error);
+        ExitCode::from(self.code)
+    }
+}
+
+/// Prints a line of what was asked for. A reader that went away is no error worth a word.
+fn print_line(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Says a line to the person, apart from what was asked for.
+fn tell_line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Says something without ending the line.
+fn tell(text: &str) {
+    let mut err = std::io::stderr();
+    let _ = write!(err, "{text}").and_then(|()| err.flush());
+}
+
+/// Open files a run needs besides its connections: database, artifact, terminal, look-ups.
+const OPEN_FILES_SPARE: u64 = 200;
+
+/// Raises the limit of open files to what a run needs: two connections for each delivery (one
+/// may be asking for a version) and the idle ones.
+fn raise_open_files(max_in_flight: u32) -> Result<(), Failure> {
+    let wanted = 2 * u64::from(max_in_flight) + OPEN_FILES_SPARE;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < wanted => Err(Failure::input(anyhow::anyhow!(
+            "{max_in_flight} deliveries at once need {wanted} open files, the limit here is {limit}: \
+             raise it (ulimit -n {wanted}) or use a lower --max-in-flight"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a person looks at standard output.
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stdout())
+}

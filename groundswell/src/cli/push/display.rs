@@ -1,0 +1,222 @@
+//! What an operator sees of a push: a bar on a terminal, plain lines elsewhere, the account at
+//! the end.
+
+use std::{fmt::Write as _, io::IsTerminal, time::Duration};
+
+use groundswell_core::progress::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::args::Output;
+use crate::{
+    push::{PushResult, Summary},
+    units::Bytes,
+};
+
+/// Between two plain lines of progress.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Reasons of failure that are shown; `--output json` has them all.
+const REASONS_MAX: usize = 10;
+
+/// What shows the progress of a run.
+pub(super) struct Shown {
+    end: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Shown {
+    pub(super) async fn end(self) {
+        self.end.cancel();
+        if let Some(task) = self.task {
+            let _ = task.await;
+        }
+    }
+}
+
+/// Shows progress on standard error, unless another program reads what we print.
+pub(super) fn follow(output: Output, progress: watch::Receiver<Progress>) -> Shown {
+    let end = CancellationToken::new();
+    let task = (output == Output::Text).then(|| {
+        let end = end.clone();
+        if std::io::stderr().is_terminal() {
+            tokio::spawn(bar(progress, end))
+        } else {
+            tokio::spawn(lines(progress, end))
+        }
+    });
+    Shown { end, task }
+}
+
+async fn bar(mut progress: watch::Receiver<Progress>, end: CancellationToken) {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(8));
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}") {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+    loop {
+        tokio::select! {
+            () = end.cancelled() => break,
+            changed = progress.changed() => if changed.is_err() { break },
+        }
+        let now = progress.borrow_and_update().clone();
+        bar.set_length(now.counts.total());
+        bar.set_position(now.counts.ended());
+        bar.set_message(words(&now));
+    }
+    bar.finish_and_clear();
+}
+
+async fn lines(mut progress: watch::Receiver<Progress>, end: CancellationToken) {
+    let mut every = tokio::time::interval(LINE_EVERY);
+    every.tick().await;
+    loop {
+        tokio::select! {
+            () = end.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        let now = progress.borrow_and_update().clone();
+        if now.counts.total() > 0 {
+            let (ended, total) = (now.counts.ended(), now.counts.total());
+            super::super::tell_line(&format!("{ended} of {total} devices  {}", words(&now)));
+        }
+    }
+}
+
+/// Rate, time left, what is under way and what failed.
+fn words(progress: &Progress) -> String {
+    let Progress { counts, in_flight, sent_bytes, ended_per_sec, eta, waiting_on } = progress;
+    let mut words = format!("{ended_per_sec:.0}/s");
+    match eta {
+        Some(eta) if counts.total() > counts.ended() => {
+            let _ = write!(words, ", about {} left", in_words(*eta));
+        }
+        _ => {}
+    }
+    let _ = write!(words, "  {in_flight} in flight");
+    if counts.verifying > 0 {
+        let _ = write!(words, ", {} verifying", counts.verifying);
+    }
+    if counts.retrying > 0 {
+        let _ = write!(words, ", {} to be retried", counts.retrying);
+    }
+    let _ = write!(words, ", {} failed, {} sent", counts.failures(), Bytes(*sent_bytes));
+    if *in_flight == 0
+        && let Some(reason) = waiting_on.first()
+    {
+        let _ = write!(words, "  [{reason}]");
+    }
+    words
+}
+
+/// The account at the end, on standard output.
+pub(super) fn summary(output: Output, summary: &Summary) {
+    match output {
+        Output::Text => super::super::print_line(text(summary).trim_end()),
+        Output::Json => match serde_json::to_string_pretty(summary) {
+            Ok(json) => super::super::print_line(&json),
+            Err(error) => super::super::tell_line(&format!("error: {error}")),
+        },
+        Output::Events => {}
+    }
+}
+
+/// The account as people read it.
+fn text(summary: &Summary) -> String {
+    let Summary { counts, release, .. } = summary;
+    let mut text = String::new();
+    let total = counts.total();
+    let updated = counts.succeeded + counts.skipped;
+    let head = match summary.result {
+        PushResult::Completed => "done",
+        PushResult::Failed => "ended with failures",
+        PushResult::Paused => "STOPPED: the rest is not sent",
+        PushResult::Interrupted => "interrupted: the same command goes on",
+        PushResult::StoreFailed => "STOPPED: the state cannot be written",
+        PushResult::AlreadyDone => "already done",
+    };
+    let _ = writeln!(text, "{} {}: {head}", release.name, release.version);
+    let _ = write!(text, "  {updated} of {total} devices have it");
+    if counts.skipped > 0 {
+        let _ = write!(text, " ({} had it already)", counts.skipped);
+    }
+    if summary.result != PushResult::AlreadyDone {
+        let secs = (summary.duration_ms as f64 / 1_000.0).max(0.001);
+        let took = in_words(Duration::from_millis(summary.duration_ms));
+        let bytes = Bytes(summary.sent_bytes);
+        let rate = counts.ended() as f64 / secs;
+        let _ = write!(text, "; {took}, {bytes} sent, {rate:.0} devices/s");
+    }
+    text.push('\n');
+    open(&mut text, summary);
+    failures(&mut text, summary);
+    hints(&mut text, summary);
+    text
+}
+
+fn open(text: &mut String, summary: &Summary) {
+    let counts = &summary.counts;
+    for (count, what) in [
+        (summary.not_sent, "not sent"),
+        (counts.delivering, "being sent to when the run ended"),
+        (counts.verifying, "sent to, not verified yet"),
+        (counts.retrying, "to be tried again"),
+        (counts.canceled, "given up"),
+    ] {
+        if count > 0 {
+            let _ = writeln!(text, "  {count} {what}");
+        }
+    }
+}
+
+fn failures(text: &mut String, summary: &Summary) {
+    let failed = summary.counts.failures();
+    if failed == 0 {
+        return;
+    }
+    let _ = writeln!(text, "  {failed} failed:");
+    for group in summary.failures.iter().take(REASONS_MAX) {
+        let more = if group.devices > group.examples.len() as u64 { ", ..." } else { "" };
+        let examples = group.examples.join(", ");
+        let _ = writeln!(text, "  {:>7}  {} ({examples}{more})", group.devices, group.reason);
+    }
+    let hidden: u64 = summary.failures.iter().skip(REASONS_MAX).map(|group| group.devices).sum();
+    if hidden > 0 {
+        let _ = writeln!(text, "  {hidden:>7}  for other reasons (--output json lists them all)");
+    }
+}
+
+fn hints(text: &mut String, summary: &Summary) {
+    if let Some(error) = &summary.state_error {
+        let _ = writeln!(text, "  state: {error}");
+    }
+    match summary.result {
+        PushResult::Paused => {
+            for reason in &summary.paused {
+                let _ = writeln!(text, "  stopped by the {reason}");
+            }
+            text.push_str(
+                "  to go on with the rest: the same command with a higher --max-failures; to give \
+                 it up: push another release with --abandon\n",
+            );
+        }
+        PushResult::AlreadyDone | PushResult::Failed if summary.counts.failures() > 0 => {
+            text.push_str("  the same command with --retry-failed tries these again\n");
+        }
+        PushResult::StoreFailed => {
+            text.push_str("  make room and run the same command: it goes on where it was\n");
+        }
+        _ => {}
+    }
+}
+
+/// A duration as people say it, such as `8.2 s`, `5 min 12 s` or `3 h 05 min`.
+fn in_words(duration: Duration) -> String {
+    let secs = duration.as_secs();
+    match secs {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{secs} s"),
+        60..3_600 => format!("{} min {:02} s", secs / 60, secs % 60),
+        _ => format!("{} h {:02} min", secs / 3_600, secs % 3_600 / 60),
+    }
+}

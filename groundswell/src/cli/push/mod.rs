@@ -1,0 +1,145 @@
+//! `groundswell push`: one release to a whole fleet.
+//!
+//! Owns the arguments, what is asked on a terminal, Ctrl-C and the exit codes; the push itself is
+//! [`crate::Push`].
+
+mod args;
+mod display;
+mod read;
+
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+
+pub use self::args::Args;
+use self::args::Output;
+use super::Failure;
+use crate::{
+    Push,
+    engine::hub::Events,
+    push::{PushError, PushResult, Summary},
+};
+
+/// Above this many devices a terminal asks first.
+const ASK_ABOVE: usize = 100;
+
+const EXIT_INTERRUPTED: u8 = 130;
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    match try_run(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn try_run(args: &Args) -> Result<u8, Failure> {
+    super::raise_open_files(args.max_in_flight)?;
+    let push = read::push(args)?;
+    if args.dry_run {
+        let plan = push.dry_run().map_err(failure)?;
+        super::print_line(&plan.to_string());
+        return Ok(0);
+    }
+    if !args.yes && push.devices() > ASK_ABOVE && !confirm(args, &push).map_err(Failure::input)? {
+        super::tell_line("nothing was sent");
+        return Ok(EXIT_INTERRUPTED);
+    }
+    let runtime = runtime().context("no runtime").map_err(Failure::disk)?;
+    let summary = runtime.block_on(drive(args, push))?;
+    display::summary(args.output, &summary);
+    Ok(exit_code(&summary))
+}
+
+/// On two cores, one for the connections and one for the database are all there is; more threads
+/// would only pass work around.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder = if cores <= 2 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(cores - 1);
+        builder
+    };
+    builder.enable_all().build()
+}
+
+async fn drive(args: &Args, mut push: Push) -> Result<Summary, Failure> {
+    let events = match args.output {
+        Output::Events => Some(tokio::spawn(print_events(push.subscribe()))),
+        Output::Text | Output::Json => None,
+    };
+    let shown = display::follow(args.output, push.progress());
+    let stop = push.stopper();
+    let interrupts = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        stop.cancel();
+        super::tell_line(
+            "stopping: open deliveries may end (30 s at most); Ctrl-C again stops at once",
+        );
+        if tokio::signal::ctrl_c().await.is_ok() {
+            // Whatever is open now is taken over by the next run.
+            std::process::exit(i32::from(EXIT_INTERRUPTED));
+        }
+    });
+    let result = push.run().await;
+    interrupts.abort();
+    shown.end().await;
+    if let Some(events) = events {
+        let _ = events.await;
+    }
+    result.map_err(failure)
+}
+
+/// One JSON line for each event. A reader that went away ends the printing, not the push.
+async fn print_events(mut events: Events) {
+    let mut out = std::io::stdout();
+    while let Some(event) = events.recv().await {
+        let Ok(line) = serde_json::to_string(&event) else { continue };
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+fn confirm(args: &Args, push: &Push) -> anyhow::Result<bool> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    super::tell(&format!(
+        "push {} as version {} to {} devices? [y/N] ",
+        args.file.display(),
+        args.version,
+        push.devices()
+    ));
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer).context("no answer could be read")?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+fn exit_code(summary: &Summary) -> u8 {
+    match summary.result {
+        PushResult::Interrupted => EXIT_INTERRUPTED,
+        PushResult::StoreFailed => 3,
+        _ if summary.is_success() => 0,
+        _ => 1,
+    }
+}
+
+fn failure(error: PushError) -> Failure {
+    use crate::artifacts::store::ArtifactError;
+    let is_state = matches!(
+        error,
+        PushError::State(_)
+            | PushError::Store(_)
+            | PushError::Run(_)
+            | PushError::Artifact(ArtifactError::Keep { .. })
+    );
+    if is_state { Failure::disk(error.into()) } else { Failure::input(error.into()) }
+}

@@ -1,0 +1,14 @@
+//! What drives a rollout: one synchronous step that owns all order, and the shell around it.
+//!
+//! [`step::Engine::step`] turns facts into commands; it asks [`groundswell_core`] for every
+//! decision and touches nothing. The shell gathers the facts (outcomes of deliveries, commits,
+//! candidates, the clock) and carries the commands out. Production and every simulation run the
+//! same step. Types to read first: [`fact::Fact`], [`fact::Command`].
+
+pub mod fact;
+pub mod hub;
+mod pace;
+pub(crate) mod shell;
+pub mod step;
+mod story;
+pub mod watch;

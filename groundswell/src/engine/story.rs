@@ -1,0 +1,62 @@
+//! What is told of a change, and what little else a change needs.
+
+use std::sync::Arc;
+
+use groundswell_core::{
+    assignment::{Assignment, State},
+    event::Kind,
+    ids::AssignmentId,
+};
+
+use crate::store::DETAIL_BYTES_MAX;
+
+/// The events that a change of a device makes, in order.
+pub(super) fn events(
+    device: &Arc<str>,
+    from: Assignment,
+    to: Assignment,
+    detail: &str,
+) -> Vec<Kind> {
+    let attempt = from.attempt;
+    let device = || device.clone();
+    let detail = || detail.to_owned();
+    match to.state {
+        State::Queued | State::Delivering | State::Canceled => vec![],
+        State::Verifying if to.in_doubt => {
+            vec![Kind::AttemptUnanswered { device: device(), attempt, detail: detail() }]
+        }
+        State::Verifying => vec![Kind::AttemptAccepted { device: device(), attempt }],
+        state @ (State::Succeeded | State::Skipped(_)) => {
+            vec![Kind::AttemptSucceeded { device: device(), attempt, state }]
+        }
+        state @ (State::Failed(_) | State::TimedOut(_)) => {
+            vec![Kind::AttemptFailed { device: device(), attempt, state, detail: detail() }]
+        }
+        state @ State::Retrying => vec![
+            Kind::AttemptFailed { device: device(), attempt, state, detail: detail() },
+            Kind::WillRetry { device: device(), attempt: to.attempt + 1, due_at: to.due_at },
+        ],
+    }
+}
+
+/// A number for the jitter of a retry: the same whenever the same step is run again.
+pub(super) fn dice(id: AssignmentId, attempt: u32) -> u32 {
+    // The finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
+    let mut mixed =
+        (id.0 as u64).wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed >> 32) as u32
+}
+
+/// A detail within the bound the store has for it.
+pub(super) fn shorten(mut detail: String) -> String {
+    if detail.len() > DETAIL_BYTES_MAX {
+        let mut end = DETAIL_BYTES_MAX;
+        while !detail.is_char_boundary(end) {
+            end -= 1;
+        }
+        detail.truncate(end);
+    }
+    detail
+}

@@ -1,0 +1,127 @@
+//! The devices that were sent to and are asked for their version, and when each is asked next.
+//!
+//! Deadlines are durable; the times of the questions in between live here only, and after a
+//! restart everybody is asked again, paced by the limits.
+
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+
+use groundswell_core::{
+    admit::{Admission, Slots},
+    ids::AssignmentId,
+    time::Time,
+    verify,
+};
+use hashbrown::HashMap;
+
+use crate::store::Candidate;
+
+/// How long the question at the deadline may take: it decides, so it is given some time.
+const LAST_QUESTION_MAX: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+struct Watched {
+    candidate: Candidate,
+    asked: u32,
+}
+
+/// The devices that are being verified.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    devices: HashMap<AssignmentId, Watched>,
+    due: BinaryHeap<Reverse<(Time, AssignmentId)>>,
+    hosts: Slots<AssignmentId>,
+    open: u32,
+    open_max: u32,
+}
+
+/// One question to be asked.
+#[derive(Debug)]
+pub struct Question {
+    /// Whom.
+    pub candidate: Candidate,
+    /// How long it may take.
+    pub within: Duration,
+    /// Whether others on this host will be talked to soon.
+    pub is_host_shared: bool,
+}
+
+impl Watch {
+    /// At most `open_max` questions at once, and `per_host_max` to one host.
+    pub(crate) fn new(open_max: u32, per_host_max: u32) -> Self {
+        Self {
+            devices: HashMap::new(),
+            due: BinaryHeap::new(),
+            hosts: Slots::new(per_host_max),
+            open: 0,
+            open_max,
+        }
+    }
+
+    /// Begins to ask a device, whose deadline is its `due_at`.
+    pub(crate) fn add(&mut self, candidate: Candidate, now: Time) {
+        self.due.push(Reverse((now, candidate.id)));
+        self.devices.insert(candidate.id, Watched { candidate, asked: 0 });
+    }
+
+    /// The questions to ask now.
+    pub(crate) fn questions(&mut self, now: Time) -> Vec<Question> {
+        let mut questions = vec![];
+        while self.open < self.open_max {
+            let (id, is_woken) = match self.hosts.next_woken() {
+                Some(id) => (id, true),
+                None => match self.due.peek() {
+                    Some(Reverse((at, id))) if *at <= now => (*id, false),
+                    _ => break,
+                },
+            };
+            if !is_woken {
+                self.due.pop();
+            }
+            let Some(watched) = self.devices.get_mut(&id) else { continue };
+            let host = watched.candidate.endpoint.address.origin();
+            if is_woken {
+                self.hosts.admit_woken(host);
+            } else if self.hosts.admit(id, host) == Admission::Parked {
+                continue;
+            }
+            watched.asked += 1;
+            self.open += 1;
+            let left = watched.candidate.assignment.due_at.since(now);
+            questions.push(Question {
+                within: if left.is_zero() { LAST_QUESTION_MAX } else { left },
+                is_host_shared: self.hosts.is_shared(host),
+                candidate: watched.candidate.clone(),
+            });
+        }
+        questions
+    }
+
+    /// Takes note that a question was answered, and returns the device as it is known.
+    pub(crate) fn answered(&mut self, id: AssignmentId) -> Option<&Candidate> {
+        let watched = self.devices.get(&id)?;
+        self.open = self.open.saturating_sub(1);
+        self.hosts.free(watched.candidate.endpoint.address.origin());
+        Some(&watched.candidate)
+    }
+
+    /// Asks again after the next wait.
+    pub(crate) fn again(&mut self, id: AssignmentId, now: Time) {
+        if let Some(watched) = self.devices.get(&id) {
+            let deadline = watched.candidate.assignment.due_at;
+            self.due.push(Reverse((verify::next_question(watched.asked, now, deadline), id)));
+        }
+    }
+
+    /// Stops asking a device, and hands it back.
+    pub(crate) fn remove(&mut self, id: AssignmentId) -> Option<Candidate> {
+        self.devices.remove(&id).map(|watched| watched.candidate)
+    }
+
+    /// When the next question falls due, if one may be asked.
+    pub(crate) fn wake_at(&self) -> Option<Time> {
+        if self.open >= self.open_max {
+            return None;
+        }
+        self.due.peek().map(|Reverse((at, _))| *at)
+    }
+}

@@ -1,0 +1,456 @@
+//! The simulated devices and what each remembers.
+//!
+//! Owns a device's state and the table of all of them. Knows nothing of HTTP. Start with
+//! [`Devices::with`].
+
+use std::{
+    collections::VecDeque,
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use groundswell_core::time::Time;
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+use parking_lot::Mutex;
+
+use super::{
+    fault::Name,
+    report::{DeviceReport, Event, EventKind, KeyCount, Receptions},
+};
+
+/// At just under 1 kB each after an update or two, 2 GB in all.
+pub(super) const DEVICES_MAX: usize = 2_000_000;
+/// Attempts share one key; more than a few keys already are a finding.
+const KEYS_MAX: usize = 16;
+/// Enough for the longest retry schedule with its verifications.
+const EVENTS_MAX: usize = 64;
+/// As many as one reads at a glance.
+const FORMER_VERSIONS_MAX: usize = 16;
+/// A power of two well above any number of threads that a fleet is given.
+const SHARDS: usize = 16;
+
+/// All devices by their ids.
+pub(super) struct Devices {
+    hasher: DefaultHashBuilder,
+    shards: [Mutex<HashTable<Box<Device>>>; SHARDS],
+    count: AtomicUsize,
+    max: usize,
+    version: Arc<str>,
+}
+
+impl Devices {
+    /// None yet; each begins with `version`.
+    pub(super) fn new(version: Arc<str>, max: usize) -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            shards: std::array::from_fn(|_| Mutex::new(HashTable::new())),
+            count: AtomicUsize::new(0),
+            max,
+            version,
+        }
+    }
+
+    /// Lets `act` see and change the device, which is made if it is new. Nothing if there are
+    /// too many.
+    pub(super) fn with<T>(&self, id: &str, act: impl FnOnce(&mut Device) -> T) -> Option<T> {
+        let (hash, shard) = self.place(id);
+        let mut shard = shard.lock();
+        let rehash = |device: &_| self.hasher.hash_one(Box::<Device>::as_ref(device).id());
+        match shard.entry(hash, |device| device.id() == id, rehash) {
+            Entry::Occupied(mut found) => Some(act(found.get_mut())),
+            Entry::Vacant(place) => {
+                if self.count.fetch_add(1, Relaxed) >= self.max {
+                    self.count.fetch_sub(1, Relaxed);
+                    return None;
+                }
+                let device = Box::new(Device::new(id, self.version.clone()));
+                Some(act(place.insert(device).get_mut()))
+            }
+        }
+    }
+
+    /// Lets `look` see the device, if it was heard of.
+    pub(super) fn find<T>(&self, id: &str, look: impl FnOnce(&Device) -> T) -> Option<T> {
+        let (hash, shard) = self.place(id);
+        shard.lock().find(hash, |device| *device.id == *id).map(|device| look(device))
+    }
+
+    /// Shows every device to `look`, in no order.
+    pub(super) fn each(&self, mut look: impl FnMut(&Device)) {
+        for shard in &self.shards {
+            shard.lock().iter().for_each(|device| look(device));
+        }
+    }
+
+    fn place(&self, id: &str) -> (u64, &Mutex<HashTable<Box<Device>>>) {
+        let hash = self.hasher.hash_one(id);
+        // The table uses the low bits and the highest seven.
+        (hash, &self.shards[(hash >> 48) as usize % SHARDS])
+    }
+}
+
+/// One device.
+pub(super) struct Device {
+    id: Box<str>,
+    version: Arc<str>,
+    former: Vec<Arc<str>>,
+    /// When it is back from its reboot, and with which version.
+    reboot: Option<(Time, Arc<str>)>,
+    offline: bool,
+    updates: u64,
+    receptions: Receptions,
+    repeated: u64,
+    bytes: u64,
+    sha256: Option<[u8; 32]>,
+    update_id: Option<Box<str>>,
+    keys: Vec<(Box<str>, u64)>,
+    keys_left_out: u64,
+    events: VecDeque<Happening>,
+    events_left_out: u64,
+    /// The version that it took last, until it answers another.
+    taken: Option<Arc<str>>,
+}
+
+/// An event in few bytes.
+struct Happening {
+    at_ms: u64,
+    kind: EventKind,
+    key: Option<u8>,
+    version: Option<Arc<str>>,
+    status: Option<u16>,
+    fault: Option<Name>,
+    times: u64,
+}
+
+/// A body that arrived, whole or not.
+pub(super) struct Arrival<'a> {
+    pub(super) at_ms: u64,
+    pub(super) key: Option<&'a str>,
+    pub(super) version: Option<Arc<str>>,
+    pub(super) update_id: Option<&'a str>,
+    pub(super) bytes: u64,
+    pub(super) fault: Option<Name>,
+}
+
+/// What a device does with a complete body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Installs it and says so.
+    Accepted(u16),
+    /// Says that it accepts, and keeps its version.
+    Kept,
+    /// Refuses it with this status.
+    Refused(u16),
+    /// Installs it, and its answer gets lost.
+    Lost,
+}
+
+impl Device {
+    fn new(id: &str, version: Arc<str>) -> Self {
+        Self {
+            id: id.into(),
+            version,
+            former: vec![],
+            reboot: None,
+            offline: false,
+            updates: 0,
+            receptions: Receptions::default(),
+            repeated: 0,
+            bytes: 0,
+            sha256: None,
+            update_id: None,
+            keys: vec![],
+            keys_left_out: 0,
+            events: VecDeque::new(),
+            events_left_out: 0,
+            taken: None,
+        }
+    }
+
+    /// Whether it answers nothing at present.
+    pub(super) fn is_down(&self, now: Time) -> bool {
+        self.offline || self.reboot.as_ref().is_some_and(|(back_at, _)| now < *back_at)
+    }
+
+    /// The number of this update, from 0; nothing if the device is down.
+    pub(super) fn begin_update(&mut self, now: Time) -> Option<u64> {
+        if self.is_down(now) {
+            return None;
+        }
+        self.settle(now);
+        let number = self.updates;
+        self.updates += 1;
+        Some(number)
+    }
+
+    /// A body arrived in part.
+    pub(super) fn cut(&mut self, arrival: Arrival<'_>) {
+        self.receptions.cut += 1;
+        self.arrived(arrival, EventKind::Cut, None);
+    }
+
+    /// A body arrived whole. The device is down until `back_at` if it goes on to install.
+    pub(super) fn received(
+        &mut self,
+        arrival: Arrival<'_>,
+        sha256: Option<[u8; 32]>,
+        fate: Fate,
+        back_at: Option<Time>,
+    ) {
+        self.receptions.complete += 1;
+        self.sha256 = sha256.or(self.sha256);
+        let status = match fate {
+            Fate::Accepted(status) | Fate::Refused(status) => Some(status),
+            Fate::Kept => Some(200),
+            Fate::Lost => None,
+        };
+        if matches!(fate, Fate::Refused(_)) {
+            self.receptions.refused += 1;
+        } else {
+            self.take(arrival.version.as_ref());
+            let installs = arrival.version.as_ref().filter(|_| fate != Fate::Kept);
+            let next = installs.unwrap_or(&self.version).clone();
+            match back_at {
+                Some(back_at) => self.reboot = Some((back_at, next)),
+                None => self.run(next),
+            }
+        }
+        self.arrived(arrival, EventKind::Received, status);
+    }
+
+    /// The version that it answers; nothing if it is down.
+    pub(super) fn answer_version(&mut self, now: Time, at_ms: u64) -> Option<Arc<str>> {
+        if self.is_down(now) {
+            return None;
+        }
+        self.settle(now);
+        if self.taken.as_ref().is_some_and(|taken| *taken != self.version) {
+            self.taken = None;
+        }
+        let last = self.events.back_mut();
+        match last.filter(|last| last.kind == EventKind::AnsweredVersion) {
+            Some(last) if last.version.as_ref() == Some(&self.version) => last.times += 1,
+            _ => self.remember(Happening {
+                at_ms,
+                kind: EventKind::AnsweredVersion,
+                key: None,
+                version: Some(self.version.clone()),
+                status: None,
+                fault: None,
+                times: 1,
+            }),
+        }
+        Some(self.version.clone())
+    }
+
+    /// Gives it a version without an update.
+    pub(super) fn set_version(&mut self, version: Arc<str>) {
+        self.version = version;
+        self.reboot = None;
+    }
+
+    /// Takes it offline or back; says whether that changed anything.
+    pub(super) fn set_offline(&mut self, offline: bool) -> bool {
+        std::mem::replace(&mut self.offline, offline) != offline
+    }
+
+    fn settle(&mut self, now: Time) {
+        if let Some((_, version)) = self.reboot.take_if(|(back_at, _)| now >= *back_at) {
+            self.run(version);
+        }
+    }
+
+    fn run(&mut self, version: Arc<str>) {
+        if version == self.version {
+            return;
+        }
+        if self.former.len() == FORMER_VERSIONS_MAX {
+            self.former.remove(0);
+        }
+        self.former.push(std::mem::replace(&mut self.version, version));
+    }
+
+    fn take(&mut self, version: Option<&Arc<str>>) {
+        if version.is_some() && self.taken.as_ref() == version {
+            self.repeated += 1;
+        }
+        self.taken = version.cloned();
+    }
+
+    fn arrived(&mut self, arrival: Arrival<'_>, kind: EventKind, status: Option<u16>) {
+        self.receptions.count += 1;
+        self.bytes += arrival.bytes;
+        if arrival.update_id.is_some() && arrival.update_id != self.update_id.as_deref() {
+            self.update_id = arrival.update_id.map(Into::into);
+        }
+        let key = arrival.key.and_then(|key| self.count_key(key));
+        let Arrival { at_ms, version, fault, .. } = arrival;
+        self.remember(Happening { at_ms, kind, key, version, status, fault, times: 1 });
+    }
+
+    fn count_key(&mut self, key: &str) -> Option<u8> {
+        let place = self.keys.iter().position(|(known, _)| **known == *key);
+        let place = place.unwrap_or_else(|| {
+            if self.keys.len() < KEYS_MAX {
+                self.keys.push((key.into(), 0));
+                self.keys.len() - 1
+            } else {
+                KEYS_MAX
+            }
+        });
+        if let Some((_, receptions)) = self.keys.get_mut(place) {
+            *receptions += 1;
+            return Some(place as u8);
+        }
+        self.keys_left_out += 1;
+        None
+    }
+
+    fn remember(&mut self, happening: Happening) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+            self.events_left_out += 1;
+        }
+        if self.events.capacity() == 0 {
+            // A good update is one reception and one answered version.
+            self.events.reserve_exact(2);
+        }
+        self.events.push_back(happening);
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Bodies, bytes and repetitions, and whether it saw several keys.
+    pub(super) fn counts(&self) -> (Receptions, u64, u64, bool) {
+        (self.receptions, self.bytes, self.repeated, self.keys.len() > 1)
+    }
+
+    /// All that it remembers.
+    pub(super) fn report(&self, now: Time) -> DeviceReport {
+        let text = |text: &Arc<str>| text.to_string();
+        let back = self.reboot.as_ref().filter(|(back_at, _)| now >= *back_at);
+        let version = back.map_or(&self.version, |(_, version)| version);
+        let mut former: Vec<_> = self.former.iter().map(text).collect();
+        if *version != self.version {
+            former.push(text(&self.version));
+        }
+        let key = |(key, receptions): &(Box<str>, u64)| KeyCount {
+            key: key.to_string(),
+            receptions: *receptions,
+        };
+        DeviceReport {
+            version: text(version),
+            former_versions: former,
+            rebooting: self.reboot.is_some() && back.is_none(),
+            offline: self.offline,
+            updates: self.updates,
+            receptions: self.receptions,
+            repeated: self.repeated,
+            bytes: self.bytes,
+            sha256: self.sha256.map(|sha256| hex(&sha256)),
+            update_id: self.update_id.as_ref().map(ToString::to_string),
+            keys: self.keys.iter().map(key).collect(),
+            keys_left_out: self.keys_left_out,
+            events: self.events.iter().map(|event| self.event(event)).collect(),
+            events_left_out: self.events_left_out,
+        }
+    }
+
+    fn event(&self, happening: &Happening) -> Event {
+        let key = happening.key.and_then(|place| self.keys.get(usize::from(place)));
+        Event {
+            at_ms: happening.at_ms,
+            kind: happening.kind,
+            key: key.map(|(key, _)| key.to_string()),
+            version: happening.version.as_ref().map(ToString::to_string),
+            status: happening.status,
+            fault: happening.fault,
+            times: happening.times,
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival<'a>(version: &str, key: &'a str) -> Arrival<'a> {
+        let version = Some(version.into());
+        Arrival { at_ms: 1, key: Some(key), version, update_id: None, bytes: 3, fault: None }
+    }
+
+    fn repeated(steps: &str) -> u64 {
+        let mut device = Device::new("d", "1".into());
+        for step in steps.chars() {
+            match step {
+                'a' => device.received(arrival("2", "k"), None, Fate::Accepted(200), None),
+                'k' => device.received(arrival("2", "k"), None, Fate::Kept, None),
+                'r' => device.received(arrival("2", "k"), None, Fate::Refused(503), None),
+                'l' => device.received(arrival("2", "k"), None, Fate::Lost, None),
+                'c' => device.cut(arrival("2", "k")),
+                _ => drop(device.answer_version(Time::ZERO, 0)),
+            }
+        }
+        device.repeated
+    }
+
+    #[test]
+    fn a_repetition_is_excused_only_by_another_version_shown() {
+        for (steps, expected) in [
+            ("a", 0),
+            ("aa", 1),
+            ("ala", 2),
+            ("ra", 0),
+            ("crca", 0),
+            ("ara", 1),
+            // It installed, so the version shown is the one it took.
+            ("ava", 1),
+            // It kept the old one and showed it.
+            ("kva", 0),
+            ("kvaa", 1),
+            ("kvava", 1),
+        ] {
+            assert_eq!(repeated(steps), expected, "{steps}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut device = Device::new("d", "1".into());
+        for number in 0..100 {
+            let text = number.to_string();
+            device.received(arrival(&text, &text), None, Fate::Accepted(200), None);
+        }
+        let report = device.report(Time::ZERO);
+        assert_eq!((report.events.len(), report.events_left_out), (64, 36));
+        assert_eq!((report.keys.len(), report.keys_left_out), (16, 84));
+        assert_eq!(report.former_versions.len(), 16);
+        assert_eq!(report.events[63].version.as_deref(), Some("99"));
+        assert_eq!(report.events[63].key, None);
+        assert_eq!(report.version, "99");
+    }
+
+    #[test]
+    fn the_table_refuses_one_too_many() {
+        let devices = Devices::new("1".into(), 2);
+        assert!(devices.with("a", |_| ()).is_some());
+        assert!(devices.with("b", |_| ()).is_some());
+        assert!(devices.with("c", |_| ()).is_none());
+        assert!(devices.with("a", |_| ()).is_some());
+        assert!(devices.find("c", |_| ()).is_none());
+    }
+}

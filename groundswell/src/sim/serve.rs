@@ -1,0 +1,188 @@
+//! What a request to a simulated device gets.
+//!
+//! Owns the routes and the order of things: who is meant, is it up, does a fault hit, the body,
+//! the answer. Knows nothing of sockets; a fault that HTTP cannot express leaves as an
+//! [`Ending`]. Start with [`connection`].
+
+use std::{borrow::Cow, sync::atomic::Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use tokio::net::TcpStream;
+
+use super::{
+    device::Fate,
+    fault::{self, Hit},
+    fleet::Shared,
+    headers::{BadHeader, Told},
+    reception::Reception,
+    wire::{Ending, Lent},
+};
+
+type Answer = Response<Full<Bytes>>;
+
+/// Serves one connection until it ends. `local` names the device if no header does.
+pub(super) async fn connection(shared: &Shared, local: &str, mut stream: TcpStream) {
+    let service = service_fn(|request| answer(shared, local, request));
+    let served = http1::Builder::new()
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(Lent(&mut stream)), service)
+        .await;
+    if let Err(error) = served
+        && let Some(ending) = Ending::behind(&error)
+    {
+        // However it ends, it ends; there is nobody to tell.
+        let _ = ending.play(stream, &shared.options.clock).await;
+    }
+}
+
+async fn answer(
+    shared: &Shared,
+    local: &str,
+    request: Request<Incoming>,
+) -> Result<Answer, Ending> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    let is_update = path.ends_with("/update");
+    if !(is_update || path.ends_with("/version")) {
+        return Ok(about_the_fleet(shared, &head.method, path, head.uri.query()));
+    }
+    shared.counts.requests.fetch_add(1, Relaxed);
+    let told = match Told::read(&head.headers) {
+        Ok(told) => told,
+        Err(BadHeader(name)) => {
+            return Ok(refusal(400, &format!("{name} is there twice, too long or not readable")));
+        }
+    };
+    let device = told.device.as_deref().unwrap_or(local);
+    match (is_update, &head.method) {
+        (true, &Method::POST) => update(shared, device, &told, body).await,
+        (false, &Method::GET) => version(shared, device).await,
+        (true, _) => Ok(refusal(405, "updates are sent by POST")),
+        (false, _) => Ok(refusal(405, "the version is asked for by GET")),
+    }
+}
+
+async fn update(
+    shared: &Shared,
+    device: &str,
+    told: &Told<'_>,
+    body: Incoming,
+) -> Result<Answer, Ending> {
+    let now = shared.now();
+    let number = match shared.devices.with(device, |device| device.begin_update(now)) {
+        None => return Ok(no_room()),
+        Some(None) => return Err(turn_away(shared)),
+        Some(Some(number)) => number,
+    };
+    let options = &shared.options;
+    let hit = fault::hit(&options.faults, options.seed, device, number);
+    if let Some(hit) = hit {
+        shared.counts.add_fault(hit.name());
+    }
+    let mut reception = Reception::begin(shared, device, told, hit.map(Hit::name));
+    reception.read(body, hit).await?;
+    let fate = reception.finish(match hit {
+        None | Some(Hit::Slow | Hit::ResetWithin) => Fate::Accepted(200),
+        Some(Hit::Status(_, status)) if (200..300).contains(&status) => Fate::Accepted(status),
+        Some(Hit::Status(_, status)) => Fate::Refused(status),
+        Some(Hit::WrongVersion) => Fate::Kept,
+        Some(Hit::Lost(_)) => Fate::Lost,
+    });
+    latency(shared).await;
+    let mut answer = match (fate, hit) {
+        (Fate::Lost, Some(Hit::Lost(name))) => return Err(Ending::of(name)),
+        (Fate::Accepted(_), Some(Hit::Slow)) => return Err(Ending::Drip),
+        (Fate::Refused(status), Some(Hit::Status(..))) => refusal(status, "refused by design"),
+        (Fate::Refused(status), _) => refusal(status, "the body is not the one Repr-Digest names"),
+        (Fate::Accepted(status), _) => plain(status, Bytes::from_static(b"{\"accepted\":true}")),
+        (Fate::Kept | Fate::Lost, _) => plain(200, Bytes::from_static(b"{\"accepted\":true}")),
+    };
+    if !options.reboot.is_zero() && !matches!(fate, Fate::Refused(_)) {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
+async fn version(shared: &Shared, device: &str) -> Result<Answer, Ending> {
+    latency(shared).await;
+    let now = shared.now();
+    let at_ms = shared.at_ms(now);
+    match shared.devices.with(device, |device| device.answer_version(now, at_ms)) {
+        None => Ok(no_room()),
+        Some(None) => Err(turn_away(shared)),
+        Some(Some(version)) => {
+            #[derive(Serialize)]
+            struct Version<'a> {
+                version: &'a str,
+            }
+            Ok(json(200, &Version { version: &version }))
+        }
+    }
+}
+
+fn about_the_fleet(shared: &Shared, method: &Method, path: &str, query: Option<&str>) -> Answer {
+    let named = query.unwrap_or_default().split('&').find_map(|part| part.strip_prefix("device="));
+    let named = named.map(|id| percent_decode_str(id).decode_utf8_lossy());
+    match (path, named) {
+        ("/sim/report" | "/sim/summary", _) if *method != Method::GET => {
+            refusal(405, "reports are asked for by GET")
+        }
+        ("/sim/report", Some(id)) => match shared.device(&id) {
+            Some(report) => json(200, &report),
+            None => refusal(404, "no such device was heard of"),
+        },
+        ("/sim/report", None) => json(200, &shared.report()),
+        ("/sim/summary", _) => json(200, &shared.summary()),
+        _ => refusal(
+            404,
+            "there are POST .../update, GET .../version, GET /sim/report and GET /sim/summary",
+        ),
+    }
+}
+
+async fn latency(shared: &Shared) {
+    let options = &shared.options;
+    if !options.latency.is_zero() {
+        options.clock.sleep(options.latency, "sim latency").await;
+    }
+}
+
+fn turn_away(shared: &Shared) -> Ending {
+    shared.counts.turned_away.fetch_add(1, Relaxed);
+    Ending::Reset
+}
+
+fn no_room() -> Answer {
+    refusal(503, "the simulated fleet has no room for another device")
+}
+
+fn refusal(status: u16, error: &str) -> Answer {
+    #[derive(Serialize)]
+    struct Refusal<'a> {
+        error: Cow<'a, str>,
+    }
+    json(status, &Refusal { error: error.into() })
+}
+
+fn json(status: u16, value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(body) => plain(status, body.into()),
+        Err(_) => plain(500, Bytes::new()),
+    }
+}
+
+fn plain(status: u16, body: Bytes) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let has_body = !matches!(status.as_u16(), 204 | 205 | 304);
+    let mut answer = Response::new(Full::new(if has_body { body } else { Bytes::new() }));
+    *answer.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, json);
+    answer
+}

@@ -1,0 +1,123 @@
+//! The state directory: who may drive it, and what lies where.
+//!
+//! One driver at a time holds an OS lock on it, which ends with its process however that ends.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::reserve::{Reserve, read_small};
+
+/// A state directory that this process drives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    /// Held while the value lives.
+    _lock: File,
+}
+
+/// Why a state directory could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum DirError {
+    /// Another process drives it.
+    #[error(
+        "{} is driven by another process ({holder}); wait for it to end, or use another \
+         directory with --state", path.display()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// What the other one wrote about itself.
+        holder: String,
+    },
+    /// It cannot be made or used.
+    #[error("the state directory {} cannot be used", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl StateDir {
+    /// Makes the directory if needed (readable by its owner only) and locks it. `what` says who
+    /// holds it, for those who come second.
+    ///
+    /// # Errors
+    /// [`DirError::Locked`] names the process that drives it.
+    pub fn lock(path: &Path, what: &str) -> Result<Self, DirError> {
+        let fail = |source| DirError::Io { path: path.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+        let lock_path = path.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(fail)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let written = read_small(&lock_path, 200);
+                let holder = written.lines().next().unwrap_or_default();
+                let holder =
+                    if holder.is_empty() { "it did not say which" } else { holder }.to_owned();
+                return Err(DirError::Locked { path: path.to_owned(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(fail(error)),
+        }
+        // Only for people: a full disk must not keep a run from ending what it began.
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| writeln!(lock, "process {}: groundswell {what}", std::process::id()));
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("state.db")
+    }
+
+    /// Where artifacts are kept.
+    pub fn artifacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
+
+    /// The preallocated reserve.
+    ///
+    /// # Errors
+    /// [`DirError::Io`] if there is no room for it.
+    pub fn reserve(&self) -> Result<Reserve, DirError> {
+        Reserve::open(&self.path.join("reserve"))
+            .map_err(|source| DirError::Io { path: self.path.clone(), source })
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_driver_is_refused_and_told_who() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let first = StateDir::lock(&path, "push a.bin").unwrap();
+        let refused = StateDir::lock(&path, "push b.bin").unwrap_err().to_string();
+        let named = format!("(process {}: groundswell push a.bin)", std::process::id());
+        assert!(refused.contains(&named), "{refused}");
+        drop(first);
+        StateDir::lock(&path, "push b.bin").unwrap();
+    }
+}

@@ -1,0 +1,70 @@
+-- Rows of a push: devices, rollouts, one assignment per device and round, and the log.
+-- Times are milliseconds since the Unix epoch. States of assignments are the codes of rows.rs.
+
+CREATE TABLE driver (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    epoch INTEGER NOT NULL
+);
+INSERT INTO driver (one, epoch) VALUES (1, 0);
+
+CREATE TABLE device (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    address TEXT,
+    update_path TEXT,
+    version TEXT,
+    location TEXT,
+    time_zone TEXT,
+    status TEXT,
+    tags TEXT NOT NULL
+);
+
+-- Apart and narrow, because it changes with every contact.
+CREATE TABLE last_seen (
+    device INTEGER PRIMARY KEY REFERENCES device (key),
+    at INTEGER NOT NULL
+);
+
+CREATE TABLE rollout (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    identity BLOB NOT NULL,
+    state TEXT NOT NULL,
+    progression TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    devices INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+);
+CREATE INDEX rollout_identity ON rollout (identity);
+
+CREATE TABLE assignment (
+    id INTEGER PRIMARY KEY,
+    rollout INTEGER NOT NULL REFERENCES rollout (key),
+    round INTEGER NOT NULL,
+    device INTEGER NOT NULL REFERENCES device (key),
+    state INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    in_doubt INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL
+);
+-- Every device has at most one active assignment, whatever the program believes.
+CREATE UNIQUE INDEX assignment_active ON assignment (device) WHERE state IN (1, 2, 3);
+CREATE INDEX assignment_queued ON assignment (rollout, round, id) WHERE state = 0;
+CREATE INDEX assignment_retrying ON assignment (rollout, round, due_at, id) WHERE state = 3;
+
+-- Why an assignment is where it is; most have nothing to say.
+CREATE TABLE detail (
+    assignment INTEGER PRIMARY KEY REFERENCES assignment (id),
+    text TEXT NOT NULL
+);
+
+-- One row for each commit: what changed, in the order in which it happened.
+CREATE TABLE log (
+    seq INTEGER PRIMARY KEY,
+    rollout INTEGER NOT NULL REFERENCES rollout (key),
+    at INTEGER NOT NULL,
+    body TEXT NOT NULL
+);

@@ -1,0 +1,125 @@
+//! How values of the core are written in rows.
+
+use groundswell_core::{
+    assignment::{Assignment, FailReason, SkipReason, State, Step},
+    device::Endpoint,
+    ids::{AssignmentId, RolloutId},
+    rollout::{Progression, Spec},
+    time::Time,
+};
+use rusqlite::Row;
+use serde::de::DeserializeOwned;
+
+use crate::store::{Candidate, RolloutKey, RolloutRecord, StoreError};
+
+/// The code of a state, as the partial indexes of the schema know it.
+pub(super) const fn code(state: State) -> i64 {
+    match state {
+        State::Queued => 0,
+        State::Delivering => 1,
+        State::Verifying => 2,
+        State::Retrying => 3,
+        State::Succeeded => 10,
+        State::Failed(FailReason::Rejected) => 20,
+        State::Failed(FailReason::DeviceError) => 21,
+        State::Failed(FailReason::Transfer) => 22,
+        State::Failed(FailReason::Verification) => 23,
+        State::Failed(FailReason::Unreachable) => 24,
+        State::TimedOut(Step::Delivering) => 30,
+        State::TimedOut(Step::Verifying) => 31,
+        State::Canceled => 40,
+        State::Skipped(SkipReason::AlreadyCurrent) => 50,
+    }
+}
+
+pub(super) fn state(stored: i64) -> Result<State, StoreError> {
+    State::ALL
+        .into_iter()
+        .find(|state| code(*state) == stored)
+        .ok_or_else(|| StoreError::Damaged(format!("unknown assignment state {stored}")))
+}
+
+/// Codes of the states that `holds`, as SQL writes a list.
+pub(super) fn codes_where(holds: impl Fn(State) -> bool) -> String {
+    let codes: Vec<_> = State::ALL
+        .into_iter()
+        .filter(|state| holds(*state))
+        .map(|state| code(state).to_string())
+        .collect();
+    codes.join(", ")
+}
+
+/// Columns that [`candidate`] reads, in its order.
+pub(super) const CANDIDATE_COLUMNS: &str = "a.id, a.state, a.attempt, a.in_doubt, a.due_at, \
+                                            d.id, d.name, d.address, d.update_path";
+
+pub(super) fn candidate(row: &Row<'_>) -> Result<Candidate, StoreError> {
+    let address = row.get_ref(7)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+    let address = address
+        .unwrap_or_default()
+        .parse()
+        .map_err(|error| StoreError::Damaged(format!("a stored address: {error}")))?;
+    let text = |column| -> Result<&str, StoreError> {
+        Ok(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?)
+    };
+    Ok(Candidate {
+        id: AssignmentId(row.get(0)?),
+        assignment: Assignment {
+            state: state(row.get(1)?)?,
+            attempt: row.get(2)?,
+            in_doubt: row.get(3)?,
+            due_at: Time::from_millis(row.get(4)?),
+        },
+        endpoint: std::sync::Arc::new(Endpoint {
+            id: text(5)?.into(),
+            name: text(6)?.into(),
+            address,
+            update_path: row.get::<_, Option<String>>(8)?.map(String::into_boxed_str),
+        }),
+    })
+}
+
+/// Columns that [`rollout`] reads, in its order.
+pub(super) const ROLLOUT_COLUMNS: &str = "key, id, identity, spec, progression, devices";
+
+pub(super) fn rollout(row: &Row<'_>) -> Result<RolloutRecord, StoreError> {
+    let id: String = row.get(1)?;
+    let id =
+        id.parse().map_err(|_| StoreError::Damaged(format!("a rollout's id is no UUID: {id}")))?;
+    let spec: Spec = json(&row.get::<_, String>(3)?)?;
+    let progression: Progression = json(&row.get::<_, String>(4)?)?;
+    Ok(RolloutRecord {
+        key: RolloutKey(row.get(0)?),
+        id: RolloutId(id),
+        identity: row.get(2)?,
+        spec,
+        progression,
+        devices: row.get::<_, i64>(5)?.unsigned_abs(),
+    })
+}
+
+fn json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("a row: {error}")))
+}
+
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Damaged(format!("a value: {error}")))
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly,
+            ) => Self::Disk(error),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Database(error),
+        }
+    }
+}

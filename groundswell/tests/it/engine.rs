@@ -1,0 +1,371 @@
+//! The engine's step over a real database, a clock that is moved and a fleet that is thought up:
+//! seeded, so that a failure can be played again.
+//!
+//! Here the driver is killed between any two commands; what it had not committed is lost.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use groundswell::{
+    core::{
+        assignment::State,
+        brake::Brake,
+        device::Device,
+        ids::{AssignmentId, RolloutId},
+        outcome::{Answer, Fault, Outcome},
+        release::{Digest, Release},
+        retry,
+        rollout::{Limits, Spec, Verify},
+        time::Time,
+        verify::Mode,
+    },
+    engine::step::{Command, Ending, Engine, Fact, Manner},
+    store::{Batch, Candidate, RolloutRecord, SqliteStore, Store},
+};
+
+/// xorshift64* (Marsaglia 2003, Vigna 2016): enough for a thought-up fleet.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Simulated {
+    version: String,
+    receptions: u32,
+    /// Answers that showed the old version since it last received the update.
+    showed_old: bool,
+    reboots_until: i64,
+    is_dead: bool,
+}
+
+struct World {
+    dice: Dice,
+    now: i64,
+    devices: BTreeMap<String, Simulated>,
+    spec: Spec,
+    store: SqliteStore,
+    record: RolloutRecord,
+    /// What is under way: when it comes back, and with what.
+    coming: Vec<(i64, Fact, AssignmentId)>,
+    open: HashMap<AssignmentId, String>,
+    kill_every: u64,
+    lost: u64,
+}
+
+fn spec(mode: Mode) -> Spec {
+    Spec {
+        release: Release {
+            name: "pos".to_owned(),
+            version: "2".to_owned(),
+            artifact: Digest([7; 32]),
+            artifact_bytes: 12,
+        },
+        select: None,
+        limits: Limits { max_in_flight: 8, max_unverified: 20, max_per_host: 3 },
+        retry: retry::Policy::default(),
+        verify: Verify { mode, timeout: Duration::from_secs(20), first: false },
+        brake: Brake::Percent(100),
+        canary: 0,
+    }
+}
+
+impl World {
+    fn new(seed: u64, count: usize, spec: Spec, dir: &std::path::Path) -> Self {
+        let mut store = SqliteStore::open(&dir.join(format!("{seed}.db"))).unwrap();
+        let identity = [1; 32];
+        let now = Time::from_millis(1_000);
+        let id = RolloutId(uuid::Uuid::from_u128(u128::from(seed)));
+        let key = store.create(id, &identity, &spec, now).unwrap();
+        let devices: Vec<_> = (0..count)
+            .map(|n| Device {
+                id: format!("d{n}"),
+                name: format!("d{n}"),
+                address: Some(format!("http://10.0.0.{}", n % 7 + 1).parse().unwrap()),
+                ..Device::default()
+            })
+            .collect();
+        store.add_devices(key, &devices.iter().collect::<Vec<_>>()).unwrap();
+        let mut record = store.find(&identity).unwrap().unwrap();
+        record.progression.state = groundswell::core::rollout::State::Running;
+        let devices = devices
+            .into_iter()
+            .map(|device| {
+                (device.id, Simulated { version: "1".to_owned(), ..Simulated::default() })
+            })
+            .collect();
+        Self {
+            dice: Dice(seed.wrapping_mul(2) + 1),
+            now: 1_000,
+            devices,
+            spec,
+            store,
+            record,
+            coming: vec![],
+            open: HashMap::new(),
+            kill_every: 0,
+            lost: 0,
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::from_millis(self.now)
+    }
+
+    fn engine(&mut self) -> Engine {
+        let epoch = self.store.raise_epoch().unwrap();
+        let round = self.record.progression.round;
+        let counts = self.store.counts(self.record.key, round).unwrap();
+        let open = self.store.open(self.record.key, round).unwrap();
+        if let Some(record) = self.store.find(&self.record.identity).unwrap()
+            && record.progression.state != groundswell::core::rollout::State::Preparing
+        {
+            self.record = record;
+        }
+        let manner = Manner { is_heard: true, gather: Duration::from_millis(4) };
+        Engine::new(&self.record, counts, open, epoch, manner, self.now())
+    }
+
+    /// A delivery reaches the device, or does not.
+    fn send(&mut self, candidate: &Candidate) {
+        let id = candidate.endpoint.id.to_string();
+        let fate = self.dice.roll(100);
+        let device = self.devices.get_mut(&id).unwrap();
+        let not_sent = |fault| Outcome::NotSent { fault, detail: String::new() };
+        let is_received = fate < 80 && !device.is_dead;
+        let outcome = match fate {
+            _ if device.is_dead => not_sent(Fault::ConnectRefused),
+            0..70 => Outcome::Accepted { status: 200 },
+            70..80 => Outcome::Unknown { fault: Fault::Reset, detail: String::new() },
+            80..90 => not_sent(Fault::Reset),
+            90..98 => Outcome::Refused { status: 503, retry_after: None, detail: String::new() },
+            _ => Outcome::Refused { status: 404, retry_after: None, detail: String::new() },
+        };
+        if is_received {
+            if self.spec.verify.mode == Mode::Version && device.receptions > 0 {
+                assert!(device.showed_old, "{id} was sent to again without having shown why");
+            }
+            device.receptions += 1;
+            device.showed_old = false;
+            device.reboots_until = self.now + self.dice.roll(6_000) as i64;
+            // Some take the update and lose it.
+            if self.dice.roll(10) > 0 {
+                "2".clone_into(&mut device.version);
+            }
+        }
+        self.open.insert(candidate.id, candidate.endpoint.address.origin().to_owned());
+        assert!(self.open.len() <= self.spec.limits.max_in_flight as usize, "max_in_flight");
+        let host = candidate.endpoint.address.origin();
+        let on_host = self.open.values().filter(|open| *open == host).count();
+        assert!(on_host <= self.spec.limits.max_per_host as usize, "max_per_host");
+        let at = self.now + 1 + self.dice.roll(50) as i64;
+        self.coming.push((at, Fact::Delivered(candidate.id, outcome), candidate.id));
+    }
+
+    fn ask(&mut self, candidate: &Candidate) {
+        let device = self.devices.get_mut(&*candidate.endpoint.id).unwrap();
+        let is_silent =
+            device.is_dead || device.reboots_until > self.now || self.dice.roll(20) == 0;
+        let answer = if is_silent {
+            Answer::Silent { fault: Fault::ConnectRefused, detail: String::new() }
+        } else {
+            device.showed_old |= device.version != "2";
+            Answer::Version { version: device.version.clone() }
+        };
+        let at = self.now + 1 + self.dice.roll(10) as i64;
+        self.coming.push((at, Fact::Asked(candidate.id, answer), candidate.id));
+    }
+
+    /// Drives until the run ends; with kills, takes over again and again.
+    fn run(&mut self) -> Ending {
+        let mut engine = self.engine();
+        let mut facts: Vec<Fact> = vec![];
+        for steps in 0..200_000_u32 {
+            for command in engine.step(self.now(), facts.drain(..)) {
+                if self.kill_every > 0 && self.dice.roll(self.kill_every) == 0 {
+                    return self.killed(steps);
+                }
+                if let Some(ending) = self.carry_out(command, &mut facts) {
+                    return ending;
+                }
+            }
+            self.check(&engine);
+            if facts.is_empty() {
+                self.wait(&engine, &mut facts);
+            }
+        }
+        panic!("the run does not end: {:?}", engine.progress(self.now(), 0));
+    }
+
+    fn killed(&mut self, steps: u32) -> Ending {
+        self.lost += 1;
+        self.coming.clear();
+        self.open.clear();
+        self.now += self.dice.roll(30_000) as i64;
+        if u64::from(steps) > 0 && self.lost > 200 {
+            self.kill_every = 0;
+        }
+        self.run()
+    }
+
+    fn carry_out(&mut self, command: Command, facts: &mut Vec<Fact>) -> Option<Ending> {
+        match command {
+            Command::Fetch { cursor, limit, fresh_limit } => {
+                let round = self.record.progression.round;
+                let (key, now) = (self.record.key, self.now());
+                let page = self.store.candidates(key, round, cursor, now, limit, fresh_limit);
+                facts.push(Fact::Fetched(page.unwrap()));
+            }
+            Command::Commit(batch) => {
+                self.store.commit(&batch).unwrap();
+                facts.push(Fact::Committed);
+            }
+            Command::Send(sending) => self.send(&sending.candidate),
+            Command::Ask(question) => self.ask(&question.candidate),
+            Command::Tell(_) | Command::Keep(_) => {}
+            Command::End(ending) => return Some(ending),
+        }
+        None
+    }
+
+    fn check(&self, engine: &Engine) {
+        let counts = engine.counts();
+        assert_eq!(counts.total() as usize, self.devices.len(), "counts add up");
+        if self.spec.verify.mode != Mode::None {
+            assert!(counts.delivering + counts.verifying <= 20 + 8, "max_unverified");
+        }
+    }
+
+    /// Nothing happens by itself: the time moves on to the next thing that does.
+    fn wait(&mut self, engine: &Engine, facts: &mut Vec<Fact>) {
+        let next = self.coming.iter().map(|(at, _, _)| *at).min();
+        let wake = engine.wake_at().map(|(at, _)| at.as_millis());
+        let Some(at) = next.into_iter().chain(wake).min() else {
+            panic!("it waits for nothing: {:?}", engine.progress(self.now(), 0));
+        };
+        self.now = self.now.max(at);
+        let now = self.now;
+        let (due, later) =
+            std::mem::take(&mut self.coming).into_iter().partition(|(at, _, _)| *at <= now);
+        self.coming = later;
+        let due: Vec<_> = due;
+        for (_, fact, id) in due {
+            if matches!(fact, Fact::Delivered(..)) {
+                self.open.remove(&id);
+            }
+            facts.push(fact);
+        }
+    }
+
+    fn counts(&self) -> groundswell::core::snapshot::Counts {
+        self.store.counts(self.record.key, 1).unwrap()
+    }
+}
+
+#[test]
+fn every_device_ends_whatever_happens() {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    for seed in 0..60 {
+        let mode = [Mode::Version, Mode::None, Mode::Reachable][seed as usize % 3];
+        let mut world = World::new(seed, 60, spec(mode), dir.path());
+        world.devices.get_mut("d7").unwrap().is_dead = true;
+        assert_eq!(world.run(), Ending::Ended, "seed {seed}");
+        let counts = world.counts();
+        assert_eq!(counts.ended(), 60, "seed {seed}: {counts:?}");
+        assert!(counts.succeeded > 30 && counts.unreachable >= 1, "seed {seed}: {counts:?}");
+    }
+}
+
+#[test]
+fn kills_at_any_command_lose_nothing_and_send_nothing_twice() {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    for seed in 100..140 {
+        let mode = [Mode::Version, Mode::None][seed as usize % 2];
+        let mut world = World::new(seed, 40, spec(mode), dir.path());
+        world.kill_every = 25;
+        assert_eq!(world.run(), Ending::Ended, "seed {seed}");
+        assert!(world.lost > 0, "seed {seed}: only {} kills", world.lost);
+        let counts = world.counts();
+        assert_eq!(counts.ended(), 40, "seed {seed}: {counts:?}");
+        let updated = world.devices.values().filter(|device| device.version == "2").count();
+        assert!(updated as u64 >= counts.succeeded || mode == Mode::None, "seed {seed}");
+    }
+}
+
+#[test]
+fn canaries_go_alone_even_when_their_host_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    for seed in 200..240 {
+        let mut spec = Spec { canary: 9, ..spec(Mode::Version) };
+        spec.limits.max_per_host = 1;
+        let mut world = World::new(seed, 60, spec, dir.path());
+        let ending = world.run();
+        let counts = world.counts();
+        let begun = world.devices.values().filter(|device| device.receptions > 0).count();
+        match ending {
+            Ending::Paused => assert!(begun <= 9, "seed {seed}: {begun} devices, {counts:?}"),
+            Ending::Ended => assert_eq!(counts.ended(), 60, "seed {seed}"),
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_brake_stops_and_hands_back_what_was_not_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = Spec { brake: Brake::Count(4), ..spec(Mode::Version) };
+    let mut world = World::new(300, 200, spec, dir.path());
+    world.devices.values_mut().for_each(|device| device.is_dead = true);
+    assert_eq!(world.run(), Ending::Paused);
+    let counts = world.counts();
+    assert_eq!(counts.delivering, 0, "{counts:?}");
+    assert!(counts.unreachable >= 5 && counts.queued > 100, "{counts:?}");
+    let open = world.store.open(world.record.key, 1).unwrap();
+    assert!(open.iter().all(|candidate| candidate.assignment.state != State::Delivering));
+}
+
+#[test]
+fn a_store_that_fails_ends_the_run_and_loses_no_outcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(400, 50, spec(Mode::None), dir.path());
+    let mut engine = world.engine();
+    let mut facts: Vec<Fact> = vec![];
+    let mut commits = 0;
+    let mut kept: Vec<Batch> = vec![];
+    'run: for _ in 0..10_000 {
+        for command in engine.step(world.now(), std::mem::take(&mut facts)) {
+            match command {
+                Command::Commit(batch) if commits >= 6 => facts.push(Fact::NotCommitted(batch)),
+                Command::Keep(batches) => kept = batches,
+                Command::End(ending) => {
+                    assert_eq!(ending, Ending::StoreFailed);
+                    break 'run;
+                }
+                command => {
+                    commits += u32::from(matches!(command, Command::Commit(_)));
+                    assert_eq!(world.carry_out(command, &mut facts), None);
+                }
+            }
+        }
+        if facts.is_empty() {
+            world.wait(&engine, &mut facts);
+        }
+    }
+    assert!(!kept.is_empty(), "nothing was kept: {:?}", engine.progress(world.now(), 0));
+    for batch in &kept {
+        world.store.commit(batch).unwrap();
+    }
+    let counts = world.counts();
+    assert_eq!(&counts, engine.counts());
+    assert_eq!(counts.delivering, 0, "{counts:?}");
+    assert_eq!(world.run(), Ending::Ended);
+    assert_eq!(world.counts().ended(), 50);
+}

@@ -1,0 +1,128 @@
+//! The same push again, another push meanwhile, and pushes that were cut short.
+
+use std::time::Duration;
+
+use groundswell::{
+    push::{PushError, PushResult},
+    sim::Options,
+};
+
+use super::{Stage, files_below};
+
+#[tokio::test]
+async fn the_same_push_again_is_already_done() {
+    let stage = Stage::new(Options::default());
+    stage.run(stage.push(10)).await;
+    let (again, events) = stage.run(stage.push(10)).await;
+    assert_eq!(again.result, PushResult::AlreadyDone);
+    assert!(again.is_success() && events.is_empty());
+    assert_eq!(stage.fleet.summary().receptions.count, 10);
+    // The order of devices makes no difference, one device more does.
+    let mut entries = stage.entries(10);
+    entries.reverse();
+    let (again, _) = stage.run(stage.push(0).devices(entries)).await;
+    assert_eq!(again.result, PushResult::AlreadyDone);
+    let (more, _) = stage.run(stage.push(11)).await;
+    assert_eq!(more.result, PushResult::Completed);
+}
+
+#[tokio::test]
+async fn failed_devices_are_tried_again_on_request_and_only_they() {
+    let stage = Stage::new(Options::default());
+    stage.fleet.set_offline("pos-3", true);
+    let (first, _) = stage.run(stage.push(10)).await;
+    assert_eq!((first.result, first.counts.failures()), (PushResult::Failed, 1));
+    let (again, _) = stage.run(stage.push(10)).await;
+    assert_eq!((again.result, again.is_success()), (PushResult::AlreadyDone, false));
+    stage.fleet.set_offline("pos-3", false);
+    let (round, _) = stage.run(stage.push(10).retry_failed(true)).await;
+    assert_eq!((round.result, round.round), (PushResult::Completed, 2));
+    assert_eq!((round.counts.total(), round.counts.succeeded), (1, 1));
+    assert_eq!(stage.fleet.summary().receptions.complete, 10);
+    let nothing = stage.push(10).retry_failed(true).build().unwrap().run().await;
+    assert!(matches!(nothing, Err(PushError::NothingToRetry(_))), "{nothing:?}");
+}
+
+/// A push that is dropped while deliveries are open, as by a second Ctrl-C.
+async fn cut_short(stage: &Stage, devices: usize, after: u64) {
+    let push = stage.push(devices).build().unwrap();
+    let running = tokio::spawn(push.run());
+    while stage.fleet.summary().receptions.count < after {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    // The thread that writes lets go of the directory once its last job is done.
+    while matches!(
+        groundswell::store::dir::StateDir::lock(&stage.state(), "test"),
+        Err(groundswell::store::dir::DirError::Locked { .. })
+    ) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_push_cut_short_goes_on_and_sends_to_nobody_twice() {
+    let stage = Stage::new(Options { reboot: Duration::from_secs(3), ..Options::default() });
+    cut_short(&stage, 400, 100).await;
+    let (rest, events) = stage.run(stage.push(400)).await;
+    assert_eq!((rest.result, rest.counts.succeeded), (PushResult::Completed, 400));
+    assert!(events[0].to_string().contains("goes on"), "{}", events[0]);
+    for (id, device) in stage.fleet.report().devices {
+        assert_eq!(device.version, "2.0.0");
+        let showed_old =
+            device.events.iter().any(|event| event.version.as_deref() == Some("1.0.0"));
+        assert!(device.receptions.complete == 1 || showed_old, "{id}: {device:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_push_is_refused_until_the_first_is_given_up() {
+    let stage = Stage::new(Options { reboot: Duration::from_secs(3), ..Options::default() });
+    cut_short(&stage, 300, 50).await;
+    std::fs::write(stage.file(), b"edited meanwhile").unwrap();
+    let refused = stage.push(300).build().unwrap().run().await.unwrap_err();
+    assert!(matches!(refused, PushError::OtherUnfinished { .. }), "{refused}");
+    assert!(refused.to_string().contains("--abandon"), "{refused}");
+    let (done, _) = stage.run(stage.push(300).abandon(true)).await;
+    assert_eq!(done.result, PushResult::Completed);
+}
+
+#[tokio::test]
+async fn two_at_once_on_one_directory_are_refused() {
+    let stage = Stage::new(Options { reboot: Duration::from_secs(3), ..Options::default() });
+    let first = tokio::spawn(stage.push(100).build().unwrap().run());
+    while stage.fleet.summary().receptions.count == 0 {
+        tokio::task::yield_now().await;
+    }
+    let second = stage.push(100).build().unwrap().run().await;
+    assert!(matches!(second, Err(PushError::State(_))), "{second:?}");
+    assert_eq!(first.await.unwrap().unwrap().result, PushResult::Completed);
+}
+
+#[tokio::test]
+async fn told_to_stop_it_lets_open_deliveries_end_and_goes_on_later() {
+    let stage = Stage::new(Options { latency: Duration::from_millis(2), ..Options::default() });
+    let push = stage.push(500).build().unwrap();
+    let stop = push.stopper();
+    let running = tokio::spawn(push.run());
+    while stage.fleet.summary().receptions.count < 100 {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!(summary.result, PushResult::Interrupted);
+    assert_eq!(summary.counts.delivering, 0, "{:?}", summary.counts);
+    assert!(summary.not_sent > 0);
+    let (rest, _) = stage.run(stage.push(500)).await;
+    assert_eq!(rest.counts.succeeded, 500);
+    assert_eq!(stage.fleet.summary().receptions.count, 500);
+}
+
+#[tokio::test]
+async fn nothing_but_the_state_is_left_behind() {
+    let stage = Stage::new(Options::default());
+    stage.run(stage.push(10)).await;
+    assert_eq!(files_below(&stage.state()), ["artifacts", "lock", "reserve", "state.db"],);
+    assert_eq!(files_below(&stage.state().join("artifacts")).len(), 1);
+}
