@@ -87,14 +87,22 @@ async fn a_stale_one_costs_no_attempt() {
 
 #[tokio::test]
 async fn many_stale_ones_cost_none_either() {
-    let meet = std::sync::Arc::new(tokio::sync::Barrier::new(10));
-    let script =
-        vec![Do::Head, Do::Rest, Do::Meet(meet), Do::Write(answer(200, "", "")), Do::Close];
+    let barrier = |parties| std::sync::Arc::new(tokio::sync::Barrier::new(parties));
+    let (all_here, all_answered) = (barrier(10), barrier(11));
+    let script = vec![
+        Do::Head,
+        Do::Rest,
+        Do::Meet(all_here),
+        Do::Write(answer(200, "", "")),
+        Do::Meet(all_answered.clone()),
+        Do::Close,
+    ];
     let scripts = std::iter::repeat_n(script, 10).chain([reply(200, "", "")]);
     let device = Device::start(scripts).await;
     let (client, shipment) = (client(), small());
     let pushes = (0..10).map(|_| push(&client, &shipment, &device));
     assert!(futures_util::future::join_all(pushes).await.iter().all(|outcome| *outcome == OK));
+    all_answered.wait().await;
     device.until_open(0).await;
     assert_eq!(client.pool_stats(), PoolStats { idle: 10, idle_hosts: 1, open: 10 });
     assert_eq!(push(&client, &shipment, &device).await, OK);

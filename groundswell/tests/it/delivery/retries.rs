@@ -104,7 +104,6 @@ async fn schedules_to_the_millisecond() {
     for (policy, waits_ms) in [
         (Policy::default(), vec![1_000, 2_000]),
         (policy(5, 1_000, 2.0, 30), vec![1_000, 2_000, 4_000, 8_000]),
-        // Half a millisecond is rounded up, so that no wait is cut short.
         (policy(5, 500, 1.5, 10), vec![500, 750, 1_125, 1_687]),
     ] {
         let tried = push_by(&policy, &small(), false, [reply(503, "", "")]).await;

@@ -13,7 +13,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{large, shipment, small, spawn_push, target, timed, timed_with};
-use crate::support::device::{Device, Do};
+use crate::support::device::{Device, Do, answer};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -103,25 +103,23 @@ async fn an_upload_that_stands_still() {
 
 #[tokio::test]
 async fn an_upload_that_moves_may_take_as_long_as_it_likes() {
-    let go = std::sync::Arc::new(tokio::sync::Notify::new());
+    // Each step is more than the buffers of a connection hold.
+    const STEP: u64 = 16 * 1_024 * 1_024;
+    let meet = std::sync::Arc::new(tokio::sync::Barrier::new(2));
     let mut script = vec![Do::Head];
     for _ in 0..5 {
-        script.extend([Do::Body(6 * 1_024 * 1_024), Do::Wait(go.clone())]);
+        script.extend([Do::Body(STEP), Do::Meet(meet.clone()), Do::Meet(meet.clone())]);
     }
-    script.extend([Do::Rest, Do::Write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())]);
+    script.extend([Do::Rest, Do::Write(answer(200, "", ""))]);
     let device = Device::start_unhashed([script]).await;
     let (client, manual) = timed();
-    let (pushing, sent) = spawn_push(&client, large(), target(device.address()));
-    let mut before = 0;
+    let shipment = shipment(super::payloads::synthetic(6 * STEP));
+    let (pushing, _) = spawn_push(&client, shipment, target(device.address()));
     for _ in 0..5 {
-        // Wait until the socket is full again.
-        while sent.load(Relaxed) == before {
-            tokio::task::yield_now().await;
-        }
-        before = sent.load(Relaxed);
+        meet.wait().await;
         manual.until_waiting("upload").await;
         manual.advance(secs(29));
-        go.notify_one();
+        meet.wait().await;
     }
     assert_eq!(pushing.await.unwrap(), Outcome::Accepted { status: 200 });
 }

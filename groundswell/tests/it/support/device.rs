@@ -74,8 +74,6 @@ pub(crate) struct Seen {
     pub(crate) body_bytes: u64,
     /// Of as much of the body as was read.
     pub(crate) sha256: [u8; 32],
-    /// Which connection it came on, from 0.
-    pub(crate) connection: usize,
 }
 
 impl Seen {
@@ -201,14 +199,14 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAccep
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok((tcp, _)) = listener.accept().await else { continue };
-        let connection = shared.accepted.fetch_add(1, SeqCst);
+        shared.accepted.fetch_add(1, SeqCst);
         shared.open.fetch_add(1, SeqCst);
         shared.changed.notify_waiters();
         let (shared, tls) = (shared.clone(), tls.clone());
         connections.spawn(async move {
             match tls {
                 None => {
-                    let mut visit = Visit::new(tcp, connection, &shared);
+                    let mut visit = Visit::new(tcp, &shared);
                     let end = visit.play().await;
                     if end == End::Reset {
                         reset(&visit.stream);
@@ -216,7 +214,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAccep
                 }
                 Some(tls) => {
                     if let Ok(stream) = tls.accept(tcp).await {
-                        let mut visit = Visit::new(stream, connection, &shared);
+                        let mut visit = Visit::new(stream, &shared);
                         if visit.play().await != End::Reset {
                             let _ = visit.stream.shutdown().await;
                         }
@@ -242,7 +240,6 @@ enum End {
 
 struct Visit<'a, S> {
     stream: S,
-    connection: usize,
     shared: &'a Shared,
     buffer: Vec<u8>,
     left: u64,
@@ -250,12 +247,21 @@ struct Visit<'a, S> {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Visit<'a, S> {
-    fn new(stream: S, connection: usize, shared: &'a Shared) -> Self {
-        Self { stream, connection, shared, buffer: vec![], left: 0, seen: None }
+    fn new(stream: S, shared: &'a Shared) -> Self {
+        Self { stream, shared, buffer: vec![], left: 0, seen: None }
     }
 
     async fn play(&mut self) -> End {
+        let mut is_first = true;
         loop {
+            // A connection that stays idle must not keep the script of another one's request.
+            if !is_first && self.buffer.is_empty() {
+                match self.stream.read_buf(&mut self.buffer).await {
+                    Ok(read) if read > 0 => {}
+                    _ => return End::Closed,
+                }
+            }
+            is_first = false;
             let script = {
                 let mut scripts = self.shared.scripts.lock();
                 if scripts.len() > 1 { scripts.pop_front() } else { scripts.front().cloned() }
@@ -285,7 +291,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Visit<'a, S> {
                 self.read_body(self.left).await?;
                 self.record();
             }
-            Do::Write(bytes) => self.stream.write_all(&bytes).await?,
+            Do::Write(bytes) => {
+                self.stream.write_all(&bytes).await?;
+                // TLS may hold bytes back when the runtime lets other tasks go first.
+                self.stream.flush().await?;
+            }
             Do::WriteForever(bytes) => loop {
                 self.stream.write_all(bytes).await?;
             },
@@ -325,8 +335,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Visit<'a, S> {
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let connection = self.connection;
-        let seen = Seen { line, headers, body_bytes: 0, sha256: [0; 32], connection };
+        let seen = Seen { line, headers, body_bytes: 0, sha256: [0; 32] };
         self.left = seen.header("content-length").map_or(0, |len| len.parse().unwrap());
         self.seen = Some((seen, Sha256::new()));
         Ok(())
