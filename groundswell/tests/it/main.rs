@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
 mod engine;
+mod kill;
+mod program;
 mod push;
 mod sim;
 mod store;
