@@ -4,7 +4,7 @@ use std::{collections::HashSet, fs, path::Path, process::Child, time::Duration};
 
 use groundswell::sim::{Fleet, Options};
 
-use crate::program::{Ground, events, start_into};
+use crate::program::{Ground, Ran, events, start_into};
 
 const DEVICES: usize = 2_000;
 const KILLS: u32 = 50;
@@ -28,8 +28,7 @@ fn killed_at_50_instants_it_loses_nothing_and_sends_nothing_twice() {
         }
     });
     let ran = ground.run(&[&ARGS[..], &["--output", "json"]].concat());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(ran.json()["counts"]["succeeded"], DEVICES as u64);
+    assert_done(&ran);
     assert_all_updated(&ground.fleet);
     let fleet = ground.fleet.summary();
     assert_eq!(fleet.repeated, 0, "sent again before another version was shown");
@@ -46,8 +45,7 @@ fn killed_without_verifying_it_sends_again_under_the_same_key() {
     let args = ["--verify", "none", "--attempts", "100"];
     kill_often(&ground, &args, &mut |_| {});
     let ran = ground.run(&[&ARGS[..], &args[..], &["--output", "json"]].concat());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(ran.json()["counts"]["succeeded"], DEVICES as u64);
+    assert_done(&ran);
     assert_all_updated(&ground.fleet);
     let fleet = ground.fleet.summary();
     assert!(fleet.receptions.count > DEVICES as u64, "no kill left an answer lost");
@@ -84,6 +82,13 @@ fn has_ended(child: &mut Child) -> bool {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
+}
+
+fn assert_done(ran: &Ran) {
+    let summary = ran.json();
+    let (counts, failures) = (&summary["counts"], &summary["failures"]);
+    assert_eq!(ran.code, Some(0), "{counts} {failures}");
+    assert_eq!(counts["succeeded"], DEVICES as u64, "{counts}");
 }
 
 fn assert_all_updated(fleet: &Fleet) {
