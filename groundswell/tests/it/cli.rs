@@ -261,9 +261,11 @@ fn a_canary_that_fails_keeps_the_others_as_they_are() {
       2 failed:
             2  failed: rejected: HTTP 400: {"error":"refused by design"} (pos-0, pos-1)
       stopped by the canary
-      to go on with the rest: the same command with a higher --max-failures; to give it up: push another release with --abandon
+      to go on with the rest: the same command without --canary; to give it up: push another release with --abandon
     "#);
     assert_eq!(ground.fleet.summary().receptions.count, 2);
+    let without = ground.run(&["--max-failures", "100%", "--output", "json"]);
+    assert_eq!(without.json()["counts"]["failed"], 30, "{}", without.json()["counts"]);
 }
 
 #[test]
