@@ -93,7 +93,8 @@ pub(crate) fn entries(count: usize, port: u16) -> Vec<Entry> {
 struct Pilot(tokio::task::JoinHandle<()>);
 
 /// Waits of a request that is on the wire: time stands still until it is through.
-const ON_THE_WIRE: [&str; 5] = ["connect", "upload", "response", "response-body", "attempt"];
+const ON_THE_WIRE: [&str; 6] =
+    ["connect", "upload", "response", "response-body", "attempt", "question"];
 
 impl Pilot {
     fn start(clock: ManualClock) -> Self {
