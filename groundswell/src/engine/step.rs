@@ -151,6 +151,11 @@ impl Engine {
             engine.progression.paused.clear();
             engine.pending_progression = true;
         }
+        if engine.spec.canary == 0 && !engine.progression.has_canary_passed {
+            // A run without canaries does not wait for those of an earlier one.
+            engine.progression.has_canary_passed = true;
+            engine.pending_progression = true;
+        }
         engine.take_over(open, now);
         engine
     }

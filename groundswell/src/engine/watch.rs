@@ -15,8 +15,9 @@ use hashbrown::HashMap;
 
 use crate::store::Candidate;
 
-/// How long the question at the deadline may take: it decides, so it is given some time.
-const LAST_QUESTION_MAX: Duration = Duration::from_secs(5);
+/// How long a question may take at least, even beyond the deadline: the one that is open then
+/// decides, so it is given some time. What begins just before the deadline is no proof of silence.
+const QUESTION_MIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Watched {
@@ -88,7 +89,7 @@ impl Watch {
             self.open += 1;
             let left = watched.candidate.assignment.due_at.since(now);
             questions.push(Question {
-                within: if left.is_zero() { LAST_QUESTION_MAX } else { left },
+                within: left.max(QUESTION_MIN),
                 is_host_shared: self.hosts.is_shared(host),
                 candidate: watched.candidate.clone(),
             });

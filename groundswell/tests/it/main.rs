@@ -1,8 +1,11 @@
 //! The integration tests, one binary: real sockets, real databases, the real program.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
-mod delivery;
+mod cli;
+mod disk;
 mod engine;
+mod kill;
+mod program;
 mod push;
 mod sim;
 mod store;

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, io::IsTerminal, time::Duration};
 
-use groundswell_core::progress::Progress;
+use groundswell_core::{progress::Progress, rollout::PauseReason};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -195,9 +195,12 @@ fn hints(text: &mut String, summary: &Summary) {
             for reason in &summary.paused {
                 let _ = writeln!(text, "  stopped by the {reason}");
             }
-            text.push_str(
-                "  to go on with the rest: the same command with a higher --max-failures; to give \
-                 it up: push another release with --abandon\n",
+            let is_canary = summary.paused.contains(&PauseReason::Canary);
+            let how = if is_canary { "without --canary" } else { "with a higher --max-failures" };
+            let _ = writeln!(
+                text,
+                "  to go on with the rest: the same command {how}; to give it up: push another \
+                 release with --abandon"
             );
         }
         PushResult::AlreadyDone | PushResult::Failed if summary.counts.failures() > 0 => {

@@ -1,0 +1,148 @@
+//! A disk that is full: before the start, and in the middle of a push.
+//!
+//! The state lies on a small tmpfs. Mounting one takes root; where that may not be had, the test
+//! says so and is skipped.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use groundswell::sim::Options;
+
+use crate::program::{Ground, Ran, start_into};
+
+/// A small file system that can be filled up and made room on.
+struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(path: &Path, mebibytes: u32) -> Option<Self> {
+        fs::create_dir_all(path).unwrap();
+        let size = format!("size={mebibytes}m");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path);
+        if !mount.output().is_ok_and(|output| output.status.success()) {
+            #[expect(clippy::print_stderr, reason = "a test that was not run must say so")]
+            {
+                eprintln!("skipped: a tmpfs cannot be mounted here (it takes root)");
+            }
+            return None;
+        }
+        Some(Self { path: path.to_owned() })
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path.join("ballast")
+    }
+
+    /// Fills what room there is, to the last byte.
+    fn fill(&self) {
+        let mut file = File::create(self.ballast()).unwrap();
+        let zeros = vec![0; 64 << 10];
+        let mut part = zeros.len();
+        while part > 0 {
+            match file.write(&zeros[..part]) {
+                Ok(written) if written > 0 => {}
+                _ => part /= 2,
+            }
+        }
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.ballast()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.path).output();
+    }
+}
+
+const DEVICES: usize = 2_000;
+
+#[test]
+fn a_disk_that_fills_up_ends_the_run_and_room_ends_the_push() {
+    let latency = Duration::from_millis(20);
+    let ground = Ground::new(DEVICES, Options { latency, ..Options::default() });
+    let Some(disk) = SmallDisk::mount(&ground.state(), 64) else { return };
+    let out = ground.dir.path().join("out");
+    let mut child = start_into(ground.push().arg("--yes"), &out);
+    // Well under way, and far from its end.
+    ground.until(|fleet| {
+        assert_eq!(child.try_wait().unwrap(), None, "{}", fs::read_to_string(&out).unwrap());
+        fleet.summary().receptions.complete > 100
+    });
+    disk.fill();
+    let status = child.wait().unwrap();
+    let told = fs::read_to_string(&out).unwrap();
+    assert_eq!(status.code(), Some(3), "{told}");
+    assert!(told.contains("make room and run the same command"), "{told}");
+    let received = ground.fleet.summary().receptions.complete;
+    assert!(received < DEVICES as u64, "the disk was full too late to matter");
+
+    disk.make_room();
+    let ran = ground.run(&["--yes", "--output", "json"]);
+    let summary = ran.json();
+    assert_eq!(ran.code, Some(0), "{} {}", summary["counts"], summary["failures"]);
+    assert_eq!(summary["counts"]["succeeded"], DEVICES as u64);
+    let fleet = ground.fleet.summary();
+    assert_eq!(fleet.repeated, 0, "outcomes that were known got lost");
+    assert_eq!(fleet.receptions.complete, DEVICES as u64);
+}
+
+#[test]
+fn outcomes_are_kept_in_the_reserve_where_versions_cannot_tell() {
+    // Without questions, only the reserve can say who has it already.
+    let latency = Duration::from_millis(20);
+    let ground = Ground::new(DEVICES, Options { latency, ..Options::default() });
+    let Some(disk) = SmallDisk::mount(&ground.state(), 64) else { return };
+    let out = ground.dir.path().join("out");
+    let mut child = start_into(ground.push().args(["--yes", "--verify", "none"]), &out);
+    ground.until(|fleet| {
+        assert_eq!(child.try_wait().unwrap(), None, "{}", fs::read_to_string(&out).unwrap());
+        fleet.summary().receptions.complete > 100
+    });
+    disk.fill();
+    assert_eq!(child.wait().unwrap().code(), Some(3), "{}", fs::read_to_string(&out).unwrap());
+    assert!(ground.fleet.summary().receptions.complete < DEVICES as u64);
+
+    disk.make_room();
+    let ran = ground.run(&["--yes", "--verify", "none", "--output", "json"]);
+    assert_eq!(ran.code, Some(0), "{} {}", ran.json()["counts"], ran.json()["failures"]);
+    let fleet = ground.fleet.summary();
+    assert_eq!((fleet.repeated, fleet.several_keys), (0, 0));
+    assert_eq!(fleet.receptions.complete, DEVICES as u64);
+}
+
+#[test]
+fn a_disk_that_is_full_before_the_start_sends_nothing() {
+    let ground = Ground::new(20, Options::default());
+    let Some(disk) = SmallDisk::mount(&ground.state(), 8) else { return };
+    disk.fill();
+    let ran = ground.run(&[]);
+    assert_full(&ran);
+    assert_eq!(ground.fleet.summary().requests, 0);
+
+    disk.make_room();
+    let ran = ground.run(&[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ground.fleet.summary().receptions.complete, 20);
+
+    // Room for the reserve there was, now there is none for another release.
+    disk.fill();
+    fs::write(ground.dir.path().join("pos.bin"), vec![7; 1 << 20]).unwrap();
+    let ran = ground.run(&["--name", "larger"]);
+    assert_full(&ran);
+    assert_eq!(ground.fleet.summary().receptions.complete, 20);
+}
+
+fn assert_full(ran: &Ran) {
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("No space left on device") || ran.err.contains("full"), "{ran:?}");
+}
