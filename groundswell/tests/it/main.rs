@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
 mod cli;
+mod delivery;
 mod disk;
 mod engine;
 mod kill;
