@@ -72,7 +72,7 @@ pub struct Sending {
 pub struct Manner {
     /// Whether somebody listens, so that events need to be made at all.
     pub is_heard: bool,
-    /// How long results wait for company in a commit: [`GATHER`], or nothing where the clock
+    /// How long results wait for company in a commit: `step::GATHER`, or nothing where the clock
     /// stands still.
     pub gather: Duration,
 }

@@ -6,6 +6,7 @@ mod delivery;
 mod disk;
 mod engine;
 mod kill;
+mod library;
 mod program;
 mod push;
 mod sim;
