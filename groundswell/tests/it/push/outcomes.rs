@@ -44,10 +44,10 @@ async fn a_flaky_device_is_tried_again_on_schedule_with_one_key_and_one_body() {
     assert_eq!(summary.result, PushResult::Completed);
     insta::assert_snapshot!(story(&events, "pos-0"), @r#"
     +0 ms pos-0: attempt 1 started
-    +0 ms pos-0: attempt 1 retrying: HTTP 503
+    +0 ms pos-0: attempt 1 retrying: HTTP 503: {"error":"refused by design"}
     +0 ms pos-0: attempt 2
     +1000 ms pos-0: attempt 2 started
-    +1000 ms pos-0: attempt 2 retrying: HTTP 503
+    +1000 ms pos-0: attempt 2 retrying: HTTP 503: {"error":"refused by design"}
     +1000 ms pos-0: attempt 3
     +3000 ms pos-0: attempt 3 started
     +3000 ms pos-0: attempt 3 succeeded
