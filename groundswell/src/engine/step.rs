@@ -32,7 +32,7 @@ use crate::store::{Batch, Candidate, Change, Cursor, RolloutKey, RolloutRecord};
 
 /// Results wait at most this long for company in a commit: a few commits' time, so that a busy
 /// run writes hundreds at once and a quiet one loses next to nothing.
-pub const GATHER: Duration = Duration::from_millis(4);
+pub const GATHER: Duration = Duration::from_millis(5);
 
 /// How long open deliveries may take to end after the run was told to stop.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
