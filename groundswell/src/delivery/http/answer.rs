@@ -14,13 +14,15 @@ pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 pub(super) const DETAIL_BYTES_MAX: usize = 1_024;
 
 /// The body of a success is read to its end, so that the connection can be used again.
-pub(super) const SUCCESS: Appetite = Appetite { keep: 0, most: BODY_BYTES_MAX };
+pub(super) const SUCCESS: Appetite = Appetite { keep: 0, most: BODY_BYTES_MAX, ends_upload: false };
 
 /// Of a refusal only what is kept is read.
-pub(super) const REFUSAL: Appetite = Appetite { keep: DETAIL_BYTES_MAX, most: DETAIL_BYTES_MAX };
+pub(super) const REFUSAL: Appetite =
+    Appetite { keep: DETAIL_BYTES_MAX, most: DETAIL_BYTES_MAX, ends_upload: true };
 
 /// A version may stand anywhere in a document.
-pub(super) const VERSION: Appetite = Appetite { keep: BODY_BYTES_MAX, most: BODY_BYTES_MAX };
+pub(super) const VERSION: Appetite =
+    Appetite { keep: BODY_BYTES_MAX, most: BODY_BYTES_MAX, ends_upload: false };
 
 /// How long a device asks us to wait: seconds, or a date less the present time (RFC 9110 section
 /// 10.2.3). Anything else is ignored.

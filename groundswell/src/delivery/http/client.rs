@@ -168,7 +168,8 @@ impl Client {
             self.obtain_answer(errand, len, &steps, timers).await?;
         let (head, body) = response.into_parts();
         let appetite = appetite(errand.kind, head.status);
-        let content = exchange::read_content(&mut conn, body, appetite, &steps, timers).await;
+        let content =
+            exchange::read_content(&mut conn, body, appetite, &steps, timers, errand.sent).await;
         let may_have_left = conn.flow.may_have_left(bytes);
         let has_left = conn.flow.has_left();
         let complete = matches!(content.end, End::Complete);

@@ -60,7 +60,7 @@ enum Stage {
     Begun,
     /// Parts of it have not left; so much was on the wire when the timer was set.
     Uploading { on_wire: u64 },
-    /// It has left whole.
+    /// It has left whole, or the rest of it is not wanted.
     Waiting,
 }
 
@@ -76,32 +76,39 @@ pub(super) async fn send(
     let mut response = pin!(conn.sender.try_send_request(sendable.request));
     let mut stage = Stage::Begun;
     poll_fn(|cx| {
-        conn.poll_driver(cx);
-        if let Some(sent) = sent {
-            sent.store(conn.flow.handed(), Relaxed);
-        }
+        drive(conn, sent, cx);
         if let Poll::Ready(response) = response.as_mut().poll(cx) {
             return Poll::Ready(response.map_err(|error| Failure::exchange(error.error())));
         }
         if let Some(failure) = conn.end() {
             return Poll::Ready(Err(failure));
         }
-        watch(conn, &mut stage, steps, timers, cx).map(Err)
+        watch(conn, &mut stage, steps.upload, steps.response, timers, cx).map(Err)
     })
     .await
 }
 
-/// Keeps the timer of the present step, and says when it has run out.
+/// Moves bytes both ways, and tells how many of the body have been handed on.
+fn drive(conn: &mut Conn, sent: Option<&AtomicU64>, cx: &mut Context<'_>) {
+    conn.poll_driver(cx);
+    if let Some(sent) = sent {
+        sent.store(conn.flow.handed(), Relaxed);
+    }
+}
+
+/// Keeps the timer of the present step, which is `upload` until the request has left and `after`
+/// from then on, and says when it has run out.
 fn watch(
     conn: &Conn,
     stage: &mut Stage,
-    steps: &Steps,
+    upload: Step,
+    after: Step,
     timers: &mut Timers<'_>,
     cx: &mut Context<'_>,
 ) -> Poll<Failure> {
     loop {
-        let has_left = conn.flow.has_left();
-        let step = if has_left { steps.response } else { steps.upload };
+        let has_left = !conn.flow.is_uploading();
+        let step = if has_left { after } else { upload };
         match *stage {
             Stage::Waiting => {}
             Stage::Uploading { .. } if !has_left => {}
@@ -134,6 +141,8 @@ pub(super) struct Appetite {
     pub(super) keep: usize,
     /// Bytes after which to stop.
     pub(super) most: usize,
+    /// Whether the rest of the request is not wanted any more.
+    pub(super) ends_upload: bool,
 }
 
 /// An answer's body, as far as it was read.
@@ -152,23 +161,26 @@ pub(super) enum End {
     Cut(Failure),
 }
 
-/// Reads the body of an answer within its own time-out.
+/// Reads the body of an answer within its own time-out. If the request has not left yet, a
+/// refusal ends the upload; under a success it goes on, since the device may be reporting its
+/// progress.
 pub(super) async fn read_content(
     conn: &mut Conn,
     mut body: Incoming,
     appetite: Appetite,
     steps: &Steps,
     timers: &mut Timers<'_>,
+    sent: Option<&AtomicU64>,
 ) -> Content {
-    if !conn.flow.has_left() {
+    if appetite.ends_upload {
         conn.flow.halt();
     }
     let mut content = Content { kept: vec![], end: End::Complete };
     let mut read = 0;
-    let mut armed = false;
+    let mut stage = Stage::Begun;
     let end = poll_fn(|cx| {
         loop {
-            conn.poll_driver(cx);
+            drive(conn, sent, cx);
             match Pin::new(&mut body).poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(End::Complete),
                 Poll::Ready(Some(Ok(frame))) => {
@@ -189,11 +201,7 @@ pub(super) async fn read_content(
         if let Some(failure) = conn.end() {
             return Poll::Ready(End::Cut(failure));
         }
-        if !armed {
-            timers.arm(steps.body);
-            armed = true;
-        }
-        timers.poll(steps.body, cx).map(|expired| End::Cut(expired.failure(steps.body)))
+        watch(conn, &mut stage, steps.upload, steps.body, timers, cx).map(End::Cut)
     })
     .await;
     content.end = end;

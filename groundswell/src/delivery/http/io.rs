@@ -81,11 +81,17 @@ impl Flow {
             && self.on_wire.load(Relaxed) >= bytes
     }
 
+    /// Whether parts of the request have not left, and are to.
+    pub(super) fn is_uploading(&self) -> bool {
+        !self.has_left() && !self.is_halted()
+    }
+
     /// Sends no more of the body.
     pub(super) fn halt(&self) {
         self.halted.store(true, Relaxed);
     }
 
+    /// Whether no more of the body is to be sent.
     pub(super) fn is_halted(&self) -> bool {
         self.halted.load(Relaxed)
     }
@@ -293,5 +299,27 @@ impl AsyncWrite for Io {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         with_stream!(self, poll_shutdown, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_taken_whole_has_not_left() {
+        let flow = Flow::default();
+        flow.begin(10, false);
+        flow.on_wire.store(110, Relaxed);
+        flow.written.store(110, Relaxed);
+        assert!(!flow.may_have_left(110), "its last byte was never given to HTTP");
+        flow.hand(10, true);
+        assert!(flow.may_have_left(110));
+        assert!(!flow.may_have_left(111), "HTTP still holds a byte");
+        flow.on_wire.store(109, Relaxed);
+        assert!(!flow.may_have_left(110), "TLS still holds a byte");
+        flow.begin(0, false);
+        assert!(!flow.may_have_left(100));
+        assert!(!flow.has_left(), "the head has not left");
     }
 }

@@ -94,7 +94,7 @@ async fn enough(device: &Device, seen: usize) {
 
 /// What ends by itself may take a moment: a thread that closes, the device's side of a socket.
 async fn until(holds: impl Fn() -> bool, say: impl Fn() -> String) {
-    for _ in 0..100_000 {
+    for _ in 0..1_000_000 {
         if holds() {
             return;
         }

@@ -66,6 +66,7 @@ async fn every_success_is_one() {
     assert_eq!(outcome_of(no_content).await, Short::Accepted(204));
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
     assert_eq!(outcome_of(write(chunked)).await, Short::Accepted(200));
+    assert_eq!(outcome_of(write(b"HTTP/1.1 101 Other\r\n\r\n")).await, Short::Refused(101));
     assert_eq!(outcome_of(write(b"HTTP/1.0 200 OK\r\n\r\nok")).await, Short::Accepted(200));
 }
 
@@ -234,6 +235,9 @@ async fn an_endless_answer_is_unknown() {
     let value = [b"X: ".to_vec(), vec![b'x'; 60_000], b"\r\n\r\n".to_vec()].concat();
     let below = vec![Do::Head, Do::Rest, start.clone(), Do::Write(value), Do::Close];
     assert_eq!(outcome_of(below).await, Short::Accepted(200));
+    let value = [b"X: ".to_vec(), vec![b'x'; 200_000], b"\r\n\r\n".to_vec()].concat();
+    let above = vec![Do::Head, Do::Rest, start.clone(), Do::Write(value), Do::Close];
+    assert_eq!(outcome_of(above).await, Short::Unknown(Fault::Oversized));
     let line = vec![Do::Head, Do::Rest, start, Do::WriteForever(b"xxxxxxxx")];
     assert_eq!(outcome_of(line).await, Short::Unknown(Fault::Oversized));
 }
@@ -264,12 +268,31 @@ async fn an_early_answer_ends_the_upload() {
 }
 
 #[tokio::test]
+async fn a_device_may_report_progress_while_it_reads() {
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n10%\r\n";
+    let end = b"4\r\n100%\r\n0\r\n\r\n";
+    let script = vec![
+        Do::Head,
+        Do::Body(1_000_000),
+        Do::Write(head.to_vec()),
+        Do::Rest,
+        Do::Write(end.to_vec()),
+    ];
+    let device = Device::start([script]).await;
+    let (client, shipment) = (client(), large());
+    assert_eq!(push(&client, &shipment, &device).await, Outcome::Accepted { status: 200 });
+    assert_eq!(&device.seen()[0].sha256, shipment.payload().sha256());
+    assert_eq!(client.pool_stats().idle, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_read_though_the_device_reset_while_we_wrote() {
-    // Closing with unread bytes resets at once: most writes fail before the answer is read.
-    for _ in 0..50 {
+    // Closing with unread bytes resets at once: many writes fail before the answer is read.
+    let shipment = large();
+    for _ in 0..200 {
         let early = Do::Write(answer(507, "", "disk full"));
         let device = Device::start([vec![Do::Head, early, Do::Close]]).await;
-        let outcome = push(&client(), &large(), &device).await;
+        let outcome = push(&client(), &shipment, &device).await;
         let detail = "disk full".to_owned();
         assert_eq!(outcome, Outcome::Refused { status: 507, retry_after: None, detail });
     }

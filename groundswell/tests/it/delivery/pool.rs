@@ -1,13 +1,17 @@
 //! Connections that are kept, and those that are not.
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{
+    io::{Read, Write},
+    sync::atomic::AtomicU64,
+    time::Duration,
+};
 
 use groundswell::{
     core::outcome::{Fault, Outcome},
     delivery::http::{Config, PoolLimits, PoolStats, Reuse},
 };
 
-use super::{client, push, small, target, timed, timed_with};
+use super::{client, push, push_to, small, target, timed, timed_with};
 use crate::support::device::{Device, Do, answer, reply};
 
 const OK: Outcome = Outcome::Accepted { status: 200 };
@@ -83,6 +87,39 @@ async fn a_stale_one_costs_no_attempt() {
         assert_eq!((device.accepted(), device.seen().len()), (2, 2));
         assert_eq!(client.pool_stats().open, 1);
     }
+}
+
+#[tokio::test]
+async fn one_that_was_closed_a_moment_ago_costs_none() {
+    // The runtime has not looked at its sockets since: only the kernel knows.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let (close, closing) = std::sync::mpsc::channel::<()>();
+    let (closed, is_closed) = std::sync::mpsc::channel::<()>();
+    let device = std::thread::spawn(move || {
+        let answer = |tcp: &mut std::net::TcpStream| {
+            let mut request = vec![];
+            while !request.ends_with(b"hello device") {
+                let mut byte = [0];
+                tcp.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            tcp.write_all(&answer(200, "", "")).unwrap();
+        };
+        let mut first = listener.accept().unwrap().0;
+        answer(&mut first);
+        closing.recv().unwrap();
+        drop(first);
+        closed.send(()).unwrap();
+        answer(&mut listener.accept().unwrap().0);
+    });
+    let (client, target) = (client(), target(address));
+    assert_eq!(push_to(&client, &small(), &target).await, OK);
+    assert_eq!(client.pool_stats().idle, 1);
+    close.send(()).unwrap();
+    is_closed.recv().unwrap();
+    assert_eq!(push_to(&client, &small(), &target).await, OK);
+    device.join().unwrap();
 }
 
 #[tokio::test]

@@ -9,13 +9,13 @@ use groundswell::{
         outcome::{Fault, Outcome},
         retry::Policy,
     },
-    delivery::http::{Client, Shipment},
+    delivery::http::{Config, LookupError, Resolver, Shipment},
     retry::{self, GaveUp, PushError},
 };
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-use super::{push_to, shipment, small, target, timed};
+use super::{push_to, shipment, small, target, timed, timed_with};
 use crate::support::device::{Device, Do, Script, reply};
 
 fn policy(attempts: u32, initial_ms: u64, multiplier: f64, cap_secs: u64) -> Policy {
@@ -165,23 +165,28 @@ async fn an_unknown_outcome_is_sent_again_only_on_demand() {
 
 #[tokio::test]
 async fn network_failures_by_their_permanence() {
-    let (client, manual) = timed();
+    let down = LookupError::Failed("server failure".to_owned());
+    let names = [("down".to_owned(), Err(down))].into_iter().collect();
+    let resolver = Resolver::Fixed(Arc::new(names));
+    let (client, manual) = timed_with(Config { resolver, ..Config::default() });
     let (_, hurrying) = hurry(manual.clone());
     let clock = Clock::Manual(manual);
-    for (address, attempts) in [("http://127.0.0.1:1", 3), ("http://no-such-name.invalid", 1)] {
-        let resolver_free = Client::clone(&client);
+    for (address, fault, attempts) in [
+        ("http://127.0.0.1:1", Fault::ConnectRefused, 3),
+        ("http://down", Fault::DnsFailed, 3),
+        ("http://nowhere", Fault::NoSuchName, 1),
+    ] {
         let target = target(address.parse().unwrap());
         let result = retry::run(&Policy::default(), &clock, |_| async {
-            PushError::check(push_to(&resolver_free, &small(), &target).await)
+            PushError::check(push_to(&client, &small(), &target).await)
         })
         .await;
         let gave_up = result.unwrap_err();
-        // Without a name server the look-up itself fails, which may pass.
-        let expected = match gave_up.error.outcome() {
-            Outcome::NotSent { fault: Fault::DnsFailed, .. } => 3,
-            _ => attempts,
-        };
-        assert_eq!(gave_up.attempts, expected, "{address}");
+        assert_eq!(gave_up.attempts, attempts, "{address}");
+        match gave_up.error.outcome() {
+            Outcome::NotSent { fault: got, .. } => assert_eq!(*got, fault),
+            other => panic!("{other:?}"),
+        }
     }
     hurrying.abort();
 }

@@ -27,6 +27,13 @@ async fn let_pass(manual: &ManualClock, label: &str, wait: Duration) {
     manual.advance(Duration::from_millis(1));
 }
 
+/// Lets what has arrived be read: the runtime looks at its sockets every few dozen turns.
+async fn settle() {
+    for _ in 0..500 {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn not_sent(outcome: &Outcome) -> Fault {
     match outcome {
         Outcome::NotSent { fault, .. } => *fault,
@@ -161,15 +168,16 @@ async fn a_head_that_trickles_in_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_body_that_trickles_in_has_its_own_limit() {
-    let (go, half) = (std::sync::Arc::new(tokio::sync::Notify::new()), Do::Write(b"x".to_vec()));
+    let go = std::sync::Arc::new(tokio::sync::Barrier::new(2));
     for (status, ends_unknown) in [(200, true), (500, false)] {
         let head = format!("HTTP/1.1 {status} x\r\nContent-Length: 9\r\n\r\n").into_bytes();
         let device = Device::start([vec![
             Do::Head,
             Do::Rest,
             Do::Write(head),
-            Do::Wait(go.clone()),
-            half.clone(),
+            Do::Meet(go.clone()),
+            Do::Write(b"x".to_vec()),
+            Do::Meet(go.clone()),
             Do::Hang,
         ]])
         .await;
@@ -178,7 +186,9 @@ async fn a_body_that_trickles_in_has_its_own_limit() {
         assert_eq!(manual.until_waiting("response-body").await, secs(30));
         manual.advance(secs(29));
         // A byte does not set the timer anew.
-        go.notify_one();
+        go.wait().await;
+        go.wait().await;
+        settle().await;
         assert_eq!(manual.until_waiting("response-body").await, secs(1));
         manual.advance(secs(1));
         let outcome = pushing.await.unwrap();
@@ -188,6 +198,21 @@ async fn a_body_that_trickles_in_has_its_own_limit() {
             assert!(matches!(outcome, Outcome::Refused { status: 500, .. }), "{outcome:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_refusal_ends_the_upload_though_the_device_reads_on() {
+    let refusal = b"HTTP/1.1 413 x\r\nContent-Length: 9\r\n\r\nhalf".to_vec();
+    let device = Device::start([vec![Do::Head, Do::Body(1), Do::Write(refusal), Do::Rest]]).await;
+    let (client, manual) = timed();
+    let (pushing, sent) = spawn_push(&client, large(), target(device.address()));
+    assert_eq!(manual.until_waiting("response-body").await, secs(30));
+    settle().await;
+    assert!(sent.load(Relaxed) < large().payload().len(), "all of it was sent");
+    manual.advance(secs(30));
+    let detail = "half".to_owned();
+    let refused = Outcome::Refused { status: 413, retry_after: None, detail };
+    assert_eq!(pushing.await.unwrap(), refused);
 }
 
 #[tokio::test]
@@ -235,9 +260,7 @@ async fn a_question_ends_in_time_wherever_it_stands() {
             if manual.waiting().is_empty() { std::task::Poll::Pending } else { ().into() }
         })
         .await;
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        settle().await;
         let_pass(&manual, "question", secs(5)).await;
         match asking.await.unwrap() {
             Answer::Silent { fault, .. } => assert_eq!(fault, expected),

@@ -37,8 +37,6 @@ pub(crate) enum Do {
     WriteForever(&'static [u8]),
     /// Waits until everybody is there.
     Meet(Arc<Barrier>),
-    /// Waits until it is told to go on.
-    Wait(Arc<Notify>),
     /// Reads until the other side closes.
     Hang,
     /// Does nothing, not even reading, until the device is dropped.
@@ -302,7 +300,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Visit<'a, S> {
             Do::Meet(barrier) => {
                 barrier.wait().await;
             }
-            Do::Wait(go) => go.notified().await,
             Do::Hang => {
                 self.record();
                 while self.stream.read(&mut [0; 4_096]).await? > 0 {}
