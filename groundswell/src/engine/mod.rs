@@ -7,6 +7,7 @@
 
 pub mod fact;
 pub mod hub;
+mod lane;
 mod pace;
 pub(crate) mod shell;
 pub mod step;

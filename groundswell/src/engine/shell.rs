@@ -15,7 +15,6 @@ use std::{
 use groundswell_core::{
     event::{Event, Kind},
     ids::AssignmentId,
-    outcome::{Answer, Fault, Outcome},
     progress::Progress,
     rollout::PauseReason,
     snapshot::Counts,
@@ -23,20 +22,17 @@ use groundswell_core::{
 };
 use hashbrown::HashMap;
 use http::HeaderMap;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     hub::Hub,
+    lane::{Courier, Errand, Lanes},
     step::{Command, Ending, Engine, Fact, Sending},
-    watch::Question,
 };
 use crate::{
     clock::{Clock, Sleep},
-    delivery::http::{Client, Reuse, Shipment, Target},
+    delivery::http::{Client, Shipment},
     store::{
         Candidate, RolloutRecord, Store, StoreError,
         dir::StateDir,
@@ -53,9 +49,6 @@ const FACTS_MAX: usize = 512;
 
 /// From this size on, single deliveries tell how far they are.
 const DEVICE_PROGRESS_BYTES_MIN: u64 = 1 << 20;
-
-/// Longest time one question may take, if the deadline is further away.
-const QUESTION_MAX: Duration = Duration::from_secs(30);
 
 /// Headers that some devices want, by device id. They are secrets: kept in memory only.
 pub(crate) type DeviceHeaders = HashMap<Arc<str>, Arc<HeaderMap>>;
@@ -92,10 +85,9 @@ pub(crate) struct Ended {
 struct Run {
     shell: Shell,
     engine: Engine,
-    facts: mpsc::UnboundedSender<Fact>,
-    tasks: JoinSet<()>,
-    /// Bytes handed to connections by deliveries that ended.
-    sent_bytes: Arc<AtomicU64>,
+    lanes: Lanes,
+    /// Bytes handed to connections by large deliveries that ended.
+    sent_bytes: u64,
     /// Large deliveries that are open.
     large: HashMap<AssignmentId, (Arc<str>, Arc<AtomicU64>)>,
     progress_due_at: Time,
@@ -108,7 +100,7 @@ impl Shell {
     /// Drives `engine` over `store` until it ends, and hands the store back (`None` if the thread
     /// that wrote to it died).
     pub(crate) async fn run<S: Store + 'static>(
-        self,
+        mut self,
         store: S,
         engine: Engine,
     ) -> std::io::Result<(Ended, Option<S>)> {
@@ -126,13 +118,13 @@ impl Shell {
             }
             let _ = done.send(fact);
         })?;
+        let lanes = Lanes::new(self.courier(facts));
         let mut run = Run {
             progress_due_at: self.clock.now(),
             shell: self,
             engine,
-            facts,
-            tasks: JoinSet::new(),
-            sent_bytes: Arc::new(AtomicU64::new(0)),
+            lanes,
+            sent_bytes: 0,
             large: HashMap::new(),
             ended: None,
             error: None,
@@ -145,10 +137,9 @@ impl Shell {
             run.error = run.error.take().or_else(|| errors_queue.try_recv().ok());
             run.step(&mut batch, &writer).await;
             if let Some(ended) = run.ended.take() {
-                run.tasks.shutdown().await;
+                run.lanes.shutdown().await;
                 return Ok((ended, writer.stop()));
             }
-            while run.tasks.try_join_next().is_some() {}
             wait.until(&run.shell.clock, run.wake_at());
             tokio::select! {
                 biased;
@@ -159,6 +150,19 @@ impl Shell {
                 _ = queue.recv_many(&mut batch, FACTS_MAX) => {}
                 () = &mut wait.sleep => wait.at = None,
             }
+        }
+    }
+}
+
+impl Shell {
+    fn courier(&mut self, facts: mpsc::UnboundedSender<Fact>) -> Courier {
+        Courier {
+            client: self.client.clone(),
+            shipment: self.shipment.clone(),
+            headers: std::mem::take(&mut self.headers),
+            key_prefix: format!("{}-", self.record.id).into_boxed_str(),
+            facts,
+            sent_bytes: AtomicU64::new(0),
         }
     }
 }
@@ -204,7 +208,7 @@ impl Run {
             if let Fact::Delivered(id, _) = fact
                 && let Some((_, sent)) = self.large.remove(id)
             {
-                self.sent_bytes.fetch_add(sent.load(Ordering::Relaxed), Ordering::Relaxed);
+                self.sent_bytes += sent.load(Ordering::Relaxed);
             }
         }
         let commands = self.engine.step(now, facts.drain(..));
@@ -230,7 +234,7 @@ impl Run {
             }),
             Command::Commit(batch) => writer.give(Job::Commit(batch)),
             Command::Send(sending) => self.send(sending),
-            Command::Ask(question) => self.ask(question),
+            Command::Ask(question) => self.lanes.give(Errand::Ask(question)),
             Command::Tell(events) => self.shell.hub.tell(events).await,
             Command::Keep(batches) => {
                 self.is_kept = match self.shell.reserve.keep(&batches) {
@@ -264,65 +268,20 @@ impl Run {
     }
 
     fn send(&mut self, sending: Sending) {
-        let Sending { candidate, ask_first, is_kept } = sending;
         let is_large = self.shell.shipment.payload().len() >= DEVICE_PROGRESS_BYTES_MIN;
         let watched = is_large.then(|| {
+            let Candidate { id, endpoint, .. } = &sending.candidate;
             let sent = Arc::new(AtomicU64::new(0));
-            self.large.insert(candidate.id, (candidate.endpoint.id.clone(), sent.clone()));
+            self.large.insert(*id, (endpoint.id.clone(), sent.clone()));
             sent
         });
-        let total = self.sent_bytes.clone();
-        let mut report = Report::new(self.facts.clone(), candidate.id);
-        let target = self.target(&candidate);
-        let client = self.shell.client.clone();
-        let shipment = self.shell.shipment.clone();
-        let reuse = if is_kept { Reuse::Keep } else { Reuse::Close };
-        let version = ask_first.then(|| self.shell.record.spec.release.version.clone());
-        self.tasks.spawn(async move {
-            if let Some(expected) = version {
-                let answer = client.ask(&shipment, &target, Reuse::Keep, QUESTION_MAX).await;
-                if matches!(answer, Answer::Version { version } if version == expected) {
-                    report.delivered(Outcome::AlreadyCurrent);
-                    return;
-                }
-            }
-            let unwatched = AtomicU64::new(0);
-            let sent = watched.as_deref().unwrap_or(&unwatched);
-            let outcome = client.push(&shipment, &target, reuse, sent).await;
-            total.fetch_add(unwatched.into_inner(), Ordering::Relaxed);
-            report.delivered(outcome);
-        });
-    }
-
-    fn ask(&mut self, question: Question) {
-        let Question { candidate, within, is_host_shared } = question;
-        let mut report = Report::new(self.facts.clone(), candidate.id);
-        report.is_question = true;
-        let target = self.target(&candidate);
-        let client = self.shell.client.clone();
-        let shipment = self.shell.shipment.clone();
-        let reuse = if is_host_shared { Reuse::Keep } else { Reuse::Close };
-        self.tasks.spawn(async move {
-            let within = within.min(QUESTION_MAX);
-            report.asked(client.ask(&shipment, &target, reuse, within).await);
-        });
-    }
-
-    fn target(&self, candidate: &Candidate) -> Target {
-        let endpoint = &candidate.endpoint;
-        Target {
-            id: endpoint.id.as_ref().into(),
-            name: endpoint.name.clone(),
-            address: endpoint.address.clone(),
-            update_path: endpoint.update_path.clone(),
-            headers: self.shell.headers.get(&endpoint.id).cloned(),
-            idempotency_key: format!("{}-{}", self.shell.record.id, candidate.id).into_boxed_str(),
-        }
+        self.lanes.give(Errand::Deliver { sending, watched });
     }
 
     fn sent_bytes(&self) -> u64 {
         let large: u64 = self.large.values().map(|(_, sent)| sent.load(Ordering::Relaxed)).sum();
-        self.sent_bytes.load(Ordering::Relaxed) + large
+        let small = self.lanes.courier().sent_bytes.load(Ordering::Relaxed);
+        self.sent_bytes + small + large
     }
 
     fn tell_progress(&mut self, now: Time) {
@@ -345,43 +304,5 @@ impl Run {
             self.shell.hub.tell_if_room(events);
         }
         self.shell.progress.send_replace(progress);
-    }
-}
-
-/// Reports what came of a task, even of one that died.
-struct Report {
-    facts: mpsc::UnboundedSender<Fact>,
-    id: AssignmentId,
-    is_question: bool,
-    is_told: bool,
-}
-
-impl Report {
-    const fn new(facts: mpsc::UnboundedSender<Fact>, id: AssignmentId) -> Self {
-        Self { facts, id, is_question: false, is_told: false }
-    }
-
-    fn delivered(&mut self, outcome: Outcome) {
-        self.is_told = true;
-        let _ = self.facts.send(Fact::Delivered(self.id, outcome));
-    }
-
-    fn asked(&mut self, answer: Answer) {
-        self.is_told = true;
-        let _ = self.facts.send(Fact::Asked(self.id, answer));
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        if self.is_told {
-            return;
-        }
-        let (fault, detail) = (Fault::Canceled, "the delivery was cut short here".to_owned());
-        if self.is_question {
-            self.asked(Answer::Silent { fault, detail });
-        } else {
-            self.delivered(Outcome::Unknown { fault, detail });
-        }
     }
 }

@@ -53,6 +53,18 @@ pub struct PoolStats {
     pub open: usize,
 }
 
+/// A connection that was just used and may be needed again at once, so that it is not among the
+/// idle ones yet. Whoever has nothing to do for it gives it back by [`Client::release`].
+#[derive(Default)]
+pub(crate) struct Held(Option<Box<Conn>>);
+
+impl Held {
+    /// Where the connection leads, if there is one.
+    pub(crate) fn origin(&self) -> Option<Arc<str>> {
+        self.0.as_ref().map(|conn| conn.origin.clone())
+    }
+}
+
 /// What a request is for, and to whom it goes.
 #[derive(Clone, Copy)]
 struct Errand<'a> {
@@ -117,11 +129,27 @@ impl Client {
         reuse: Reuse,
         sent: &AtomicU64,
     ) -> Outcome {
+        let mut held = Held::default();
+        let outcome = self.push_over(&mut held, shipment, target, reuse, sent).await;
+        self.release(&mut held);
+        outcome
+    }
+
+    /// As [`Client::push`], over `held` if it leads to the device; the connection is held
+    /// afterwards if it is to be kept.
+    pub(crate) async fn push_over(
+        &self,
+        held: &mut Held,
+        shipment: &Shipment,
+        target: &Target,
+        reuse: Reuse,
+        sent: &AtomicU64,
+    ) -> Outcome {
         sent.store(0, Relaxed);
         let errand = Errand { kind: Kind::Update, shipment, target, reuse, sent: Some(sent) };
         let config = &self.shared.config;
         let mut timers = Timers::for_push(&config.clock, config.timeouts.attempt);
-        match self.run(errand, &mut timers).await {
+        match self.run(held, errand, &mut timers).await {
             Ok(read) => self.conclude(read),
             Err(Failed { failure: Failure { fault, detail }, may_have_left }) => {
                 if may_have_left {
@@ -143,14 +171,37 @@ impl Client {
         reuse: Reuse,
         within: Duration,
     ) -> Answer {
+        let mut held = Held::default();
+        let answer = self.ask_over(&mut held, shipment, target, reuse, within).await;
+        self.release(&mut held);
+        answer
+    }
+
+    /// As [`Client::ask`], over `held` as [`Client::push_over`].
+    pub(crate) async fn ask_over(
+        &self,
+        held: &mut Held,
+        shipment: &Shipment,
+        target: &Target,
+        reuse: Reuse,
+        within: Duration,
+    ) -> Answer {
         let errand = Errand { kind: Kind::Version, shipment, target, reuse, sent: None };
         let config = &self.shared.config;
         let mut timers = Timers::for_question(&config.clock, within);
-        match self.run(errand, &mut timers).await {
+        match self.run(held, errand, &mut timers).await {
             Ok(read) => understand(&read, config.version_pointer.as_deref()),
             Err(Failed { failure: Failure { fault, detail }, .. }) => {
                 Answer::Silent { fault, detail }
             }
+        }
+    }
+
+    /// Puts a held connection among the idle ones.
+    pub(crate) fn release(&self, held: &mut Held) {
+        if let Some(conn) = held.0.take() {
+            let origin = conn.origin.clone();
+            drop(self.shared.pool.put(&origin, conn, self.shared.config.clock.now()));
         }
     }
 
@@ -161,11 +212,16 @@ impl Client {
     }
 
     /// One request and its answer, read as far as its status calls for.
-    async fn run(&self, errand: Errand<'_>, timers: &mut Timers<'_>) -> Result<Read, Failed> {
+    async fn run(
+        &self,
+        held: &mut Held,
+        errand: Errand<'_>,
+        timers: &mut Timers<'_>,
+    ) -> Result<Read, Failed> {
         let len = if errand.kind == Kind::Update { errand.shipment.payload().len() } else { 0 };
         let steps = Steps::new(&self.shared.config.timeouts, len);
         let Answered { mut conn, response, bytes } =
-            self.obtain_answer(errand, len, &steps, timers).await?;
+            self.obtain_answer(held, errand, len, &steps, timers).await?;
         let (head, body) = response.into_parts();
         let appetite = appetite(errand.kind, head.status);
         let content =
@@ -174,9 +230,7 @@ impl Client {
         let has_left = conn.flow.has_left();
         let complete = matches!(content.end, End::Complete);
         if complete && has_left && errand.reuse == Reuse::Keep && conn.is_reusable().await {
-            let origin = conn.origin.clone();
-            let now = self.shared.config.clock.now();
-            drop(self.shared.pool.put(&origin, conn, now));
+            held.0 = Some(conn);
         } else if complete && has_left {
             conn.close().await;
         }
@@ -187,6 +241,7 @@ impl Client {
     /// to be closed before a byte has left is replaced without a word.
     async fn obtain_answer(
         &self,
+        held: &mut Held,
         errand: Errand<'_>,
         len: u64,
         steps: &Steps,
@@ -195,9 +250,9 @@ impl Client {
         let Shared { requests, connector, .. } = &*self.shared;
         let Errand { kind, shipment, target, reuse, sent } = errand;
         loop {
-            let (mut conn, was_idle) = match self.take_idle(&target.address) {
+            let (mut conn, was_idle) = match self.take_idle(held, &target.endpoint.address) {
                 Some(conn) => (conn, true),
-                None => (connector.connect(&target.address, timers).await?, false),
+                None => (connector.connect(&target.endpoint.address, timers).await?, false),
             };
             conn.flow.begin(len, was_idle);
             let sendable = requests.build(kind, shipment, target, reuse, &conn.flow)?;
@@ -215,7 +270,11 @@ impl Client {
         }
     }
 
-    fn take_idle(&self, address: &Address) -> Option<Box<Conn>> {
+    fn take_idle(&self, held: &mut Held, address: &Address) -> Option<Box<Conn>> {
+        if let Some(conn) = held.0.take_if(|conn| *conn.origin == *address.origin()) {
+            return Some(conn);
+        }
+        self.release(held);
         let (taken, _expired) =
             self.shared.pool.take(address.origin(), self.shared.config.clock.now());
         taken

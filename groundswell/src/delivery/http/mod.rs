@@ -28,6 +28,7 @@ mod tls;
 mod upload;
 mod version;
 
+pub(crate) use self::client::Held;
 pub use self::{
     client::{Client, PoolStats},
     config::{Config, ConfigError, PoolLimits, Timeouts, Tls},

@@ -113,10 +113,10 @@ impl Requests {
 
     fn uri(&self, kind: Kind, target: &Target) -> Result<Uri, Failure> {
         let (common, own) = match kind {
-            Kind::Update => (&self.update, target.update_path.as_deref()),
+            Kind::Update => (&self.update, target.endpoint.update_path.as_deref()),
             Kind::Version => (&self.verify, None),
         };
-        let base = target.address.base_path();
+        let base = target.endpoint.address.base_path();
         if base.is_empty() && own.is_none() {
             return Ok(common.uri.clone());
         }
@@ -146,10 +146,10 @@ fn insert_ours(
     shipment: &Shipment,
     target: &Target,
 ) -> Result<(), Failure> {
-    let host = HeaderValue::from_str(target.address.authority());
+    let host = HeaderValue::from_str(target.endpoint.address.authority());
     headers.insert(HOST, host.map_err(|error| refuse(&error))?);
-    headers.insert(DEVICE_ID, encode_label(&target.id));
-    headers.insert(DEVICE_NAME, encode_label(&target.name));
+    headers.insert(DEVICE_ID, encode_label(&target.endpoint.id));
+    headers.insert(DEVICE_NAME, encode_label(&target.endpoint.name));
     headers.insert(UPDATE_ID, shipment.update_id().clone());
     headers.insert(FIRMWARE_VERSION, shipment.version_value().clone());
     headers.insert(REPR_DIGEST, shipment.digest().clone());

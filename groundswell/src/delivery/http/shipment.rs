@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use groundswell_core::{
-    device::{Address, ValueError, check_label},
+    device::{Endpoint, ValueError, check_label},
     ids::RolloutId,
 };
 use http::{HeaderMap, HeaderValue};
@@ -82,20 +82,15 @@ impl Shipment {
 /// One device, as far as a request to it goes.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Sent as `X-Device-ID`.
-    pub id: Box<str>,
-    /// Sent as `X-Device-Name`.
-    pub name: Box<str>,
-    /// Where it listens.
-    pub address: Address,
-    /// Where it takes updates, behind its base path; `None` for the path of all.
-    pub update_path: Option<Box<str>>,
+    /// Its id and name, sent as `X-Device-ID` and `X-Device-Name`, where it listens, and where it
+    /// takes updates, behind its base path; `None` for the path of all.
+    pub endpoint: Arc<Endpoint>,
     /// Headers for this device alone; they replace the operator's of the same name. Make them
     /// with [`check_header`](super::check_header).
     pub headers: Option<Arc<HeaderMap>>,
     /// One per assignment, the same on every attempt
     /// (draft-ietf-httpapi-idempotency-key-header).
-    pub idempotency_key: Box<str>,
+    pub idempotency_key: String,
 }
 
 /// What becomes of a connection after its answer.

@@ -55,9 +55,9 @@ async fn a_custom_client_goes_where_it_is_told() {
     let client = Client::new(config).unwrap();
     push(&client, &small(), &device).await;
     let mut other = target(device.address_as("127.0.0.1"));
-    other.address = format!("{}/gw/7/", device.address()).parse().unwrap();
+    super::endpoint(&mut other).address = format!("{}/gw/7/", device.address()).parse().unwrap();
     push_to(&client, &small(), &other).await;
-    other.update_path = Some("/own".into());
+    super::endpoint(&mut other).update_path = Some("/own".into());
     push_to(&client, &small(), &other).await;
     client.ask(&small(), &other, Reuse::Keep, Duration::from_secs(5)).await;
     let seen = device.seen();

@@ -85,8 +85,8 @@ async fn a_hostile_inventory_forges_nothing() {
     let payload = Payload::from_bytes(&b""[..]);
     let shipment = Shipment::new(RolloutId(Uuid::nil()), "2.0 \u{f6}", payload).unwrap();
     let mut target = target(device.address());
-    target.id = "a\r\nX-Evil: 1\r\n\r\nGET / HTTP/1.1".into();
-    target.name = "50% K\u{f6}ln\0".into();
+    super::endpoint(&mut target).id = "a\r\nX-Evil: 1\r\n\r\nGET / HTTP/1.1".into();
+    super::endpoint(&mut target).name = "50% K\u{f6}ln\0".into();
     target.idempotency_key = "k\nk".into();
     push_to(&client, &shipment, &target).await;
     let seen = device.seen();

@@ -17,7 +17,12 @@ use std::sync::{Arc, atomic::AtomicU64};
 use groundswell::{
     artifacts::payload::Payload,
     clock::{Clock, ManualClock},
-    core::{device::Address, ids::RolloutId, outcome::Outcome, time::Time},
+    core::{
+        device::{Address, Endpoint},
+        ids::RolloutId,
+        outcome::Outcome,
+        time::Time,
+    },
     delivery::http::{Client, Config, Reuse, Shipment, Target},
 };
 use uuid::Uuid;
@@ -41,14 +46,13 @@ fn large() -> Shipment {
 }
 
 fn target(address: Address) -> Target {
-    Target {
-        id: "pos-1".into(),
-        name: "Lane 1".into(),
-        address,
-        update_path: None,
-        headers: None,
-        idempotency_key: "key-1".into(),
-    }
+    let endpoint =
+        Endpoint { id: "pos-1".into(), name: "Lane 1".into(), address, update_path: None };
+    Target { endpoint: Arc::new(endpoint), headers: None, idempotency_key: "key-1".to_owned() }
+}
+
+fn endpoint(target: &mut Target) -> &mut Endpoint {
+    Arc::make_mut(&mut target.endpoint)
 }
 
 fn client() -> Client {
