@@ -24,7 +24,7 @@ pub enum Job {
         /// From where on.
         cursor: Cursor,
         /// Due by then.
-        now: Time,
+        until: Time,
         /// How many at the most.
         limit: usize,
         /// Of these, how many that were not begun before.
@@ -87,8 +87,8 @@ impl<S: Store + 'static> Writer<S> {
 
 fn carry_out(store: &mut impl Store, job: Job) -> Done {
     match job {
-        Job::Fetch { rollout, round, cursor, now, limit, fresh_limit } => {
-            Done::Fetched(store.candidates(rollout, round, cursor, now, limit, fresh_limit))
+        Job::Fetch { rollout, round, cursor, until, limit, fresh_limit } => {
+            Done::Fetched(store.candidates(rollout, round, cursor, until, limit, fresh_limit))
         }
         Job::Commit(batch) => {
             let result = store.commit(&batch);

@@ -155,7 +155,7 @@ pub(super) fn round(
     progression.round += 1;
     progression.state = rollout::State::Running;
     progression.paused.clear();
-    progression.has_canary_passed = true;
+    progression.has_canary_passed = false;
     set_progression(connection, rollout, &progression)?;
     let body = format!(r#"[{{"round":{},"devices":{devices}}}]"#, progression.round);
     note(connection, rollout, now, &body)?;

@@ -185,12 +185,12 @@ impl Store for SqliteStore {
 }
 
 /// Writes the last change of every assignment in the batch, neighbors that went the same way by
-/// one statement.
+/// one statement. A conflict undoes the whole batch, which spares a journal for each statement.
 fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
     let mut last: Vec<&Change> = batch.changes.iter().collect();
     last.sort_by_key(|change| change.id);
     let mut update = connection.prepare_cached(
-        "UPDATE assignment SET state = ?3, attempt = ?4, in_doubt = ?5, due_at = ?6, epoch = ?7, \
+        "UPDATE OR ROLLBACK assignment SET state = ?3, attempt = ?4, in_doubt = ?5, due_at = ?6, epoch = ?7, \
          changed_at = ?8 WHERE id BETWEEN ?1 AND ?2 AND rollout = ?9",
     )?;
     let mut explain = connection.prepare_cached(

@@ -43,7 +43,7 @@ pub(super) fn counts(
     rollout: RolloutKey,
     round: u32,
 ) -> Result<Counts, StoreError> {
-    let sql = "SELECT state, count(*) FROM assignment WHERE rollout = ?1 AND round = ?2 \
+    let sql = "SELECT state, count(*) FROM assignment INDEXED BY assignment_round WHERE rollout = ?1 AND round = ?2 \
                GROUP BY state";
     let mut counts = Counts::default();
     let read = |row: &rusqlite::Row<'_>| -> Result<(i64, i64), StoreError> {
@@ -75,7 +75,7 @@ pub(super) fn candidates(
     rollout: RolloutKey,
     round: u32,
     cursor: Cursor,
-    now: Time,
+    until: Time,
     limit: usize,
     fresh_limit: usize,
 ) -> Result<Page, StoreError> {
@@ -90,14 +90,14 @@ pub(super) fn candidates(
     page.candidates = all(
         connection,
         &sql,
-        params![rollout.0, round, retry_at.as_millis(), retry_id, now.as_millis(), limit as i64],
+        params![rollout.0, round, retry_at.as_millis(), retry_id, until.as_millis(), limit as i64],
         rows::candidate,
     )?;
     if let Some(last) = page.candidates.last() {
         page.cursor.retrying = (last.assignment.due_at, last.id.0);
     }
     let sql = format!(
-        "SELECT {} FROM assignment a JOIN device d ON d.key = a.device \
+        "SELECT {} FROM assignment a INDEXED BY assignment_round JOIN device d ON d.key = a.device \
          WHERE a.state = 0 AND a.rollout = ?1 AND a.round = ?2 AND a.id > ?3 \
          ORDER BY a.id LIMIT ?4",
         rows::CANDIDATE_COLUMNS
