@@ -166,6 +166,9 @@ impl Engine {
                 self.change(&mut candidate, &assignment::Fact::Orphaned, now);
             }
             if candidate.assignment.state == State::Verifying {
+                // A deadline set by a clock that was ahead is none.
+                let latest = now + self.spec.verify.timeout;
+                candidate.assignment.due_at = candidate.assignment.due_at.min(latest);
                 self.watch.add(candidate, now);
             }
         }

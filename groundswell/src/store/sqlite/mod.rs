@@ -39,6 +39,11 @@ const CACHE_KIB: i64 = 16_384;
 /// Statements kept prepared; there are fewer.
 const STATEMENTS_MAX: usize = 64;
 
+/// By the key: any index would have it read the whole round.
+const UPDATE_RUN: &str = "UPDATE OR ROLLBACK assignment NOT INDEXED SET state = ?3, attempt = ?4, \
+     in_doubt = ?5, due_at = ?6, epoch = ?7, changed_at = ?8 \
+     WHERE id BETWEEN ?1 AND ?2 AND rollout = ?9";
+
 /// A store in one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -189,10 +194,7 @@ impl Store for SqliteStore {
 fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
     let mut last: Vec<&Change> = batch.changes.iter().collect();
     last.sort_by_key(|change| change.id);
-    let mut update = connection.prepare_cached(
-        "UPDATE OR ROLLBACK assignment SET state = ?3, attempt = ?4, in_doubt = ?5, due_at = ?6, epoch = ?7, \
-         changed_at = ?8 WHERE id BETWEEN ?1 AND ?2 AND rollout = ?9",
-    )?;
+    let mut update = connection.prepare_cached(UPDATE_RUN)?;
     let mut explain = connection.prepare_cached(
         "INSERT INTO detail (assignment, text) VALUES (?1, ?2) \
          ON CONFLICT DO UPDATE SET text = excluded.text",
@@ -243,4 +245,34 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
 /// Whether `state` is one that the report of a run lists.
 fn is_unfinished(state: State) -> bool {
     !matches!(state, State::Succeeded | State::Skipped(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_commit_and_fetch_runs_is_found_by_key_or_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("state.db")).unwrap();
+        for (sql, found_by) in [
+            (
+                UPDATE_RUN.to_owned(),
+                "SEARCH assignment USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+            ),
+            (
+                read::queued_sql(),
+                "SEARCH a USING INDEX assignment_round (rollout=? AND round=? AND rowid>?)",
+            ),
+            (
+                read::retrying_sql(),
+                "SEARCH a USING INDEX assignment_retrying (rollout=? AND round=? AND due_at>? AND due_at<?)",
+            ),
+        ] {
+            let mut explain =
+                store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let detail: String = explain.raw_query().next().unwrap().unwrap().get(3).unwrap();
+            assert_eq!(detail, found_by, "{sql}");
+        }
+    }
 }
