@@ -295,16 +295,20 @@ impl Rule<'_> {
     /// The last byte may have left and no complete answer came. Where the version can tell, it
     /// does; otherwise delivery is at least once, protected by the idempotency key.
     fn unknown(&self, fault: Fault, detail: String) -> Transition {
+        let is_permanent = fault.permanence() == Permanence::Permanent;
         match self.spec.verify.mode {
-            Mode::Version => self.verify(self.assignment.attempt, true, detail),
+            // Without doubt nothing is sent again when another version shows.
+            Mode::Version => self.verify(self.assignment.attempt, !is_permanent, detail),
             Mode::None | Mode::Reachable => {
                 let end = match fault {
+                    Fault::Canceled => State::Canceled,
+                    _ if is_permanent => State::Failed(reason_not_sent(fault)),
                     Fault::ResponseTimeout | Fault::BodyTimeout | Fault::AttemptTimeout => {
                         State::TimedOut(Step::Delivering)
                     }
                     _ => State::Failed(FailReason::Transfer),
                 };
-                self.retry(None, end, detail)
+                if is_permanent { self.end(end, detail) } else { self.retry(None, end, detail) }
             }
         }
     }

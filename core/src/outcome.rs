@@ -56,8 +56,12 @@ pub enum Fault {
     Oversized,
     /// The attempt as a whole ran out of time.
     AttemptTimeout,
+    /// It answered before it had the file, without refusing it.
+    AnsweredEarly,
     /// The artifact could not be read here.
     LocalRead,
+    /// This machine has no port, file descriptor or memory left for the connection.
+    LocalExhausted,
     /// The request could not be built: an address or header that cannot be sent.
     BadRequest,
     /// It was canceled here.
@@ -89,7 +93,9 @@ impl Fault {
             | Self::Malformed
             | Self::Oversized
             | Self::AttemptTimeout
+            | Self::AnsweredEarly
             | Self::LocalRead
+            | Self::LocalExhausted
             | Self::DriverDied => Permanence::Transient,
         }
     }
@@ -114,7 +120,12 @@ impl Fault {
             Self::Malformed => "answer is not HTTP",
             Self::Oversized => "answer is too large",
             Self::AttemptTimeout => "attempt ran out of time",
+            Self::AnsweredEarly => "answered before it had the file",
             Self::LocalRead => "artifact could not be read",
+            Self::LocalExhausted => {
+                "this machine has no ports, files or memory left (raise ulimit -n or \
+                 net.ipv4.ip_local_port_range, or lower --max-in-flight)"
+            }
             Self::BadRequest => "request could not be built",
             Self::Canceled => "canceled",
             Self::DriverDied => "the run was ended after it had claimed the device",

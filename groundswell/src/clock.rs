@@ -8,9 +8,9 @@ use std::{
     collections::BTreeMap,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use groundswell_core::time::Time;
@@ -20,7 +20,9 @@ use tokio::sync::Notify;
 /// Where the time comes from.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The machine's clock.
+    /// The machine's clock, read once when the process first asks and counted on from there, so
+    /// that setting the clock moves no time-out, retry or age within a run. Time that the machine
+    /// spends asleep does not count.
     #[default]
     System,
     /// A clock that stands still until it is moved.
@@ -45,11 +47,28 @@ impl Clock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is where the machine's clock is read")]
 fn system_now() -> Time {
-    let since_epoch =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Time::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    static ANCHOR: OnceLock<Anchor> = OnceLock::new();
+    ANCHOR.get_or_init(Anchor::set).at(Instant::now())
+}
+
+/// A moment by both clocks: the one that says which time it is, and the one nobody can set.
+struct Anchor {
+    since_epoch: Duration,
+    instant: Instant,
+}
+
+impl Anchor {
+    #[expect(clippy::disallowed_methods, reason = "this is where the machine's clock is read")]
+    fn set() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { since_epoch, instant: Instant::now() }
+    }
+
+    fn at(&self, now: Instant) -> Time {
+        let since_epoch = self.since_epoch + now.saturating_duration_since(self.instant);
+        Time::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
 }
 
 /// A wait that has begun; can be set anew without another allocation.
@@ -198,6 +217,17 @@ impl Drop for Waiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_s_clock_counts_on_from_its_anchor() {
+        let anchor = Anchor { since_epoch: Duration::from_secs(1_000), instant: Instant::now() };
+        let later = anchor.instant + Duration::from_micros(1_500_700);
+        assert_eq!(anchor.at(later), Time::from_millis(1_001_500));
+        let before = anchor.instant.checked_sub(Duration::from_secs(1)).unwrap_or(anchor.instant);
+        assert_eq!(anchor.at(before), Time::from_millis(1_000_000));
+        let first = Clock::System.now();
+        assert!(first >= Time::from_millis(1_700_000_000_000) && Clock::System.now() >= first);
+    }
 
     #[tokio::test]
     async fn a_manual_wait_ends_when_the_time_is_moved() {

@@ -148,6 +148,14 @@ fn every_outcome_in_every_mode() {
             fault(Fault::UploadStalled),
             [retry, State::Failed(Transfer), retry, State::Failed(Transfer)],
         ),
+        (
+            fault(Fault::LocalExhausted),
+            [retry, State::Failed(Transfer), retry, State::Failed(Transfer)],
+        ),
+        (
+            fault(Fault::AnsweredEarly),
+            [retry, State::Failed(Transfer), retry, State::Failed(Transfer)],
+        ),
         (fault(Fault::Canceled), [State::Canceled; 4]),
         (
             unknown(Fault::Reset),
@@ -160,6 +168,19 @@ fn every_outcome_in_every_mode() {
         (
             unknown(Fault::Malformed),
             [State::Verifying, State::Verifying, retry, State::Failed(Transfer)],
+        ),
+        (
+            unknown(Fault::TlsTrust),
+            [
+                State::Verifying,
+                State::Verifying,
+                State::Failed(Unreachable),
+                State::Failed(Unreachable),
+            ],
+        ),
+        (
+            unknown(Fault::Canceled),
+            [State::Verifying, State::Verifying, State::Canceled, State::Canceled],
         ),
     ];
     for (outcome, expected) in table {
@@ -220,6 +241,19 @@ fn doubt_on_the_last_attempt_ends_when_the_old_version_shows() {
     let result = apply(&assignment, &fact, &spec(Mode::Version), NOW, 0).unwrap();
     assert_eq!(result.to.state, State::Failed(FailReason::Verification));
     assert_eq!(result.detail, "reports version 1.0.0, not 2.0.0");
+}
+
+#[test]
+fn what_is_permanent_is_never_sent_again_not_even_in_doubt() {
+    for permanent in [Fault::Canceled, Fault::TlsTrust] {
+        let spec = spec(Mode::Version);
+        let sent = in_state(State::Delivering, 1);
+        let fact = Fact::Delivered(unknown(permanent));
+        let verifying = apply(&sent, &fact, &spec, NOW, 0).unwrap().to;
+        let asked = Assignment { due_at: NOW, ..verifying };
+        let end = apply(&asked, &Fact::Asked(version("1.0.0")), &spec, NOW, 0).unwrap().to;
+        assert_eq!(end.state, State::Failed(FailReason::Verification), "{permanent:?}");
+    }
 }
 
 #[test]

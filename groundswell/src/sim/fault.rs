@@ -1,8 +1,8 @@
 //! What may go wrong with a simulated device, and when it does.
 //!
 //! Owns the faults' names, their reading from the command line and the seeded choice: whether a
-//! fault hits depends on (seed, device, number of the device's update, kind) and on nothing else,
-//! so a run can be repeated whatever the interleaving. How a fault looks on the wire is
+//! fault hits depends on (seed, device, number of the device's update, kind, place in the list) and
+//! on nothing else, so a run can be repeated whatever the interleaving. How a fault looks on the wire is
 //! [`super::wire`]'s. Start with [`Fault`].
 
 use std::{fmt, str::FromStr};
@@ -233,11 +233,11 @@ impl Hit {
 
 /// Which of `faults` hits a device's update number `update` (from 0): the first that does.
 pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Option<Hit> {
-    faults.iter().find_map(|fault| {
+    faults.iter().enumerate().find_map(|(place, fault)| {
         let name = fault.kind.name();
         // A device is flaky or not, for good; everything else is rolled for each update.
         let turn = if matches!(fault.kind, Kind::Flaky(_)) { 0 } else { update };
-        let roll = roll(seed, device, turn, name);
+        let roll = roll(seed, device, turn, name, place);
         if roll % 1_000_000 >= u64::from(fault.rate.0) {
             return None;
         }
@@ -257,7 +257,10 @@ pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Opt
 
 /// A number that looks random and is the same in every run and on every machine: FNV-1a over the
 /// parts, then the finalizer of `SplitMix64`.
-fn roll(seed: u64, device: &str, turn: u64, name: Name) -> u64 {
+///
+/// The place is among them, since two faults of one kind that shared a roll would always hit
+/// together, and the second would never be seen.
+fn roll(seed: u64, device: &str, turn: u64, name: Name, place: usize) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut eat = |bytes: &[u8]| {
         for byte in bytes {
@@ -268,6 +271,7 @@ fn roll(seed: u64, device: &str, turn: u64, name: Name) -> u64 {
     eat(device.as_bytes());
     eat(&turn.to_le_bytes());
     eat(name.as_str().as_bytes());
+    eat(&(place as u64).to_le_bytes());
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
@@ -324,6 +328,18 @@ mod tests {
         assert!((6_800..7_200).contains(&count(&first, None)));
         let within = count(&first, Some(Hit::ResetWithin));
         assert!((1_300..1_700).contains(&within), "{within} of 3,000 within the body");
+    }
+
+    #[test]
+    fn two_faults_of_one_kind_have_a_share_each() {
+        let faults = ["status:500:0.05", "status:403:0.03"].map(|text| text.parse().unwrap());
+        let count = |status| {
+            let wanted = Some(Hit::Status(Name::Status, status));
+            (0..10_000).filter(|n| hit(&faults, 7, &format!("pos-{n}"), 0) == wanted).count()
+        };
+        let (first, second) = (count(500), count(403));
+        assert!((400..600).contains(&first), "{first}");
+        assert!((220..350).contains(&second), "{second}");
     }
 
     #[test]

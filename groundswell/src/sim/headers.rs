@@ -16,7 +16,7 @@ const TEXT_BYTES_MAX: usize = 256;
 pub(super) struct Told<'a> {
     pub(super) device: Option<Cow<'a, str>>,
     pub(super) key: Option<&'a str>,
-    pub(super) version: Option<&'a str>,
+    pub(super) version: Option<Cow<'a, str>>,
     pub(super) update_id: Option<&'a str>,
     pub(super) sha256: Option<[u8; 32]>,
 }
@@ -31,9 +31,9 @@ impl<'a> Told<'a> {
         // One walk over all is cheaper than a search for each.
         for (name, value) in headers {
             match name.as_str() {
-                "x-device-id" => set(&mut told.device, "X-Device-ID", device(value))?,
+                "x-device-id" => set(&mut told.device, "X-Device-ID", label(value))?,
                 "idempotency-key" => set(&mut told.key, "Idempotency-Key", text(value))?,
-                "x-firmware-version" => set(&mut told.version, "X-Firmware-Version", text(value))?,
+                "x-firmware-version" => set(&mut told.version, "X-Firmware-Version", label(value))?,
                 "x-update-id" => set(&mut told.update_id, "X-Update-ID", text(value))?,
                 "repr-digest" => {
                     let bad = BadHeader("Repr-Digest");
@@ -61,7 +61,8 @@ fn text(value: &HeaderValue) -> Option<&str> {
     (!text.is_empty() && text.len() <= TEXT_BYTES_MAX).then_some(text)
 }
 
-fn device(value: &HeaderValue) -> Option<Cow<'_, str>> {
+/// An id or a version: percent-encoded where it is not printable ASCII.
+fn label(value: &HeaderValue) -> Option<Cow<'_, str>> {
     let id = percent_decode_str(value.to_str().ok()?).decode_utf8().ok()?;
     let is_sane = !id.is_empty() && id.len() <= TEXT_BYTES_MAX && !id.contains(char::is_control);
     is_sane.then_some(id)
@@ -97,9 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_decoded() {
-        let map = headers(&[("x-device-id", "caf%C3%A9%201")]);
-        assert_eq!(Told::read(&map).unwrap().device.unwrap(), "café 1");
+    fn ids_and_versions_are_decoded() {
+        let map = headers(&[
+            ("x-device-id", "caf%C3%A9%201"),
+            ("x-firmware-version", "2.0 50%25 %C3%9F"),
+        ]);
+        let told = Told::read(&map).unwrap();
+        assert_eq!(told.device.unwrap(), "café 1");
+        assert_eq!(told.version.unwrap(), "2.0 50% ß");
     }
 
     #[test]
@@ -114,6 +120,7 @@ mod tests {
             (vec![("x-device-id", &long)], "X-Device-ID"),
             (vec![("idempotency-key", &long)], "Idempotency-Key"),
             (vec![("x-firmware-version", "1"), ("x-firmware-version", "2")], "X-Firmware-Version"),
+            (vec![("x-firmware-version", "a%0Ab")], "X-Firmware-Version"),
             (vec![("repr-digest", "sha-256=abc")], "Repr-Digest"),
             (vec![("repr-digest", "sha-256=:AAAA:")], "Repr-Digest"),
         ] {

@@ -57,7 +57,7 @@ impl<'a> Reception<'a> {
             shared,
             device,
             told,
-            version: told.version.map(|version| shared.share_version(version)),
+            version: told.version.as_deref().map(|version| shared.share_version(version)),
             hasher: is_hashed.then(Sha256::new),
             bytes: 0,
             fault,

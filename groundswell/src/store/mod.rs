@@ -46,6 +46,9 @@ pub enum StoreError {
     /// Anything else the database says.
     #[error("the state database failed")]
     Database(#[source] rusqlite::Error),
+    /// The thread that writes died of a panic, which is a defect of this program.
+    #[error("the state was not written: the thread that writes it died of a defect")]
+    WriterDied,
 }
 
 /// The key of a rollout's row.

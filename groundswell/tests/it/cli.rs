@@ -456,9 +456,11 @@ fn secrets_reach_the_device_and_nothing_else() {
             if head.starts_with("POST") {
                 reader.read_exact(&mut [0; 12]).unwrap();
             }
-            let _ = heads.send(head);
-            let answer = "HTTP/1.1 400 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            // It tells everybody what it was told.
+            let fields = format!("Content-Length: {}\r\nConnection: close", head.len());
+            let answer = format!("HTTP/1.1 400 No\r\n{fields}\r\n\r\n{head}");
             let _ = reader.into_inner().write_all(answer.as_bytes());
+            let _ = heads.send(head);
         }
     });
     let ground = ground(1);
@@ -492,6 +494,7 @@ fn secrets_reach_the_device_and_nothing_else() {
         }
     });
     assert!(files >= 4, "{files} files are no state");
+    assert!(told.contains("authorization: *"), "the echo is not there: {told}");
     assert!(!told.contains("s3cr3t") && !told.contains("p3rd3vice"), "{told}");
 }
 

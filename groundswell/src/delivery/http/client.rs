@@ -190,10 +190,25 @@ impl Client {
         let config = &self.shared.config;
         let mut timers = Timers::for_question(&config.clock, within);
         match self.run(held, errand, &mut timers).await {
-            Ok(read) => understand(&read, config.version_pointer.as_deref()),
+            Ok(read) => {
+                let answer = understand(&read, config.version_pointer.as_deref());
+                self.without_secrets(answer, shipment, target)
+            }
             Err(Failed { failure: Failure { fault, detail }, .. }) => {
                 Answer::Silent { fault, detail }
             }
+        }
+    }
+
+    /// What a device reports other than the release's version may be anything that it was sent.
+    fn without_secrets(&self, answer: Answer, shipment: &Shipment, target: &Target) -> Answer {
+        match answer {
+            Answer::Version { version } if version != shipment.version() => {
+                let mut bytes = version.into_bytes();
+                self.shared.requests.secrets(target).blank(&mut bytes);
+                Answer::Version { version: String::from_utf8_lossy(&bytes).into_owned() }
+            }
+            answer => answer,
         }
     }
 
@@ -222,10 +237,13 @@ impl Client {
         let steps = Steps::new(&self.shared.config.timeouts, len);
         let Answered { mut conn, response, bytes } =
             self.obtain_answer(held, errand, len, &steps, timers).await?;
-        let (head, body) = response.into_parts();
-        let appetite = appetite(errand.kind, head.status);
-        let content =
+        let (parts, body) = response.into_parts();
+        let appetite = appetite(errand.kind, parts.status);
+        let mut content =
             exchange::read_content(&mut conn, body, appetite, &steps, timers, errand.sent).await;
+        if appetite.keep == DETAIL_BYTES_MAX {
+            self.shared.requests.secrets(errand.target).blank(&mut content.kept);
+        }
         let may_have_left = conn.flow.may_have_left(bytes);
         let has_left = conn.flow.has_left();
         let complete = matches!(content.end, End::Complete);
@@ -234,7 +252,7 @@ impl Client {
         } else if complete && has_left {
             conn.close().await;
         }
-        Ok(Read { status: head.status, headers: head.headers, content, may_have_left })
+        Ok(Read { status: parts.status, headers: parts.headers, content, may_have_left })
     }
 
     /// Sends the request and waits for the head of its answer. An idle connection that turns out
@@ -263,7 +281,8 @@ impl Client {
                     tracing::debug!(origin = &*conn.origin, "an idle connection was closed");
                 }
                 Err(failure) => {
-                    let may_have_left = conn.flow.may_have_left(bytes);
+                    let was_turned_away = failure.is_turned_away() && !conn.flow.is_answered();
+                    let may_have_left = conn.flow.may_have_left(bytes) && !was_turned_away;
                     return Err(Failed { failure, may_have_left });
                 }
             }
@@ -291,7 +310,12 @@ impl Client {
             };
         }
         match (incomplete(read.content.end), read.may_have_left) {
-            (None, _) => Outcome::Accepted { status },
+            (None, true) => Outcome::Accepted { status },
+            // A captive portal does so, too.
+            (None, false) => {
+                let detail = format!("HTTP {status}");
+                Outcome::NotSent { fault: Fault::AnsweredEarly, detail }
+            }
             (Some(Failure { fault, detail }), true) => Outcome::Unknown { fault, detail },
             (Some(Failure { fault, detail }), false) => Outcome::NotSent { fault, detail },
         }

@@ -7,10 +7,10 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use groundswell_core::outcome::Fault;
+use groundswell_core::{outcome::Fault, time::Time};
 use http::Response;
 use http_body::Body;
 use hyper::body::Incoming;
@@ -58,8 +58,8 @@ impl Steps {
 enum Stage {
     /// Nothing had to be waited for yet.
     Begun,
-    /// Parts of it have not left; so much was on the wire when the timer was set.
-    Uploading { on_wire: u64 },
+    /// Parts of it have not left; so much was on the wire when last looked at, and not more since.
+    Uploading { on_wire: u64, since: Time },
     /// It has left whole, or the rest of it is not wanted.
     Waiting,
 }
@@ -78,6 +78,7 @@ pub(super) async fn send(
     poll_fn(|cx| {
         drive(conn, sent, cx);
         if let Poll::Ready(response) = response.as_mut().poll(cx) {
+            conn.flow.head_came();
             return Poll::Ready(response.map_err(|error| Failure::exchange(error.error())));
         }
         if let Some(failure) = conn.end() {
@@ -106,31 +107,38 @@ fn watch(
     timers: &mut Timers<'_>,
     cx: &mut Context<'_>,
 ) -> Poll<Failure> {
+    let has_left = !conn.flow.is_uploading();
+    let step = if has_left { after } else { upload };
+    let on_wire = conn.flow.on_wire();
+    match *stage {
+        Stage::Waiting => {}
+        Stage::Uploading { on_wire: before, .. } if !has_left => {
+            if before != on_wire {
+                *stage = Stage::Uploading { on_wire, since: timers.clock().now() };
+            }
+        }
+        _ if has_left => {
+            timers.arm(step);
+            *stage = Stage::Waiting;
+        }
+        _ => {
+            timers.arm(step);
+            *stage = Stage::Uploading { on_wire, since: timers.clock().now() };
+        }
+    }
     loop {
-        let has_left = !conn.flow.is_uploading();
-        let step = if has_left { after } else { upload };
-        match *stage {
-            Stage::Waiting => {}
-            Stage::Uploading { .. } if !has_left => {}
-            _ => {
-                timers.arm(step);
-                *stage = if has_left {
-                    Stage::Waiting
-                } else {
-                    Stage::Uploading { on_wire: conn.flow.on_wire() }
-                };
+        let expired = ready!(timers.poll(step, cx));
+        // The timer is not moved with the bytes: it looks back when it ends.
+        if let Stage::Uploading { since, .. } = *stage
+            && expired == Expired::Step
+        {
+            let left = step.wait.saturating_sub(timers.clock().now().since(since));
+            if !left.is_zero() {
+                timers.arm(Step { wait: left, ..step });
+                continue;
             }
         }
-        let Poll::Ready(expired) = timers.poll(step, cx) else { return Poll::Pending };
-        // The timer is not moved with every byte: it looks back when it ends.
-        match *stage {
-            Stage::Uploading { on_wire }
-                if expired == Expired::Step && conn.flow.on_wire() != on_wire =>
-            {
-                *stage = Stage::Begun;
-            }
-            _ => return Poll::Ready(expired.failure(step)),
-        }
+        return Poll::Ready(expired.failure(step));
     }
 }
 

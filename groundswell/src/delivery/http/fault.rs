@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io};
 use groundswell_core::outcome::Fault;
 use rustls::{AlertDescription, CertificateError};
 
-use super::escape::escape;
+use super::{escape::escape, io::Flood};
 
 /// Most bytes of detail: a line for people, not a record.
 const DETAIL_BYTES_MAX: usize = 256;
@@ -29,12 +29,19 @@ impl Failure {
     /// An error while connecting.
     pub(super) fn connecting(error: &io::Error) -> Self {
         let fault = match error.kind() {
+            _ if is_local(error) => Fault::LocalExhausted,
             io::ErrorKind::ConnectionRefused => Fault::ConnectRefused,
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Fault::Reset,
             io::ErrorKind::TimedOut => Fault::ConnectTimeout,
             _ => Fault::Unreachable,
         };
         Self::new(fault, error)
+    }
+
+    /// Whether the device says that it does not take our certificate. It may say so only when the
+    /// request is on its way already (TLS 1.3), and has not looked at it then.
+    pub(super) fn is_turned_away(&self) -> bool {
+        self.fault == Fault::TlsTrust
     }
 
     /// An error in the TLS handshake.
@@ -71,7 +78,20 @@ impl Failure {
     }
 }
 
+/// Linux's numbers of ENOMEM, ENFILE, EMFILE and ENOBUFS, for which the standard library has no
+/// kinds or shares one with other errors.
+const EXHAUSTED: [i32; 4] = [12, 23, 24, 105];
+
+/// Whether this machine lacks something, and not the device.
+fn is_local(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error().is_some_and(|number| EXHAUSTED.contains(&number))
+}
+
 fn io_fault(error: &io::Error) -> Fault {
+    if error.get_ref().and_then(|inner| inner.downcast_ref::<Flood>()).is_some() {
+        return Fault::Oversized;
+    }
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return match tls_fault(error) {
             // The handshake is long over.
@@ -132,5 +152,27 @@ fn alert_fault(alert: AlertDescription) -> Fault {
         | AlertDescription::AccessDenied
         | AlertDescription::DecryptError => Fault::TlsTrust,
         _ => Fault::TlsHandshake,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_is_not_the_device_s_fault() {
+        for (number, fault) in [
+            (99, Fault::LocalExhausted),
+            (12, Fault::LocalExhausted),
+            (23, Fault::LocalExhausted),
+            (24, Fault::LocalExhausted),
+            (105, Fault::LocalExhausted),
+            (111, Fault::ConnectRefused),
+            (113, Fault::Unreachable),
+            (101, Fault::Unreachable),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(Failure::connecting(&error).fault, fault, "{error}");
+        }
     }
 }

@@ -37,19 +37,56 @@ pub(super) struct Flow {
     halted: AtomicBool,
     /// The next read is to look whether the idle connection is still good.
     probe: AtomicBool,
+    /// Given by the socket, TLS included.
+    received: AtomicU64,
+    /// The head of the answer is not there yet.
+    is_head_due: AtomicBool,
+    /// HTTP was given a byte of the answer.
+    answered: AtomicBool,
 }
+
+/// Most bytes that may come before the head of the answer is there: more than its largest head and
+/// any honest number of informational ones (RFC 9110 section 15.2) before it. Without a limit a
+/// device could send these for ever.
+const UNTIL_HEAD_BYTES_MAX: u64 = 4 * super::connect::HEAD_BYTES_MAX as u64;
+
+/// A device sent [`UNTIL_HEAD_BYTES_MAX`] and no head of an answer among it.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {UNTIL_HEAD_BYTES_MAX} bytes and no answer among them")]
+pub(super) struct Flood;
 
 impl Flow {
     /// A request with a body of `len` bytes begins; on a connection that was idle, it begins with
     /// a look whether the other side has closed it meanwhile.
     pub(super) fn begin(&self, len: u64, was_idle: bool) {
-        for counter in [&self.on_wire, &self.written, &self.handed] {
+        for counter in [&self.on_wire, &self.written, &self.handed, &self.received] {
             counter.store(0, Relaxed);
         }
         self.finished.store(len == 0, Relaxed);
         self.flushed.store(false, Relaxed);
         self.halted.store(false, Relaxed);
         self.probe.store(was_idle, Relaxed);
+        self.is_head_due.store(true, Relaxed);
+        self.answered.store(false, Relaxed);
+    }
+
+    /// The head of the answer is there; its body has a limit of its own.
+    pub(super) fn head_came(&self) {
+        self.is_head_due.store(false, Relaxed);
+    }
+
+    /// Whether HTTP was given a byte of the answer.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.load(Relaxed)
+    }
+
+    fn receive(&self, bytes: usize) -> io::Result<()> {
+        let received = self.received.load(Relaxed) + bytes as u64;
+        self.received.store(received, Relaxed);
+        if received > UNTIL_HEAD_BYTES_MAX && self.is_head_due.load(Relaxed) {
+            return Err(io::Error::other(Flood));
+        }
+        Ok(())
     }
 
     /// Body bytes were given to HTTP; `last` if none are left.
@@ -177,7 +214,9 @@ impl AsyncRead for Socket {
         {
             return Poll::Ready(found);
         }
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.tcp).poll_read(cx, buf))?;
+        Poll::Ready(self.flow.receive(buf.filled().len() - before))
     }
 }
 
@@ -259,7 +298,12 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        with_stream!(self, poll_read, cx, buf)
+        let before = buf.filled().len();
+        ready!(with_stream!(self, poll_read, cx, buf))?;
+        if buf.filled().len() > before {
+            self.flow.answered.store(true, Relaxed);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -22,6 +22,7 @@ mod io;
 mod pool;
 mod request;
 mod resolve;
+mod secrets;
 mod shipment;
 mod timers;
 mod tls;

@@ -13,6 +13,7 @@ use super::{
     fault::Failure,
     headers::{check_name_free, encode_label},
     io::Flow,
+    secrets::Secrets,
     shipment::{Reuse, Shipment, Target},
     upload::Upload,
 };
@@ -109,6 +110,11 @@ impl Requests {
         }
         let bytes = head_bytes(&request) + len;
         Ok(Sendable { request, bytes })
+    }
+
+    /// What a request to the device carries and nobody else is to read.
+    pub(super) fn secrets<'a>(&'a self, target: &'a Target) -> Secrets<'a> {
+        Secrets { common: &self.headers, own: target.headers.as_deref() }
     }
 
     fn uri(&self, kind: Kind, target: &Target) -> Result<Uri, Failure> {

@@ -9,7 +9,10 @@ use dns_lookup::LookupErrorKind;
 use groundswell_core::time::Time;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinError,
+};
 
 use crate::clock::Clock;
 
@@ -52,12 +55,13 @@ pub(super) struct Names {
     resolver: Resolver,
     clock: Clock,
     cache: Mutex<HashMap<Box<str>, Known>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Names {
     pub(super) fn new(resolver: Resolver, clock: Clock) -> Self {
-        Self { resolver, clock, cache: Mutex::default(), permits: Semaphore::new(LOOKUPS_MAX) }
+        let permits = Arc::new(Semaphore::new(LOOKUPS_MAX));
+        Self { resolver, clock, cache: Mutex::default(), permits }
     }
 
     /// The addresses of `host`, at least one, in the order they are to be tried.
@@ -66,7 +70,7 @@ impl Names {
             return Ok(cached);
         }
         let failed = |error: &dyn std::fmt::Display| LookupError::Failed(error.to_string());
-        let _permit = self.permits.acquire().await.map_err(|error| failed(&error))?;
+        let permit = self.permits.clone().acquire_owned().await.map_err(|error| failed(&error))?;
         // Whoever held the permit before may have asked for the same name.
         if let Some(cached) = self.cached(host) {
             return Ok(cached);
@@ -77,7 +81,7 @@ impl Names {
             }
             Resolver::System => {
                 let host = host.to_owned();
-                let asked = tokio::task::spawn_blocking(move || ask_system(&host)).await;
+                let asked = blocking(permit, move || ask_system(&host)).await;
                 asked.map_err(|error| failed(&error))??
             }
         };
@@ -105,6 +109,19 @@ impl Names {
             cache.insert(host.into(), (now, found));
         }
     }
+}
+
+/// Runs `ask` on a thread of its own. The permit goes with it: nobody can call a look-up back, and
+/// one whose asker has given up blocks its thread all the same.
+async fn blocking<T: Send + 'static>(
+    permit: OwnedSemaphorePermit,
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let asking = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        ask()
+    });
+    asking.await
 }
 
 fn ask_system(host: &str) -> Result<Vec<IpAddr>, LookupError> {
@@ -137,6 +154,20 @@ mod tests {
         manual.advance(CACHED_FOR);
         assert!(names.cached("h1").is_none());
         assert_eq!(names.look_up("other").await, Err(LookupError::NoSuchName));
+    }
+
+    #[tokio::test]
+    async fn a_look_up_counts_until_its_thread_is_free() {
+        let permits = Arc::new(Semaphore::new(1));
+        let permit = permits.clone().acquire_owned().await.unwrap();
+        let (answer, answered) = std::sync::mpsc::channel::<()>();
+        let asking = tokio::spawn(blocking(permit, move || answered.recv()));
+        tokio::task::yield_now().await;
+        asking.abort();
+        assert!(asking.await.unwrap_err().is_cancelled());
+        assert_eq!(permits.available_permits(), 0, "the thread still waits");
+        answer.send(()).unwrap();
+        drop(permits.acquire().await.unwrap());
     }
 
     #[test]

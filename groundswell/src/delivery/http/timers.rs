@@ -11,6 +11,7 @@ use std::{
 };
 
 use groundswell_core::outcome::Fault;
+use tokio::task::unconstrained;
 
 use super::fault::Failure;
 use crate::clock::{Clock, Sleep};
@@ -83,12 +84,12 @@ impl<'a> Timers<'a> {
     /// Whether a limit has been reached; wakes the task when one is.
     pub(super) fn poll(&mut self, step: Step, cx: &mut Context<'_>) -> Poll<Expired> {
         if let Some(whole) = &mut self.whole
-            && Pin::new(&mut whole.sleep).poll(cx).is_ready()
+            && poll_freely(&mut whole.sleep, cx).is_ready()
         {
             return Poll::Ready(Expired::Whole(whole.fault.unwrap_or(step.fault)));
         }
         match &mut self.step {
-            Some(sleep) => Pin::new(sleep).poll(cx).map(|()| Expired::Step),
+            Some(sleep) => poll_freely(sleep, cx).map(|()| Expired::Step),
             None => Poll::Pending,
         }
     }
@@ -115,6 +116,12 @@ impl<'a> Timers<'a> {
     }
 }
 
+/// Whether a timer has ended, even for a task that has used up its turn: one that is flooded always
+/// has, and its time-outs would never end.
+fn poll_freely(sleep: &mut Sleep, cx: &mut Context<'_>) -> Poll<()> {
+    Pin::new(&mut unconstrained(sleep)).poll(cx)
+}
+
 impl Expired {
     /// As a failure of `step`.
     pub(super) fn failure(self, step: Step) -> Failure {
@@ -122,5 +129,25 @@ impl Expired {
             Self::Step => Failure::new(step.fault, &format_args!("after {:?}", step.wait)),
             Self::Whole(fault) => Failure::bare(fault),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::coop::consume_budget;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_time_out_ends_a_step_that_never_yields() {
+        let clock = Clock::System;
+        let mut timers = Timers::for_push(&clock, None);
+        let step = Step { wait: Duration::ZERO, label: "test", fault: Fault::ResponseTimeout };
+        let flood = poll_fn(|cx| {
+            while pin!(consume_budget()).poll(cx).is_ready() {}
+            Poll::<Result<(), Failure>>::Pending
+        });
+        let failure = timers.run(step, flood).await.unwrap_err();
+        assert_eq!(failure.fault, Fault::ResponseTimeout);
     }
 }

@@ -23,8 +23,13 @@ use crate::support::device::{Device, Do, reply};
 async fn before_it_begins() {
     let device = Device::start([reply(200, "", "")]).await;
     let (client, sent) = (client(), AtomicU64::new(0));
-    drop(client.push(&small(), &target(device.address()), Reuse::Keep, &sent));
-    assert_eq!((device.accepted(), client.pool_stats()), (0, PoolStats::default()));
+    let (shipment, target) = (small(), target(device.address()));
+    let mut pushing = Box::pin(client.push(&shipment, &target, Reuse::Keep, &sent));
+    assert!(futures_util::poll!(&mut pushing).is_pending());
+    assert_eq!(client.pool_stats().open, 0, "it has not connected yet");
+    drop(pushing);
+    device.until_open(0).await;
+    assert_eq!((device.seen_count(), client.pool_stats()), (0, PoolStats::default()));
 }
 
 #[tokio::test]

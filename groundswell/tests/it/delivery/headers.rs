@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use groundswell::{
     artifacts::payload::Payload,
-    core::ids::RolloutId,
+    core::{ids::RolloutId, outcome::Answer},
     delivery::http::{Client, Config, Reuse, Shipment, check_header},
 };
 use http::HeaderMap;
 use uuid::Uuid;
 
 use super::{push_to, target};
-use crate::support::device::{Device, Seen, reply};
+use crate::support::device::{Device, Do, Seen, reply};
 
 fn headers(given: &[(&str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -104,5 +104,42 @@ fn a_version_that_is_none_is_refused() {
     for version in ["", " ", "1\n2"] {
         let payload = Payload::from_bytes(&b""[..]);
         assert!(Shipment::new(RolloutId(Uuid::nil()), version, payload).is_err(), "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_back_is_not_kept() {
+    let config = Config {
+        headers: headers(&[("Authorization", "Bearer of-all"), ("X-Site", "Den")]),
+        ..Config::default()
+    };
+    let client = Client::new(config).unwrap();
+    let shipment = super::small();
+    let within = Duration::from_secs(5);
+    for status in [500, 404] {
+        let device = Device::start([vec![Do::Head, Do::Echo(status)]]).await;
+        let mut target = target(device.address());
+        target.headers = Some(Arc::new(headers(&[("X-Api-Key", "p3rd3vice")])));
+        let refused = format!("{:?}", push_to(&client, &shipment, &target).await);
+        let unreadable =
+            format!("{:?}", client.ask(&shipment, &target, Reuse::Close, within).await);
+        for told in [refused, unreadable] {
+            assert!(told.contains("authorization: *************"), "{told}");
+            assert!(told.contains("x-api-key: *********"), "{told}");
+            assert!(told.contains("x-site: Den"), "three letters are no secret: {told}");
+            assert!(!told.contains("of-all") && !told.contains("p3rd3vice"), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_is_a_secret_is_not_kept_unless_it_is_ours() {
+    let given = [("Authorization", "Basic dTpw"), ("X-Wanted", "2.0.0")];
+    let client = Client::new(Config { headers: headers(&given), ..Config::default() }).unwrap();
+    for (body, version) in [("1.0 dTpw", "1.0 ****"), ("2.0.0", "2.0.0"), ("1.9.9", "1.9.9")] {
+        let device = Device::start([reply(200, "", body)]).await;
+        let (target, within) = (target(device.address()), Duration::from_secs(5));
+        let answer = client.ask(&super::small(), &target, Reuse::Close, within).await;
+        assert_eq!(answer, Answer::Version { version: version.to_owned() });
     }
 }

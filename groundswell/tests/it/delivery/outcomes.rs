@@ -243,6 +243,16 @@ async fn an_endless_answer_is_unknown() {
 }
 
 #[tokio::test]
+async fn informational_answers_without_end_are_a_flood() {
+    let hints = b"HTTP/1.1 102 Processing\r\nX-Progress: not much\r\n\r\n";
+    let flood = vec![Do::Head, Do::Rest, Do::WriteForever(hints)];
+    assert_eq!(outcome_of(flood).await, Short::Unknown(Fault::Oversized));
+    let early = Device::start([vec![Do::Head, Do::WriteForever(hints)]]).await;
+    let outcome = push(&client(), &large(), &early).await;
+    assert_eq!(short(&outcome), Short::NotSent(Fault::Oversized));
+}
+
+#[tokio::test]
 async fn informational_answers_are_passed_over() {
     let answers = [
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".to_vec(),
@@ -260,7 +270,11 @@ async fn an_early_answer_ends_the_upload() {
         let sent = AtomicU64::new(0);
         let target = target(device.address());
         let outcome = client.push(&shipment, &target, Reuse::Keep, &sent).await;
-        let expected = if status == 200 { Short::Accepted(200) } else { Short::Refused(status) };
+        let expected = match status {
+            // Whoever says so cannot have the file.
+            200 => Short::NotSent(Fault::AnsweredEarly),
+            _ => Short::Refused(status),
+        };
         assert_eq!(short(&outcome), expected);
         assert!(sent.load(Relaxed) < shipment.payload().len(), "all of it was sent");
         assert_eq!(client.pool_stats().open, 0, "the connection was kept");

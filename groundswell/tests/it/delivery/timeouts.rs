@@ -93,17 +93,23 @@ async fn a_tls_handshake_is_part_of_connecting() {
 
 #[tokio::test]
 async fn an_upload_that_stands_still() {
-    let device = Device::start([vec![Do::Head, Do::Body(1), Do::Freeze]]).await;
+    // More than the buffers of a connection hold.
+    const STEP: u64 = 12 * 1_024 * 1_024;
+    let meet = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let step = [Do::Body(STEP), Do::Meet(meet.clone())];
+    let script = [vec![Do::Head], step.to_vec(), step.to_vec(), vec![Do::Freeze]].concat();
+    let device = Device::start([script]).await;
     let (client, manual) = timed();
     let (pushing, sent) = spawn_push(&client, large(), target(device.address()));
-    let_pass(&manual, "upload", secs(30)).await;
-    // It moved between the setting of the timer and its end at first; then it stands still.
-    while !pushing.is_finished() {
-        if let Some((_, left)) = manual.waiting().first() {
-            manual.advance(*left);
-        }
-        tokio::task::yield_now().await;
-    }
+    manual.until_waiting("upload").await;
+    manual.advance(secs(20));
+    meet.wait().await;
+    meet.wait().await;
+    settle().await;
+    // The last byte left 20 s after the timer was set: it is set anew for just these.
+    assert_eq!(manual.until_waiting("upload").await, secs(10));
+    manual.advance(secs(10));
+    let_pass(&manual, "upload", secs(20)).await;
     assert_eq!(not_sent(&pushing.await.unwrap()), Fault::UploadStalled);
     assert!((1..large().payload().len()).contains(&sent.load(Relaxed)));
 }
@@ -230,6 +236,7 @@ async fn the_attempt_as_a_whole() {
     let pushing = start(&client, target(format!("http://{addr}").parse().unwrap()));
     manual.until_waiting("connect").await;
     manual.advance(secs(9));
+    settle().await;
     assert!(!pushing.is_finished());
     let timeouts = Timeouts { attempt: Some(secs(3)), ..Timeouts::default() };
     let (client, manual) = timed_with(Config { timeouts, ..Config::default() });

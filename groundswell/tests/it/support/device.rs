@@ -31,6 +31,8 @@ pub(crate) enum Do {
     Body(u64),
     /// Reads the rest of its body.
     Rest,
+    /// Reads the rest of its body and answers with the headers that came.
+    Echo(u16),
     /// Writes these bytes.
     Write(Vec<u8>),
     /// Writes these bytes again and again, until nobody reads them.
@@ -288,6 +290,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Visit<'a, S> {
             Do::Rest => {
                 self.read_body(self.left).await?;
                 self.record();
+            }
+            Do::Echo(status) => {
+                let mut lines = String::new();
+                for (name, value) in self.seen.iter().flat_map(|(seen, _)| &seen.headers) {
+                    lines.push_str(&format!("{name}: {value}\n"));
+                }
+                self.read_body(self.left).await?;
+                self.record();
+                self.stream.write_all(&answer(status, "", &lines)).await?;
             }
             Do::Write(bytes) => {
                 self.stream.write_all(&bytes).await?;
