@@ -143,6 +143,12 @@ fn go_on(
     mut record: RolloutRecord,
     now: Time,
 ) -> Result<RolloutRecord, PushError> {
+    // Devices are shared by all rollouts: another one may have written other addresses since, and
+    // whoever runs a push again may have corrected a path. Both must not decide where this goes.
+    for chunk in order.entries.chunks(CHUNK) {
+        let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
+        store.refresh_devices(&devices)?;
+    }
     record.spec = order.spec.clone();
     store.set_spec(record.key, &record.spec)?;
     if record.progression.state.is_ended() && store.open_round(record.key, now)? == 0 {

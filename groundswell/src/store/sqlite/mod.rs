@@ -116,6 +116,12 @@ impl Store for SqliteStore {
         Ok(transaction.commit()?)
     }
 
+    fn refresh_devices(&mut self, devices: &[&Device]) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        create::refresh(&transaction, devices)?;
+        Ok(transaction.commit()?)
+    }
+
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError> {
         let sql = "UPDATE rollout SET spec = ?2 WHERE key = ?1";
         self.connection.execute(sql, params![rollout.0, rows::to_json(spec)?])?;

@@ -126,3 +126,33 @@ async fn nothing_but_the_state_is_left_behind() {
     assert_eq!(files_below(&stage.state()), ["artifacts", "lock", "reserve", "state.db"],);
     assert_eq!(files_below(&stage.state().join("artifacts")).len(), 1);
 }
+
+#[tokio::test]
+async fn another_push_that_moved_the_devices_moves_nothing_of_this_one() {
+    let (here, there) = (Stage::new(Options::default()), Stage::new(Options::default()));
+    here.fleet.set_offline("pos-0", true);
+    let (first, _) = here.run(here.push(2)).await;
+    assert_eq!(first.counts.failures(), 1);
+    // The same ids at other addresses, written to the same state.
+    let (other, _) = there.run(there.push(2).name("other").state_dir(here.state())).await;
+    assert_eq!(other.counts.succeeded, 2);
+    here.fleet.set_offline("pos-0", false);
+    let (round, _) = here.run(here.push(2).retry_failed(true)).await;
+    assert_eq!((round.result, round.counts.succeeded), (PushResult::Completed, 1));
+    assert_eq!(here.fleet.summary().receptions.complete, 2);
+    assert_eq!(there.fleet.summary().receptions.complete, 2, "it went to the other address");
+}
+
+#[tokio::test]
+async fn a_corrected_path_is_taken_when_failed_devices_are_tried_again() {
+    let stage = Stage::new(Options::default());
+    let with_path = |path: &str| {
+        let mut entries = stage.entries(3);
+        entries[1].device.update_path = Some(path.to_owned());
+        stage.push(0).devices(entries)
+    };
+    let (first, _) = stage.run(with_path("/mistaken")).await;
+    assert_eq!((first.result, first.counts.failed), (PushResult::Failed, 1));
+    let (round, _) = stage.run(with_path("/v2/update").retry_failed(true)).await;
+    assert_eq!((round.result, round.counts.succeeded), (PushResult::Completed, 1));
+}
