@@ -332,6 +332,19 @@ fn json_is_one_object_with_the_counts() {
 }
 
 #[test]
+fn certificates_that_are_not_checked_are_warned_of() {
+    let ground = ground(1);
+    assert_told!(&ground, ground.run(&["--insecure"]).told(), @r"
+    exit 0
+    --- out
+    pos.bin 2.0.0: done
+      1 of 1 devices have it; TIME, 12 B sent, RATE devices/s
+    --- err
+    warning: TLS certificates are NOT checked: anyone on the way to a device can read and replace what is sent to it
+    ");
+}
+
+#[test]
 fn events_are_json_lines_to_the_end() {
     let ground = ground(12);
     let ran = ground.run(&["--output", "events"]);
@@ -386,6 +399,8 @@ fn another_push_that_is_not_finished() {
     assert_eq!(ground.fleet.summary().requests, requests, "something was sent");
     let other = ground.run(&["--name", "other", "--abandon", "--output", "json"]);
     assert_eq!(other.code, Some(0), "{other:?}");
+    let account = "gave up pos.bin 2.0.0: 0 devices had ended, 20 are canceled\n";
+    assert!(other.err.ends_with(account), "{other:?}");
 }
 
 /// Starts a push that will be interrupted, and waits until devices are being sent to.
@@ -474,9 +489,10 @@ fn secrets_reach_the_device_and_nothing_else() {
         let name = format!("for-{output}");
         let mut command = ground.push();
         command.env("RUST_LOG", "trace").stdin(Stdio::null());
-        let args = ["--header", header, "--name", &name, "--output", output];
+        let args = ["--header", header, "--name", &name, "--output", output, "--insecure"];
         let ran = Ran::from(command.args(args).output().unwrap());
         assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.err.contains("certificates are NOT checked"), "there is no log: {ran:?}");
         told.push_str(&ran.told());
         let head = received.recv().unwrap().to_ascii_lowercase();
         assert!(head.contains("authorization: bearer s3cr3t\r\n"), "{head}");
