@@ -15,6 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 /// Pieces of text that may wait: with those of the event queue a second of a busy run.
 const QUEUE_MAX: usize = 1_024;
 
+/// Pieces that are written at once.
+const BATCH_MAX: usize = 128;
+
 /// How long a reader that stalls is waited for where nobody asked for what it gets.
 pub(super) const STALL_MAX: Duration = Duration::from_secs(2);
 
@@ -41,19 +44,25 @@ impl Printer {
     fn start(name: &str, stream: fn() -> Box<dyn Write>) -> Self {
         let (queue, mut pieces) = mpsc::channel(QUEUE_MAX);
         let print = move || {
+            let mut batch = Vec::with_capacity(BATCH_MAX);
             // A reader that went away is no error worth a word; it just gets nothing more.
             let mut is_read = true;
-            while let Some(piece) = pieces.blocking_recv() {
-                match piece {
-                    Piece::Text(text) if is_read => {
-                        let mut stream = stream();
-                        let printed = stream.write_all(text.as_bytes());
-                        is_read = printed.and_then(|()| stream.flush()).is_ok();
+            while pieces.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+                let mut text = String::new();
+                let mut marks = vec![];
+                for piece in batch.drain(..) {
+                    match piece {
+                        Piece::Text(piece) => text.push_str(&piece),
+                        Piece::Mark(reached) => marks.push(reached),
                     }
-                    Piece::Text(_) => {}
-                    Piece::Mark(reached) => {
-                        let _ = reached.send(());
-                    }
+                }
+                if is_read && !text.is_empty() {
+                    let mut stream = stream();
+                    let printed = stream.write_all(text.as_bytes());
+                    is_read = printed.and_then(|()| stream.flush()).is_ok();
+                }
+                for reached in marks {
+                    let _ = reached.send(());
                 }
             }
         };

@@ -1,5 +1,7 @@
 //! What operators read, and what their scripts rely on: words, exit codes, JSON.
 
+mod stalled;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -348,7 +350,11 @@ fn certificates_that_are_not_checked_are_warned_of() {
 fn events_are_json_lines_to_the_end() {
     let ground = ground(12);
     let ran = ground.run(&["--output", "events"]);
-    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert_told!(&ground, format!("exit {}\n{}", ran.code.unwrap(), ran.err), @r"
+    exit 0
+    pos.bin 2.0.0: done
+      12 of 12 devices have it; TIME, 144 B sent, RATE devices/s
+    ");
     let events: Vec<serde_json::Value> =
         ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let count = |kind| events.iter().filter(|event| event["event"] == kind).count();
@@ -356,10 +362,12 @@ fn events_are_json_lines_to_the_end() {
     assert_eq!(count("attempt_started"), 12);
     assert_eq!(count("attempt_succeeded"), 12);
     let told: Vec<_> = events.iter().filter(|event| event["event"] != "progress").collect();
-    let (first, last) = (told.first().unwrap(), told.last().unwrap());
-    assert_eq!(first["event"], "rollout_started");
-    assert_eq!(last["event"], "rollout_completed");
-    assert_eq!(last["counts"]["succeeded"], 12);
+    assert_eq!(told[0]["event"], "rollout_started");
+    let [.., end, summary] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(end["event"], "rollout_completed");
+    assert_eq!(end["counts"]["succeeded"], 12);
+    assert_eq!((&summary["event"], &summary["result"]), (&"summary".into(), &"completed".into()));
+    assert_eq!((&summary["rollout"], &summary["counts"]), (&end["rollout"], &end["counts"]));
 }
 
 #[test]

@@ -5,21 +5,20 @@
 
 mod args;
 mod display;
+mod drive;
 mod read;
 
 use std::{
-    io::{BufRead, IsTerminal, Write},
+    io::{BufRead, IsTerminal},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
 
 pub use self::args::Args;
-use self::args::Output;
 use super::Failure;
 use crate::{
     Push,
-    engine::hub::Events,
     push::{PushError, PushResult, Summary},
 };
 
@@ -48,9 +47,10 @@ fn try_run(args: &Args) -> Result<u8, Failure> {
         return Ok(EXIT_INTERRUPTED);
     }
     let runtime = runtime().context("no runtime").map_err(Failure::disk)?;
-    let summary = runtime.block_on(drive(args, push))?;
-    display::summary(args.output, &summary);
-    Ok(exit_code(&summary))
+    let summary = runtime.block_on(drive::drive(args.output, push));
+    // A look-up or a read that hangs is nothing to wait for.
+    runtime.shutdown_background();
+    Ok(exit_code(&summary?))
 }
 
 /// On two cores, one for the connections and one for the database are all there is; more threads
@@ -65,46 +65,6 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         builder
     };
     builder.enable_all().build()
-}
-
-async fn drive(args: &Args, mut push: Push) -> Result<Summary, Failure> {
-    let events = match args.output {
-        Output::Events => Some(tokio::spawn(print_events(push.subscribe()))),
-        Output::Text | Output::Json => None,
-    };
-    let shown = display::follow(args.output, push.progress());
-    let stop = push.stopper();
-    let interrupts = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
-        stop.cancel();
-        super::tell_line(
-            "stopping: open deliveries may end (30 s at most); Ctrl-C again stops at once",
-        );
-        if tokio::signal::ctrl_c().await.is_ok() {
-            // Whatever is open now is taken over by the next run.
-            std::process::exit(i32::from(EXIT_INTERRUPTED));
-        }
-    });
-    let result = push.run().await;
-    interrupts.abort();
-    shown.end().await;
-    if let Some(events) = events {
-        let _ = events.await;
-    }
-    result.map_err(failure)
-}
-
-/// One JSON line for each event. A reader that went away ends the printing, not the push.
-async fn print_events(mut events: Events) {
-    let mut out = std::io::stdout();
-    while let Some(event) = events.recv().await {
-        let Ok(line) = serde_json::to_string(&event) else { continue };
-        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-            return;
-        }
-    }
 }
 
 fn confirm(args: &Args, push: &Push) -> anyhow::Result<bool> {
