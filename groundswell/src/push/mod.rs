@@ -99,6 +99,9 @@ pub enum PushError {
     /// A device that cannot be sent to.
     #[error("device {0} has no address: push sends only to devices that listen")]
     NoAddress(String),
+    /// Two devices of one id.
+    #[error("device {0} is there twice: an id names one device")]
+    DuplicateId(String),
     /// Another push is not finished.
     #[error(
         "another rollout in {} is not finished: {name} {version} ({rollout}), {ended} of {devices} \
@@ -171,13 +174,17 @@ impl Push {
     /// # Errors
     /// [`PushError`]; a rollout that failed is no error but told by the [`Summary`].
     pub async fn run(self) -> Result<Summary, PushError> {
-        let Self { mut order, hub, progress, stop } = self;
+        let Self { mut order, mut hub, progress, stop } = self;
         let clock = order.http.clock.clone();
         let client = Client::new(order.http.clone())?;
-        let started = (begin::begin(&mut order).await?, clock.now());
-        let (begun, started_at) = match started {
-            (begin::Beginning::AlreadyDone(summary), _) => return Ok(*summary),
-            (begin::Beginning::Begun(begun), at) => (*begun, at),
+        let beginning = begin::begin(&mut order).await;
+        if !order.canceled.is_empty() {
+            hub.tell(std::mem::take(&mut order.canceled), &stop, &clock).await;
+        }
+        let started_at = clock.now();
+        let begun = match beginning? {
+            begin::Beginning::AlreadyDone(summary) => return Ok(*summary),
+            begin::Beginning::Begun(begun) => *begun,
         };
         let payload = begun.payload()?;
         let shipment = Shipment::new(begun.record.id, &begun.record.spec.release.version, payload)?;

@@ -156,3 +156,21 @@ async fn a_corrected_path_is_taken_when_failed_devices_are_tried_again() {
     let (round, _) = stage.run(with_path("/v2/update").retry_failed(true)).await;
     assert_eq!((round.result, round.counts.succeeded), (PushResult::Completed, 1));
 }
+
+#[tokio::test]
+async fn two_devices_of_one_id_and_what_is_no_label_are_refused() {
+    let stage = Stage::new(Options::default());
+    let refused = |change: fn(&mut [groundswell::inventory::Entry])| {
+        let mut entries = stage.entries(3);
+        change(&mut entries);
+        stage.push(0).devices(entries).build().unwrap_err().to_string()
+    };
+    let twice = refused(|entries| entries[2].device.id = "pos-0".to_owned());
+    assert_eq!(twice, "device pos-0 is there twice: an id names one device");
+    let control = refused(|entries| entries[1].device.id = "pos\r\n".to_owned());
+    assert!(control.starts_with("id "), "{control}");
+    let empty = refused(|entries| entries[1].device.id = String::new());
+    assert!(empty.starts_with("id "), "{empty}");
+    let path = refused(|entries| entries[1].device.update_path = Some("no slash".to_owned()));
+    assert!(path.contains("no slash"), "{path}");
+}
