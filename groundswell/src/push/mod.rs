@@ -213,7 +213,8 @@ impl Push {
         let store = store.ok_or_else(|| {
             PushError::Run(io::Error::other("the thread that writes the state died"))
         })?;
-        let duration = clock.now().since(started_at);
-        Ok(summary::summarize(&store, &record, ended, duration))
+        let run =
+            summary::Run { ended_before: counts.ended(), duration: clock.now().since(started_at) };
+        Ok(summary::summarize(&store, &record, ended, run))
     }
 }

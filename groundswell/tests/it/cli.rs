@@ -215,6 +215,9 @@ fn failures_are_grouped_and_tried_again_when_told_to() {
       11 of 12 devices have it
       1 failed:
             1  failed: device error: HTTP 503: {"error":"refused by design"} (pos-11)
+    let again = ground.run(&[&args[..], &["--output", "events"]].concat());
+    assert_eq!((again.code, &again.json()["result"]), (Some(1), &"already_done".into()));
+    assert!(again.err.ends_with("the same command with --retry-failed tries these again\n"));
       the same command with --retry-failed tries these again
     "#);
     assert_eq!(ground.fleet.summary().requests, requests);
@@ -315,9 +318,11 @@ fn json_is_one_object_with_the_counts() {
           "examples": [
             "pos-11"
           ],
-          "reason": "failed: device error: HTTP 503: {\"error\":\"refused by design\"}"
+          "reason": "failed: device error: HTTP 503"
+      "ended_now": 12,
         }
       ],
+          "detail": "{\"error\":\"refused by design\"}",
       "not_sent": 0,
       "release": {
         "artifact": "1c60cd526d240107251066ccc52eb2c65a04083cde6812a001ac368241f6bf98",

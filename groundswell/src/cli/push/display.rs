@@ -168,7 +168,7 @@ fn text(summary: &Summary) -> String {
         let secs = (summary.duration_ms as f64 / 1_000.0).max(0.001);
         let took = in_words(Duration::from_millis(summary.duration_ms));
         let bytes = Bytes(summary.sent_bytes);
-        let rate = counts.ended() as f64 / secs;
+        let rate = summary.ended_now as f64 / secs;
         let _ = write!(text, "; {took}, {bytes} sent, {rate:.0} devices/s");
     }
     text.push('\n');
@@ -202,7 +202,12 @@ fn failures(text: &mut String, summary: &Summary) {
     for group in summary.failures.iter().take(REASONS_MAX) {
         let more = if group.devices > group.examples.len() as u64 { ", ..." } else { "" };
         let examples = group.examples.join(", ");
-        let _ = writeln!(text, "  {:>7}  {} ({examples}{more})", group.devices, group.reason);
+        let _ = write!(text, "  {:>7}  {}", group.devices, group.reason);
+        if let Some(detail) = &group.detail {
+            let link = if group.is_varied { ", such as" } else { ":" };
+            let _ = write!(text, "{link} {detail}");
+        }
+        let _ = writeln!(text, " ({examples}{more})");
     }
     let hidden: u64 = summary.failures.iter().skip(REASONS_MAX).map(|group| group.devices).sum();
     if hidden > 0 {

@@ -116,6 +116,8 @@ async fn told_to_stop_it_lets_open_deliveries_end_and_goes_on_later() {
     assert!(summary.not_sent > 0);
     let (rest, _) = stage.run(stage.push(500)).await;
     assert_eq!(rest.counts.succeeded, 500);
+    assert_eq!(summary.ended_now, summary.counts.ended());
+    assert_eq!(rest.ended_now, 500 - summary.counts.ended(), "counted twice");
     assert_eq!(stage.fleet.summary().receptions.count, 500);
 }
 
