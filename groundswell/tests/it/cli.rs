@@ -153,6 +153,11 @@ fn numbers_that_cannot_be_used() {
     ");
     assert_told!(&ground, ground.run(&["--max-failures", "x"]).told(), @r#"
     exit 2
+    assert_told!(&ground, ground.run(&["--backoff", "60s", "--backoff-max", "30s"]).told(), @"
+    exit 2
+    --- err
+    error: the first backoff (60s) is longer than the longest (30s)
+    ");
     --- err
     error: invalid value 'x' for '--max-failures <N|P%>': "x" is neither a number of devices (5) nor a whole percentage from 0% to 100% (10%)
 
