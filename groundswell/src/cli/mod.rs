@@ -88,12 +88,6 @@ fn tell_line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Says something without ending the line.
-fn tell(text: &str) {
-    let mut err = std::io::stderr();
-    let _ = write!(err, "{text}").and_then(|()| err.flush());
-}
-
 /// Open files a run needs besides its connections: database, artifact, terminal, look-ups.
 const OPEN_FILES_SPARE: u64 = 200;
 

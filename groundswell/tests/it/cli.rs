@@ -1,5 +1,6 @@
 //! What operators read, and what their scripts rely on: words, exit codes, JSON.
 
+mod ask;
 mod stalled;
 
 use std::{

@@ -4,14 +4,12 @@
 //! [`crate::Push`].
 
 mod args;
+mod confirm;
 mod display;
 mod drive;
 mod read;
 
-use std::{
-    io::{BufRead, IsTerminal},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 
@@ -42,9 +40,12 @@ fn try_run(args: &Args) -> Result<u8, Failure> {
         super::print_line(&plan.to_string());
         return Ok(0);
     }
-    if !args.yes && push.devices() > ASK_ABOVE && !confirm(args, &push).map_err(Failure::input)? {
-        super::tell_line("nothing was sent");
-        return Ok(EXIT_INTERRUPTED);
+    if !args.yes && push.devices() > ASK_ABOVE {
+        let is_agreed = confirm::confirm(&question(args, &push)).map_err(Failure::input)?;
+        if !is_agreed {
+            super::tell_line("nothing was sent");
+            return Ok(EXIT_INTERRUPTED);
+        }
     }
     let runtime = runtime().context("no runtime").map_err(Failure::disk)?;
     let summary = runtime.block_on(drive::drive(args.output, push));
@@ -67,20 +68,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-fn confirm(args: &Args, push: &Push) -> anyhow::Result<bool> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(true);
-    }
-    super::tell(&format!(
-        "push {} as version {} to {} devices? [y/N] ",
-        args.file.display(),
-        args.version,
-        push.devices()
-    ));
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).context("no answer could be read")?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+/// What is asked above [`ASK_ABOVE`] devices.
+fn question(args: &Args, push: &Push) -> String {
+    let (file, version, devices) = (args.file.display(), &args.version, push.devices());
+    format!("push {file} as version {version} to {devices} devices?")
 }
 
 fn exit_code(summary: &Summary) -> u8 {
