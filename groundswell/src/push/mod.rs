@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     builder::Builder,
-    dry_run::DryRun,
+    dry_run::{DryRun, Would},
     summary::{FailureGroup, Result as PushResult, Summary},
 };
 use crate::{

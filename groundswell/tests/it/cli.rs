@@ -1,6 +1,7 @@
 //! What operators read, and what their scripts rely on: words, exit codes, JSON.
 
 mod ask;
+mod dry_run;
 mod stalled;
 
 use std::{
@@ -152,13 +153,13 @@ fn numbers_that_cannot_be_used() {
     --- err
     error: backoff multiplier must be a number between 1 and 100, not 0.5
     ");
-    assert_told!(&ground, ground.run(&["--max-failures", "x"]).told(), @r#"
-    exit 2
     assert_told!(&ground, ground.run(&["--backoff", "60s", "--backoff-max", "30s"]).told(), @"
     exit 2
     --- err
     error: the first backoff (60s) is longer than the longest (30s)
     ");
+    assert_told!(&ground, ground.run(&["--max-failures", "x"]).told(), @r#"
+    exit 2
     --- err
     error: invalid value 'x' for '--max-failures <N|P%>': "x" is neither a number of devices (5) nor a whole percentage from 0% to 100% (10%)
 
@@ -214,6 +215,9 @@ fn failures_are_grouped_and_tried_again_when_told_to() {
       the same command with --retry-failed tries these again
     "#);
     let requests = ground.fleet.summary().requests;
+    let again = ground.run(&[&args[..], &["--output", "events"]].concat());
+    assert_eq!((again.code, &again.json()["result"]), (Some(1), &"already_done".into()));
+    assert!(again.err.ends_with("the same command with --retry-failed tries these again\n"));
     assert_told!(&ground, ground.run(&args).told(), @r#"
     exit 1
     --- out
@@ -221,9 +225,6 @@ fn failures_are_grouped_and_tried_again_when_told_to() {
       11 of 12 devices have it
       1 failed:
             1  failed: device error: HTTP 503: {"error":"refused by design"} (pos-11)
-    let again = ground.run(&[&args[..], &["--output", "events"]].concat());
-    assert_eq!((again.code, &again.json()["result"]), (Some(1), &"already_done".into()));
-    assert!(again.err.ends_with("the same command with --retry-failed tries these again\n"));
       the same command with --retry-failed tries these again
     "#);
     assert_eq!(ground.fleet.summary().requests, requests);
@@ -318,17 +319,17 @@ fn json_is_one_object_with_the_counts() {
         }
       ],
       "duration_ms": 0,
+      "ended_now": 12,
       "failures": [
         {
+          "detail": "{\"error\":\"refused by design\"}",
           "devices": 1,
           "examples": [
             "pos-11"
           ],
           "reason": "failed: device error: HTTP 503"
-      "ended_now": 12,
         }
       ],
-          "detail": "{\"error\":\"refused by design\"}",
       "not_sent": 0,
       "release": {
         "artifact": "1c60cd526d240107251066ccc52eb2c65a04083cde6812a001ac368241f6bf98",
@@ -416,10 +417,13 @@ fn another_push_that_is_not_finished() {
     error: another rollout in DIR/state is not finished: pos.bin 2.0.0 (ID), 0 of 20 devices ended; run the same command as then to go on with it, or add --abandon to give it up and start this one
     ");
     assert_eq!(ground.fleet.summary().requests, requests, "something was sent");
-    let other = ground.run(&["--name", "other", "--abandon", "--output", "json"]);
+    let other = ground.run(&["--name", "other", "--abandon", "--output", "events"]);
     assert_eq!(other.code, Some(0), "{other:?}");
-    let account = "gave up pos.bin 2.0.0: 0 devices had ended, 20 are canceled\n";
-    assert!(other.err.ends_with(account), "{other:?}");
+    let account = "warning: gave up pos.bin 2.0.0: 0 devices had ended, 20 are canceled\n";
+    assert!(other.err.starts_with(account), "{other:?}");
+    let first: serde_json::Value = serde_json::from_str(other.out.lines().next().unwrap()).unwrap();
+    assert_eq!(first["event"], "rollout_canceled");
+    assert_eq!(first["counts"]["canceled"], 20);
 }
 
 /// Starts a push that will be interrupted, and waits until devices are being sent to.

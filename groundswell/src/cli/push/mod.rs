@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 pub use self::args::Args;
+use self::args::Output;
 use super::Failure;
 use crate::{
     Push,
@@ -36,9 +37,7 @@ fn try_run(args: &Args) -> Result<u8, Failure> {
     super::raise_open_files(args.max_in_flight)?;
     let push = read::push(args)?;
     if args.dry_run {
-        let plan = push.dry_run().map_err(failure)?;
-        super::print_line(&plan.to_string());
-        return Ok(0);
+        return dry_run(args, &push);
     }
     if !args.yes && push.devices() > ASK_ABOVE {
         let is_agreed = confirm::confirm(&question(args, &push)).map_err(Failure::input)?;
@@ -52,6 +51,21 @@ fn try_run(args: &Args) -> Result<u8, Failure> {
     // A look-up or a read that hangs is nothing to wait for.
     runtime.shutdown_background();
     Ok(exit_code(&summary?))
+}
+
+fn dry_run(args: &Args, push: &Push) -> Result<u8, Failure> {
+    let plan = push.dry_run().map_err(failure)?;
+    let text = match args.output {
+        Output::Text => plan.to_string(),
+        Output::Json => serde_json::to_string_pretty(&plan).map_err(unwritable)?,
+        Output::Events => serde_json::to_string(&plan).map_err(unwritable)?,
+    };
+    super::print_line(&text);
+    Ok(if plan.is_refused() { 2 } else { 0 })
+}
+
+fn unwritable(error: serde_json::Error) -> Failure {
+    Failure::disk(error.into())
 }
 
 /// On two cores, one for the connections and one for the database are all there is; more threads
