@@ -238,7 +238,10 @@ impl Run {
             Command::Commit(batch) => writer.give(Job::Commit(batch)),
             Command::Send(sending) => self.send(sending),
             Command::Ask(question) => self.lanes.give(Errand::Ask(question)),
-            Command::Tell(events) => self.shell.hub.tell(events).await,
+            Command::Tell(events) => {
+                let Shell { hub, stop, clock, .. } = &mut self.shell;
+                hub.tell(events, stop, clock).await;
+            }
             Command::Keep(batches) => {
                 self.is_kept = match self.shell.reserve.keep(&batches) {
                     Ok(()) => true,

@@ -224,7 +224,7 @@ mod tests {
             rollout,
             round: 1,
             cursor: Cursor::default(),
-            now: Time::ZERO,
+            until: Time::ZERO,
             limit: 1,
             fresh_limit: 1,
         };
