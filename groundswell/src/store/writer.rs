@@ -170,6 +170,9 @@ mod tests {
         fn add_devices(&mut self, _: RolloutKey, _: &[&Device]) -> Result<(), StoreError> {
             defect()
         }
+        fn refresh_devices(&mut self, _: &[&Device]) -> Result<(), StoreError> {
+            defect()
+        }
         fn set_spec(&mut self, _: RolloutKey, _: &Spec) -> Result<(), StoreError> {
             defect()
         }
