@@ -209,9 +209,9 @@ fn failures_are_grouped_and_tried_again_when_told_to() {
     exit 1
     --- out
     pos.bin 2.0.0: ended with failures
-      11 of 12 devices have it; TIME, 156 B sent, RATE devices/s
-      1 failed:
-            1  failed: device error: HTTP 503: {"error":"refused by design"} (pos-11)
+      10 of 12 devices have it; TIME, 168 B sent, RATE devices/s
+      2 failed:
+            2  failed: device error: HTTP 503: {"error":"refused by design"} (pos-1, pos-2)
       the same command with --retry-failed tries these again
     "#);
     let requests = ground.fleet.summary().requests;
@@ -222,17 +222,17 @@ fn failures_are_grouped_and_tried_again_when_told_to() {
     exit 1
     --- out
     pos.bin 2.0.0: already done
-      11 of 12 devices have it
-      1 failed:
-            1  failed: device error: HTTP 503: {"error":"refused by design"} (pos-11)
+      10 of 12 devices have it
+      2 failed:
+            2  failed: device error: HTTP 503: {"error":"refused by design"} (pos-1, pos-2)
       the same command with --retry-failed tries these again
     "#);
     assert_eq!(ground.fleet.summary().requests, requests);
-    assert_told!(&ground, ground.run(&[&args[..], &["--retry-failed"]].concat()).told(), @r"
+    assert_told!(&ground, ground.run(&[&args[..], &["--retry-failed"]].concat()).told(), @"
     exit 0
     --- out
     pos.bin 2.0.0: done
-      1 of 1 devices have it; TIME, 12 B sent, RATE devices/s
+      2 of 2 devices have it; TIME, 24 B sent, RATE devices/s
     ");
     assert_eq!(ground.fleet.summary().repeated, 0);
 }
@@ -301,11 +301,11 @@ fn json_is_one_object_with_the_counts() {
       "counts": {
         "canceled": 0,
         "delivering": 0,
-        "failed": 1,
+        "failed": 2,
         "queued": 0,
         "retrying": 0,
         "skipped": 0,
-        "succeeded": 11,
+        "succeeded": 10,
         "timed_out": 0,
         "unreachable": 0,
         "verifying": 0
@@ -314,7 +314,13 @@ fn json_is_one_object_with_the_counts() {
         {
           "attempts": 1,
           "detail": "HTTP 503: {\"error\":\"refused by design\"}",
-          "device": "pos-11",
+          "device": "pos-1",
+          "state": "failed: device error"
+        },
+        {
+          "attempts": 1,
+          "detail": "HTTP 503: {\"error\":\"refused by design\"}",
+          "device": "pos-2",
           "state": "failed: device error"
         }
       ],
@@ -323,9 +329,10 @@ fn json_is_one_object_with_the_counts() {
       "failures": [
         {
           "detail": "{\"error\":\"refused by design\"}",
-          "devices": 1,
+          "devices": 2,
           "examples": [
-            "pos-11"
+            "pos-1",
+            "pos-2"
           ],
           "reason": "failed: device error: HTTP 503"
         }

@@ -39,9 +39,9 @@ fn what_it_would_do_follows_the_state() {
     ground.run(&["--attempts", "2", "--backoff", "10ms", "--max-failures", "9"]);
     let requests = ground.fleet.summary().requests;
     let done =
-        "do nothing: already done, 1 of 12 devices failed (--retry-failed tries these again)";
+        "do nothing: already done, 2 of 12 devices failed (--retry-failed tries these again)";
     assert_eq!(would(&ground, &[]), says(0, done));
-    let again = "try the 1 devices again that failed";
+    let again = "try the 2 devices again that failed";
     assert_eq!(would(&ground, &["--retry-failed"]), says(0, again));
     let never = "be refused: nothing to retry: this push was not run before";
     assert_eq!(would(&ground, &["--retry-failed", "--name", "other"]), says(2, never));
