@@ -1,7 +1,6 @@
 //! The command line: one file per noun, and the only place that prints.
 //!
 //! Owns arguments, exit codes and messages. Start with [`Command`].
-#![expect(clippy::print_stderr, reason = "the edge where the program talks")]
 
 pub mod demo;
 mod log;
@@ -72,7 +71,7 @@ impl Failure {
     fn tell(&self) -> ExitCode {
         // What led to it comes first.
         out::ERR.flush_for_a_while();
-        eprintln!("error: {:#}", self.error);
+        tell_line(&format!("error: {:#}", self.error));
         ExitCode::from(self.code)
     }
 }

@@ -13,7 +13,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use groundswell_core::{
     admit::Slots,
-    assignment::{self, State},
+    assignment::{self, Assignment, State},
     event::{Event, Kind},
     ids::{AssignmentId, Epoch, RolloutId},
     outcome::{Answer, Outcome},
@@ -73,6 +73,8 @@ pub struct Engine {
     open: HashMap<AssignmentId, Candidate>,
     watch: Watch,
 
+    /// What was met when an answer was lost, for the reason of a failure that follows.
+    doubts: HashMap<AssignmentId, Box<str>>,
     pending: Vec<Change>,
     pending_progression: bool,
     pending_since: Option<Time>,
@@ -126,6 +128,7 @@ impl Engine {
             ready: VecDeque::new(),
             open: HashMap::new(),
             watch: Watch::new(limits.max_in_flight, limits.max_per_host),
+            doubts: HashMap::new(),
             pending: vec![],
             pending_progression: false,
             pending_since: None,
@@ -316,7 +319,7 @@ impl Engine {
         }
         self.counts.shift(from.state, to.state);
         candidate.assignment = to;
-        let detail = story::shorten(transition.detail);
+        let detail = story::shorten(self.with_doubt(candidate.id, from, to, transition.detail));
         if self.is_heard {
             for kind in story::events(&candidate.endpoint.id, from, to, &detail) {
                 self.tell(now, || kind);
@@ -325,6 +328,26 @@ impl Engine {
         let detail = (!detail.is_empty()).then(|| detail.into_boxed_str());
         self.pending.push(Change { id: candidate.id, to, detail });
         self.pending_since.get_or_insert(now);
+    }
+
+    /// A device that was asked because its answer had been lost: both belong to the reason.
+    fn with_doubt(
+        &mut self,
+        id: AssignmentId,
+        from: Assignment,
+        to: Assignment,
+        detail: String,
+    ) -> String {
+        if to.state == State::Verifying && to.in_doubt && !detail.is_empty() {
+            self.doubts.insert(id, detail.as_str().into());
+        } else if from.state == State::Verifying
+            && from.in_doubt
+            && let Some(doubt) = self.doubts.remove(&id)
+            && !detail.is_empty()
+        {
+            return format!("{detail} (its answer was lost: {doubt})");
+        }
+        detail
     }
 
     fn tell(&mut self, at: Time, kind: impl FnOnce() -> Kind) {

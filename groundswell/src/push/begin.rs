@@ -136,7 +136,20 @@ fn settle_unfinished(
             });
         }
     }
-    Ok(store.find(identity)?)
+    let found = store.find(identity)?;
+    if let Some(record) = &found
+        && record.progression.state.is_ended()
+        && !order.retry_failed
+        && store.is_overtaken(record.key)?
+    {
+        // Another release went to these devices since: what they run now is not what they did.
+        return Ok(None);
+    }
+    if order.retry_failed && found.as_ref().is_some_and(|found| !found.progression.state.is_ended())
+    {
+        tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
+    }
+    Ok(found)
 }
 
 /// Goes on with a rollout, by the limits of this run.

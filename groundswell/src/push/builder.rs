@@ -1,10 +1,10 @@
 //! What a push is to do, put together and checked before anything happens.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use groundswell_core::{
     brake::Brake,
-    device::{Device, check_label, check_path},
+    device::{Address, Device, check_label, check_path},
     event::Event,
     release::{Digest, Release},
     retry,
@@ -44,6 +44,14 @@ pub(super) struct Order {
     pub(super) abandon: bool,
     /// What is to be told of rollouts that were given up for this one.
     pub(super) canceled: Vec<Event>,
+}
+
+impl Order {
+    /// How many hosts the devices listen on.
+    pub(super) fn hosts(&self) -> usize {
+        let addresses = self.entries.iter().filter_map(|entry| entry.device.address.as_ref());
+        addresses.map(Address::origin).collect::<HashSet<_>>().len()
+    }
 }
 
 impl Builder {

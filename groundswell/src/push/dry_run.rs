@@ -66,6 +66,10 @@ pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
     // Certificates, keys, headers, paths and time-outs.
     Client::new(order.http.clone())?;
     let unreadable = |source| ArtifactError::Read { path: order.file.clone(), source };
+    // Looked at before it is opened: a pipe would be waited for.
+    if !order.file.metadata().map_err(unreadable)?.is_file() {
+        return Err(ArtifactError::NotAFile { path: order.file.clone() }.into());
+    }
     let file = File::open(&order.file).map_err(unreadable)?;
     let (digest, bytes) = store::hash(file).map_err(unreadable)?;
     let mut release = order.spec.release.clone();
@@ -73,18 +77,12 @@ pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
     release.artifact_bytes = bytes;
     let select = order.spec.select.clone().unwrap_or_default();
     let identity = identity(&release, Some(&select), &order.entries);
-    let hosts: std::collections::BTreeSet<_> = order
-        .entries
-        .iter()
-        .filter_map(|entry| entry.device.address.as_ref())
-        .map(groundswell_core::device::Address::origin)
-        .collect();
     let limits = order.spec.limits;
     Ok(DryRun {
         release: format!("{} {}", release.name, release.version),
         artifact: format!("{bytes} bytes, sha-256 {digest}"),
         devices: order.entries.len(),
-        hosts: hosts.len(),
+        hosts: order.hosts(),
         examples: order
             .entries
             .iter()
@@ -135,7 +133,13 @@ fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
     let to_retry = counts.failures() + counts.canceled;
     Ok(match record.progression.state {
         State::Preparing => nothing,
-        state if state.is_ended() && !order.retry_failed => Would::DoNothing { counts },
+        state if state.is_ended() && !order.retry_failed => {
+            if store.is_overtaken(record.key)? {
+                Would::Start
+            } else {
+                Would::DoNothing { counts }
+            }
+        }
         state if state.is_ended() && to_retry == 0 => refused("nothing to retry: no device failed"),
         state if state.is_ended() => Would::Retry { devices: to_retry },
         _ if order.abandon => nothing,

@@ -161,6 +161,11 @@ impl Push {
         self.order.entries.len()
     }
 
+    /// How many hosts (scheme, name and port) these listen on.
+    pub fn hosts(&self) -> usize {
+        self.order.hosts()
+    }
+
     /// What a run would do. Nothing is sent or written.
     ///
     /// # Errors

@@ -136,7 +136,9 @@ pub(super) fn summarize(
                     for their version by the next run";
         summary.state_error.get_or_insert_default().push_str(lost);
     }
-    if let Err(error) = list(store, record, &mut summary) {
+    let told = add_earlier_rounds(store, record, &mut summary.counts)
+        .and_then(|()| list(store, record, &mut summary));
+    if let Err(error) = told {
         summary.state_error.get_or_insert_with(|| chain(&error));
     }
     summary
@@ -158,7 +160,8 @@ pub(super) fn already_done(
     store: &impl Store,
     record: &RolloutRecord,
 ) -> std::result::Result<Summary, PushError> {
-    let counts = store.counts(record.key, record.progression.round)?;
+    let mut counts = store.counts(record.key, record.progression.round)?;
+    add_earlier_rounds(store, record, &mut counts)?;
     let mut summary = Summary {
         result: Result::AlreadyDone,
         paused: vec![],
@@ -176,6 +179,18 @@ pub(super) fn already_done(
     };
     list(store, record, &mut summary)?;
     Ok(summary)
+}
+
+/// The account is of all devices: those that an earlier round ended well with have it, too.
+fn add_earlier_rounds(
+    store: &impl Store,
+    record: &RolloutRecord,
+    counts: &mut Counts,
+) -> std::result::Result<(), crate::store::StoreError> {
+    let before = store.counts_before(record.key, record.progression.round)?;
+    counts.succeeded += before.succeeded;
+    counts.skipped += before.skipped;
+    Ok(())
 }
 
 fn list(

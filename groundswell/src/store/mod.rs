@@ -196,6 +196,13 @@ pub trait Store: Send {
     /// The devices of a round, counted.
     fn counts(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError>;
 
+    /// The devices that earlier rounds ended well with, and that are in no later one, counted.
+    fn counts_before(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError>;
+
+    /// Whether a later rollout was begun for any of its devices, so that what this one ended with
+    /// says nothing of what they run now.
+    fn is_overtaken(&self, rollout: RolloutKey) -> Result<bool, StoreError>;
+
     /// The assignments that are delivering or verifying.
     fn open(&self, rollout: RolloutKey, round: u32) -> Result<Vec<Candidate>, StoreError>;
 

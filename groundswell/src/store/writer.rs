@@ -188,6 +188,12 @@ mod tests {
         fn counts(&self, _: RolloutKey, _: u32) -> Result<Counts, StoreError> {
             defect()
         }
+        fn counts_before(&self, _: RolloutKey, _: u32) -> Result<Counts, StoreError> {
+            defect()
+        }
+        fn is_overtaken(&self, _: RolloutKey) -> Result<bool, StoreError> {
+            defect()
+        }
         fn open(&self, _: RolloutKey, _: u32) -> Result<Vec<Candidate>, StoreError> {
             defect()
         }

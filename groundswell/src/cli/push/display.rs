@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use groundswell_core::{progress::Progress, rollout::PauseReason, time::Time};
+use groundswell_core::{plan::WaitingOn, progress::Progress, rollout::PauseReason, time::Time};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
@@ -66,7 +66,7 @@ pub(super) fn follow(output: Output, progress: watch::Receiver<Progress>) -> Opt
 
 fn bar(mut progress: watch::Receiver<Progress>, is_over: &mpsc::Receiver<()>) {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(8));
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len}  {wide_msg}") {
         bar.set_style(style.progress_chars("━╸ "));
     }
     while is_over.recv_timeout(DRAW_EVERY) == Err(RecvTimeoutError::Timeout) {
@@ -108,6 +108,7 @@ fn words(progress: &Progress) -> String {
     let _ = write!(words, ", {} failed, {} sent", counts.failures(), Bytes(*sent_bytes));
     if *in_flight == 0
         && let Some(reason) = waiting_on.first()
+        && !matches!(reason, WaitingOn::Active { .. })
     {
         let _ = write!(words, "  [{reason}]");
     }

@@ -6,7 +6,10 @@
 use std::{io, thread};
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{EXIT_INTERRUPTED, Failure, args::Output, display, failure};
@@ -15,7 +18,7 @@ use crate::{
     cli::out::{ERR, OUT, STALL_MAX},
     clock::Clock,
     engine::hub::Events,
-    push::Summary,
+    push::{PushError, Summary},
 };
 
 /// Runs it to its end, and tells what comes of it.
@@ -24,7 +27,7 @@ pub(super) async fn drive(output: Output, mut push: Push) -> Result<Summary, Fai
     listen(stop.clone()).context("cannot listen for Ctrl-C").map_err(Failure::disk)?;
     let events = (output == Output::Events).then(|| tokio::spawn(print_events(push.subscribe())));
     let shown = display::follow(output, push.progress());
-    let result = push.run().await;
+    let result = run(push).await;
     let told = async {
         if let Some(shown) = shown {
             shown.end().await;
@@ -47,6 +50,15 @@ pub(super) async fn drive(output: Output, mut push: Push) -> Result<Summary, Fai
         () = given_up => {}
     }
     result.map_err(failure)
+}
+
+/// Among other threads the run is one of their tasks; its own thread would have to be woken for
+/// every fact.
+async fn run(push: Push) -> Result<Summary, PushError> {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => push.run().await,
+        _ => tokio::spawn(push.run()).await.unwrap_or_else(|died| Err(PushError::Run(died.into()))),
+    }
 }
 
 /// One JSON line for each event.

@@ -46,7 +46,7 @@ fn try_run(args: &Args) -> Result<u8, Failure> {
             return Ok(EXIT_INTERRUPTED);
         }
     }
-    let runtime = runtime().context("no runtime").map_err(Failure::disk)?;
+    let runtime = runtime(&push).context("no runtime").map_err(Failure::disk)?;
     let summary = runtime.block_on(drive::drive(args.output, push));
     // A look-up or a read that hangs is nothing to wait for.
     runtime.shutdown_background();
@@ -68,15 +68,21 @@ fn unwritable(error: serde_json::Error) -> Failure {
     Failure::disk(error.into())
 }
 
-/// On two cores, one for the connections and one for the database are all there is; more threads
-/// would only pass work around.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+/// From this many devices to a host on, connections are mostly used again.
+const DEVICES_PER_HOST_SHARED: usize = 2;
+
+/// On two cores, one for the connections and one for the database are all there is, and more
+/// threads would only pass work around, unless every device wants a connection of its own: opening
+/// and closing these is more than one core can do beside.
+fn runtime(push: &Push) -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut builder = if cores <= 2 {
+    let is_shared = push.devices() >= DEVICES_PER_HOST_SHARED * push.hosts();
+    let threads = if is_shared { cores - 1 } else { cores };
+    let mut builder = if threads <= 1 {
         tokio::runtime::Builder::new_current_thread()
     } else {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(cores - 1);
+        builder.worker_threads(threads);
         builder
     };
     builder.enable_all().build()

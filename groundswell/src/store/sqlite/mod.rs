@@ -187,6 +187,14 @@ impl Store for SqliteStore {
         read::counts(&self.connection, rollout, round)
     }
 
+    fn counts_before(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError> {
+        read::counts_before(&self.connection, rollout, round)
+    }
+
+    fn is_overtaken(&self, rollout: RolloutKey) -> Result<bool, StoreError> {
+        read::is_overtaken(&self.connection, rollout)
+    }
+
     fn open(&self, rollout: RolloutKey, round: u32) -> Result<Vec<Candidate>, StoreError> {
         read::open(&self.connection, rollout, round)
     }

@@ -43,16 +43,44 @@ pub(super) fn counts(
     rollout: RolloutKey,
     round: u32,
 ) -> Result<Counts, StoreError> {
-    let sql = "SELECT state, count(*) FROM assignment INDEXED BY assignment_round WHERE rollout = ?1 AND round = ?2 \
-               GROUP BY state";
+    let sql = "SELECT state, count(*) FROM assignment INDEXED BY assignment_round \
+               WHERE rollout = ?1 AND round = ?2 GROUP BY state";
+    tally(connection, sql, params![rollout.0, round])
+}
+
+pub(super) fn counts_before(
+    connection: &Connection,
+    rollout: RolloutKey,
+    round: u32,
+) -> Result<Counts, StoreError> {
+    // All others have gone on to the next round.
+    let well = rows::codes_where(|state| !is_unfinished(state));
+    let sql = format!(
+        "SELECT state, count(*) FROM assignment INDEXED BY assignment_round \
+         WHERE rollout = ?1 AND round < ?2 AND state IN ({well}) GROUP BY state"
+    );
+    tally(connection, &sql, params![rollout.0, round])
+}
+
+fn tally(connection: &Connection, sql: &str, params: impl Params) -> Result<Counts, StoreError> {
     let mut counts = Counts::default();
     let read = |row: &rusqlite::Row<'_>| -> Result<(i64, i64), StoreError> {
         Ok((row.get(0)?, row.get(1)?))
     };
-    for (code, count) in all(connection, sql, params![rollout.0, round], read)? {
+    for (code, count) in all(connection, sql, params, read)? {
         *counts.of_mut(rows::state(code)?) += count.unsigned_abs();
     }
     Ok(counts)
+}
+
+pub(super) fn is_overtaken(
+    connection: &Connection,
+    rollout: RolloutKey,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM assignment later WHERE later.rollout > ?1 \
+               AND later.attempt > 0 AND later.device IN \
+               (SELECT device FROM assignment WHERE rollout = ?1))";
+    Ok(connection.query_row(sql, [rollout.0], |row| row.get(0))?)
 }
 
 pub(super) fn open(
