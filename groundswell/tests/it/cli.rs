@@ -232,7 +232,7 @@ fn failures_are_grouped_and_tried_again_when_told_to() {
     exit 0
     --- out
     pos.bin 2.0.0: done
-      2 of 2 devices have it; TIME, 24 B sent, RATE devices/s
+      12 of 12 devices have it; TIME, 24 B sent, RATE devices/s
     ");
     assert_eq!(ground.fleet.summary().repeated, 0);
 }

@@ -47,7 +47,11 @@ impl Stage {
     }
 
     pub(crate) fn push(&self, count: usize) -> Builder {
-        Push::builder(self.file(), "2.0.0")
+        self.push_version("2.0.0", count)
+    }
+
+    pub(crate) fn push_version(&self, version: &str, count: usize) -> Builder {
+        Push::builder(self.file(), version)
             .name("pos")
             .devices(self.entries(count))
             .state_dir(self.state())

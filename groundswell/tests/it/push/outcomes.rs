@@ -114,6 +114,16 @@ async fn a_lost_answer_is_found_out_by_asking_and_nothing_is_sent_twice() {
 }
 
 #[tokio::test]
+async fn what_was_met_when_an_answer_was_lost_belongs_to_the_reason() {
+    let reboot = Duration::from_hours(1);
+    let stage = Stage::new(Options { reboot, ..faults(&["truncated"]) });
+    let (summary, _) = stage.run(stage.push(1)).await;
+    assert_eq!(summary.counts.timed_out, 1);
+    let detail = summary.devices[0].detail.as_deref().unwrap();
+    assert!(detail.contains("(its answer was lost: "), "{detail}");
+}
+
+#[tokio::test]
 async fn the_brake_leaves_the_rest_unsent() {
     let stage = Stage::new(faults(&["status:400"]));
     let limits = Limits { max_in_flight: 5, ..Limits::default() };

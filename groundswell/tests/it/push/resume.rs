@@ -28,6 +28,22 @@ async fn the_same_push_again_is_already_done() {
 }
 
 #[tokio::test]
+async fn going_back_to_an_earlier_release_is_not_already_done() {
+    let stage = Stage::new(Options::default());
+    let versions = || -> Vec<String> {
+        stage.fleet.report().devices.into_values().map(|device| device.version).collect()
+    };
+    for version in ["2.0.0", "2.1.0", "2.0.0"] {
+        let (summary, _) = stage.run(stage.push_version(version, 3)).await;
+        assert_eq!(summary.result, PushResult::Completed, "{version}");
+        assert_eq!(versions(), [version; 3]);
+    }
+    let (again, _) = stage.run(stage.push_version("2.0.0", 3)).await;
+    assert_eq!(again.result, PushResult::AlreadyDone);
+    assert_eq!(stage.fleet.summary().receptions.count, 9);
+}
+
+#[tokio::test]
 async fn failed_devices_are_tried_again_on_request_and_only_they() {
     let stage = Stage::new(Options::default());
     stage.fleet.set_offline("pos-3", true);
@@ -38,7 +54,7 @@ async fn failed_devices_are_tried_again_on_request_and_only_they() {
     stage.fleet.set_offline("pos-3", false);
     let (round, _) = stage.run(stage.push(10).retry_failed(true)).await;
     assert_eq!((round.result, round.round), (PushResult::Completed, 2));
-    assert_eq!((round.counts.total(), round.counts.succeeded), (1, 1));
+    assert_eq!((round.counts.total(), round.ended_now), (10, 1));
     assert_eq!(stage.fleet.summary().receptions.complete, 10);
     let nothing = stage.push(10).retry_failed(true).build().unwrap().run().await;
     assert!(matches!(nothing, Err(PushError::NothingToRetry(_))), "{nothing:?}");
@@ -155,7 +171,7 @@ async fn another_push_that_moved_the_devices_moves_nothing_of_this_one() {
     assert_eq!(other.counts.succeeded, 2);
     here.fleet.set_offline("pos-0", false);
     let (round, _) = here.run(here.push(2).retry_failed(true)).await;
-    assert_eq!((round.result, round.counts.succeeded), (PushResult::Completed, 1));
+    assert_eq!((round.result, round.ended_now), (PushResult::Completed, 1));
     assert_eq!(here.fleet.summary().receptions.complete, 2);
     assert_eq!(there.fleet.summary().receptions.complete, 2, "it went to the other address");
 }
@@ -171,7 +187,9 @@ async fn a_corrected_path_is_taken_when_failed_devices_are_tried_again() {
     let (first, _) = stage.run(with_path("/mistaken")).await;
     assert_eq!((first.result, first.counts.failed), (PushResult::Failed, 1));
     let (round, _) = stage.run(with_path("/v2/update").retry_failed(true)).await;
-    assert_eq!((round.result, round.counts.succeeded), (PushResult::Completed, 1));
+    assert_eq!((round.result, round.ended_now), (PushResult::Completed, 1));
+    let (again, _) = stage.run(with_path("/v2/update")).await;
+    assert_eq!((again.result, again.counts.succeeded), (PushResult::AlreadyDone, 3));
 }
 
 #[tokio::test]
