@@ -49,15 +49,17 @@ pub struct BadRows {
 pub struct BadRow {
     /// Its line, counted from 1.
     pub line: u64,
+    /// Its number among the rows, counted from 1, if another row began on the same line before.
+    pub row: Option<usize>,
     /// All that is wrong with it.
     pub reasons: Vec<Reason>,
 }
 
 impl BadRows {
-    pub(super) fn push(&mut self, line: u64, reasons: Vec<Reason>) {
+    pub(super) fn push(&mut self, line: u64, row: Option<usize>, reasons: Vec<Reason>) {
         self.count += 1;
         if self.first.len() < BAD_ROWS_KEPT {
-            self.first.push(BadRow { line, reasons });
+            self.first.push(BadRow { line, row, reasons });
         }
     }
 }
@@ -67,7 +69,10 @@ impl fmt::Display for BadRows {
         let rows = if self.count == 1 { "row" } else { "rows" };
         writeln!(f, "{}: {} bad {rows}", self.name, self.count)?;
         for row in &self.first {
-            write!(f, "  line {}: ", row.line)?;
+            match row.row {
+                Some(number) => write!(f, "  line {}, row {number}: ", row.line)?,
+                None => write!(f, "  line {}: ", row.line)?,
+            }
             for (position, reason) in row.reasons.iter().enumerate() {
                 write!(f, "{}{reason}", if position == 0 { "" } else { "; " })?;
             }

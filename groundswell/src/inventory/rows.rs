@@ -16,6 +16,8 @@ pub(super) struct Rows<'o> {
     options: &'o Options<'o>,
     take: &'o mut dyn FnMut(Entry),
     count: usize,
+    /// Where the last row began, and whether one began on that line before.
+    line: (u64, bool),
     seen: Seen,
     draft: Draft,
     shared: Shared,
@@ -29,6 +31,7 @@ impl<'o> Rows<'o> {
             options,
             take,
             count: 0,
+            line: (0, false),
             seen: Seen::default(),
             draft: Draft::default(),
             shared: Shared::default(),
@@ -41,7 +44,7 @@ impl<'o> Rows<'o> {
     pub(super) fn is_full(&mut self, line: u64) -> bool {
         let is_full = self.count >= self.options.rows_max;
         if is_full {
-            self.bad.push(line, vec![Reason::TooManyRows(self.options.rows_max)]);
+            self.bad.push(line, None, vec![Reason::TooManyRows(self.options.rows_max)]);
         }
         is_full
     }
@@ -56,8 +59,8 @@ impl<'o> Rows<'o> {
     }
 
     pub(super) fn refuse_for(&mut self, line: u64, reasons: Vec<Reason>) {
-        self.count += 1;
-        self.bad.push(line, reasons);
+        self.number(line);
+        self.bad.push(line, self.row(), reasons);
     }
 
     /// A name that means nothing.
@@ -66,8 +69,18 @@ impl<'o> Rows<'o> {
     }
 
     pub(super) fn begin(&mut self, line: u64) {
-        self.count += 1;
+        self.number(line);
         self.draft.begin(line);
+    }
+
+    fn number(&mut self, line: u64) {
+        self.count += 1;
+        self.line = (line, self.line.0 == line);
+    }
+
+    /// The number of the row that was begun last, where its line does not tell it from others.
+    fn row(&self) -> Option<usize> {
+        self.line.1.then_some(self.count)
     }
 
     /// A named value of the row that was begun.
@@ -92,7 +105,7 @@ impl<'o> Rows<'o> {
         }
         match self.draft.finish(self.options, &mut self.shared) {
             Ok(entry) => (self.take)(entry),
-            Err(reasons) => self.bad.push(line, reasons),
+            Err(reasons) => self.bad.push(line, self.row(), reasons),
         }
     }
 

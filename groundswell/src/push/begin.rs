@@ -5,7 +5,7 @@ use groundswell_core::{
     device::Device,
     event::{Event, Kind},
     ids::{Epoch, RolloutId},
-    rollout::State,
+    rollout::{Spec, State},
     time::Time,
 };
 
@@ -133,6 +133,7 @@ fn settle_unfinished(
                 rollout: record.id.to_string(),
                 ended: counts.ended(),
                 devices: counts.total(),
+                differs: differences(&record.spec, &order.spec).join(", "),
             });
         }
     }
@@ -150,6 +151,20 @@ fn settle_unfinished(
         tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
     }
     Ok(found)
+}
+
+/// What tells two pushes apart: parts of the identity, in words.
+fn differences(theirs: &Spec, ours: &Spec) -> Vec<&'static str> {
+    let (their, our) = (&theirs.release, &ours.release);
+    let select = |spec: &Spec| spec.select.clone().unwrap_or_default();
+    let parts = [
+        ("the content of the file", their.artifact != our.artifact),
+        ("version", their.version != our.version),
+        ("name", their.name != our.name),
+        ("selector", select(theirs) != select(ours)),
+    ];
+    let differ: Vec<_> = parts.into_iter().filter(|(_, is)| *is).map(|(what, _)| what).collect();
+    if differ.is_empty() { vec!["the set of devices and addresses"] } else { differ }
 }
 
 /// Goes on with a rollout, by the limits of this run.

@@ -105,8 +105,8 @@ pub enum PushError {
     /// Another push is not finished.
     #[error(
         "another rollout in {} is not finished: {name} {version} ({rollout}), {ended} of {devices} \
-         devices ended; run the same command as then to go on with it, or add --abandon to give \
-         it up and start this one", state.display()
+         devices ended; it differs in {differs}; run the same command as then to go on with it, or \
+         add --abandon to give it up and start this one", state.display()
     )]
     OtherUnfinished {
         /// The state directory.
@@ -121,6 +121,8 @@ pub enum PushError {
         ended: u64,
         /// Its devices.
         devices: u64,
+        /// What makes it another one.
+        differs: String,
     },
     /// `retry_failed` without failures.
     #[error("nothing to retry: {0}")]

@@ -247,7 +247,11 @@ fn reason(device: &Unfinished) -> (String, Option<String>) {
     let Some(line) = device.detail.as_deref().and_then(|detail| detail.lines().next()) else {
         return (device.state.to_string(), None);
     };
-    let short = |text: &str| -> String { text.chars().take(CHARS_MAX).collect() };
+    let short = |text: &str| -> String {
+        let mut short: String = text.chars().take(CHARS_MAX).collect();
+        short.push_str(if text.chars().nth(CHARS_MAX).is_some() { "..." } else { "" });
+        short
+    };
     // What we say ends at the first colon; after that follows what the device or the system said.
     // A fault that was met while asking for the version is told after a colon of its own.
     let ours = line.strip_prefix(SILENT).map_or(0, |_| SILENT.len());
