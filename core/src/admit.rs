@@ -1,7 +1,9 @@
 //! Which of the candidates go, and which wait for what.
 //!
-//! Owns the places of each host. A candidate whose host has no place is parked there and woken,
-//! oldest first, when one is freed: nobody is starved by a neighbor, and nobody is looked at twice.
+//! Owns the places of each host. A candidate whose host has no place is parked there and let in,
+//! oldest first, when one is free: nobody is starved by a neighbor, and nobody is looked at twice.
+//! Devices that were begun before go in front of those that were not, which may also have to wait
+//! for reasons that are not their host's.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,16 +14,27 @@ use std::collections::{HashMap, VecDeque};
 pub struct Slots<T> {
     per_host_max: u32,
     hosts: HashMap<Box<str>, Host<T>>,
-    woken: VecDeque<T>,
-    parked: usize,
+    /// Hosts with a place and somebody parked, of each [`Class`], in the order in which they got
+    /// the place.
+    open: [VecDeque<Box<str>>; 2],
+    parked: [usize; 2],
+}
+
+/// Whether a device was begun before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It was, and is to be tried again.
+    Begun,
+    /// It was not.
+    Fresh,
 }
 
 #[derive(Debug)]
 struct Host<T> {
     used: u32,
-    /// Places that were freed for a woken candidate that has not come back yet.
-    promised: u32,
-    parked: VecDeque<T>,
+    parked: [VecDeque<T>; 2],
+    /// Whether it is among the open hosts of each class.
+    is_open: [bool; 2],
 }
 
 /// What became of a candidate.
@@ -29,99 +42,145 @@ struct Host<T> {
 pub enum Admission<T> {
     /// It holds a place; claim it.
     Claimed(T),
-    /// Its host is full; it is kept here until woken.
+    /// Its host is full, or others wait there; it is kept here until its turn.
     Parked,
+}
+
+impl<T> Host<T> {
+    const fn new() -> Self {
+        Self { used: 0, parked: [VecDeque::new(), VecDeque::new()], is_open: [false; 2] }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.parked.iter().any(|parked| !parked.is_empty())
+    }
 }
 
 impl<T> Slots<T> {
     /// Places for `per_host_max` open deliveries to any one host.
     pub fn new(per_host_max: u32) -> Self {
-        Self { per_host_max, hosts: HashMap::new(), woken: VecDeque::new(), parked: 0 }
+        Self {
+            per_host_max,
+            hosts: HashMap::new(),
+            open: [VecDeque::new(), VecDeque::new()],
+            parked: [0; 2],
+        }
     }
 
-    /// Gives `candidate` a place on `host`, or parks it behind those who wait there already.
-    pub fn admit(&mut self, candidate: T, host: &str) -> Admission<T> {
+    /// Gives `candidate` a place on `host`, or parks it behind those of its class who wait there.
+    pub fn admit(&mut self, candidate: T, class: Class, host: &str) -> Admission<T> {
         let Some(entry) = self.hosts.get_mut(host) else {
-            let entry = Host { used: 1, promised: 0, parked: VecDeque::new() };
-            self.hosts.insert(host.into(), entry);
+            self.hosts.insert(host.into(), Host { used: 1, ..Host::new() });
             return Admission::Claimed(candidate);
         };
-        if entry.used + entry.promised < self.per_host_max {
+        let is_first = match class {
+            Class::Begun => entry.parked[Class::Begun as usize].is_empty(),
+            Class::Fresh => !entry.is_waited_for(),
+        };
+        if is_first && entry.used < self.per_host_max {
             entry.used += 1;
             return Admission::Claimed(candidate);
         }
-        entry.parked.push_back(candidate);
-        self.parked += 1;
+        entry.parked[class as usize].push_back(candidate);
+        self.parked[class as usize] += 1;
         Admission::Parked
     }
 
-    /// Gives a woken candidate the place that was kept for it.
-    pub fn admit_woken(&mut self, host: &str) {
-        if let Some(entry) = self.hosts.get_mut(host) {
-            entry.promised = entry.promised.saturating_sub(1);
-            entry.used += 1;
-        }
-    }
-
-    /// Frees one place on `host` and wakes the oldest that waits for it.
+    /// Frees one place on `host`.
     pub fn free(&mut self, host: &str) {
         let Some(entry) = self.hosts.get_mut(host) else { return };
         entry.used = entry.used.saturating_sub(1);
-        if let Some(candidate) = entry.parked.pop_front() {
-            entry.promised += 1;
-            self.parked -= 1;
-            self.woken.push_back(candidate);
-        } else if entry.used + entry.promised == 0 {
+        if entry.used == 0 && !entry.is_waited_for() {
             self.hosts.remove(host);
+            return;
+        }
+        for class in [Class::Begun, Class::Fresh] {
+            if !entry.parked[class as usize].is_empty() && !entry.is_open[class as usize] {
+                entry.is_open[class as usize] = true;
+                self.open[class as usize].push_back(host.into());
+            }
         }
     }
 
-    /// The oldest woken candidate; [`Slots::admit_woken`] gives it its place.
-    pub fn next_woken(&mut self) -> Option<T> {
-        self.woken.pop_front()
+    /// The oldest of a class that was parked and whose host has a place now; it holds that place.
+    pub fn next_woken(&mut self, class: Class) -> Option<T> {
+        while let Some(host) = self.open[class as usize].pop_front() {
+            let Some(entry) = self.hosts.get_mut(&host) else { continue };
+            entry.is_open[class as usize] = false;
+            if entry.used >= self.per_host_max {
+                continue;
+            }
+            let Some(candidate) = entry.parked[class as usize].pop_front() else { continue };
+            entry.used += 1;
+            self.parked[class as usize] -= 1;
+            if entry.used < self.per_host_max && !entry.parked[class as usize].is_empty() {
+                entry.is_open[class as usize] = true;
+                self.open[class as usize].push_back(host);
+            }
+            return Some(candidate);
+        }
+        None
     }
 
-    /// Whether somebody was woken.
-    pub fn has_woken(&self) -> bool {
-        !self.woken.is_empty()
+    /// Whether the host of somebody who is parked has a place.
+    pub fn has_woken(&self, class: Class) -> bool {
+        !self.open[class as usize].is_empty()
     }
 
-    /// How many candidates wait for a host.
-    pub const fn parked(&self) -> usize {
-        self.parked
+    /// How many candidates of a class wait for a host.
+    pub const fn parked(&self, class: Class) -> usize {
+        self.parked[class as usize]
     }
 
     /// Whether something else is open on this host, or waits for it.
     pub fn is_shared(&self, host: &str) -> bool {
-        self.hosts
-            .get(host)
-            .is_some_and(|entry| entry.used + entry.promised > 1 || !entry.parked.is_empty())
+        self.hosts.get(host).is_some_and(|entry| entry.used > 1 || entry.is_waited_for())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Class::{Begun, Fresh},
+        *,
+    };
 
     #[test]
     fn a_full_host_parks_and_wakes_in_order() {
         let mut slots = Slots::new(2);
-        assert_eq!(slots.admit(1, "a"), Admission::Claimed(1));
-        assert_eq!(slots.admit(2, "a"), Admission::Claimed(2));
-        assert_eq!(slots.admit(3, "a"), Admission::Parked);
-        assert_eq!(slots.admit(4, "a"), Admission::Parked);
-        assert_eq!(slots.admit(5, "b"), Admission::Claimed(5));
-        assert_eq!(slots.parked(), 2);
+        assert_eq!(slots.admit(1, Fresh, "a"), Admission::Claimed(1));
+        assert_eq!(slots.admit(2, Fresh, "a"), Admission::Claimed(2));
+        assert_eq!(slots.admit(3, Fresh, "a"), Admission::Parked);
+        assert_eq!(slots.admit(4, Fresh, "a"), Admission::Parked);
+        assert_eq!(slots.admit(5, Fresh, "b"), Admission::Claimed(5));
+        assert_eq!((slots.parked(Fresh), slots.parked(Begun)), (2, 0));
+        assert_eq!(slots.next_woken(Fresh), None);
 
         slots.free("a");
-        assert_eq!(slots.next_woken(), Some(3));
-        // The place is promised: a newcomer does not take it.
-        assert_eq!(slots.admit(6, "a"), Admission::Parked);
-        slots.admit_woken("a");
+        // A newcomer does not take the place of one that waits.
+        assert_eq!(slots.admit(6, Fresh, "a"), Admission::Parked);
+        assert_eq!(slots.next_woken(Fresh), Some(3));
         slots.free("a");
         slots.free("a");
-        assert_eq!((slots.next_woken(), slots.next_woken()), (Some(4), Some(6)));
-        assert_eq!(slots.next_woken(), None);
+        let woken = [(); 3].map(|()| slots.next_woken(Fresh));
+        assert_eq!(woken, [Some(4), Some(6), None]);
+    }
+
+    #[test]
+    fn those_begun_before_go_in_front_of_those_that_may_not_go_yet() {
+        let mut slots = Slots::new(1);
+        slots.admit(1, Fresh, "a");
+        assert_eq!(slots.admit(2, Fresh, "a"), Admission::Parked);
+        assert_eq!(slots.admit(3, Begun, "a"), Admission::Parked);
+        slots.free("a");
+        // Nobody asks for the fresh one: its host is not held for it.
+        assert!(slots.has_woken(Begun) && slots.has_woken(Fresh));
+        assert_eq!(slots.next_woken(Begun), Some(3));
+        assert_eq!(slots.next_woken(Fresh), None);
+        slots.free("a");
+        assert_eq!(slots.admit(4, Begun, "a"), Admission::Claimed(4));
+        slots.free("a");
+        assert_eq!(slots.next_woken(Fresh), Some(2));
     }
 
     #[test]
@@ -129,7 +188,7 @@ mod tests {
         let mut slots = Slots::new(1);
         for n in 0..1_000 {
             let host = n.to_string();
-            slots.admit(n, &host);
+            slots.admit(n, Fresh, &host);
             assert!(!slots.is_shared(&host));
             slots.free(&host);
         }
@@ -141,30 +200,33 @@ mod tests {
     #[test]
     fn never_over_the_limit_and_nobody_is_lost() {
         use proptest::prelude::*;
-        proptest!(|(limit in 1_u32..4, hosts in proptest::collection::vec(0_usize..3, 0..60))| {
+        let arrivals = proptest::collection::vec((0_usize..3, any::<bool>()), 0..60);
+        proptest!(|(limit in 1_u32..4, arrivals in arrivals)| {
             let names = ["a", "b", "c"];
             let mut slots = Slots::new(limit);
             let mut open = vec![];
             let mut served = 0;
-            for (n, host) in hosts.iter().enumerate() {
-                if let Admission::Claimed((_, host)) = slots.admit((n, *host), names[*host]) {
+            for (n, (host, is_begun)) in arrivals.iter().enumerate() {
+                let class = if *is_begun { Begun } else { Fresh };
+                if let Admission::Claimed((_, host)) = slots.admit((n, *host), class, names[*host]) {
                     open.push(host);
+                }
+            }
+            while let Some(host) = open.pop() {
+                served += 1;
+                slots.free(names[host]);
+                for class in [Begun, Fresh] {
+                    while let Some((_, host)) = slots.next_woken(class) {
+                        open.insert(0, host);
+                    }
                 }
                 for name in 0..3 {
                     let used = open.iter().filter(|host| **host == name).count();
                     prop_assert!(used <= limit as usize);
                 }
             }
-            while let Some(host) = open.pop() {
-                served += 1;
-                slots.free(names[host]);
-                while let Some((_, host)) = slots.next_woken() {
-                    slots.admit_woken(names[host]);
-                    open.insert(0, host);
-                }
-            }
-            prop_assert_eq!(served, hosts.len());
-            prop_assert!(slots.hosts.is_empty() && slots.parked() == 0);
+            prop_assert_eq!(served, arrivals.len());
+            prop_assert!(slots.hosts.is_empty() && slots.parked == [0, 0]);
         });
     }
 }

@@ -232,7 +232,11 @@ struct Rule<'a> {
 }
 
 impl Rule<'_> {
+    /// One that may have the update already, of which only its version can tell, is asked first.
     fn claimed(&self) -> Transition {
+        if self.assignment.in_doubt && self.spec.verify.mode == Mode::Version {
+            return self.verify(self.assignment.attempt, true, String::new());
+        }
         let to = Assignment {
             state: State::Delivering,
             attempt: self.assignment.attempt + 1,
@@ -325,6 +329,12 @@ impl Rule<'_> {
 
     fn asked(&self, answer: &Answer) -> Transition {
         let expected = &self.spec.release.version;
+        let is_lost = self.assignment.in_doubt && self.spec.verify.mode != Mode::Version;
+        if is_lost && !matches!(answer, Answer::Silent { .. }) {
+            // Begun by a run that went by the version: what the device says now proves nothing.
+            let detail = Fault::DriverDied.to_string();
+            return self.retry(None, State::Failed(FailReason::Transfer), detail);
+        }
         let is_proof = match (self.spec.verify.mode, answer) {
             (_, Answer::Silent { .. }) | (Mode::Version, Answer::Unreadable { .. }) => false,
             (Mode::Version, Answer::Version { version }) => version == expected,

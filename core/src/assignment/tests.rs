@@ -104,6 +104,23 @@ fn every_state_and_fact() {
     ");
 }
 
+/// A run may go on with another way of verifying: what is in doubt stays in doubt.
+#[test]
+fn another_mode_does_not_turn_doubt_into_success_or_a_second_reception() {
+    for mode in [Mode::None, Mode::Reachable] {
+        let lost = Assignment { in_doubt: true, ..in_state(State::Verifying, 1) };
+        let asked = apply(&lost, &Fact::Asked(version("1.0.0")), &spec(mode), NOW, 0).unwrap();
+        assert_eq!(asked.to.state, State::Retrying, "the old version proves nothing");
+        let asked = apply(&lost, &Fact::Asked(silent()), &spec(mode), NOW, 0).unwrap();
+        assert_eq!(asked.to, lost);
+    }
+    let orphan = Assignment { in_doubt: true, ..in_state(State::Retrying, 0) };
+    let claimed = apply(&orphan, &Fact::Claimed, &spec(Mode::Version), NOW, 0).unwrap();
+    assert_eq!((claimed.to.state, claimed.to.in_doubt), (State::Verifying, true));
+    let claimed = apply(&orphan, &Fact::Claimed, &spec(Mode::None), NOW, 0).unwrap();
+    assert_eq!(claimed.to.state, State::Delivering);
+}
+
 /// Every outcome in every mode, with attempts left and on the last one.
 #[test]
 fn every_outcome_in_every_mode() {

@@ -16,6 +16,9 @@ use sha2::{Digest as _, Sha256};
 /// Bytes read at once while hashing.
 const READ_BYTES: usize = 256 << 10;
 
+/// How the name of a copy ends that is not whole yet; it begins with a dot.
+const PARTIAL: &str = ".partial";
+
 /// A directory of artifacts.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
@@ -63,12 +66,14 @@ pub enum ArtifactError {
 }
 
 impl Artifacts {
-    /// The directory at `path`, made if needed.
+    /// The directory at `path`, made if needed, for the one process that drives it: what others
+    /// left half copied is removed.
     ///
     /// # Errors
     /// [`ArtifactError::Keep`] if it cannot be made.
     pub fn open(path: PathBuf) -> Result<Self, ArtifactError> {
-        match fs::DirBuilder::new().recursive(true).mode(0o700).create(&path) {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        match made.and_then(|()| sweep(&path)) {
             Ok(()) => Ok(Self { path }),
             Err(source) => Err(ArtifactError::Keep { path, source }),
         }
@@ -86,9 +91,13 @@ impl Artifacts {
         }
         let (digest, bytes) = File::open(file).and_then(hash).map_err(unreadable)?;
         if let Some(kept) = self.find(digest, bytes) {
-            return Ok(kept);
+            // It may lie here for months; what rotted is replaced from the file.
+            if File::open(&kept.path).and_then(hash).is_ok_and(|found| found == (digest, bytes)) {
+                return Ok(kept);
+            }
+            tracing::warn!("{} was damaged and is copied anew", kept.path.display());
         }
-        let partial = self.path.join(format!(".{}.partial", std::process::id()));
+        let partial = self.path.join(format!(".{}{PARTIAL}", std::process::id()));
         let kept = self.copy(file, &partial);
         if kept.is_err() {
             let _ = fs::remove_file(&partial);
@@ -96,7 +105,7 @@ impl Artifacts {
         kept.map_err(|source| ArtifactError::Keep { path: self.path.clone(), source })
     }
 
-    /// The artifact of this name, if it is kept whole.
+    /// The artifact of this name and size, if it is kept. Its bytes are not looked at.
     pub fn find(&self, digest: Digest, bytes: u64) -> Option<Kept> {
         let path = self.path.join(digest.to_string());
         let metadata = fs::metadata(&path).ok()?;
@@ -116,6 +125,19 @@ impl Artifacts {
         File::open(&self.path)?.sync_all()?;
         Ok(Kept { path, digest, bytes })
     }
+}
+
+/// Removes what processes left that died while they copied.
+fn sweep(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(PARTIAL) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The sha-256 and the size of what is left in `file`.
@@ -157,6 +179,30 @@ mod tests {
         fs::write(&file, b"one").unwrap();
         assert_eq!(artifacts.keep(&file).unwrap().path, kept.path);
         assert_eq!(fs::read_dir(dir.path().join("artifacts")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_copy_that_rotted_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pos.bin");
+        fs::write(&file, b"one").unwrap();
+        let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
+        let kept = artifacts.keep(&file).unwrap();
+        fs::write(&kept.path, b"onf").unwrap();
+        assert_eq!(artifacts.keep(&file).unwrap().path, kept.path);
+        assert_eq!(fs::read(&kept.path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn half_copies_of_the_dead_are_swept_away() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".17.partial", ".18.partial", "kept"] {
+            fs::write(dir.path().join(name), b"part").unwrap();
+        }
+        Artifacts::open(dir.path().to_owned()).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["kept"]);
     }
 
     #[test]

@@ -51,7 +51,12 @@ pub struct Args {
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let played = runtime.context("no runtime").and_then(|runtime| runtime.block_on(play(args)));
+    let played = runtime.context("no runtime").and_then(|runtime| {
+        let played = runtime.block_on(play(args));
+        // What still hangs is nothing to wait for.
+        runtime.shutdown_background();
+        played
+    });
     match played {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => Failure { code: 1, error }.tell(),

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stderr, reason = "the edge where the program talks")]
 
 pub mod demo;
+mod log;
+mod out;
 pub mod push;
 pub mod sim;
 
@@ -33,7 +35,11 @@ pub enum Command {
 
 /// The program: reads the command line, does it, and says how it went.
 pub fn main() -> ExitCode {
-    run(Cli::parse())
+    let cli = Cli::parse();
+    log::start();
+    let code = run(cli);
+    out::ERR.flush_for_a_while();
+    code
 }
 
 /// Does what the command line says.
@@ -64,6 +70,8 @@ impl Failure {
     }
 
     fn tell(&self) -> ExitCode {
+        // What led to it comes first.
+        out::ERR.flush_for_a_while();
         eprintln!("error: {:#}", self.error);
         ExitCode::from(self.code)
     }
@@ -78,12 +86,6 @@ fn print_line(text: &str) {
 /// Says a line to the person, apart from what was asked for.
 fn tell_line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-/// Says something without ending the line.
-fn tell(text: &str) {
-    let mut err = std::io::stderr();
-    let _ = write!(err, "{text}").and_then(|()| err.flush());
 }
 
 /// Open files a run needs besides its connections: database, artifact, terminal, look-ups.

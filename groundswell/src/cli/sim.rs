@@ -86,7 +86,10 @@ fn try_run(args: &Args) -> Result<(), Failure> {
     // Without it there are fewer connections at once; accepting copes with that.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = runtime(args.threads).context("cannot start threads").map_err(Failure::disk)?;
-    let report = runtime.block_on(serve(args.options(), args.report.is_some()))?;
+    let report = runtime.block_on(serve(args.options(), args.report.is_some()));
+    // What still hangs is nothing to wait for.
+    runtime.shutdown_background();
+    let report = report?;
     if let (Some(path), Some(report)) = (&args.report, report) {
         let written = write(path, &report);
         let told = || format!("cannot write the report to {}", path.display());

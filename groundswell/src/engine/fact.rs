@@ -6,6 +6,7 @@ use groundswell_core::{
     event::Event,
     ids::AssignmentId,
     outcome::{Answer, Outcome},
+    time::Time,
 };
 
 use super::watch::Question;
@@ -24,6 +25,8 @@ pub enum Fact {
     NotFetched,
     /// A delivery ended.
     Delivered(AssignmentId, Outcome),
+    /// A delivery was not begun, because nothing was to be sent any more.
+    Returned(AssignmentId),
     /// A question was answered, or not.
     Asked(AssignmentId, Answer),
     /// The operator wants the run to stop.
@@ -41,6 +44,8 @@ pub enum Command {
         limit: usize,
         /// Of these, how many that were not begun before.
         fresh_limit: usize,
+        /// Those to be tried again that are due by then.
+        until: Time,
     },
     /// Make this durable.
     Commit(Batch),

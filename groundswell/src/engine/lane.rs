@@ -10,7 +10,7 @@ use std::{
     future::poll_fn,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
     time::Duration,
@@ -45,6 +45,8 @@ pub(super) struct Courier {
     pub(super) facts: mpsc::UnboundedSender<Fact>,
     /// Body bytes handed to connections by deliveries that nobody watches.
     pub(super) sent_bytes: AtomicU64,
+    /// Whether deliveries that have not sent anything yet are to be handed back.
+    pub(super) is_halted: AtomicBool,
 }
 
 /// One thing to do for one device.
@@ -180,7 +182,10 @@ impl Courier {
         match errand {
             Errand::Deliver { sending, watched } => {
                 let id = sending.candidate.id;
-                Fact::Delivered(id, self.deliver(held, &sending, watched.as_deref()).await)
+                match self.deliver(held, &sending, watched.as_deref()).await {
+                    Some(outcome) => Fact::Delivered(id, outcome),
+                    None => Fact::Returned(id),
+                }
             }
             Errand::Ask(Question { candidate, within, is_host_shared }) => {
                 let within = within.min(QUESTION_MAX);
@@ -189,19 +194,23 @@ impl Courier {
         }
     }
 
+    /// `None` if the run was stopped before anything was sent.
     async fn deliver(
         &self,
         held: &mut Held,
         sending: &Sending,
         watched: Option<&AtomicU64>,
-    ) -> Outcome {
+    ) -> Option<Outcome> {
         let Sending { candidate, ask_first, is_kept } = sending;
         if *ask_first {
             let answer = self.ask(held, candidate, true, QUESTION_MAX).await;
             if matches!(&answer, Answer::Version { version } if version == self.shipment.version())
             {
-                return Outcome::AlreadyCurrent;
+                return Some(Outcome::AlreadyCurrent);
             }
+        }
+        if self.is_halted.load(Ordering::Relaxed) {
+            return None;
         }
         let reuse = if *is_kept { Reuse::Keep } else { Reuse::Close };
         let target = self.target(candidate);
@@ -209,7 +218,7 @@ impl Courier {
         let sent = watched.unwrap_or(&unwatched);
         let outcome = self.client.push_over(held, &self.shipment, &target, reuse, sent).await;
         self.sent_bytes.fetch_add(unwatched.into_inner(), Ordering::Relaxed);
-        outcome
+        Some(outcome)
     }
 
     async fn ask(

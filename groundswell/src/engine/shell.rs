@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -163,6 +163,7 @@ impl Shell {
             key_prefix: format!("{}-", self.record.id).into_boxed_str(),
             facts,
             sent_bytes: AtomicU64::new(0),
+            is_halted: AtomicBool::new(false),
         }
     }
 }
@@ -205,13 +206,15 @@ impl Run {
     async fn step<S: Store + 'static>(&mut self, facts: &mut Vec<Fact>, writer: &Writer<S>) {
         let now = self.shell.clock.now();
         for fact in &*facts {
-            if let Fact::Delivered(id, _) = fact
+            if let Fact::Delivered(id, _) | Fact::Returned(id) = fact
                 && let Some((_, sent)) = self.large.remove(id)
             {
                 self.sent_bytes += sent.load(Ordering::Relaxed);
             }
         }
         let commands = self.engine.step(now, facts.drain(..));
+        let is_halted = !self.engine.may_send();
+        self.lanes.courier().is_halted.store(is_halted, Ordering::Relaxed);
         for command in commands {
             self.carry_out(command, writer).await;
         }
@@ -224,18 +227,21 @@ impl Run {
     async fn carry_out<S: Store + 'static>(&mut self, command: Command, writer: &Writer<S>) {
         let record = &self.shell.record;
         match command {
-            Command::Fetch { cursor, limit, fresh_limit } => writer.give(Job::Fetch {
+            Command::Fetch { cursor, limit, fresh_limit, until } => writer.give(Job::Fetch {
                 rollout: record.key,
                 round: self.engine.progression().round,
                 cursor,
-                now: self.shell.clock.now(),
+                until,
                 limit,
                 fresh_limit,
             }),
             Command::Commit(batch) => writer.give(Job::Commit(batch)),
             Command::Send(sending) => self.send(sending),
             Command::Ask(question) => self.lanes.give(Errand::Ask(question)),
-            Command::Tell(events) => self.shell.hub.tell(events).await,
+            Command::Tell(events) => {
+                let Shell { hub, stop, clock, .. } = &mut self.shell;
+                hub.tell(events, stop, clock).await;
+            }
             Command::Keep(batches) => {
                 self.is_kept = match self.shell.reserve.keep(&batches) {
                     Ok(()) => true,

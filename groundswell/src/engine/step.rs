@@ -59,8 +59,6 @@ pub struct Engine {
     begun: VecDeque<Candidate>,
     /// Candidates that were not.
     fresh: VecDeque<Candidate>,
-    /// Canaries among those that wait for their host.
-    canaries_parked: u32,
     cursor: Cursor,
     is_fetching: bool,
     is_queue_read: bool,
@@ -80,6 +78,8 @@ pub struct Engine {
     pending_since: Option<Time>,
     events: Vec<Event>,
     committing_events: Vec<Event>,
+    /// The soonest retry among what waits for a commit.
+    pending_retry_at: Option<Time>,
     /// The soonest retry in the batch that is being committed.
     committing_retry_at: Option<Time>,
     is_committing: bool,
@@ -116,7 +116,6 @@ impl Engine {
             slots: Slots::new(limits.max_per_host),
             begun: VecDeque::new(),
             fresh: VecDeque::new(),
-            canaries_parked: 0,
             gather,
             cursor: Cursor::default(),
             is_fetching: false,
@@ -132,6 +131,7 @@ impl Engine {
             pending_since: None,
             events: vec![],
             committing_events: vec![],
+            pending_retry_at: None,
             committing_retry_at: None,
             is_committing: false,
             unwritten: vec![],
@@ -166,6 +166,9 @@ impl Engine {
                 self.change(&mut candidate, &assignment::Fact::Orphaned, now);
             }
             if candidate.assignment.state == State::Verifying {
+                // A deadline set by a clock that was ahead is none.
+                let latest = now + self.spec.verify.timeout;
+                candidate.assignment.due_at = candidate.assignment.due_at.min(latest);
                 self.watch.add(candidate, now);
             }
         }
@@ -196,7 +199,9 @@ impl Engine {
         let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.gather);
         let drained = self.stop.map(|at| at + DRAIN_MAX);
         let asks = if is_going_on { self.watch.wake_at() } else { None };
-        let retry = if self.may_fetch() { self.next_retry_at } else { None };
+        // A retry behind one that is not durable yet is read after that commit.
+        let readable = |at: &Time| *at <= self.readable_until(*at);
+        let retry = self.next_retry_at.filter(|at| self.may_fetch() && readable(at));
         [(flush, "flush"), (drained, "drain"), (asks, "verify"), (retry, "retry")]
             .into_iter()
             .filter_map(|(at, label)| Some((at?, label)))
@@ -254,6 +259,7 @@ impl Engine {
             Fact::NotCommitted(batch) => self.store_failed(now, Some(batch)),
             Fact::NotFetched => self.store_failed(now, None),
             Fact::Delivered(id, outcome) => self.delivered(now, id, outcome),
+            Fact::Returned(id) => self.returned(now, id),
             Fact::Asked(id, answer) => self.asked(now, id, answer),
             Fact::Stop => {
                 if self.stop.is_none() {
@@ -270,6 +276,12 @@ impl Engine {
         if candidate.assignment.state == State::Verifying {
             self.watch.add(candidate, now);
         }
+    }
+
+    fn returned(&mut self, now: Time, id: AssignmentId) {
+        let Some(mut candidate) = self.open.remove(&id) else { return };
+        self.slots.free(candidate.endpoint.address.origin());
+        self.change(&mut candidate, &assignment::Fact::Returned, now);
     }
 
     fn asked(&mut self, now: Time, id: AssignmentId, answer: Answer) {
@@ -300,6 +312,7 @@ impl Engine {
         }
         if to.state == State::Retrying {
             to.due_at = to.due_at.max(self.retry_floor + Duration::from_millis(1));
+            self.pending_retry_at = self.pending_retry_at.into_iter().chain([to.due_at]).min();
         }
         self.counts.shift(from.state, to.state);
         candidate.assignment = to;
@@ -396,6 +409,11 @@ impl Engine {
         if !self.is_stopping() {
             commands.extend(self.watch.questions(now).into_iter().map(Command::Ask));
         }
+    }
+
+    /// Whether deliveries that have not sent anything yet may do so.
+    pub fn may_send(&self) -> bool {
+        !self.is_stopping() && self.progression.state == rollout::State::Running
     }
 
     fn is_stopping(&self) -> bool {

@@ -17,7 +17,8 @@ pub(super) fn events(
     to: Assignment,
     detail: &str,
 ) -> Vec<Kind> {
-    let attempt = from.attempt;
+    // An attempt cut short by the death of its driver does not count, and is the first all the same.
+    let attempt = from.attempt.max(1);
     let device = || device.clone();
     let detail = || detail.to_owned();
     match to.state {

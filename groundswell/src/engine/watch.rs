@@ -6,7 +6,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use groundswell_core::{
-    admit::{Admission, Slots},
+    admit::{Admission, Class, Slots},
     ids::AssignmentId,
     time::Time,
     verify,
@@ -68,7 +68,7 @@ impl Watch {
     pub(crate) fn questions(&mut self, now: Time) -> Vec<Question> {
         let mut questions = vec![];
         while self.open < self.open_max {
-            let (id, is_woken) = match self.hosts.next_woken() {
+            let (id, is_woken) = match self.hosts.next_woken(Class::Begun) {
                 Some(id) => (id, true),
                 None => match self.due.peek() {
                     Some(Reverse((at, id))) if *at <= now => (*id, false),
@@ -80,9 +80,7 @@ impl Watch {
             }
             let Some(watched) = self.devices.get_mut(&id) else { continue };
             let host = watched.candidate.endpoint.address.origin();
-            if is_woken {
-                self.hosts.admit_woken(host);
-            } else if self.hosts.admit(id, host) == Admission::Parked {
+            if !is_woken && self.hosts.admit(id, Class::Begun, host) == Admission::Parked {
                 continue;
             }
             watched.asked += 1;

@@ -3,6 +3,7 @@
 
 use groundswell_core::{
     device::Device,
+    event::{Event, Kind},
     ids::{Epoch, RolloutId},
     rollout::State,
     time::Time,
@@ -102,7 +103,7 @@ fn recover(store: &mut SqliteStore, reserve: &Reserve) -> Result<(), PushError> 
 /// Gives up or refuses other rollouts that are not finished, and returns this one if it is known.
 fn settle_unfinished(
     store: &mut SqliteStore,
-    order: &Order,
+    order: &mut Order,
     identity: &[u8; 32],
     now: Time,
 ) -> Result<Option<RolloutRecord>, PushError> {
@@ -113,6 +114,8 @@ fn settle_unfinished(
             store.discard(record.key)?;
         } else if order.abandon {
             let counts = store.cancel(record.key, now)?;
+            let kind = Kind::RolloutCanceled { counts };
+            order.canceled.push(Event { at: now, rollout: record.id, kind });
             let release = &record.spec.release;
             tracing::warn!(
                 "gave up {} {}: {} devices had ended, {} are canceled",
@@ -143,6 +146,12 @@ fn go_on(
     mut record: RolloutRecord,
     now: Time,
 ) -> Result<RolloutRecord, PushError> {
+    // Devices are shared by all rollouts: another one may have written other addresses since, and
+    // whoever runs a push again may have corrected a path. Both must not decide where this goes.
+    for chunk in order.entries.chunks(CHUNK) {
+        let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
+        store.refresh_devices(&devices)?;
+    }
     record.spec = order.spec.clone();
     store.set_spec(record.key, &record.spec)?;
     if record.progression.state.is_ended() && store.open_round(record.key, now)? == 0 {
@@ -192,6 +201,7 @@ impl Order {
             http: self.http.clone(),
             retry_failed: self.retry_failed,
             abandon: self.abandon,
+            canceled: vec![],
         }
     }
 }

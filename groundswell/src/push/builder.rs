@@ -4,7 +4,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use groundswell_core::{
     brake::Brake,
-    device::{check_label, check_path},
+    device::{Device, check_label, check_path},
+    event::Event,
     release::{Digest, Release},
     retry,
     rollout::{Limits, Spec, Verify},
@@ -41,6 +42,8 @@ pub(super) struct Order {
     pub(super) http: http::Config,
     pub(super) retry_failed: bool,
     pub(super) abandon: bool,
+    /// What is to be told of rollouts that were given up for this one.
+    pub(super) canceled: Vec<Event>,
 }
 
 impl Builder {
@@ -65,6 +68,7 @@ impl Builder {
             http: http::Config::default(),
             retry_failed: false,
             abandon: false,
+            canceled: vec![],
         };
         Self { order, given: 0, selector: None }
     }
@@ -173,8 +177,8 @@ impl Builder {
     /// Checks everything and selects the devices.
     ///
     /// # Errors
-    /// [`PushError`] for a value that cannot be used, a device without an address, or when no
-    /// device is selected.
+    /// [`PushError`] for a value that cannot be used, a device without an address, two of one id,
+    /// or when no device is selected.
     pub fn build(self) -> Result<Push, PushError> {
         let Self { mut order, given, selector } = self;
         order.spec.check()?;
@@ -189,10 +193,8 @@ impl Builder {
         if order.entries.is_empty() {
             return Err(PushError::NothingSelected { given, select: order.spec.select });
         }
+        check_devices(&order.entries)?;
         for entry in &order.entries {
-            if entry.device.address.is_none() {
-                return Err(PushError::NoAddress(entry.device.id.clone()));
-            }
             if let Some(headers) = &entry.headers {
                 order.headers.insert(Arc::from(entry.device.id.as_str()), headers.clone());
             }
@@ -203,5 +205,31 @@ impl Builder {
             progress: watch::Sender::default(),
             stop: CancellationToken::new(),
         })
+    }
+}
+
+fn check_devices(entries: &[Entry]) -> Result<(), PushError> {
+    let mut ids = hashbrown::HashSet::with_capacity(entries.len());
+    for Entry { device, .. } in entries {
+        check(device)?;
+        if !ids.insert(device.id.as_str()) {
+            return Err(PushError::DuplicateId(device.id.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// What the readers of inventories see to, and other programs may not have.
+fn check(device: &Device) -> Result<(), PushError> {
+    check_label("id", &device.id)?;
+    if !device.name.is_empty() {
+        check_label("name", &device.name)?;
+    }
+    if let Some(path) = &device.update_path {
+        check_path(path)?;
+    }
+    match device.address {
+        Some(_) => Ok(()),
+        None => Err(PushError::NoAddress(device.id.clone())),
     }
 }

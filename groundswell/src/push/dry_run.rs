@@ -2,19 +2,21 @@
 
 use std::{fmt, fs::File};
 
-use groundswell_core::{rollout::State, snapshot::Counts};
+use groundswell_core::{release::Release, rollout::State, snapshot::Counts};
+use serde::Serialize;
 
 use super::{PushError, builder::Order, identity::identity};
 use crate::{
     artifacts::store::{self, ArtifactError},
-    store::{SqliteStore, Store, dir::StateDir},
+    delivery::http::Client,
+    store::{SqliteStore, Store, dir},
 };
 
 /// Hosts and devices named as examples.
 const EXAMPLES: usize = 3;
 
 /// What a push would do.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct DryRun {
     /// The release, as operators read it.
     pub release: String,
@@ -26,26 +28,43 @@ pub struct DryRun {
     pub hosts: usize,
     /// The first few of them.
     pub examples: Vec<String>,
-    /// What was found in the state directory.
-    pub found: Found,
+    /// What it would do, by what is in the state directory.
+    pub would: Would,
     /// How it would go about it.
     pub manner: String,
 }
 
-/// What a push would find in its state directory.
-#[derive(Debug)]
-pub enum Found {
-    /// Nothing of it: it would start.
-    Nothing,
-    /// It is unfinished: it would go on.
-    Unfinished(Counts),
-    /// It is finished: nothing would be sent (but for `retry_failed`).
-    Finished(Counts),
-    /// Another one is unfinished: it would be refused.
-    Other(String),
+/// What a push would do with what is in its state directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Would {
+    /// Start, and try all devices.
+    Start,
+    /// Go on with what is not finished.
+    GoOn {
+        /// Its devices, counted.
+        counts: Counts,
+    },
+    /// Try those again that failed.
+    Retry {
+        /// How many devices these are.
+        devices: u64,
+    },
+    /// Do nothing: it is finished.
+    DoNothing {
+        /// Its devices, counted.
+        counts: Counts,
+    },
+    /// Be refused.
+    BeRefused {
+        /// Why.
+        why: String,
+    },
 }
 
 pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
+    // Certificates, keys, headers, paths and time-outs.
+    Client::new(order.http.clone())?;
     let unreadable = |source| ArtifactError::Read { path: order.file.clone(), source };
     let file = File::open(&order.file).map_err(unreadable)?;
     let (digest, bytes) = store::hash(file).map_err(unreadable)?;
@@ -72,7 +91,7 @@ pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
             .take(EXAMPLES)
             .map(|entry| entry.device.id.clone())
             .collect(),
-        found: look(order, &identity)?,
+        would: look(order, &identity)?,
         manner: format!(
             "at most {} at once ({} to one host, {} not verified), {} attempts, stop at more than \
              {} failures{}",
@@ -90,59 +109,75 @@ pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
     })
 }
 
-fn look(order: &Order, identity: &[u8; 32]) -> Result<Found, PushError> {
-    if !order.state.join("state.db").exists() {
-        return Ok(Found::Nothing);
-    }
-    let dir = StateDir::lock(&order.state, "push --dry-run")?;
-    let store = SqliteStore::open(&dir.database())?;
+/// As the run itself would find it, but without the lock: another run may be under way.
+fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
+    let refused = |why: &str| Would::BeRefused { why: why.to_owned() };
+    let nothing = if order.retry_failed {
+        refused("nothing to retry: this push was not run before")
+    } else {
+        Would::Start
+    };
+    let Some(store) = SqliteStore::open_to_read(&dir::database(&order.state))? else {
+        return Ok(nothing);
+    };
     let other = store.unfinished()?.into_iter().find(|record| {
         record.identity != *identity && record.progression.state != State::Preparing
     });
     if let Some(other) = other
         && !order.abandon
     {
-        let release = other.spec.release;
-        return Ok(Found::Other(format!("{} {}", release.name, release.version)));
+        let Release { name, version, .. } = other.spec.release;
+        let why = format!("{name} {version} is not finished (--abandon gives it up)");
+        return Ok(Would::BeRefused { why });
     }
-    let Some(record) = store.find(identity)? else { return Ok(Found::Nothing) };
+    let Some(record) = store.find(identity)? else { return Ok(nothing) };
     let counts = store.counts(record.key, record.progression.round)?;
+    let to_retry = counts.failures() + counts.canceled;
     Ok(match record.progression.state {
-        State::Preparing => Found::Nothing,
-        state if state.is_ended() => Found::Finished(counts),
-        _ if order.abandon => Found::Nothing,
-        _ => Found::Unfinished(counts),
+        State::Preparing => nothing,
+        state if state.is_ended() && !order.retry_failed => Would::DoNothing { counts },
+        state if state.is_ended() && to_retry == 0 => refused("nothing to retry: no device failed"),
+        state if state.is_ended() => Would::Retry { devices: to_retry },
+        _ if order.abandon => nothing,
+        _ => Would::GoOn { counts },
     })
+}
+
+impl DryRun {
+    /// Whether the run itself would be refused.
+    pub const fn is_refused(&self) -> bool {
+        matches!(self.would, Would::BeRefused { .. })
+    }
 }
 
 impl fmt::Display for DryRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { release, artifact, devices, hosts, examples, found, manner } = self;
+        let Self { release, artifact, devices, hosts, examples, would, manner } = self;
         writeln!(f, "dry run: nothing is sent")?;
         writeln!(f, "  release  {release} ({artifact})")?;
         let more = if *devices > examples.len() { ", ..." } else { "" };
         writeln!(f, "  devices  {devices} on {hosts} hosts: {}{more}", examples.join(", "))?;
         writeln!(f, "  manner   {manner}")?;
-        match found {
-            Found::Nothing => write!(f, "  would    start, and try all {devices} devices"),
-            Found::Unfinished(counts) => write!(
+        match would {
+            Would::Start => write!(f, "  would    start, and try all {devices} devices"),
+            Would::GoOn { counts } => write!(
                 f,
                 "  would    go on: {} of {} devices ended, {} are left",
                 counts.ended(),
                 counts.total(),
                 counts.total() - counts.ended()
             ),
-            Found::Finished(counts) => write!(
+            Would::Retry { devices } => {
+                write!(f, "  would    try the {devices} devices again that failed")
+            }
+            Would::DoNothing { counts } => write!(
                 f,
                 "  would    do nothing: already done, {} of {} devices failed{}",
                 counts.failures(),
                 counts.total(),
                 if counts.failures() > 0 { " (--retry-failed tries these again)" } else { "" }
             ),
-            Found::Other(release) => write!(
-                f,
-                "  would    be refused: {release} is not finished (--abandon gives it up)"
-            ),
+            Would::BeRefused { why } => write!(f, "  would    be refused: {why}"),
         }
     }
 }

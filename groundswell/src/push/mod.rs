@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     builder::Builder,
-    dry_run::DryRun,
+    dry_run::{DryRun, Would},
     summary::{FailureGroup, Result as PushResult, Summary},
 };
 use crate::{
@@ -99,6 +99,9 @@ pub enum PushError {
     /// A device that cannot be sent to.
     #[error("device {0} has no address: push sends only to devices that listen")]
     NoAddress(String),
+    /// Two devices of one id.
+    #[error("device {0} is there twice: an id names one device")]
+    DuplicateId(String),
     /// Another push is not finished.
     #[error(
         "another rollout in {} is not finished: {name} {version} ({rollout}), {ended} of {devices} \
@@ -171,13 +174,17 @@ impl Push {
     /// # Errors
     /// [`PushError`]; a rollout that failed is no error but told by the [`Summary`].
     pub async fn run(self) -> Result<Summary, PushError> {
-        let Self { mut order, hub, progress, stop } = self;
+        let Self { mut order, mut hub, progress, stop } = self;
         let clock = order.http.clock.clone();
         let client = Client::new(order.http.clone())?;
-        let started = (begin::begin(&mut order).await?, clock.now());
-        let (begun, started_at) = match started {
-            (begin::Beginning::AlreadyDone(summary), _) => return Ok(*summary),
-            (begin::Beginning::Begun(begun), at) => (*begun, at),
+        let beginning = begin::begin(&mut order).await;
+        if !order.canceled.is_empty() {
+            hub.tell(std::mem::take(&mut order.canceled), &stop, &clock).await;
+        }
+        let started_at = clock.now();
+        let begun = match beginning? {
+            begin::Beginning::AlreadyDone(summary) => return Ok(*summary),
+            begin::Beginning::Begun(begun) => *begun,
         };
         let payload = begun.payload()?;
         let shipment = Shipment::new(begun.record.id, &begun.record.spec.release.version, payload)?;
@@ -206,7 +213,8 @@ impl Push {
         let store = store.ok_or_else(|| {
             PushError::Run(io::Error::other("the thread that writes the state died"))
         })?;
-        let duration = clock.now().since(started_at);
-        Ok(summary::summarize(&store, &record, ended, duration))
+        let run =
+            summary::Run { ended_before: counts.ended(), duration: clock.now().since(started_at) };
+        Ok(summary::summarize(&store, &record, ended, run))
     }
 }

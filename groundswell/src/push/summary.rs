@@ -55,6 +55,8 @@ pub struct Summary {
     pub counts: Counts,
     /// Devices that nothing was sent to.
     pub not_sent: u64,
+    /// Devices that ended in this run, and not in one before it.
+    pub ended_now: u64,
     /// How long this run took, in milliseconds.
     pub duration_ms: u64,
     /// Bytes of the artifact handed to connections by this run, retries included.
@@ -71,8 +73,14 @@ pub struct Summary {
 /// Failures of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailureGroup {
-    /// The state and the reason.
+    /// The state, and what stopped it or the status that was answered.
     pub reason: String,
+    /// More about it, of the first device; that of others may differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Whether that of others does.
+    #[serde(skip)]
+    pub is_varied: bool,
     /// How many devices.
     pub devices: u64,
     /// The first few of them.
@@ -87,11 +95,19 @@ impl Summary {
     }
 }
 
+/// What a run knows of itself besides where the rollout stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// Devices that had ended when it began.
+    pub(super) ended_before: u64,
+    pub(super) duration: Duration,
+}
+
 pub(super) fn summarize(
     store: &impl Store,
     record: &RolloutRecord,
     ended: Ended,
-    duration: Duration,
+    run: Run,
 ) -> Summary {
     let result = match ended.ending {
         Ending::Ended if ended.counts.failures() + ended.counts.canceled == 0 => Result::Completed,
@@ -108,7 +124,8 @@ pub(super) fn summarize(
         release: record.spec.release.clone(),
         counts: ended.counts,
         not_sent: ended.counts.queued,
-        duration_ms: duration.as_millis() as u64,
+        ended_now: ended.counts.ended().saturating_sub(run.ended_before),
+        duration_ms: run.duration.as_millis() as u64,
         sent_bytes: ended.sent_bytes,
         failures: vec![],
         devices: vec![],
@@ -150,6 +167,7 @@ pub(super) fn already_done(
         release: record.spec.release.clone(),
         counts,
         not_sent: counts.queued,
+        ended_now: 0,
         duration_ms: 0,
         sent_bytes: 0,
         failures: vec![],
@@ -165,40 +183,117 @@ fn list(
     record: &RolloutRecord,
     summary: &mut Summary,
 ) -> std::result::Result<(), crate::store::StoreError> {
-    let mut groups: hashbrown::HashMap<String, FailureGroup> = hashbrown::HashMap::new();
+    let mut groups = Groups::default();
     let devices = &mut summary.devices;
     store.for_each_unfinished(record.key, summary.round, &mut |device| {
         if device.state.is_failure() || device.state == State::Canceled {
-            let mut reason = reason(&device);
-            if groups.len() >= GROUPS_MAX && !groups.contains_key(&reason) {
-                "other reasons".clone_into(&mut reason);
-            }
-            let group = groups.entry(reason.clone()).or_insert_with(|| FailureGroup {
-                reason,
-                devices: 0,
-                examples: vec![],
-            });
-            group.devices += 1;
-            if group.examples.len() < EXAMPLES {
-                group.examples.push(device.device.clone());
-            }
+            groups.add(&device);
         }
         devices.push(device);
     })?;
-    let mut groups: Vec<_> = groups.into_values().collect();
-    groups.sort_by(|a, b| b.devices.cmp(&a.devices).then_with(|| a.reason.cmp(&b.reason)));
-    summary.failures = groups;
+    summary.failures = groups.in_order();
     Ok(())
 }
 
-/// What devices are grouped by: the state, and the first words of the reason.
-fn reason(device: &Unfinished) -> String {
-    const CHARS_MAX: usize = 100;
-    match device.detail.as_deref().and_then(|detail| detail.lines().next()) {
-        Some(detail) => {
-            let shown: String = detail.chars().take(CHARS_MAX).collect();
-            format!("{}: {shown}", device.state)
+#[derive(Debug, Default)]
+struct Groups(hashbrown::HashMap<String, FailureGroup>);
+
+impl Groups {
+    fn add(&mut self, device: &Unfinished) {
+        let (mut reason, detail) = reason(device);
+        if self.0.len() >= GROUPS_MAX && !self.0.contains_key(&reason) {
+            "other reasons".clone_into(&mut reason);
         }
-        None => device.state.to_string(),
+        let group = self.0.entry(reason.clone()).or_insert_with(|| FailureGroup {
+            reason,
+            detail: detail.clone(),
+            is_varied: false,
+            devices: 0,
+            examples: vec![],
+        });
+        group.is_varied |= group.detail != detail;
+        group.devices += 1;
+        if group.examples.len() < EXAMPLES {
+            group.examples.push(device.device.clone());
+        }
+    }
+
+    fn in_order(self) -> Vec<FailureGroup> {
+        let mut groups: Vec<_> = self.0.into_values().collect();
+        groups.sort_by(|a, b| b.devices.cmp(&a.devices).then_with(|| a.reason.cmp(&b.reason)));
+        groups
+    }
+}
+
+/// What devices are grouped by (the state, and the fault or the status), and what each of them
+/// says in its own words: these may name times, numbers and devices, and would tear groups apart.
+fn reason(device: &Unfinished) -> (String, Option<String>) {
+    const CHARS_MAX: usize = 100;
+    let Some(line) = device.detail.as_deref().and_then(|detail| detail.lines().next()) else {
+        return (device.state.to_string(), None);
+    };
+    let short = |text: &str| -> String { text.chars().take(CHARS_MAX).collect() };
+    // What we say ends at the first colon; after that follows what the device or the system said.
+    // A fault that was met while asking for the version is told after a colon of its own.
+    let ours = line.strip_prefix(SILENT).map_or(0, |_| SILENT.len());
+    let (what, detail) = match line[ours..].split_once(": ") {
+        Some((what, detail)) => (&line[..ours + what.len()], Some(short(detail))),
+        None => (line, None),
+    };
+    (format!("{}: {}", device.state, short(what)), detail)
+}
+
+/// How the core begins to tell of a device that did not say its version.
+const SILENT: &str = "no answer to the question for its version: ";
+
+#[cfg(test)]
+mod tests {
+    use groundswell_core::assignment::FailReason;
+
+    use super::*;
+
+    #[test]
+    fn words_of_devices_do_not_tear_groups_apart() {
+        let mut groups = Groups::default();
+        let details = [
+            r#"HTTP 503: {"error":"busy","at":1}"#,
+            r#"HTTP 503: {"error":"busy","at":2}"#,
+            "HTTP 503",
+            "HTTP 500: broken",
+            "no answer to the question for its version: connection reset: os error 104",
+            "no answer to the question for its version: connection reset: broken pipe",
+            "reports version 1.0.0, not 2.0.0",
+        ];
+        for (n, detail) in details.iter().enumerate() {
+            groups.add(&Unfinished {
+                device: format!("pos-{n}"),
+                state: State::Failed(FailReason::DeviceError),
+                attempts: 3,
+                detail: Some((*detail).to_owned()),
+            });
+        }
+        let told: Vec<_> = groups
+            .in_order()
+            .into_iter()
+            .map(|group| (group.devices, group.reason, group.detail, group.is_varied))
+            .collect();
+        let of = |devices, reason: &str, detail: Option<&str>, is_varied| {
+            let reason = format!("failed: device error: {reason}");
+            (devices, reason, detail.map(str::to_owned), is_varied)
+        };
+        assert_eq!(
+            told,
+            [
+                of(3, "HTTP 503", Some(r#"{"error":"busy","at":1}"#), true),
+                of(
+                    2,
+                    "no answer to the question for its version: connection reset",
+                    Some("os error 104"),
+                    true
+                ),
+                of(1, "HTTP 500", Some("broken"), false),
+                of(1, "reports version 1.0.0, not 2.0.0", None, false),
+            ]
+        );
     }
 }

@@ -82,7 +82,7 @@ impl StateDir {
 
     /// The database.
     pub fn database(&self) -> PathBuf {
-        self.path.join("state.db")
+        database(&self.path)
     }
 
     /// Where artifacts are kept.
@@ -103,6 +103,11 @@ impl StateDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The database in the state directory at `path`, for those who only look.
+pub fn database(path: &Path) -> PathBuf {
+    path.join("state.db")
 }
 
 #[cfg(test)]

@@ -177,6 +177,9 @@ pub trait Store: Send {
     /// Adds devices to a rollout that is being prepared, and to the inventory.
     fn add_devices(&mut self, rollout: RolloutKey, devices: &[&Device]) -> Result<(), StoreError>;
 
+    /// Brings devices of the inventory up to date, whoever wrote them last.
+    fn refresh_devices(&mut self, devices: &[&Device]) -> Result<(), StoreError>;
+
     /// Replaces what is to happen: a run that goes on takes its own limits.
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError>;
 

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::Batch;
 
-/// Room for about 30,000 changes, three times what can be open and unwritten at once.
+/// Room for about 30,000 changes without details: twice what can be open and unwritten at once.
 const RESERVE_BYTES: u64 = 4 << 20;
 
 const MAGIC: &[u8; 8] = b"GSRESRV1";
@@ -64,7 +64,11 @@ impl Reserve {
     /// # Errors
     /// An IO error, or [`io::ErrorKind::StorageFull`] if they do not fit.
     pub fn keep(&self, batches: &[Batch]) -> io::Result<()> {
-        let content = serde_json::to_vec(batches)?;
+        let mut content = serde_json::to_vec(batches)?;
+        if content.len() as u64 > RESERVE_BYTES - HEAD_BYTES {
+            // What became of a device matters more than what it said.
+            content = serde_json::to_vec(&without_details(batches))?;
+        }
         if content.len() as u64 > RESERVE_BYTES - HEAD_BYTES {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -115,6 +119,14 @@ pub(super) fn read_small(path: &Path, limit: u64) -> String {
         let _ = file.take(limit).read_to_string(&mut text);
     }
     text
+}
+
+fn without_details(batches: &[Batch]) -> Vec<Batch> {
+    let mut batches = batches.to_vec();
+    for change in batches.iter_mut().flat_map(|batch| &mut batch.changes) {
+        change.detail = None;
+    }
+    batches
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub enum Job {
         /// From where on.
         cursor: Cursor,
         /// Due by then.
-        now: Time,
+        until: Time,
         /// How many at the most.
         limit: usize,
         /// Of these, how many that were not begun before.
@@ -122,8 +122,8 @@ impl Came {
 
 fn carry_out(store: &mut impl Store, job: &Job) -> Came {
     match job {
-        Job::Fetch { rollout, round, cursor, now, limit, fresh_limit } => {
-            Came::Fetched(store.candidates(*rollout, *round, *cursor, *now, *limit, *fresh_limit))
+        Job::Fetch { rollout, round, cursor, until, limit, fresh_limit } => {
+            Came::Fetched(store.candidates(*rollout, *round, *cursor, *until, *limit, *fresh_limit))
         }
         Job::Commit(batch) => Came::Committed(store.commit(batch)),
     }
@@ -168,6 +168,9 @@ mod tests {
             defect()
         }
         fn add_devices(&mut self, _: RolloutKey, _: &[&Device]) -> Result<(), StoreError> {
+            defect()
+        }
+        fn refresh_devices(&mut self, _: &[&Device]) -> Result<(), StoreError> {
             defect()
         }
         fn set_spec(&mut self, _: RolloutKey, _: &Spec) -> Result<(), StoreError> {
@@ -224,7 +227,7 @@ mod tests {
             rollout,
             round: 1,
             cursor: Cursor::default(),
-            now: Time::ZERO,
+            until: Time::ZERO,
             limit: 1,
             fresh_limit: 1,
         };

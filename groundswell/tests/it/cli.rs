@@ -1,5 +1,9 @@
 //! What operators read, and what their scripts rely on: words, exit codes, JSON.
 
+mod ask;
+mod dry_run;
+mod stalled;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -149,6 +153,11 @@ fn numbers_that_cannot_be_used() {
     --- err
     error: backoff multiplier must be a number between 1 and 100, not 0.5
     ");
+    assert_told!(&ground, ground.run(&["--backoff", "60s", "--backoff-max", "30s"]).told(), @"
+    exit 2
+    --- err
+    error: the first backoff (60s) is longer than the longest (30s)
+    ");
     assert_told!(&ground, ground.run(&["--max-failures", "x"]).told(), @r#"
     exit 2
     --- err
@@ -200,27 +209,30 @@ fn failures_are_grouped_and_tried_again_when_told_to() {
     exit 1
     --- out
     pos.bin 2.0.0: ended with failures
-      11 of 12 devices have it; TIME, 156 B sent, RATE devices/s
-      1 failed:
-            1  failed: device error: HTTP 503: {"error":"refused by design"} (pos-11)
+      10 of 12 devices have it; TIME, 168 B sent, RATE devices/s
+      2 failed:
+            2  failed: device error: HTTP 503: {"error":"refused by design"} (pos-1, pos-2)
       the same command with --retry-failed tries these again
     "#);
     let requests = ground.fleet.summary().requests;
+    let again = ground.run(&[&args[..], &["--output", "events"]].concat());
+    assert_eq!((again.code, &again.json()["result"]), (Some(1), &"already_done".into()));
+    assert!(again.err.ends_with("the same command with --retry-failed tries these again\n"));
     assert_told!(&ground, ground.run(&args).told(), @r#"
     exit 1
     --- out
     pos.bin 2.0.0: already done
-      11 of 12 devices have it
-      1 failed:
-            1  failed: device error: HTTP 503: {"error":"refused by design"} (pos-11)
+      10 of 12 devices have it
+      2 failed:
+            2  failed: device error: HTTP 503: {"error":"refused by design"} (pos-1, pos-2)
       the same command with --retry-failed tries these again
     "#);
     assert_eq!(ground.fleet.summary().requests, requests);
-    assert_told!(&ground, ground.run(&[&args[..], &["--retry-failed"]].concat()).told(), @r"
+    assert_told!(&ground, ground.run(&[&args[..], &["--retry-failed"]].concat()).told(), @"
     exit 0
     --- out
     pos.bin 2.0.0: done
-      1 of 1 devices have it; TIME, 12 B sent, RATE devices/s
+      2 of 2 devices have it; TIME, 24 B sent, RATE devices/s
     ");
     assert_eq!(ground.fleet.summary().repeated, 0);
 }
@@ -289,11 +301,11 @@ fn json_is_one_object_with_the_counts() {
       "counts": {
         "canceled": 0,
         "delivering": 0,
-        "failed": 1,
+        "failed": 2,
         "queued": 0,
         "retrying": 0,
         "skipped": 0,
-        "succeeded": 11,
+        "succeeded": 10,
         "timed_out": 0,
         "unreachable": 0,
         "verifying": 0
@@ -302,18 +314,27 @@ fn json_is_one_object_with_the_counts() {
         {
           "attempts": 1,
           "detail": "HTTP 503: {\"error\":\"refused by design\"}",
-          "device": "pos-11",
+          "device": "pos-1",
+          "state": "failed: device error"
+        },
+        {
+          "attempts": 1,
+          "detail": "HTTP 503: {\"error\":\"refused by design\"}",
+          "device": "pos-2",
           "state": "failed: device error"
         }
       ],
       "duration_ms": 0,
+      "ended_now": 12,
       "failures": [
         {
-          "devices": 1,
+          "detail": "{\"error\":\"refused by design\"}",
+          "devices": 2,
           "examples": [
-            "pos-11"
+            "pos-1",
+            "pos-2"
           ],
-          "reason": "failed: device error: HTTP 503: {\"error\":\"refused by design\"}"
+          "reason": "failed: device error: HTTP 503"
         }
       ],
       "not_sent": 0,
@@ -332,10 +353,27 @@ fn json_is_one_object_with_the_counts() {
 }
 
 #[test]
+fn certificates_that_are_not_checked_are_warned_of() {
+    let ground = ground(1);
+    assert_told!(&ground, ground.run(&["--insecure"]).told(), @r"
+    exit 0
+    --- out
+    pos.bin 2.0.0: done
+      1 of 1 devices have it; TIME, 12 B sent, RATE devices/s
+    --- err
+    warning: TLS certificates are NOT checked: anyone on the way to a device can read and replace what is sent to it
+    ");
+}
+
+#[test]
 fn events_are_json_lines_to_the_end() {
     let ground = ground(12);
     let ran = ground.run(&["--output", "events"]);
-    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert_told!(&ground, format!("exit {}\n{}", ran.code.unwrap(), ran.err), @r"
+    exit 0
+    pos.bin 2.0.0: done
+      12 of 12 devices have it; TIME, 144 B sent, RATE devices/s
+    ");
     let events: Vec<serde_json::Value> =
         ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let count = |kind| events.iter().filter(|event| event["event"] == kind).count();
@@ -343,10 +381,12 @@ fn events_are_json_lines_to_the_end() {
     assert_eq!(count("attempt_started"), 12);
     assert_eq!(count("attempt_succeeded"), 12);
     let told: Vec<_> = events.iter().filter(|event| event["event"] != "progress").collect();
-    let (first, last) = (told.first().unwrap(), told.last().unwrap());
-    assert_eq!(first["event"], "rollout_started");
-    assert_eq!(last["event"], "rollout_completed");
-    assert_eq!(last["counts"]["succeeded"], 12);
+    assert_eq!(told[0]["event"], "rollout_started");
+    let [.., end, summary] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(end["event"], "rollout_completed");
+    assert_eq!(end["counts"]["succeeded"], 12);
+    assert_eq!((&summary["event"], &summary["result"]), (&"summary".into(), &"completed".into()));
+    assert_eq!((&summary["rollout"], &summary["counts"]), (&end["rollout"], &end["counts"]));
 }
 
 #[test]
@@ -384,8 +424,13 @@ fn another_push_that_is_not_finished() {
     error: another rollout in DIR/state is not finished: pos.bin 2.0.0 (ID), 0 of 20 devices ended; run the same command as then to go on with it, or add --abandon to give it up and start this one
     ");
     assert_eq!(ground.fleet.summary().requests, requests, "something was sent");
-    let other = ground.run(&["--name", "other", "--abandon", "--output", "json"]);
+    let other = ground.run(&["--name", "other", "--abandon", "--output", "events"]);
     assert_eq!(other.code, Some(0), "{other:?}");
+    let account = "warning: gave up pos.bin 2.0.0: 0 devices had ended, 20 are canceled\n";
+    assert!(other.err.starts_with(account), "{other:?}");
+    let first: serde_json::Value = serde_json::from_str(other.out.lines().next().unwrap()).unwrap();
+    assert_eq!(first["event"], "rollout_canceled");
+    assert_eq!(first["counts"]["canceled"], 20);
 }
 
 /// Starts a push that will be interrupted, and waits until devices are being sent to.
@@ -476,9 +521,10 @@ fn secrets_reach_the_device_and_nothing_else() {
         let name = format!("for-{output}");
         let mut command = ground.push();
         command.env("RUST_LOG", "trace").stdin(Stdio::null());
-        let args = ["--header", header, "--name", &name, "--output", output];
+        let args = ["--header", header, "--name", &name, "--output", output, "--insecure"];
         let ran = Ran::from(command.args(args).output().unwrap());
         assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.err.contains("certificates are NOT checked"), "there is no log: {ran:?}");
         told.push_str(&ran.told());
         let head = received.recv().unwrap().to_ascii_lowercase();
         assert!(head.contains("authorization: bearer s3cr3t\r\n"), "{head}");

@@ -62,10 +62,9 @@ pub struct Args {
     #[arg(long, value_name = "F", default_value_t = 2.0, help_heading = "Retries")]
     pub backoff_multiplier: f64,
 
-    /// The longest of these waits
-    #[arg(long, value_name = "D", default_value = "30s", value_parser = parse_duration,
-          help_heading = "Retries")]
-    pub backoff_max: Duration,
+    /// The longest of these waits [default: 30s, or --backoff if that is longer]
+    #[arg(long, value_name = "D", value_parser = parse_duration, help_heading = "Retries")]
+    pub backoff_max: Option<Duration>,
 
     /// Time-out of every step [default: connect 10s, upload without progress 30s, answer 30s,
     /// or 60s for more than 100 MiB]
@@ -134,7 +133,7 @@ pub struct Args {
     #[arg(long, help_heading = "State")]
     pub abandon: bool,
 
-    /// A header for every request; the value may be env:NAME or <file:PATH>
+    /// A header for every request; the value may be env:NAME or file:PATH
     #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Device")]
     pub headers: Vec<String>,
 

@@ -1,15 +1,23 @@
 //! What an operator sees of a push: a bar on a terminal, plain lines elsewhere, the account at
 //! the end.
 
-use std::{fmt::Write as _, io::IsTerminal, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::IsTerminal,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
 
-use groundswell_core::{progress::Progress, rollout::PauseReason};
+use groundswell_core::{progress::Progress, rollout::PauseReason, time::Time};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::{sync::watch, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use serde::Serialize;
+use tokio::sync::{oneshot, watch};
 
 use super::args::Output;
 use crate::{
+    cli::out::{ERR, OUT, STALL_MAX},
+    clock::Clock,
     push::{PushResult, Summary},
     units::Bytes,
 };
@@ -17,48 +25,51 @@ use crate::{
 /// Between two plain lines of progress.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// Between two states of the bar, as often as there is progress to tell.
+const DRAW_EVERY: Duration = Duration::from_millis(200);
+
 /// Reasons of failure that are shown; `--output json` has them all.
 const REASONS_MAX: usize = 10;
 
-/// What shows the progress of a run.
+/// What shows the progress of a run, on a thread of its own: the run never waits for a terminal.
 pub(super) struct Shown {
-    end: CancellationToken,
-    task: Option<JoinHandle<()>>,
+    end: mpsc::Sender<()>,
+    has_ended: oneshot::Receiver<()>,
 }
 
 impl Shown {
+    /// Takes the progress away again; a terminal that stalls is not waited for.
     pub(super) async fn end(self) {
-        self.end.cancel();
-        if let Some(task) = self.task {
-            let _ = task.await;
-        }
+        drop(self.end);
+        let _ = tokio::time::timeout(STALL_MAX, self.has_ended).await;
     }
 }
 
 /// Shows progress on standard error, unless another program reads what we print.
-pub(super) fn follow(output: Output, progress: watch::Receiver<Progress>) -> Shown {
-    let end = CancellationToken::new();
-    let task = (output == Output::Text).then(|| {
-        let end = end.clone();
+pub(super) fn follow(output: Output, progress: watch::Receiver<Progress>) -> Option<Shown> {
+    let (end, is_over) = mpsc::channel();
+    let (ended, has_ended) = oneshot::channel();
+    let show = move || {
         if std::io::stderr().is_terminal() {
-            tokio::spawn(bar(progress, end))
+            bar(progress, &is_over);
         } else {
-            tokio::spawn(lines(progress, end))
+            lines(progress, &is_over);
         }
-    });
-    Shown { end, task }
+        let _ = ended.send(());
+    };
+    (output == Output::Text).then(|| {
+        // Without the thread there is nothing to see, and nothing else is wrong.
+        let _ = thread::Builder::new().name("progress".to_owned()).spawn(show);
+        Shown { end, has_ended }
+    })
 }
 
-async fn bar(mut progress: watch::Receiver<Progress>, end: CancellationToken) {
+fn bar(mut progress: watch::Receiver<Progress>, is_over: &mpsc::Receiver<()>) {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(8));
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}") {
         bar.set_style(style.progress_chars("━╸ "));
     }
-    loop {
-        tokio::select! {
-            () = end.cancelled() => break,
-            changed = progress.changed() => if changed.is_err() { break },
-        }
+    while is_over.recv_timeout(DRAW_EVERY) == Err(RecvTimeoutError::Timeout) {
         let now = progress.borrow_and_update().clone();
         bar.set_length(now.counts.total());
         bar.set_position(now.counts.ended());
@@ -67,14 +78,8 @@ async fn bar(mut progress: watch::Receiver<Progress>, end: CancellationToken) {
     bar.finish_and_clear();
 }
 
-async fn lines(mut progress: watch::Receiver<Progress>, end: CancellationToken) {
-    let mut every = tokio::time::interval(LINE_EVERY);
-    every.tick().await;
-    loop {
-        tokio::select! {
-            () = end.cancelled() => return,
-            _ = every.tick() => {}
-        }
+fn lines(mut progress: watch::Receiver<Progress>, is_over: &mpsc::Receiver<()>) {
+    while is_over.recv_timeout(LINE_EVERY) == Err(RecvTimeoutError::Timeout) {
         let now = progress.borrow_and_update().clone();
         if now.counts.total() > 0 {
             let (ended, total) = (now.counts.ended(), now.counts.total());
@@ -109,16 +114,35 @@ fn words(progress: &Progress) -> String {
     words
 }
 
-/// The account at the end, on standard output.
-pub(super) fn summary(output: Output, summary: &Summary) {
+/// The account at the end: what was asked for on standard output, and on standard error what a
+/// person must know besides.
+pub(super) async fn summary(output: Output, summary: &Summary) {
+    let text = text(summary).trim_end().to_owned();
     match output {
-        Output::Text => super::super::print_line(text(summary).trim_end()),
-        Output::Json => match serde_json::to_string_pretty(summary) {
-            Ok(json) => super::super::print_line(&json),
-            Err(error) => super::super::tell_line(&format!("error: {error}")),
-        },
-        Output::Events => {}
+        Output::Text => OUT.print(text).await,
+        Output::Json => {
+            let json = serde_json::to_string_pretty(summary);
+            OUT.print(json.unwrap_or_else(|error| format!("error: {error}"))).await;
+            if let Some(error) = &summary.state_error {
+                ERR.print(format!("error: {error}")).await;
+            }
+        }
+        Output::Events => {
+            let last = Last { at: Clock::System.now(), event: "summary", summary };
+            let json = serde_json::to_string(&last);
+            OUT.print(json.unwrap_or_else(|error| format!("error: {error}"))).await;
+            ERR.print(text).await;
+        }
     }
+}
+
+/// The last line of `--output events`: the account, in the form of an event.
+#[derive(Serialize)]
+struct Last<'a> {
+    at: Time,
+    event: &'static str,
+    #[serde(flatten)]
+    summary: &'a Summary,
 }
 
 /// The account as people read it.
@@ -144,7 +168,7 @@ fn text(summary: &Summary) -> String {
         let secs = (summary.duration_ms as f64 / 1_000.0).max(0.001);
         let took = in_words(Duration::from_millis(summary.duration_ms));
         let bytes = Bytes(summary.sent_bytes);
-        let rate = counts.ended() as f64 / secs;
+        let rate = summary.ended_now as f64 / secs;
         let _ = write!(text, "; {took}, {bytes} sent, {rate:.0} devices/s");
     }
     text.push('\n');
@@ -178,7 +202,12 @@ fn failures(text: &mut String, summary: &Summary) {
     for group in summary.failures.iter().take(REASONS_MAX) {
         let more = if group.devices > group.examples.len() as u64 { ", ..." } else { "" };
         let examples = group.examples.join(", ");
-        let _ = writeln!(text, "  {:>7}  {} ({examples}{more})", group.devices, group.reason);
+        let _ = write!(text, "  {:>7}  {}", group.devices, group.reason);
+        if let Some(detail) = &group.detail {
+            let link = if group.is_varied { ", such as" } else { ":" };
+            let _ = write!(text, "{link} {detail}");
+        }
+        let _ = writeln!(text, " ({examples}{more})");
     }
     let hidden: u64 = summary.failures.iter().skip(REASONS_MAX).map(|group| group.devices).sum();
     if hidden > 0 {

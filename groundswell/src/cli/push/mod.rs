@@ -4,13 +4,12 @@
 //! [`crate::Push`].
 
 mod args;
+mod confirm;
 mod display;
+mod drive;
 mod read;
 
-use std::{
-    io::{BufRead, IsTerminal, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 
@@ -19,7 +18,6 @@ use self::args::Output;
 use super::Failure;
 use crate::{
     Push,
-    engine::hub::Events,
     push::{PushError, PushResult, Summary},
 };
 
@@ -39,18 +37,35 @@ fn try_run(args: &Args) -> Result<u8, Failure> {
     super::raise_open_files(args.max_in_flight)?;
     let push = read::push(args)?;
     if args.dry_run {
-        let plan = push.dry_run().map_err(failure)?;
-        super::print_line(&plan.to_string());
-        return Ok(0);
+        return dry_run(args, &push);
     }
-    if !args.yes && push.devices() > ASK_ABOVE && !confirm(args, &push).map_err(Failure::input)? {
-        super::tell_line("nothing was sent");
-        return Ok(EXIT_INTERRUPTED);
+    if !args.yes && push.devices() > ASK_ABOVE {
+        let is_agreed = confirm::confirm(&question(args, &push)).map_err(Failure::input)?;
+        if !is_agreed {
+            super::tell_line("nothing was sent");
+            return Ok(EXIT_INTERRUPTED);
+        }
     }
     let runtime = runtime().context("no runtime").map_err(Failure::disk)?;
-    let summary = runtime.block_on(drive(args, push))?;
-    display::summary(args.output, &summary);
-    Ok(exit_code(&summary))
+    let summary = runtime.block_on(drive::drive(args.output, push));
+    // A look-up or a read that hangs is nothing to wait for.
+    runtime.shutdown_background();
+    Ok(exit_code(&summary?))
+}
+
+fn dry_run(args: &Args, push: &Push) -> Result<u8, Failure> {
+    let plan = push.dry_run().map_err(failure)?;
+    let text = match args.output {
+        Output::Text => plan.to_string(),
+        Output::Json => serde_json::to_string_pretty(&plan).map_err(unwritable)?,
+        Output::Events => serde_json::to_string(&plan).map_err(unwritable)?,
+    };
+    super::print_line(&text);
+    Ok(if plan.is_refused() { 2 } else { 0 })
+}
+
+fn unwritable(error: serde_json::Error) -> Failure {
+    Failure::disk(error.into())
 }
 
 /// On two cores, one for the connections and one for the database are all there is; more threads
@@ -67,60 +82,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-async fn drive(args: &Args, mut push: Push) -> Result<Summary, Failure> {
-    let events = match args.output {
-        Output::Events => Some(tokio::spawn(print_events(push.subscribe()))),
-        Output::Text | Output::Json => None,
-    };
-    let shown = display::follow(args.output, push.progress());
-    let stop = push.stopper();
-    let interrupts = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
-        stop.cancel();
-        super::tell_line(
-            "stopping: open deliveries may end (30 s at most); Ctrl-C again stops at once",
-        );
-        if tokio::signal::ctrl_c().await.is_ok() {
-            // Whatever is open now is taken over by the next run.
-            std::process::exit(i32::from(EXIT_INTERRUPTED));
-        }
-    });
-    let result = push.run().await;
-    interrupts.abort();
-    shown.end().await;
-    if let Some(events) = events {
-        let _ = events.await;
-    }
-    result.map_err(failure)
-}
-
-/// One JSON line for each event. A reader that went away ends the printing, not the push.
-async fn print_events(mut events: Events) {
-    let mut out = std::io::stdout();
-    while let Some(event) = events.recv().await {
-        let Ok(line) = serde_json::to_string(&event) else { continue };
-        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-            return;
-        }
-    }
-}
-
-fn confirm(args: &Args, push: &Push) -> anyhow::Result<bool> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(true);
-    }
-    super::tell(&format!(
-        "push {} as version {} to {} devices? [y/N] ",
-        args.file.display(),
-        args.version,
-        push.devices()
-    ));
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).context("no answer could be read")?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+/// What is asked above [`ASK_ABOVE`] devices.
+fn question(args: &Args, push: &Push) -> String {
+    let (file, version, devices) = (args.file.display(), &args.version, push.devices());
+    format!("push {file} as version {version} to {devices} devices?")
 }
 
 fn exit_code(summary: &Summary) -> u8 {

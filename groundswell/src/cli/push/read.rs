@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, Read},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
@@ -22,18 +23,16 @@ use crate::{
     inventory::{self, Inventory},
 };
 
+/// The longest wait between attempts, unless another is asked for or the first one is longer.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
 /// Certificates and secrets are small; anything larger is a mistaken path.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 
 pub(super) fn push(args: &Args) -> Result<Push, Failure> {
     let http = http(args).map_err(Failure::input)?;
-    let policy = retry::Policy::new(
-        args.attempts,
-        args.backoff.min(args.backoff_max),
-        args.backoff_multiplier,
-        args.backoff_max,
-        0,
-    );
+    let cap = args.backoff_max.unwrap_or(BACKOFF_MAX.max(args.backoff));
+    let policy = retry::Policy::new(args.attempts, args.backoff, args.backoff_multiplier, cap, 0);
     let policy = policy.map_err(|error| Failure::input(error.into()))?;
     let selector = args.select.as_deref().map(Selector::parse).transpose();
     let selector = selector.map_err(|error| Failure::input(anyhow!("--select: {error}")))?;

@@ -31,18 +31,14 @@ impl Engine {
         }
         self.is_committing = true;
         self.committing_events = std::mem::take(&mut self.events);
+        self.committing_retry_at = self.pending_retry_at;
         let batch = self.batch(now);
-        self.committing_retry_at = batch
-            .changes
-            .iter()
-            .filter(|change| change.to.state == State::Retrying)
-            .map(|change| change.to.due_at)
-            .min();
         commands.push(Command::Commit(batch));
     }
 
     fn batch(&mut self, now: Time) -> Batch {
         self.pending_since = None;
+        self.pending_retry_at = None;
         let has_progressed = std::mem::take(&mut self.pending_progression);
         Batch {
             rollout: self.key,
@@ -77,6 +73,9 @@ impl Engine {
         if !self.open.is_empty() && !is_drained {
             return;
         }
+        if self.is_committing && !is_drained {
+            return;
+        }
         if self.has_store_failed {
             let last = self.batch(now);
             let mut batches = std::mem::take(&mut self.unwritten);
@@ -88,7 +87,7 @@ impl Engine {
             commands.push(Command::End(Ending::StoreFailed));
             return;
         }
-        if self.is_committing || !self.pending.is_empty() || self.pending_progression {
+        if !self.pending.is_empty() || self.pending_progression {
             return;
         }
         let ending = match self.progression.state {

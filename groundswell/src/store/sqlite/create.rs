@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use groundswell_core::{
     assignment::State,
-    device::Device,
+    device::{Address, Device},
     ids::RolloutId,
     rollout::{self, Progression, Spec},
     snapshot::Counts,
@@ -43,51 +43,74 @@ pub(super) fn rollout(
     Ok(RolloutKey(connection.last_insert_rowid()))
 }
 
+/// A device of the inventory, new or as it is given now.
+const UPSERT: &str = "INSERT INTO device \
+     (id, name, address, update_path, version, location, time_zone, status, tags) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+     ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, \
+     update_path = excluded.update_path, version = excluded.version, \
+     location = excluded.location, time_zone = excluded.time_zone, \
+     status = excluded.status, tags = excluded.tags";
+
+/// To follow [`UPSERT`]: rows that are as given are read, not written.
+const IF_CHANGED: &str = "WHERE (device.name, device.address, device.update_path, \
+     device.version, device.location, device.time_zone, device.status, device.tags) IS NOT \
+     (excluded.name, excluded.address, excluded.update_path, excluded.version, \
+     excluded.location, excluded.time_zone, excluded.status, excluded.tags)";
+
 pub(super) fn devices(
     connection: &Connection,
     rollout: RolloutKey,
     devices: &[&Device],
 ) -> Result<(), StoreError> {
-    let mut upsert = connection.prepare_cached(
-        "INSERT INTO device \
-         (id, name, address, update_path, version, location, time_zone, status, tags) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, \
-         update_path = excluded.update_path, version = excluded.version, \
-         location = excluded.location, time_zone = excluded.time_zone, \
-         status = excluded.status, tags = excluded.tags RETURNING key",
-    )?;
-    let mut seen = connection.prepare_cached(
-        "INSERT INTO last_seen (device, at) VALUES (?1, ?2) \
-         ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
-    )?;
+    let mut upsert = connection.prepare_cached(&format!("{UPSERT} RETURNING key"))?;
     let mut assign = connection.prepare_cached(
         "INSERT INTO assignment \
          (rollout, round, device, state, attempt, in_doubt, due_at, epoch, changed_at) \
          VALUES (?1, 1, ?2, 0, 0, 0, 0, 0, 0)",
     )?;
     for device in devices {
-        let key: i64 = upsert.query_row(
-            params![
-                device.id,
-                device.name,
-                device.address.as_ref().map(groundswell_core::device::Address::as_str),
-                device.update_path,
-                device.version,
-                device.location,
-                device.time_zone,
-                device.status,
-                rows::to_json(&device.tags)?,
-            ],
-            |row| row.get(0),
-        )?;
-        if let Some(at) = device.last_seen {
-            seen.execute(params![key, at.as_millis()])?;
-        }
+        let tags = rows::to_json(&device.tags)?;
+        let key: i64 = upsert.query_row(columns(device, &tags), |row| row.get(0))?;
+        saw(connection, device)?;
         assign.execute(params![rollout.0, key])?;
     }
     let sql = "UPDATE rollout SET devices = devices + ?2 WHERE key = ?1";
     connection.execute(sql, params![rollout.0, devices.len() as i64])?;
+    Ok(())
+}
+
+pub(super) fn refresh(connection: &Connection, devices: &[&Device]) -> Result<(), StoreError> {
+    let mut upsert = connection.prepare_cached(&format!("{UPSERT} {IF_CHANGED}"))?;
+    for device in devices {
+        let tags = rows::to_json(&device.tags)?;
+        upsert.execute(columns(device, &tags))?;
+        saw(connection, device)?;
+    }
+    Ok(())
+}
+
+/// The values of [`UPSERT`], in order.
+fn columns<'a>(device: &'a Device, tags: &'a str) -> [Option<&'a str>; 9] {
+    [
+        Some(&device.id),
+        Some(&device.name),
+        device.address.as_ref().map(Address::as_str),
+        device.update_path.as_deref(),
+        device.version.as_deref(),
+        device.location.as_deref(),
+        device.time_zone.as_deref(),
+        device.status.as_deref(),
+        Some(tags),
+    ]
+}
+
+fn saw(connection: &Connection, device: &Device) -> Result<(), StoreError> {
+    if let Some(at) = device.last_seen {
+        let sql = "INSERT INTO last_seen (device, at) SELECT key, ?2 FROM device WHERE id = ?1 \
+                   ON CONFLICT DO UPDATE SET at = excluded.at WHERE excluded.at > at";
+        connection.prepare_cached(sql)?.execute(params![device.id, at.as_millis()])?;
+    }
     Ok(())
 }
 
@@ -155,7 +178,7 @@ pub(super) fn round(
     progression.round += 1;
     progression.state = rollout::State::Running;
     progression.paused.clear();
-    progression.has_canary_passed = true;
+    progression.has_canary_passed = false;
     set_progression(connection, rollout, &progression)?;
     let body = format!(r#"[{{"round":{},"devices":{devices}}}]"#, progression.round);
     note(connection, rollout, now, &body)?;

@@ -9,7 +9,7 @@ mod log;
 mod read;
 mod rows;
 
-use std::path::Path;
+use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
 use groundswell_core::{
     assignment::{Assignment, State},
@@ -19,7 +19,8 @@ use groundswell_core::{
     snapshot::Counts,
     time::Time,
 };
-use rusqlite::{Connection, TransactionBehavior, params};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::{
     Batch, Candidate, Change, Cursor, Page, RolloutKey, RolloutRecord, Store, StoreError,
@@ -38,6 +39,17 @@ const CACHE_KIB: i64 = 16_384;
 
 /// Statements kept prepared; there are fewer.
 const STATEMENTS_MAX: usize = 64;
+
+/// By the key: any index would have it read the whole round.
+const UPDATE_RUN: &str = "UPDATE OR ROLLBACK assignment NOT INDEXED SET state = ?3, attempt = ?4, \
+     in_doubt = ?5, due_at = ?6, epoch = ?7, changed_at = ?8 \
+     WHERE id BETWEEN ?1 AND ?2 AND rollout = ?9";
+
+/// How long another process may keep the database to itself.
+const BUSY_MAX: Duration = Duration::from_secs(5);
+
+/// What means something else in the path of a URI (<https://www.sqlite.org/uri.html>).
+const URI_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
 /// A store in one `SQLite` file.
 #[derive(Debug)]
@@ -58,21 +70,44 @@ impl SqliteStore {
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "foreign_keys", "OFF")?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY_MAX)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         let mut store = Self { connection };
         store.migrate()?;
         Ok(store)
     }
 
-    fn migrate(&mut self) -> Result<(), StoreError> {
+    /// Opens the database at `path` to look at it, without making, locking or changing anything;
+    /// another process may be driving it. `None` if there is none, or nothing in it yet.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_to_read(path: &Path) -> Result<Option<Self>, StoreError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let wal = path.with_extension("db-wal");
+        // Nobody has it open, and nothing lies beside it: read as it is, it gets no files beside.
+        let how = if wal.exists() { "mode=ro" } else { "mode=ro&immutable=1" };
+        let name = percent_encode(path.as_os_str().as_bytes(), URI_PATH);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(format!("file:{name}?{how}"), flags)?;
+        connection.busy_timeout(BUSY_MAX)?;
+        let store = Self { connection };
+        Ok((store.schema()? > 0).then_some(store))
+    }
+
+    /// The schema it was written by.
+    fn schema(&self) -> Result<i64, StoreError> {
         let known = MIGRATIONS.len() as i64;
         let found: i64 =
             self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if found > known {
-            return Err(StoreError::Newer { found, known });
-        }
-        for (number, sql) in MIGRATIONS.iter().enumerate().skip(found.max(0) as usize) {
+        if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found.max(0)) }
+    }
+
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        let found = self.schema()?;
+        for (number, sql) in MIGRATIONS.iter().enumerate().skip(found as usize) {
             let transaction = self.write()?;
             transaction.execute_batch(sql)?;
             transaction.pragma_update(None, "user_version", number as i64 + 1)?;
@@ -113,6 +148,12 @@ impl Store for SqliteStore {
     fn add_devices(&mut self, rollout: RolloutKey, devices: &[&Device]) -> Result<(), StoreError> {
         let transaction = self.write()?;
         create::devices(&transaction, rollout, devices)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn refresh_devices(&mut self, devices: &[&Device]) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        create::refresh(&transaction, devices)?;
         Ok(transaction.commit()?)
     }
 
@@ -185,14 +226,11 @@ impl Store for SqliteStore {
 }
 
 /// Writes the last change of every assignment in the batch, neighbors that went the same way by
-/// one statement.
+/// one statement. A conflict undoes the whole batch, which spares a journal for each statement.
 fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
     let mut last: Vec<&Change> = batch.changes.iter().collect();
     last.sort_by_key(|change| change.id);
-    let mut update = connection.prepare_cached(
-        "UPDATE assignment SET state = ?3, attempt = ?4, in_doubt = ?5, due_at = ?6, epoch = ?7, \
-         changed_at = ?8 WHERE id BETWEEN ?1 AND ?2 AND rollout = ?9",
-    )?;
+    let mut update = connection.prepare_cached(UPDATE_RUN)?;
     let mut explain = connection.prepare_cached(
         "INSERT INTO detail (assignment, text) VALUES (?1, ?2) \
          ON CONFLICT DO UPDATE SET text = excluded.text",
@@ -243,4 +281,34 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
 /// Whether `state` is one that the report of a run lists.
 fn is_unfinished(state: State) -> bool {
     !matches!(state, State::Succeeded | State::Skipped(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_commit_and_fetch_runs_is_found_by_key_or_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("state.db")).unwrap();
+        for (sql, found_by) in [
+            (
+                UPDATE_RUN.to_owned(),
+                "SEARCH assignment USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+            ),
+            (
+                read::queued_sql(),
+                "SEARCH a USING INDEX assignment_round (rollout=? AND round=? AND rowid>?)",
+            ),
+            (
+                read::retrying_sql(),
+                "SEARCH a USING INDEX assignment_retrying (rollout=? AND round=? AND due_at>? AND due_at<?)",
+            ),
+        ] {
+            let mut explain =
+                store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let detail: String = explain.raw_query().next().unwrap().unwrap().get(3).unwrap();
+            assert_eq!(detail, found_by, "{sql}");
+        }
+    }
 }

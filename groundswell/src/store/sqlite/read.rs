@@ -43,7 +43,7 @@ pub(super) fn counts(
     rollout: RolloutKey,
     round: u32,
 ) -> Result<Counts, StoreError> {
-    let sql = "SELECT state, count(*) FROM assignment WHERE rollout = ?1 AND round = ?2 \
+    let sql = "SELECT state, count(*) FROM assignment INDEXED BY assignment_round WHERE rollout = ?1 AND round = ?2 \
                GROUP BY state";
     let mut counts = Counts::default();
     let read = |row: &rusqlite::Row<'_>| -> Result<(i64, i64), StoreError> {
@@ -75,37 +75,25 @@ pub(super) fn candidates(
     rollout: RolloutKey,
     round: u32,
     cursor: Cursor,
-    now: Time,
+    until: Time,
     limit: usize,
     fresh_limit: usize,
 ) -> Result<Page, StoreError> {
     let mut page = Page { cursor, ..Page::default() };
     let (retry_at, retry_id) = cursor.retrying;
-    let sql = format!(
-        "SELECT {} FROM assignment a JOIN device d ON d.key = a.device \
-         WHERE a.state = 3 AND a.rollout = ?1 AND a.round = ?2 \
-         AND (a.due_at, a.id) > (?3, ?4) AND a.due_at <= ?5 ORDER BY a.due_at, a.id LIMIT ?6",
-        rows::CANDIDATE_COLUMNS
-    );
     page.candidates = all(
         connection,
-        &sql,
-        params![rollout.0, round, retry_at.as_millis(), retry_id, now.as_millis(), limit as i64],
+        &retrying_sql(),
+        params![rollout.0, round, retry_at.as_millis(), retry_id, until.as_millis(), limit as i64],
         rows::candidate,
     )?;
     if let Some(last) = page.candidates.last() {
         page.cursor.retrying = (last.assignment.due_at, last.id.0);
     }
-    let sql = format!(
-        "SELECT {} FROM assignment a JOIN device d ON d.key = a.device \
-         WHERE a.state = 0 AND a.rollout = ?1 AND a.round = ?2 AND a.id > ?3 \
-         ORDER BY a.id LIMIT ?4",
-        rows::CANDIDATE_COLUMNS
-    );
     let places = fresh_limit.min(limit - page.candidates.len());
     let queued = all(
         connection,
-        &sql,
+        &queued_sql(),
         params![rollout.0, round, cursor.queued, places as i64],
         rows::candidate,
     )?;
@@ -116,6 +104,26 @@ pub(super) fn candidates(
     page.candidates.extend(queued);
     page.next_retry_at = next_retry(connection, rollout, round, page.cursor)?;
     Ok(page)
+}
+
+/// Rollout, round, behind (due at, id), due by then, how many.
+pub(super) fn retrying_sql() -> String {
+    format!(
+        "SELECT {} FROM assignment a JOIN device d ON d.key = a.device \
+         WHERE a.state = 3 AND a.rollout = ?1 AND a.round = ?2 \
+         AND (a.due_at, a.id) > (?3, ?4) AND a.due_at <= ?5 ORDER BY a.due_at, a.id LIMIT ?6",
+        rows::CANDIDATE_COLUMNS
+    )
+}
+
+/// Rollout, round, behind id, how many.
+pub(super) fn queued_sql() -> String {
+    format!(
+        "SELECT {} FROM assignment a INDEXED BY assignment_round JOIN device d ON d.key = a.device \
+         WHERE a.state = 0 AND a.rollout = ?1 AND a.round = ?2 AND a.id > ?3 \
+         ORDER BY a.id LIMIT ?4",
+        rows::CANDIDATE_COLUMNS
+    )
 }
 
 fn next_retry(

@@ -116,6 +116,8 @@ async fn told_to_stop_it_lets_open_deliveries_end_and_goes_on_later() {
     assert!(summary.not_sent > 0);
     let (rest, _) = stage.run(stage.push(500)).await;
     assert_eq!(rest.counts.succeeded, 500);
+    assert_eq!(summary.ended_now, summary.counts.ended());
+    assert_eq!(rest.ended_now, 500 - summary.counts.ended(), "counted twice");
     assert_eq!(stage.fleet.summary().receptions.count, 500);
 }
 
@@ -125,4 +127,52 @@ async fn nothing_but_the_state_is_left_behind() {
     stage.run(stage.push(10)).await;
     assert_eq!(files_below(&stage.state()), ["artifacts", "lock", "reserve", "state.db"],);
     assert_eq!(files_below(&stage.state().join("artifacts")).len(), 1);
+}
+
+#[tokio::test]
+async fn another_push_that_moved_the_devices_moves_nothing_of_this_one() {
+    let (here, there) = (Stage::new(Options::default()), Stage::new(Options::default()));
+    here.fleet.set_offline("pos-0", true);
+    let (first, _) = here.run(here.push(2)).await;
+    assert_eq!(first.counts.failures(), 1);
+    // The same ids at other addresses, written to the same state.
+    let (other, _) = there.run(there.push(2).name("other").state_dir(here.state())).await;
+    assert_eq!(other.counts.succeeded, 2);
+    here.fleet.set_offline("pos-0", false);
+    let (round, _) = here.run(here.push(2).retry_failed(true)).await;
+    assert_eq!((round.result, round.counts.succeeded), (PushResult::Completed, 1));
+    assert_eq!(here.fleet.summary().receptions.complete, 2);
+    assert_eq!(there.fleet.summary().receptions.complete, 2, "it went to the other address");
+}
+
+#[tokio::test]
+async fn a_corrected_path_is_taken_when_failed_devices_are_tried_again() {
+    let stage = Stage::new(Options::default());
+    let with_path = |path: &str| {
+        let mut entries = stage.entries(3);
+        entries[1].device.update_path = Some(path.to_owned());
+        stage.push(0).devices(entries)
+    };
+    let (first, _) = stage.run(with_path("/mistaken")).await;
+    assert_eq!((first.result, first.counts.failed), (PushResult::Failed, 1));
+    let (round, _) = stage.run(with_path("/v2/update").retry_failed(true)).await;
+    assert_eq!((round.result, round.counts.succeeded), (PushResult::Completed, 1));
+}
+
+#[tokio::test]
+async fn two_devices_of_one_id_and_what_is_no_label_are_refused() {
+    let stage = Stage::new(Options::default());
+    let refused = |change: fn(&mut [groundswell::inventory::Entry])| {
+        let mut entries = stage.entries(3);
+        change(&mut entries);
+        stage.push(0).devices(entries).build().unwrap_err().to_string()
+    };
+    let twice = refused(|entries| entries[2].device.id = "pos-0".to_owned());
+    assert_eq!(twice, "device pos-0 is there twice: an id names one device");
+    let control = refused(|entries| entries[1].device.id = "pos\r\n".to_owned());
+    assert!(control.starts_with("id "), "{control}");
+    let empty = refused(|entries| entries[1].device.id = String::new());
+    assert!(empty.starts_with("id "), "{empty}");
+    let path = refused(|entries| entries[1].device.update_path = Some("no slash".to_owned()));
+    assert!(path.contains("no slash"), "{path}");
 }

@@ -52,7 +52,8 @@ CREATE TABLE assignment (
 );
 -- Every device has at most one active assignment, whatever the program believes.
 CREATE UNIQUE INDEX assignment_active ON assignment (device) WHERE state IN (1, 2, 3);
-CREATE INDEX assignment_queued ON assignment (rollout, round, id) WHERE state = 0;
+-- A round's rows in order: what is read from the queue, and counted. It never changes with a state.
+CREATE INDEX assignment_round ON assignment (rollout, round);
 CREATE INDEX assignment_retrying ON assignment (rollout, round, due_at, id) WHERE state = 3;
 
 -- Why an assignment is where it is; most have nothing to say.
