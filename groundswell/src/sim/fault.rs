@@ -259,8 +259,9 @@ pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Opt
 /// A number that looks random and is the same in every run and on every machine: FNV-1a over the
 /// parts, then the finalizer of `SplitMix64`.
 ///
-/// `nth` is among them, since two faults of one kind that shared a roll would always hit
-/// together, and the second would never be seen.
+/// `nth` is among them, since two faults of one kind that shared a roll would always hit together,
+/// and the second would never be seen. It counts the kind alone: a fault of another kind moves
+/// nothing.
 fn roll(seed: u64, device: &str, turn: u64, name: Name, nth: usize) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut eat = |bytes: &[u8]| {
@@ -272,10 +273,7 @@ fn roll(seed: u64, device: &str, turn: u64, name: Name, nth: usize) -> u64 {
     eat(device.as_bytes());
     eat(&turn.to_le_bytes());
     eat(name.as_str().as_bytes());
-    // The first of a kind keeps its roll, whatever is added behind it.
-    if nth > 0 {
-        eat(&(nth as u64).to_le_bytes());
-    }
+    eat(&(nth as u64).to_le_bytes());
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
