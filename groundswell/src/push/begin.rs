@@ -152,7 +152,19 @@ fn go_on(
         let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
         store.refresh_devices(&devices)?;
     }
+    let had_canaries = record.spec.canary > 0;
     record.spec = order.spec.clone();
+    if order.spec.canary > 0 && !had_canaries && !record.progression.state.is_ended() {
+        // The verdict over those that were begun comes before any other.
+        record.progression.has_canary_passed = false;
+        store.commit(&Batch {
+            rollout: record.key,
+            epoch: Epoch(0),
+            at: now,
+            changes: vec![],
+            progression: Some(record.progression.clone()),
+        })?;
+    }
     store.set_spec(record.key, &record.spec)?;
     if record.progression.state.is_ended() && store.open_round(record.key, now)? == 0 {
         return Err(PushError::NothingToRetry("no device failed"));
