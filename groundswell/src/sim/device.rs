@@ -527,6 +527,18 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_was_updated_once_is_small() {
+        let mut device = Device::new("pos-12345", "1".into());
+        device.received(arrival("2", "0192-0000-7"), None, Fate::Accepted(200), None);
+        let own = size_of::<Device>();
+        let events = device.events.capacity() * size_of::<Happening>();
+        let others =
+            device.keys.others.capacity() + device.former.capacity() * size_of::<Arc<str>>();
+        assert!(own + events + others <= 400, "{own} + {events} + {others} bytes");
+        assert_eq!((device.events.capacity(), device.former.capacity()), (1, 1));
+    }
+
+    #[test]
     fn the_table_refuses_one_too_many() {
         let devices = Devices::new("1".into(), 2);
         assert!(devices.with("a", |_| ()).is_some());
