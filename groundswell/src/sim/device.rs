@@ -1,10 +1,9 @@
 //! The simulated devices and what each remembers.
 //!
 //! Owns a device's state and the table of all of them. Knows nothing of HTTP. Start with
-//! [`Devices::with`].
+//! [`Devices::enter`].
 
 use std::{
-    collections::VecDeque,
     hash::BuildHasher,
     sync::{
         Arc,
@@ -13,7 +12,7 @@ use std::{
 };
 
 use groundswell_core::time::Time;
-use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::Mutex;
 
 use super::{
@@ -21,7 +20,7 @@ use super::{
     report::{DeviceReport, Event, EventKind, KeyCount, Receptions},
 };
 
-/// At just under 1 kB each after an update or two, 2 GB in all.
+/// At about half a kB each after an update, 1 GB in all.
 pub(super) const DEVICES_MAX: usize = 2_000_000;
 /// Attempts share one key; more than a few keys already are a finding.
 const KEYS_MAX: usize = 16;
@@ -31,11 +30,57 @@ const EVENTS_MAX: usize = 64;
 const FORMER_VERSIONS_MAX: usize = 16;
 /// A power of two well above any number of threads that a fleet is given.
 const SHARDS: usize = 16;
+/// Devices that are allocated together: few allocations, and little that stays unused.
+const CHUNK: usize = 64;
+
+/// A part of all devices. They are never removed, and stay where they are.
+#[derive(Default)]
+struct Shard {
+    /// Hashes and places in the order of the devices' making.
+    index: HashTable<(u64, u32)>,
+    chunks: Vec<Vec<Device>>,
+}
+
+impl Shard {
+    fn find(&self, hash: u64, id: &str) -> Option<u32> {
+        let is_it = |(known, at): &(u64, u32)| *known == hash && *self.get(*at).id == *id;
+        self.index.find(hash, is_it).map(|(_, at)| *at)
+    }
+
+    fn add(&mut self, hash: u64, device: Device) -> u32 {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let full = (self.chunks.len() - 1) * CHUNK;
+        let chunk = self.chunks.len() - 1;
+        let at = full + self.chunks[chunk].len();
+        self.chunks[chunk].push(device);
+        // At most `DEVICES_MAX`, which is far below.
+        let at = at as u32;
+        self.index.insert_unique(hash, (hash, at), |(hash, _)| *hash);
+        at
+    }
+
+    fn get(&self, at: u32) -> &Device {
+        &self.chunks[at as usize / CHUNK][at as usize % CHUNK]
+    }
+
+    fn get_mut(&mut self, at: u32) -> &mut Device {
+        &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK]
+    }
+}
+
+/// Where a device is, for whoever comes back to it.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    shard: usize,
+    at: u32,
+}
 
 /// All devices by their ids.
 pub(super) struct Devices {
     hasher: DefaultHashBuilder,
-    shards: [Mutex<HashTable<Box<Device>>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     count: AtomicUsize,
     max: usize,
     version: Arc<str>,
@@ -46,49 +91,62 @@ impl Devices {
     pub(super) fn new(version: Arc<str>, max: usize) -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
-            shards: std::array::from_fn(|_| Mutex::new(HashTable::new())),
+            shards: std::array::from_fn(|_| Mutex::default()),
             count: AtomicUsize::new(0),
             max,
             version,
         }
     }
 
-    /// Lets `act` see and change the device, which is made if it is new. Nothing if there are
-    /// too many.
-    pub(super) fn with<T>(&self, id: &str, act: impl FnOnce(&mut Device) -> T) -> Option<T> {
-        let (hash, shard) = self.place(id);
-        let mut shard = shard.lock();
-        let rehash = |device: &_| self.hasher.hash_one(Box::<Device>::as_ref(device).id());
-        match shard.entry(hash, |device| device.id() == id, rehash) {
-            Entry::Occupied(mut found) => Some(act(found.get_mut())),
-            Entry::Vacant(place) => {
-                if self.count.fetch_add(1, Relaxed) >= self.max {
-                    self.count.fetch_sub(1, Relaxed);
-                    return None;
-                }
-                let device = Box::new(Device::new(id, self.version.clone()));
-                Some(act(place.insert(device).get_mut()))
+    /// Lets `act` see and change the device, which is made if it is new, and says where it is.
+    /// Nothing if there are too many.
+    pub(super) fn enter<T>(
+        &self,
+        id: &str,
+        act: impl FnOnce(&mut Device) -> T,
+    ) -> Option<(Place, T)> {
+        let (hash, number) = self.hash(id);
+        let mut shard = self.shards[number].lock();
+        let at = match shard.find(hash, id) {
+            Some(at) => at,
+            None if self.count.fetch_add(1, Relaxed) >= self.max => {
+                self.count.fetch_sub(1, Relaxed);
+                return None;
             }
-        }
+            None => shard.add(hash, Device::new(id, self.version.clone())),
+        };
+        Some((Place { shard: number, at }, act(shard.get_mut(at))))
+    }
+
+    /// As [`Devices::enter`], for whoever does not come back.
+    pub(super) fn with<T>(&self, id: &str, act: impl FnOnce(&mut Device) -> T) -> Option<T> {
+        self.enter(id, act).map(|(_, acted)| acted)
+    }
+
+    /// Lets `act` see and change the device at a place.
+    pub(super) fn at<T>(&self, place: Place, act: impl FnOnce(&mut Device) -> T) -> T {
+        act(self.shards[place.shard].lock().get_mut(place.at))
     }
 
     /// Lets `look` see the device, if it was heard of.
     pub(super) fn find<T>(&self, id: &str, look: impl FnOnce(&Device) -> T) -> Option<T> {
-        let (hash, shard) = self.place(id);
-        shard.lock().find(hash, |device| *device.id == *id).map(|device| look(device))
+        let (hash, number) = self.hash(id);
+        let shard = self.shards[number].lock();
+        shard.find(hash, id).map(|at| look(shard.get(at)))
     }
 
     /// Shows every device to `look`, in no order.
     pub(super) fn each(&self, mut look: impl FnMut(&Device)) {
         for shard in &self.shards {
-            shard.lock().iter().for_each(|device| look(device));
+            shard.lock().chunks.iter().flatten().for_each(&mut look);
         }
     }
 
-    fn place(&self, id: &str) -> (u64, &Mutex<HashTable<Box<Device>>>) {
+    /// The hash of an id and the number of its shard.
+    fn hash(&self, id: &str) -> (u64, usize) {
         let hash = self.hasher.hash_one(id);
         // The table uses the low bits and the highest seven.
-        (hash, &self.shards[(hash >> 48) as usize % SHARDS])
+        (hash, (hash >> 48) as usize % SHARDS)
     }
 }
 
@@ -105,10 +163,9 @@ pub(super) struct Device {
     repeated: u64,
     bytes: u64,
     sha256: Option<[u8; 32]>,
-    update_id: Option<Box<str>>,
-    keys: Vec<(Box<str>, u64)>,
-    keys_left_out: u64,
-    events: VecDeque<Happening>,
+    update_id: Option<Arc<str>>,
+    keys: Keys,
+    events: Vec<Happening>,
     events_left_out: u64,
     /// The version that it took last, until it answers another.
     taken: Option<Arc<str>>,
@@ -125,12 +182,56 @@ struct Happening {
     times: u64,
 }
 
+/// The Idempotency-Keys that a device saw: mostly one, which has a place of its own.
+#[derive(Default)]
+struct Keys {
+    first: Option<Key>,
+    others: Vec<Key>,
+    left_out: u64,
+}
+
+struct Key {
+    text: Box<str>,
+    receptions: u64,
+}
+
+impl Key {
+    fn report(&self) -> KeyCount {
+        KeyCount { key: self.text.to_string(), receptions: self.receptions }
+    }
+}
+
+impl Keys {
+    /// Counts one more reception; says which key it came with, if that has a place.
+    fn count(&mut self, text: &str) -> Option<u8> {
+        let known = self.iter().position(|key| *key.text == *text);
+        let place = known.unwrap_or_else(|| self.iter().count());
+        if known.is_none() {
+            let key = || Key { text: text.into(), receptions: 0 };
+            match place {
+                0 => self.first = Some(key()),
+                1..KEYS_MAX => self.others.push(key()),
+                _ => {
+                    self.left_out += 1;
+                    return None;
+                }
+            }
+        }
+        self.first.iter_mut().chain(&mut self.others).nth(place)?.receptions += 1;
+        Some(place as u8)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.first.iter().chain(&self.others)
+    }
+}
+
 /// A body that arrived, whole or not.
 pub(super) struct Arrival<'a> {
     pub(super) at_ms: u64,
     pub(super) key: Option<&'a str>,
     pub(super) version: Option<Arc<str>>,
-    pub(super) update_id: Option<&'a str>,
+    pub(super) update_id: Option<Arc<str>>,
     pub(super) bytes: u64,
     pub(super) fault: Option<Name>,
 }
@@ -162,9 +263,8 @@ impl Device {
             bytes: 0,
             sha256: None,
             update_id: None,
-            keys: vec![],
-            keys_left_out: 0,
-            events: VecDeque::new(),
+            keys: Keys::default(),
+            events: vec![],
             events_left_out: 0,
             taken: None,
         }
@@ -175,8 +275,10 @@ impl Device {
         self.offline || self.reboot.as_ref().is_some_and(|(back_at, _)| now < *back_at)
     }
 
-    /// The number of this update, from 0; nothing if the device is down.
-    pub(super) fn begin_update(&mut self, now: Time) -> Option<u64> {
+    /// The number of this update, from 0; nothing if the device is down. `now` is only asked of a
+    /// device that reboots.
+    pub(super) fn begin_update(&mut self, now: impl FnOnce() -> Time) -> Option<u64> {
+        let now = if self.reboot.is_some() { now() } else { Time::ZERO };
         if self.is_down(now) {
             return None;
         }
@@ -230,7 +332,7 @@ impl Device {
         if self.taken.as_ref().is_some_and(|taken| *taken != self.version) {
             self.taken = None;
         }
-        let last = self.events.back_mut();
+        let last = self.events.last_mut();
         match last.filter(|last| last.kind == EventKind::AnsweredVersion) {
             Some(last) if last.version.as_ref() == Some(&self.version) => last.times += 1,
             _ => self.remember(Happening {
@@ -270,6 +372,8 @@ impl Device {
         if self.former.len() == FORMER_VERSIONS_MAX {
             self.former.remove(0);
         }
+        // Most devices are updated once.
+        self.former.reserve_exact(usize::from(self.former.is_empty()));
         self.former.push(std::mem::replace(&mut self.version, version));
     }
 
@@ -283,42 +387,24 @@ impl Device {
     fn arrived(&mut self, arrival: Arrival<'_>, kind: EventKind, status: Option<u16>) {
         self.receptions.count += 1;
         self.bytes += arrival.bytes;
-        if arrival.update_id.is_some() && arrival.update_id != self.update_id.as_deref() {
-            self.update_id = arrival.update_id.map(Into::into);
+        let Arrival { at_ms, key, version, update_id, fault, .. } = arrival;
+        if update_id.is_some() {
+            self.update_id = update_id;
         }
-        let key = arrival.key.and_then(|key| self.count_key(key));
-        let Arrival { at_ms, version, fault, .. } = arrival;
+        let key = key.and_then(|key| self.keys.count(key));
         self.remember(Happening { at_ms, kind, key, version, status, fault, times: 1 });
-    }
-
-    fn count_key(&mut self, key: &str) -> Option<u8> {
-        let place = self.keys.iter().position(|(known, _)| **known == *key);
-        let place = place.unwrap_or_else(|| {
-            if self.keys.len() < KEYS_MAX {
-                self.keys.push((key.into(), 0));
-                self.keys.len() - 1
-            } else {
-                KEYS_MAX
-            }
-        });
-        if let Some((_, receptions)) = self.keys.get_mut(place) {
-            *receptions += 1;
-            return Some(place as u8);
-        }
-        self.keys_left_out += 1;
-        None
     }
 
     fn remember(&mut self, happening: Happening) {
         if self.events.len() == EVENTS_MAX {
-            self.events.pop_front();
+            self.events.remove(0);
             self.events_left_out += 1;
         }
-        if self.events.capacity() == 0 {
-            // A good update is one reception and one answered version.
-            self.events.reserve_exact(2);
+        // A good update is one reception, and one answered version if it is asked for that.
+        if self.events.len() < 2 {
+            self.events.reserve_exact(1);
         }
-        self.events.push_back(happening);
+        self.events.push(happening);
     }
 
     /// Its id.
@@ -328,7 +414,7 @@ impl Device {
 
     /// Bodies, bytes and repetitions, and whether it saw several keys.
     pub(super) fn counts(&self) -> (Receptions, u64, u64, bool) {
-        (self.receptions, self.bytes, self.repeated, self.keys.len() > 1)
+        (self.receptions, self.bytes, self.repeated, !self.keys.others.is_empty())
     }
 
     /// All that it remembers.
@@ -340,10 +426,6 @@ impl Device {
         if *version != self.version {
             former.push(text(&self.version));
         }
-        let key = |(key, receptions): &(Box<str>, u64)| KeyCount {
-            key: key.to_string(),
-            receptions: *receptions,
-        };
         DeviceReport {
             version: text(version),
             former_versions: former,
@@ -355,19 +437,19 @@ impl Device {
             bytes: self.bytes,
             sha256: self.sha256.map(|sha256| hex(&sha256)),
             update_id: self.update_id.as_ref().map(ToString::to_string),
-            keys: self.keys.iter().map(key).collect(),
-            keys_left_out: self.keys_left_out,
+            keys: self.keys.iter().map(Key::report).collect(),
+            keys_left_out: self.keys.left_out,
             events: self.events.iter().map(|event| self.event(event)).collect(),
             events_left_out: self.events_left_out,
         }
     }
 
     fn event(&self, happening: &Happening) -> Event {
-        let key = happening.key.and_then(|place| self.keys.get(usize::from(place)));
+        let key = happening.key.and_then(|place| self.keys.iter().nth(usize::from(place)));
         Event {
             at_ms: happening.at_ms,
             kind: happening.kind,
-            key: key.map(|(key, _)| key.to_string()),
+            key: key.map(|key| key.text.to_string()),
             version: happening.version.as_ref().map(ToString::to_string),
             status: happening.status,
             fault: happening.fault,
@@ -442,6 +524,18 @@ mod tests {
         assert_eq!(report.events[63].version.as_deref(), Some("99"));
         assert_eq!(report.events[63].key, None);
         assert_eq!(report.version, "99");
+    }
+
+    #[test]
+    fn a_device_that_was_updated_once_is_small() {
+        let mut device = Device::new("pos-12345", "1".into());
+        device.received(arrival("2", "0192-0000-7"), None, Fate::Accepted(200), None);
+        let own = size_of::<Device>();
+        let events = device.events.capacity() * size_of::<Happening>();
+        let others =
+            device.keys.others.capacity() + device.former.capacity() * size_of::<Arc<str>>();
+        assert!(own + events + others <= 400, "{own} + {events} + {others} bytes");
+        assert_eq!((device.events.capacity(), device.former.capacity()), (1, 1));
     }
 
     #[test]

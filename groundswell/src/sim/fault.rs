@@ -1,9 +1,9 @@
 //! What may go wrong with a simulated device, and when it does.
 //!
 //! Owns the faults' names, their reading from the command line and the seeded choice: whether a
-//! fault hits depends on (seed, device, number of the device's update, kind, place in the list) and
-//! on nothing else, so a run can be repeated whatever the interleaving. How a fault looks on the wire is
-//! [`super::wire`]'s. Start with [`Fault`].
+//! fault hits depends on (seed, device, number of the device's update, kind, how many of that kind
+//! stand before it) and on nothing else, so a run can be repeated whatever the interleaving. How a
+//! fault looks on the wire is [`super::wire`]'s. Start with [`Fault`].
 
 use std::{fmt, str::FromStr};
 
@@ -237,7 +237,8 @@ pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Opt
         let name = fault.kind.name();
         // A device is flaky or not, for good; everything else is rolled for each update.
         let turn = if matches!(fault.kind, Kind::Flaky(_)) { 0 } else { update };
-        let roll = roll(seed, device, turn, name, place);
+        let nth = faults[..place].iter().filter(|earlier| earlier.kind.name() == name).count();
+        let roll = roll(seed, device, turn, name, nth);
         if roll % 1_000_000 >= u64::from(fault.rate.0) {
             return None;
         }
@@ -258,9 +259,10 @@ pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Opt
 /// A number that looks random and is the same in every run and on every machine: FNV-1a over the
 /// parts, then the finalizer of `SplitMix64`.
 ///
-/// The place is among them, since two faults of one kind that shared a roll would always hit
-/// together, and the second would never be seen.
-fn roll(seed: u64, device: &str, turn: u64, name: Name, place: usize) -> u64 {
+/// `nth` is among them, since two faults of one kind that shared a roll would always hit together,
+/// and the second would never be seen. It counts the kind alone: a fault of another kind moves
+/// nothing.
+fn roll(seed: u64, device: &str, turn: u64, name: Name, nth: usize) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut eat = |bytes: &[u8]| {
         for byte in bytes {
@@ -271,7 +273,7 @@ fn roll(seed: u64, device: &str, turn: u64, name: Name, place: usize) -> u64 {
     eat(device.as_bytes());
     eat(&turn.to_le_bytes());
     eat(name.as_str().as_bytes());
-    eat(&(place as u64).to_le_bytes());
+    eat(&(nth as u64).to_le_bytes());
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)

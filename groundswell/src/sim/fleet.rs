@@ -5,7 +5,7 @@
 
 use std::{
     fmt, io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -27,6 +27,7 @@ use super::{
     fault::{Fault, Name},
     report::{DeviceReport, Report, Summary},
     serve,
+    visits::Visits,
 };
 use crate::clock::Clock;
 
@@ -163,11 +164,18 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) devices: Devices,
     pub(super) counts: Counts,
+    pub(super) visits: Visits,
     /// How many devices are offline, so that nobody asks while it is none.
     offline: AtomicUsize,
     started: Time,
-    /// The version that was sent last, so that devices share its text.
-    last_version: Mutex<Arc<str>>,
+    /// What was sent last, so that devices share its text.
+    last_sent: Mutex<LastSent>,
+}
+
+/// The version and the X-Update-ID that were sent last.
+struct LastSent {
+    version: Arc<str>,
+    update_id: Arc<str>,
 }
 
 /// Counts that belong to no device.
@@ -194,9 +202,10 @@ impl Shared {
         Self {
             devices: Devices::new(version.clone(), DEVICES_MAX),
             counts: Counts::default(),
+            visits: Visits::default(),
             offline: AtomicUsize::new(0),
             started: options.clock.now(),
-            last_version: Mutex::new(version),
+            last_sent: Mutex::new(LastSent { version, update_id: "".into() }),
             options,
         }
     }
@@ -209,13 +218,23 @@ impl Shared {
         now.since(self.started).as_millis() as u64
     }
 
-    /// `version`, shared with whoever else was sent it.
-    pub(super) fn share_version(&self, version: &str) -> Arc<str> {
-        let mut last = self.last_version.lock();
-        if **last != *version {
-            *last = version.into();
+    /// A version and an X-Update-ID, shared with whoever else was sent them.
+    pub(super) fn share(
+        &self,
+        version: Option<&str>,
+        update_id: Option<&str>,
+    ) -> (Option<Arc<str>>, Option<Arc<str>>) {
+        fn share(last: &mut Arc<str>, text: &str) -> Arc<str> {
+            if **last != *text {
+                *last = text.into();
+            }
+            last.clone()
         }
-        last.clone()
+        let mut last = self.last_sent.lock();
+        (
+            version.map(|text| share(&mut last.version, text)),
+            update_id.map(|text| share(&mut last.update_id, text)),
+        )
     }
 
     pub(super) fn device(&self, id: &str) -> Option<DeviceReport> {
@@ -236,6 +255,7 @@ impl Shared {
         let counts = &self.counts;
         let mut summary = Summary {
             requests: counts.requests.load(Relaxed),
+            requests_per_address_peak: self.visits.requests_peak(),
             turned_away: counts.turned_away.load(Relaxed),
             ..Summary::default()
         };
@@ -254,6 +274,7 @@ impl Shared {
         let closed = counts.closed.load(Relaxed);
         summary.connections.opened = counts.opened.load(Relaxed);
         summary.connections.open = summary.connections.opened.saturating_sub(closed);
+        summary.connections.peak = self.visits.open_peak();
         summary.connections.refused = counts.refused.load(Relaxed);
         for name in Name::ALL {
             let hits = counts.faults[name as usize].load(Relaxed);
@@ -264,13 +285,14 @@ impl Shared {
         summary
     }
 
-    /// Whether the device is known to be down, for connections that say so before any request.
-    fn is_down(&self, id: &str) -> bool {
+    /// Whether the device at this address is known to be down, for connections that say so before
+    /// any request.
+    fn is_down(&self, local: IpAddr) -> bool {
         if self.options.reboot.is_zero() && self.offline.load(Relaxed) == 0 {
             return false;
         }
         let now = self.now();
-        self.devices.find(id, |device| device.is_down(now)).unwrap_or(false)
+        self.devices.find(&local.to_string(), |device| device.is_down(now)).unwrap_or(false)
     }
 }
 
@@ -315,13 +337,12 @@ async fn talk(shared: Arc<Shared>, stream: TcpStream) {
     }
     shared.counts.opened.fetch_add(1, Relaxed);
     let _closed = Closed(&shared.counts);
-    let local = local.to_string();
-    if shared.is_down(&local) {
+    if shared.is_down(local) {
         shared.counts.turned_away.fetch_add(1, Relaxed);
         let _ = stream.set_zero_linger();
         return;
     }
-    serve::connection(&shared, &local, stream).await;
+    serve::connection(&shared, local, stream).await;
 }
 
 /// Counts the end of a connection, however it comes.

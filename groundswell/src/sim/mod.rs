@@ -12,6 +12,7 @@ mod headers;
 mod reception;
 mod report;
 mod serve;
+mod visits;
 mod wire;
 
 pub use fault::{Fault, FaultError, Kind as FaultKind, Name as FaultName, Rate};

@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
+use groundswell_core::time::Time;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    device::{Arrival, Fate},
+    device::{Arrival, Fate, Place},
     fault::{Hit, Name},
     fleet::{Digest, Shared},
     headers::Told,
@@ -30,9 +31,10 @@ const SLOW_PAUSES_MAX: u32 = 40;
 /// One body that is being received.
 pub(super) struct Reception<'a> {
     shared: &'a Shared,
-    device: &'a str,
+    device: Place,
     told: &'a Told<'a>,
     version: Option<Arc<str>>,
+    update_id: Option<Arc<str>>,
     hasher: Option<Sha256>,
     bytes: u64,
     fault: Option<Name>,
@@ -42,7 +44,7 @@ pub(super) struct Reception<'a> {
 impl<'a> Reception<'a> {
     pub(super) fn begin(
         shared: &'a Shared,
-        device: &'a str,
+        device: Place,
         told: &'a Told<'a>,
         fault: Option<Name>,
     ) -> Self {
@@ -53,11 +55,13 @@ impl<'a> Reception<'a> {
             }
             Digest::None => false,
         };
+        let (version, update_id) = shared.share(told.version.as_deref(), told.update_id);
         Self {
             shared,
             device,
             told,
-            version: told.version.as_deref().map(|version| shared.share_version(version)),
+            version,
+            update_id,
             hasher: is_hashed.then(Sha256::new),
             bytes: 0,
             fault,
@@ -104,18 +108,19 @@ impl<'a> Reception<'a> {
         let shared = self.shared;
         let options = &shared.options;
         let down_for = options.latency + options.reboot;
-        let back_at = (!options.reboot.is_zero()).then(|| shared.now() + down_for);
-        let arrival = self.arrival();
-        shared.devices.with(self.device, |device| device.received(arrival, sha256, fate, back_at));
+        let now = shared.now();
+        let back_at = (!options.reboot.is_zero()).then(|| now + down_for);
+        let arrival = self.arrival(now);
+        shared.devices.at(self.device, |device| device.received(arrival, sha256, fate, back_at));
         fate
     }
 
-    fn arrival(&mut self) -> Arrival<'a> {
+    fn arrival(&mut self, now: Time) -> Arrival<'a> {
         Arrival {
-            at_ms: self.shared.at_ms(self.shared.now()),
+            at_ms: self.shared.at_ms(now),
             key: self.told.key,
             version: self.version.take(),
-            update_id: self.told.update_id,
+            update_id: self.update_id.take(),
             bytes: self.bytes,
             fault: self.fault,
         }
@@ -125,8 +130,8 @@ impl<'a> Reception<'a> {
 impl Drop for Reception<'_> {
     fn drop(&mut self) {
         if !self.is_recorded {
-            let arrival = self.arrival();
-            self.shared.devices.with(self.device, |device| device.cut(arrival));
+            let arrival = self.arrival(self.shared.now());
+            self.shared.devices.at(self.device, |device| device.cut(arrival));
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Summary {
     pub devices: u64,
     /// Requests to devices, answered or not.
     pub requests: u64,
+    /// Most requests that were under way at once on one address: what limits per host bound.
+    pub requests_per_address_peak: u64,
     /// Requests and connections reset because the device was offline or rebooting.
     pub turned_away: u64,
     /// Bodies of updates.
@@ -61,6 +63,8 @@ pub struct Connections {
     pub opened: u64,
     /// Open now.
     pub open: u64,
+    /// Most that were open at once.
+    pub peak: u64,
     /// Closed at once because they did not come to a loopback address.
     pub refused: u64,
 }

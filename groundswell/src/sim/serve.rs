@@ -4,7 +4,7 @@
 //! the answer. Knows nothing of sockets; a fault that HTTP cannot express leaves as an
 //! [`Ending`]. Start with [`connection`].
 
-use std::{borrow::Cow, sync::atomic::Ordering::Relaxed};
+use std::{borrow::Cow, net::IpAddr, sync::atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -21,14 +21,16 @@ use super::{
     fleet::Shared,
     headers::{BadHeader, Told},
     reception::Reception,
+    visits::Visit,
     wire::{Ending, Lent},
 };
 
 type Answer = Response<Full<Bytes>>;
 
 /// Serves one connection until it ends. `local` names the device if no header does.
-pub(super) async fn connection(shared: &Shared, local: &str, mut stream: TcpStream) {
-    let service = service_fn(|request| answer(shared, local, request));
+pub(super) async fn connection(shared: &Shared, local: IpAddr, mut stream: TcpStream) {
+    let visit = shared.visits.enter(local);
+    let service = service_fn(|request| answer(shared, &visit, request));
     let served = http1::Builder::new()
         .auto_date_header(false)
         .serve_connection(TokioIo::new(Lent(&mut stream)), service)
@@ -43,7 +45,7 @@ pub(super) async fn connection(shared: &Shared, local: &str, mut stream: TcpStre
 
 async fn answer(
     shared: &Shared,
-    local: &str,
+    visit: &Visit<'_>,
     request: Request<Incoming>,
 ) -> Result<Answer, Ending> {
     let (head, body) = request.into_parts();
@@ -53,16 +55,20 @@ async fn answer(
         return Ok(about_the_fleet(shared, &head.method, path, head.uri.query()));
     }
     shared.counts.requests.fetch_add(1, Relaxed);
+    let _open = visit.begin_request();
     let told = match Told::read(&head.headers) {
         Ok(told) => told,
         Err(BadHeader(name)) => {
             return Ok(refusal(400, &format!("{name} is there twice, too long or not readable")));
         }
     };
-    let device = told.device.as_deref().unwrap_or(local);
+    let device = match &told.device {
+        Some(device) => Cow::Borrowed(&**device),
+        None => Cow::Owned(visit.address().to_string()),
+    };
     match (is_update, &head.method) {
-        (true, &Method::POST) => update(shared, device, &told, body).await,
-        (false, &Method::GET) => version(shared, device).await,
+        (true, &Method::POST) => update(shared, &device, &told, body).await,
+        (false, &Method::GET) => version(shared, &device).await,
         (true, _) => Ok(refusal(405, "updates are sent by POST")),
         (false, _) => Ok(refusal(405, "the version is asked for by GET")),
     }
@@ -74,18 +80,18 @@ async fn update(
     told: &Told<'_>,
     body: Incoming,
 ) -> Result<Answer, Ending> {
-    let now = shared.now();
-    let number = match shared.devices.with(device, |device| device.begin_update(now)) {
+    let begun = shared.devices.enter(device, |device| device.begin_update(|| shared.now()));
+    let (place, number) = match begun {
         None => return Ok(no_room()),
-        Some(None) => return Err(turn_away(shared)),
-        Some(Some(number)) => number,
+        Some((_, None)) => return Err(turn_away(shared)),
+        Some((place, Some(number))) => (place, number),
     };
     let options = &shared.options;
     let hit = fault::hit(&options.faults, options.seed, device, number);
     if let Some(hit) = hit {
         shared.counts.add_fault(hit.name());
     }
-    let mut reception = Reception::begin(shared, device, told, hit.map(Hit::name));
+    let mut reception = Reception::begin(shared, place, told, hit.map(Hit::name));
     reception.read(body, hit).await?;
     let fate = reception.finish(match hit {
         None | Some(Hit::Slow | Hit::ResetWithin) => Fate::Accepted(200),

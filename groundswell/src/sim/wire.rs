@@ -24,6 +24,9 @@ const DRIP_EVERY: Duration = Duration::from_millis(200);
 /// About 10 kB/s to each connection: visible to the client, nothing to the machine.
 const ENDLESS_EVERY: Duration = Duration::from_millis(100);
 
+/// Longer than anybody waits for an answer.
+const HANG_MAX: Duration = Duration::from_hours(24);
+
 const SLOW_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 const TRUNCATED_ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 4096\r\n\r\n{\"accep";
@@ -77,7 +80,10 @@ impl Ending {
     pub(super) async fn play(self, mut stream: TcpStream, clock: &Clock) -> io::Result<()> {
         match self {
             Self::Reset => stream.set_zero_linger(),
-            Self::Hang => read_out(&mut stream).await,
+            Self::Hang => tokio::select! {
+                gone = read_out(&mut stream) => gone,
+                () = clock.sleep(HANG_MAX, "hanging") => Ok(()),
+            },
             Self::Drip => {
                 for byte in SLOW_ANSWER {
                     clock.sleep(DRIP_EVERY, "sim drip").await;

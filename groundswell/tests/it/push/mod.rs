@@ -2,6 +2,7 @@
 
 mod outcomes;
 mod resume;
+mod scale;
 
 use std::{fmt::Write as _, path::Path, time::Duration};
 
@@ -106,10 +107,15 @@ impl Pilot {
             loop {
                 tokio::time::sleep(Duration::from_micros(300)).await;
                 let waiting = clock.waiting();
-                let is_on_the_wire = waiting.iter().any(|(label, _)| ON_THE_WIRE.contains(label));
+                let count = |labels: &[&str]| {
+                    waiting.iter().filter(|(label, _)| labels.contains(label)).count()
+                };
+                // A device that hangs keeps its request on the wire for good.
+                let is_on_the_wire = count(&ON_THE_WIRE) > count(&["hanging"]);
                 let next = waiting.iter().find(|(label, _)| {
                     // What a device does takes its time even while we wait for its answer.
-                    label.starts_with("sim ") || (!is_on_the_wire && *label != "idle")
+                    label.starts_with("sim ")
+                        || (!is_on_the_wire && !["idle", "hanging"].contains(label))
                 });
                 if let Some((_, left)) = next {
                     clock.advance(*left);

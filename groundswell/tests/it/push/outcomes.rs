@@ -11,7 +11,7 @@ use groundswell::{
         verify::Mode,
     },
     push::PushResult,
-    sim::{Fault, Options},
+    sim::{DeviceReport, Fault, FaultName, Options},
 };
 
 use super::{Stage, story};
@@ -192,7 +192,9 @@ async fn a_gateway_has_at_most_so_many_deliveries_open() {
     let push = stage.push(0).devices(entries).limits(limits);
     let (summary, _) = stage.run(push.verify_by(Mode::None, Duration::ZERO)).await;
     assert_eq!(summary.counts.succeeded, 200);
-    assert!(stage.fleet.summary().connections.opened <= 6, "{:?}", stage.fleet.summary());
+    let report = stage.fleet.summary();
+    assert_eq!(report.requests_per_address_peak, 3, "{report:?}");
+    assert!(report.connections.opened <= 6, "{report:?}");
 }
 
 /// 30 % of all updates go wrong in some way; every device is accounted for, and what is said of
@@ -200,12 +202,15 @@ async fn a_gateway_has_at_most_so_many_deliveries_open() {
 #[tokio::test]
 async fn chaos_is_accounted_for() {
     let stage = Stage::new(faults(&[
-        "status:500:0.05",
+        "status:500:0.04",
         "status:403:0.03",
-        "flaky:1:0.06",
-        "reset:0.06",
-        "truncated:0.04",
-        "malformed:0.03",
+        "flaky:1:0.05",
+        "reset:0.04",
+        "hang:0.03",
+        "slow:0.02",
+        "truncated:0.02",
+        "malformed:0.02",
+        "endless:0.03",
         "wrong-version:0.03",
     ]));
     let push = stage.push(1_000).max_failures(Brake::Percent(100));
@@ -229,4 +234,20 @@ async fn chaos_is_accounted_for() {
     for (id, device) in &report.devices {
         assert_eq!(device.version == "2.0.0", !failed.contains(id), "{id}: {device:?}");
     }
+    let received: Vec<_> = report.devices.values().flat_map(|device| &device.events).collect();
+    for name in FaultName::ALL {
+        let told = received.iter().filter(|event| event.fault == Some(name)).count() as u64;
+        assert!(told >= 10, "{name:?} hit {told} times");
+        assert_eq!(report.fleet.faults.get(&name), Some(&told), "{name:?}");
+    }
+    for status in [500, 403] {
+        let by_design = |event: &&&groundswell::sim::Event| {
+            event.fault == Some(FaultName::Status) && event.status == Some(status)
+        };
+        assert!(received.iter().filter(by_design).count() >= 10, "{status}");
+    }
+    let sum = |of: fn(&DeviceReport) -> u64| report.devices.values().map(of).sum::<u64>();
+    assert_eq!(report.fleet.receptions.count, sum(|device| device.receptions.count));
+    assert_eq!(report.fleet.receptions.count, sum(|device| device.updates));
+    assert_eq!(sum(|device| device.repeated), 0, "nobody was sent to twice for nothing");
 }

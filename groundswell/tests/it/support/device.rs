@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt::Write as _,
     net::SocketAddr,
     sync::{
         Arc,
@@ -294,7 +295,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Visit<'a, S> {
             Do::Echo(status) => {
                 let mut lines = String::new();
                 for (name, value) in self.seen.iter().flat_map(|(seen, _)| &seen.headers) {
-                    lines.push_str(&format!("{name}: {value}\n"));
+                    let _ = writeln!(lines, "{name}: {value}");
                 }
                 self.read_body(self.left).await?;
                 self.record();
