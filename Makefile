@@ -32,7 +32,7 @@ bench: setup-build setup-bench
 	bench/run
 
 bless: setup-build
-	INSTA_UPDATE=always cargo test --workspace
+	./.ci/bless
 
 setup-build:
 	@./.ci/setup cc:gcc cmake:cmake pkg-config:pkg-config git:git

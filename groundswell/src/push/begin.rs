@@ -126,6 +126,7 @@ fn settle_unfinished(
             );
         } else if is_other {
             let counts = store.counts(record.key, record.progression.round)?;
+            let differs = differences(&record.spec, &order.spec).join(", ");
             return Err(PushError::OtherUnfinished {
                 state: order.state.clone(),
                 name: record.spec.release.name,
@@ -133,7 +134,7 @@ fn settle_unfinished(
                 rollout: record.id.to_string(),
                 ended: counts.ended(),
                 devices: counts.total(),
-                differs: differences(&record.spec, &order.spec).join(", "),
+                differs,
             });
         }
     }

@@ -1,7 +1,10 @@
 //! What operators read, and what their scripts rely on: words, exit codes, JSON.
 
 mod ask;
+mod demo;
+mod device;
 mod dry_run;
+mod memory;
 mod stalled;
 
 use std::{

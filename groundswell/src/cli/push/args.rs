@@ -133,8 +133,13 @@ pub struct Args {
     #[arg(long, help_heading = "State")]
     pub abandon: bool,
 
-    /// A header for every request; the value may be env:NAME or file:PATH
-    #[arg(long = "header", value_name = "NAME: VALUE", help_heading = "Device")]
+    // Help of its own, because a doc comment takes the second form for a link.
+    #[arg(
+        long = "header",
+        value_name = "NAME: VALUE",
+        help_heading = "Device",
+        help = "A header for every request; the value may be env:NAME or file:PATH"
+    )]
     pub headers: Vec<String>,
 
     /// Trust the certificate authorities in this PEM file, instead of the system's

@@ -1,12 +1,13 @@
 //! The question above 100 devices, on a terminal of its own that `script` makes.
 
 use std::{
+    fs::File,
     io::Write,
     process::{Command, Stdio},
 };
 
 use super::{ground, untouched};
-use crate::program::Ground;
+use crate::program::{Ground, Ran};
 
 /// Runs the push on a terminal, with the devices on standard input, and types an answer.
 fn run_on_a_terminal(ground: &Ground, answer: &str) -> (Option<i32>, String) {
@@ -43,6 +44,11 @@ fn devices_on_standard_input_do_not_answer_for_the_person() {
 #[test]
 fn without_a_terminal_nobody_is_asked() {
     let ground = ground(101);
-    assert_eq!(ground.run(&[]).code, Some(0));
+    let devices = File::open(ground.dir.path().join("devices.csv")).unwrap();
+    let mut push = Command::new(env!("CARGO_BIN_EXE_groundswell"));
+    push.current_dir(ground.dir.path()).stdin(devices);
+    push.args(["push", "pos.bin", "--devices", "-", "--version", "2.0.0", "--state", "state"]);
+    let ran = Ran::from(push.output().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(ground.fleet.summary().receptions.complete, 101);
 }
