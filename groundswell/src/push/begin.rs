@@ -131,10 +131,10 @@ fn settle_unfinished(
                 state: order.state.clone(),
                 name: record.spec.release.name,
                 version: record.spec.release.version,
-                rollout: record.id.to_string(),
+                rollout: record.id.to_string().into(),
                 ended: counts.ended(),
                 devices: counts.total(),
-                differs,
+                differs: differs.into(),
             });
         }
     }

@@ -116,13 +116,13 @@ pub enum PushError {
         /// Its version.
         version: String,
         /// Its id.
-        rollout: String,
+        rollout: Box<str>,
         /// Devices that ended.
         ended: u64,
         /// Its devices.
         devices: u64,
         /// What makes it another one.
-        differs: String,
+        differs: Box<str>,
     },
     /// `retry_failed` without failures.
     #[error("nothing to retry: {0}")]
