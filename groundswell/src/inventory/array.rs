@@ -23,7 +23,7 @@ enum End {
 pub(super) fn read<R: Read>(input: &mut Input<R>, rows: &mut Rows<'_>) -> io::Result<()> {
     let first_line = input.line();
     if input.next()? != Some(b'[') {
-        rows.refuse(first_line, Reason::NoListStart);
+        rows.refuse_list(first_line, Reason::NoListStart);
         return Ok(());
     }
     if input.skip_blank()? == Some(b']') {
@@ -40,13 +40,13 @@ pub(super) fn read<R: Read>(input: &mut Input<R>, rows: &mut Rows<'_>) -> io::Re
         let end = take_element(input, &mut text)?;
         match (end, text.trim_ascii()) {
             (End::Source, b"") => {
-                rows.refuse(place.0, Reason::NoListEnd);
+                rows.refuse_list(place.0, Reason::NoListEnd);
                 return Ok(());
             }
             (_, b"") => rows.refuse(place.0, Reason::EmptyElement),
             (End::Source, _) => {
                 read_object(&text, place, rows);
-                rows.refuse(input.line(), Reason::NoListEnd);
+                rows.refuse_list(input.line(), Reason::NoListEnd);
                 return Ok(());
             }
             _ => read_object(&text, place, rows),
@@ -108,7 +108,7 @@ impl Scan {
 
 fn check_end<R: Read>(input: &mut Input<R>, rows: &mut Rows<'_>) -> io::Result<()> {
     if input.skip_blank()?.is_some() {
-        rows.refuse(input.line(), Reason::AfterList);
+        rows.refuse_list(input.line(), Reason::AfterList);
     }
     Ok(())
 }

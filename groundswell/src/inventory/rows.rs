@@ -58,6 +58,11 @@ impl<'o> Rows<'o> {
         self.refuse_for(line, vec![reason]);
     }
 
+    /// Something is wrong between rows.
+    pub(super) fn refuse_list(&mut self, line: u64, reason: Reason) {
+        self.bad.push(line, None, vec![reason]);
+    }
+
     pub(super) fn refuse_for(&mut self, line: u64, reasons: Vec<Reason>) {
         self.number(line);
         self.bad.push(line, self.row(), reasons);

@@ -421,10 +421,10 @@ fn another_push_that_is_not_finished() {
     ground.until(|fleet| fleet.summary().connections.open == 0);
     let requests = ground.fleet.summary().requests;
     let other = ground.run(&["--name", "other"]);
-    assert_told!(&ground, other.told(), @r"
+    assert_told!(&ground, other.told(), @"
     exit 2
     --- err
-    error: another rollout in DIR/state is not finished: pos.bin 2.0.0 (ID), 0 of 20 devices ended; run the same command as then to go on with it, or add --abandon to give it up and start this one
+    error: another rollout in DIR/state is not finished: pos.bin 2.0.0 (ID), 0 of 20 devices ended; it differs in name; run the same command as then to go on with it, or add --abandon to give it up and start this one
     ");
     assert_eq!(ground.fleet.summary().requests, requests, "something was sent");
     let other = ground.run(&["--name", "other", "--abandon", "--output", "events"]);

@@ -153,7 +153,7 @@ fn bad_json_arrays() {
       line 3: not JSON: expected `,` or `}` (column 14)
       line 5: not JSON: expected `:` (column 15)
       line 7: a comma with no device beside it
-      line 7: expected a device, an object in { }, found a number
+      line 7, row 5: expected a device, an object in { }, found a number
       line 9: a comma with no device beside it
       line 9: something follows the end of the list
     Nothing was sent. Correct them and run the same command again.
@@ -284,7 +284,7 @@ fn limits() {
     insta::assert_snapshot!(refusal(element), @"
     devices: 2 bad rows
       line 1: the row is longer than 1048576 bytes
-      line 1: id is missing; address is missing
+      line 1, row 2: id is missing; address is missing
     Nothing was sent. Correct them and run the same command again.
     ");
     let cells = format!("id,address\na,{}\nb,\"{}", long(ROW_BYTES_MAX), long(ROW_BYTES_MAX));
