@@ -12,6 +12,8 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use crate::{push::PushError, store::StoreError};
+
 /// Sends software to fleets of devices, in a way that can be proved.
 #[derive(Debug, Parser)]
 #[command(name = "groundswell", version)]
@@ -66,6 +68,19 @@ impl Failure {
     /// State or disk failed.
     fn disk(error: anyhow::Error) -> Self {
         Self { code: 3, error }
+    }
+
+    /// As it is, with the state directory and what to do about it, if its database is what failed.
+    fn about_state(self, state: &std::path::Path) -> Self {
+        let Some(PushError::Store(error)) = self.error.downcast_ref() else { return self };
+        let hint = match error {
+            StoreError::Newer { .. } => "use that version, or another --state",
+            StoreError::Damaged(_) => "put a copy of it back, or use another --state",
+            StoreError::Disk(_) => "make room there and run the same command",
+            _ => "run the same command again, or use another --state",
+        };
+        let context = format!("in {} ({hint})", state.display());
+        Self { error: self.error.context(context), ..self }
     }
 
     fn tell(&self) -> ExitCode {

@@ -6,6 +6,7 @@ mod device;
 mod dry_run;
 mod memory;
 mod stalled;
+mod state;
 
 use std::{
     fs,

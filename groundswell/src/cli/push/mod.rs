@@ -29,7 +29,7 @@ const EXIT_INTERRUPTED: u8 = 130;
 pub(super) fn run(args: &Args) -> ExitCode {
     match try_run(args) {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.about_state(&args.state).tell(),
     }
 }
 
