@@ -167,6 +167,28 @@ mod tests {
     }
 
     #[test]
+    fn where_all_does_not_fit_what_devices_said_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let reserve = Reserve::open(&dir.path().join("reserve")).unwrap();
+        let change = |id| Change {
+            id: AssignmentId(id),
+            to: Assignment::queued(),
+            detail: Some("x".repeat(1_200).into()),
+        };
+        let batch = Batch {
+            rollout: RolloutKey(1),
+            epoch: Epoch(2),
+            at: Time::ZERO,
+            changes: (0..15_000).map(change).collect(),
+            progression: None,
+        };
+        reserve.keep(&[batch]).unwrap();
+        let kept = reserve.kept().unwrap();
+        assert_eq!(kept[0].changes.len(), 15_000);
+        assert!(kept[0].changes.iter().all(|change| change.detail.is_none()));
+    }
+
+    #[test]
     fn half_a_write_is_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("reserve");

@@ -44,11 +44,15 @@ impl Ground {
 
     /// `groundswell push` of version 2.0.0 to all devices, without its further arguments.
     pub(crate) fn push(&self) -> Command {
+        self.push_of("pos.bin")
+    }
+
+    pub(crate) fn push_of(&self, file: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_groundswell"));
         command
             .current_dir(self.dir.path())
             .env_remove("GROUNDSWELL_STATE")
-            .args(["push", "pos.bin", "--devices", "devices.csv", "--version", "2.0.0"])
+            .args(["push", file, "--devices", "devices.csv", "--version", "2.0.0"])
             .arg("--state")
             .arg(self.state())
             .stdin(Stdio::null());

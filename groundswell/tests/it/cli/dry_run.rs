@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, time::SystemTime};
 
 use super::{faulty, filters, ground, look_below, slow, untouched};
-use crate::program::{Ground, start_into};
+use crate::program::{Ground, Ran, start_into};
 
 /// Every file of the state with its size and the time it was written.
 fn state(ground: &Ground) -> BTreeMap<String, (u64, SystemTime)> {
@@ -112,4 +112,15 @@ fn it_speaks_json() {
     let line = ground.run(&["--dry-run", "--output", "events"]);
     assert_eq!(line.json(), ran.json());
     assert_eq!(line.out.lines().count(), 1);
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_not_waited_for() {
+    let ground = ground(1);
+    for file in ["/dev/zero", "/dev/null"] {
+        let mut command = ground.push_of(file);
+        let ran = Ran::from(command.arg("--dry-run").output().unwrap());
+        assert_eq!(ran.code, Some(2), "{file}: {ran:?}");
+        assert!(ran.err.contains("is not a regular file"), "{file}: {ran:?}");
+    }
 }

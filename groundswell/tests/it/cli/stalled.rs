@@ -34,6 +34,15 @@ fn every_device_is_updated_though_nobody_reads_and_an_interrupt_ends_it() {
 }
 
 #[test]
+fn a_closed_standard_error_changes_no_exit_status() {
+    let ground = ground(1);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = ground.push().args(["--select", "name==nobody"]).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+}
+
+#[test]
 fn two_interrupts_end_it_at_once_though_nobody_reads() {
     let ground = faulty(1_500, "hang:0.05");
     let mut child = start_unread(&ground, &["--max-in-flight", "200"]);

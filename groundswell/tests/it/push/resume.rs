@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use groundswell::{
-    core::brake::Brake,
+    core::{
+        brake::Brake,
+        rollout::{Limits, PauseReason, Verify},
+    },
     push::{PushError, PushResult},
     sim::Options,
 };
@@ -74,6 +77,37 @@ async fn canaries_go_first_among_those_tried_again() {
     assert_eq!((round.result, round.round), (PushResult::Paused, 2));
     assert!((1..=3).contains(&round.counts.failures()), "{:?}", round.counts);
     assert_eq!(round.counts.queued + round.counts.failures(), 10, "{:?}", round.counts);
+}
+
+#[tokio::test]
+async fn canaries_that_come_late_are_judged_with_those_that_were_begun() {
+    let faults = vec!["status:404".parse().unwrap()];
+    let stage = Stage::new(Options { faults, ..Options::default() });
+    let limits = Limits { max_in_flight: 1, ..Limits::default() };
+    let push = |brake| stage.push(300).limits(limits).max_failures(brake);
+    let (first, _) = stage.run(push(Brake::Count(3))).await;
+    assert_eq!(first.result, PushResult::Paused);
+    let before = first.counts.failures();
+    let (late, _) = stage.run(push(Brake::Percent(100)).canary(2)).await;
+    assert_eq!(late.paused, [PauseReason::Canary], "{:?}", late.counts);
+    assert_eq!(late.counts.failures(), before, "more were sent to");
+}
+
+#[tokio::test]
+async fn a_device_that_is_asked_first_is_not_sent_to_after_a_stop() {
+    let latency = Duration::from_secs(3);
+    let stage = Stage::new(Options { latency, ..Options::default() });
+    let verify = Verify { first: true, ..Verify::default() };
+    let push = stage.push(5).verify(verify).build().unwrap();
+    let stop = push.stopper();
+    let running = tokio::spawn(push.run());
+    while stage.fleet.summary().requests < 5 {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.result, summary.not_sent), (PushResult::Interrupted, 5));
+    assert_eq!(stage.fleet.summary().receptions.count, 0);
 }
 
 /// A push that is dropped while deliveries are open, as by a second Ctrl-C.
