@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
@@ -21,6 +21,9 @@ use super::{CACHE_BYTES, CHUNK_BYTES};
 
 /// Loaders at work at once per file: a disk gains nothing from more, and each costs a thread.
 const LOADERS_MAX: usize = 4;
+
+/// Buffers that wait to be read into: one for each loader, and one on its way to each.
+const SPARE_MAX: usize = 2 * LOADERS_MAX;
 
 const CHUNKS_MAX: usize = CACHE_BYTES / CHUNK_BYTES;
 
@@ -38,6 +41,8 @@ struct State {
     loaders: usize,
     ready: usize,
     clock: u64,
+    /// Buffers of chunks that were evicted.
+    spare: Vec<BytesMut>,
 }
 
 enum Slot {
@@ -136,9 +141,10 @@ impl ChunkCache {
     fn read(&self, index: u64) -> io::Result<Bytes> {
         let start = index * CHUNK_BYTES as u64;
         let len = (self.len - start).min(CHUNK_BYTES as u64) as usize;
-        let mut buffer = vec![0; len];
+        let mut buffer = self.state.lock().spare.pop().unwrap_or_default();
+        buffer.resize(len, 0);
         self.file.read_exact_at(&mut buffer, start)?;
-        Ok(buffer.into())
+        Ok(buffer.freeze())
     }
 
     /// Keeps a chunk that was read; forgets one that could not be, so that the next attempt reads
@@ -170,8 +176,16 @@ impl State {
             })
             .min();
         if let Some((_, index)) = oldest {
-            self.slots.remove(&index);
+            let removed = self.slots.remove(&index);
             self.ready -= 1;
+            // A buffer that nobody sends from any more is read into again: threads that allocate
+            // what other threads free would have the allocator keep more and more back.
+            if let Some(Slot::Ready { bytes, .. }) = removed
+                && self.spare.len() < SPARE_MAX
+                && let Ok(buffer) = bytes.try_into_mut()
+            {
+                self.spare.push(buffer);
+            }
         }
     }
 }
