@@ -122,11 +122,6 @@ impl<T> Slots<T> {
         None
     }
 
-    /// Whether the host of somebody who is parked has a place.
-    pub fn has_woken(&self, class: Class) -> bool {
-        !self.open[class as usize].is_empty()
-    }
-
     /// How many candidates of a class wait for a host.
     pub const fn parked(&self, class: Class) -> usize {
         self.parked[class as usize]
@@ -174,7 +169,6 @@ mod tests {
         assert_eq!(slots.admit(3, Begun, "a"), Admission::Parked);
         slots.free("a");
         // Nobody asks for the fresh one: its host is not held for it.
-        assert!(slots.has_woken(Begun) && slots.has_woken(Fresh));
         assert_eq!(slots.next_woken(Begun), Some(3));
         assert_eq!(slots.next_woken(Fresh), None);
         slots.free("a");

@@ -1,7 +1,7 @@
 //! Around the step: gathers facts and carries commands out.
 //!
-//! Deliveries and questions are tasks; what comes of them, and of the writer's jobs, meets here in
-//! one queue. Dropping the future of [`Shell::run`] ends every delivery at once and loses nothing:
+//! Deliveries and questions are the lanes' ([`super::lane`]); what comes of them, and of the
+//! writer's jobs, meets here in one queue. Dropping the future of [`Shell::run`] ends every delivery at once and loses nothing:
 //! the next run takes over what was open.
 
 use std::{

@@ -394,6 +394,24 @@ fn events_are_json_lines_to_the_end() {
 }
 
 #[test]
+fn large_deliveries_tell_how_far_they_are() {
+    let ground = faulty(1, "slow");
+    let bytes = 8 << 20;
+    std::fs::write(ground.dir.path().join("pos.bin"), vec![7; bytes]).unwrap();
+    let ran = ground.run(&["--output", "events"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let told: Vec<serde_json::Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let progress: Vec<_> =
+        told.iter().filter(|event| event["event"] == "device_progress").collect();
+    assert!(!progress.is_empty(), "{}", ran.out);
+    for event in progress {
+        assert_eq!((&event["device"], &event["total_bytes"]), (&"pos-0".into(), &bytes.into()));
+        assert!(event["sent_bytes"].as_u64().unwrap() <= bytes as u64, "{event}");
+    }
+}
+
+#[test]
 fn a_state_that_another_process_drives() {
     let ground = slow(20);
     let mut first =

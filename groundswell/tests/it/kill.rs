@@ -15,7 +15,7 @@ fn ground(reboot: Duration) -> Ground {
     Ground::new(DEVICES, Options { latency, reboot, ..Options::default() })
 }
 
-const ARGS: [&str; 5] = ["--max-in-flight", "80", "--verify-timeout", "2s", "--yes"];
+const ARGS: [&str; 5] = ["--max-in-flight", "60", "--verify-timeout", "2s", "--yes"];
 
 /// Slower, because nothing else keeps these devices waiting between kills.
 const ARGS_UNVERIFIED: [&str; 5] = ["--max-in-flight", "20", "--verify-timeout", "2s", "--yes"];

@@ -21,7 +21,7 @@ pub(crate) struct Stage {
     pub(crate) fleet: Fleet,
     pub(crate) dir: TempDir,
     pub(crate) clock: ManualClock,
-    _pilot: Pilot,
+    pilot: Pilot,
 }
 
 impl Stage {
@@ -31,7 +31,7 @@ impl Stage {
         let fleet = Fleet::start(options).unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("pos.bin"), b"new software").unwrap();
-        Self { fleet, dir, _pilot: Pilot::start(clock.clone()), clock }
+        Self { fleet, dir, pilot: Pilot::start(clock.clone()), clock }
     }
 
     /// `count` devices, each with an address of its own.
@@ -57,6 +57,11 @@ impl Stage {
             .devices(self.entries(count))
             .state_dir(self.state())
             .clock(Clock::Manual(self.clock.clone()))
+    }
+
+    /// From now on the test moves the clock itself.
+    pub(crate) fn take_clock(&self) {
+        self.pilot.0.abort();
     }
 
     /// Runs a push and collects its events, progress apart.

@@ -124,6 +124,18 @@ async fn what_was_met_when_an_answer_was_lost_belongs_to_the_reason() {
 }
 
 #[tokio::test]
+async fn to_be_reachable_is_enough_where_that_is_all_that_is_asked() {
+    let reboot = Duration::from_secs(9);
+    let stage = Stage::new(Options { reboot, ..faults(&["wrong-version"]) });
+    let push = stage.push(3).verify_by(Mode::Reachable, Duration::from_mins(1));
+    let (summary, events) = stage.run(push).await;
+    assert_eq!((summary.result, summary.counts.succeeded), (PushResult::Completed, 3));
+    assert_eq!(stage.fleet.summary().receptions.count, 3);
+    let took = events.last().unwrap().at.since(events[0].at);
+    assert!(took >= reboot, "it was down for {reboot:?}, the push took {took:?}");
+}
+
+#[tokio::test]
 async fn the_brake_leaves_the_rest_unsent() {
     let stage = Stage::new(faults(&["status:400"]));
     let limits = Limits { max_in_flight: 5, ..Limits::default() };

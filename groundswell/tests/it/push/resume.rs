@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use groundswell::{
+    clock::Clock,
     core::{
         brake::Brake,
         rollout::{Limits, PauseReason, Verify},
     },
+    delivery::http::{Config, Timeouts},
     push::{PushError, PushResult},
     sim::Options,
 };
@@ -184,6 +186,29 @@ async fn told_to_stop_it_lets_open_deliveries_end_and_goes_on_later() {
     assert_eq!(summary.ended_now, summary.counts.ended());
     assert_eq!(rest.ended_now, 500 - summary.counts.ended(), "counted twice");
     assert_eq!(stage.fleet.summary().receptions.count, 500);
+}
+
+#[tokio::test]
+async fn a_delivery_that_does_not_end_is_waited_for_30_seconds_after_a_stop() {
+    let faults = vec!["hang".parse().unwrap()];
+    let stage = Stage::new(Options { faults, ..Options::default() });
+    stage.take_clock();
+    let config = Config { timeouts: Timeouts::all(Duration::from_mins(10)), ..Config::default() };
+    let clock = Clock::Manual(stage.clock.clone());
+    let push = stage.push(1).http(config).clock(clock).build().unwrap();
+    let stop = push.stopper();
+    let running = tokio::spawn(push.run());
+    while stage.fleet.summary().receptions.count < 1 {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    assert_eq!(stage.clock.until_waiting("drain").await, Duration::from_secs(30));
+    stage.clock.advance(Duration::from_secs(30));
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.result, summary.counts.delivering), (PushResult::Interrupted, 1));
+    // What became of it is found out by asking.
+    let (rest, _) = stage.run(stage.push(1)).await;
+    assert_eq!((rest.counts.succeeded, stage.fleet.summary().receptions.count), (1, 1));
 }
 
 #[tokio::test]
