@@ -9,10 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     outcome::{Answer, Fault, Outcome, Permanence, StatusMeaning, classify_status},
-    rollout::Spec,
+    rollout::{Offline, Spec},
     time::Time,
     verify::Mode,
 };
+
+/// The first wait before a device that could not be reached is tried without a contact.
+const NEXT_TRY_FIRST: Duration = Duration::from_mins(1);
+
+/// The longest: an hour costs a fleet of a million that is away 280 connections a second.
+const NEXT_TRY_MAX: Duration = Duration::from_hours(1);
 
 /// Why a device failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,6 +52,31 @@ pub enum Step {
 pub enum SkipReason {
     /// It reported the release's version before anything was sent.
     AlreadyCurrent,
+    /// It was known to be offline when its turn came.
+    Offline,
+    /// It has no address to send to.
+    NoAddress,
+    /// A newer rollout of the same release name has it.
+    Superseded,
+    /// It runs a newer version.
+    Downgrade,
+    /// The deadline passed before its turn came.
+    Deadline,
+    /// Its window closed before its turn came.
+    WindowClosed,
+}
+
+impl SkipReason {
+    /// Every reason there is.
+    pub const ALL: [Self; 7] = [
+        Self::AlreadyCurrent,
+        Self::Offline,
+        Self::NoAddress,
+        Self::Superseded,
+        Self::Downgrade,
+        Self::Deadline,
+        Self::WindowClosed,
+    ];
 }
 
 /// Where a device stands.
@@ -54,6 +85,10 @@ pub enum SkipReason {
 pub enum State {
     /// Not begun.
     Queued,
+    /// Not there when its turn came; its wave waits for it until a set time.
+    Away,
+    /// Not there for so long that its wave does not wait for it any more.
+    Absent,
     /// Claimed: it may be sent to, or has been.
     Delivering,
     /// Sent to, and asked which version it runs.
@@ -74,8 +109,10 @@ pub enum State {
 
 impl State {
     /// Every state there is.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 22] = [
         Self::Queued,
+        Self::Away,
+        Self::Absent,
         Self::Delivering,
         Self::Verifying,
         Self::Retrying,
@@ -89,6 +126,12 @@ impl State {
         Self::TimedOut(Step::Verifying),
         Self::Canceled,
         Self::Skipped(SkipReason::AlreadyCurrent),
+        Self::Skipped(SkipReason::Offline),
+        Self::Skipped(SkipReason::NoAddress),
+        Self::Skipped(SkipReason::Superseded),
+        Self::Skipped(SkipReason::Downgrade),
+        Self::Skipped(SkipReason::Deadline),
+        Self::Skipped(SkipReason::WindowClosed),
     ];
 
     /// Whether the device is begun and not ended; it has at most one such assignment.
@@ -98,7 +141,12 @@ impl State {
 
     /// Whether it will never change again.
     pub const fn is_terminal(self) -> bool {
-        !matches!(self, Self::Queued) && !self.is_active()
+        !self.is_waiting() && !self.is_active()
+    }
+
+    /// Whether the device is not begun: queued, or not there.
+    pub const fn is_waiting(self) -> bool {
+        matches!(self, Self::Queued | Self::Away | Self::Absent)
     }
 
     /// Whether it ended without the release.
@@ -110,6 +158,8 @@ impl State {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
+            Self::Away => "away",
+            Self::Absent => "absent",
             Self::Delivering => "delivering",
             Self::Verifying => "verifying",
             Self::Retrying => "retrying",
@@ -123,6 +173,12 @@ impl State {
             Self::TimedOut(Step::Verifying) => "timed out: verifying",
             Self::Canceled => "canceled",
             Self::Skipped(SkipReason::AlreadyCurrent) => "skipped: already current",
+            Self::Skipped(SkipReason::Offline) => "skipped: offline",
+            Self::Skipped(SkipReason::NoAddress) => "skipped: no address",
+            Self::Skipped(SkipReason::Superseded) => "skipped: superseded",
+            Self::Skipped(SkipReason::Downgrade) => "skipped: downgrade",
+            Self::Skipped(SkipReason::Deadline) => "skipped: deadline",
+            Self::Skipped(SkipReason::WindowClosed) => "skipped: window closed",
         }
     }
 }
@@ -143,14 +199,22 @@ pub struct Assignment {
     /// Whether an update may have arrived of which we know nothing: verifying after an answer was
     /// lost, or claimed by a driver that died.
     pub in_doubt: bool,
-    /// Retrying: when it is due. Verifying: the deadline. Otherwise [`Time::ZERO`].
+    /// Retrying, away, absent: when it is due. Verifying: the deadline. Otherwise [`Time::ZERO`].
     pub due_at: Time,
+    /// Away, absent: since when, as far as is known. Otherwise [`Time::ZERO`].
+    pub away_since: Time,
 }
 
 impl Assignment {
     /// A device that was not begun.
     pub const fn queued() -> Self {
-        Self { state: State::Queued, attempt: 0, in_doubt: false, due_at: Time::ZERO }
+        Self {
+            state: State::Queued,
+            attempt: 0,
+            in_doubt: false,
+            due_at: Time::ZERO,
+            away_since: Time::ZERO,
+        }
     }
 }
 
@@ -168,6 +232,17 @@ pub enum Fact {
     Asked(Answer),
     /// The driver that had claimed it died; whether it sent is unknown.
     Orphaned,
+    /// Its turn came, and it is to be left as it is.
+    Skipped(SkipReason),
+    /// Its turn came, and it is not there.
+    Away {
+        /// When it was last there, if that is known.
+        since: Option<Time>,
+    },
+    /// It was away, and has been heard of.
+    Contacted,
+    /// Nothing is begun any more: the deadline, or its window, has passed.
+    Expired(SkipReason),
     /// The operator gave it up.
     Canceled,
 }
@@ -207,8 +282,20 @@ pub fn apply(
     let rule = Rule { assignment, spec, now, dice };
     let illegal = |fact| Illegal { state: assignment.state, fact };
     match (assignment.state, fact) {
-        (State::Queued | State::Retrying, Fact::Claimed) => Ok(rule.claimed()),
+        (State::Queued | State::Away | State::Absent | State::Retrying, Fact::Claimed) => {
+            Ok(rule.claimed())
+        }
         (_, Fact::Claimed) => Err(illegal("claimed")),
+        (state, Fact::Skipped(reason)) if state.is_waiting() => {
+            Ok(rule.end(State::Skipped(*reason), String::new()))
+        }
+        (_, Fact::Skipped(_)) => Err(illegal("skipped")),
+        (state, Fact::Away { since }) if state.is_waiting() => Ok(rule.away(*since)),
+        (_, Fact::Away { .. }) => Err(illegal("waited for")),
+        (State::Away | State::Absent, Fact::Contacted) => Ok(rule.contacted()),
+        (_, Fact::Contacted) => Err(illegal("heard of again")),
+        (state, Fact::Expired(reason)) if state.is_waiting() => Ok(rule.expired(*reason)),
+        (_, Fact::Expired(_)) => Err(illegal("given up for lack of time")),
         (State::Delivering, Fact::Returned) => Ok(rule.returned()),
         (_, Fact::Returned) => Err(illegal("handed back")),
         (State::Delivering, Fact::Delivered(outcome)) => Ok(rule.delivered(outcome)),
@@ -242,19 +329,61 @@ impl Rule<'_> {
             attempt: self.assignment.attempt + 1,
             in_doubt: self.assignment.in_doubt,
             due_at: Time::ZERO,
+            away_since: self.assignment.away_since,
         };
         Transition { to, detail: String::new() }
+    }
+
+    /// Waited for until a contact; its wave waits no longer than `wait_absent`.
+    fn away(&self, since: Option<Time>) -> Transition {
+        let known = self.assignment.away_since;
+        let since = match since {
+            _ if known > Time::ZERO => known.min(self.now),
+            Some(since) => since.min(self.now),
+            None => self.now,
+        };
+        self.to_away(since, Time::MAX, String::new())
+    }
+
+    /// `next_try` is when it is tried even without a contact.
+    fn to_away(&self, since: Time, next_try: Time, detail: String) -> Transition {
+        let until = since + self.spec.wait_absent;
+        let (state, due_at) = if self.now < until {
+            (State::Away, until.min(next_try))
+        } else {
+            (State::Absent, next_try)
+        };
+        let Assignment { attempt, in_doubt, .. } = *self.assignment;
+        Transition { to: Assignment { state, attempt, in_doubt, due_at, away_since: since }, detail }
+    }
+
+    /// It is due at once, in the same place of its wave.
+    fn contacted(&self) -> Transition {
+        let to = Assignment { state: State::Away, due_at: self.now, ..*self.assignment };
+        Transition { to, detail: String::new() }
+    }
+
+    fn expired(&self, reason: SkipReason) -> Transition {
+        let is_missing = matches!(self.assignment.state, State::Away | State::Absent);
+        if is_missing && reason == SkipReason::Deadline {
+            let detail = "not reached before the deadline".to_owned();
+            return self.end(State::Failed(FailReason::Unreachable), detail);
+        }
+        self.end(State::Skipped(reason), String::new())
     }
 
     /// Back to where it stood before it was claimed, as if that had not been.
     fn returned(&self) -> Transition {
         let attempt = self.assignment.attempt.saturating_sub(1);
         let in_doubt = self.assignment.in_doubt;
+        let away_since = self.assignment.away_since;
         let (state, due_at) = match attempt {
+            _ if away_since > Time::ZERO => (State::Away, self.now),
             0 if !in_doubt => (State::Queued, Time::ZERO),
             _ => (State::Retrying, self.now),
         };
-        Transition { to: Assignment { state, attempt, in_doubt, due_at }, detail: String::new() }
+        let to = Assignment { state, attempt, in_doubt, due_at, away_since };
+        Transition { to, detail: String::new() }
     }
 
     fn delivered(&self, outcome: &Outcome) -> Transition {
@@ -321,7 +450,8 @@ impl Rule<'_> {
             Mode::Version => self.verify(attempt, true, detail),
             Mode::None | Mode::Reachable => {
                 let (state, due_at) = (State::Retrying, self.now);
-                let to = Assignment { state, attempt, in_doubt: true, due_at };
+                let to =
+                    Assignment { state, attempt, in_doubt: true, due_at, away_since: Time::ZERO };
                 Transition { to, detail }
             }
         }
@@ -369,7 +499,9 @@ impl Rule<'_> {
 
     fn verify(&self, attempt: u32, in_doubt: bool, detail: String) -> Transition {
         let due_at = self.now + self.spec.verify.timeout;
-        Transition { to: Assignment { state: State::Verifying, attempt, in_doubt, due_at }, detail }
+        let state = State::Verifying;
+        let to = Assignment { state, attempt, in_doubt, due_at, away_since: Time::ZERO };
+        Transition { to, detail }
     }
 
     fn retry(&self, retry_after: Option<Duration>, end: State, detail: String) -> Transition {
@@ -382,19 +514,32 @@ impl Rule<'_> {
         match wait {
             Some(wait) => {
                 let due_at = self.now + wait;
-                let to = Assignment { state: State::Retrying, attempt, in_doubt: false, due_at };
+                let state = State::Retrying;
+                let away_since = self.assignment.away_since;
+                let to = Assignment { state, attempt, in_doubt: false, due_at, away_since };
                 Transition { to, detail }
+            }
+            None if end == State::Failed(FailReason::Unreachable)
+                && self.spec.offline == Offline::Wait =>
+            {
+                self.unreachable(detail)
             }
             None => self.end(end, detail),
         }
     }
 
+    /// One that cannot be reached is away: it is tried again, more and more seldom.
+    fn unreachable(&self, detail: String) -> Transition {
+        let Assignment { attempt, away_since, .. } = *self.assignment;
+        let since = if away_since > Time::ZERO { away_since } else { self.now };
+        let times = attempt.saturating_sub(self.spec.retry.attempts_max()).min(16);
+        let wait = (NEXT_TRY_FIRST * 2_u32.pow(times)).min(NEXT_TRY_MAX);
+        self.to_away(since, self.now + wait, detail)
+    }
+
     fn end(&self, state: State, detail: String) -> Transition {
-        let attempt = self.assignment.attempt;
-        Transition {
-            to: Assignment { state, attempt, in_doubt: false, due_at: Time::ZERO },
-            detail,
-        }
+        let to = Assignment { state, attempt: self.assignment.attempt, ..Assignment::queued() };
+        Transition { to, detail }
     }
 }
 

@@ -84,17 +84,18 @@ impl fmt::Display for Evidence {
 }
 
 impl Brake {
-    /// Whether to stop now, and on which numbers.
-    pub fn judge(self, counts: &Counts) -> Option<Evidence> {
-        let failures = counts.failures();
-        let ended = counts.ended();
+    /// Whether to stop now, and on which numbers. `accepted` failures are put up with and looked at
+    /// no more.
+    pub fn judge(self, counts: &Counts, accepted: u64) -> Option<Evidence> {
+        let failures = counts.failures().saturating_sub(accepted);
+        let ended = counts.ended().saturating_sub(accepted);
         let stops = match self {
             Self::Count(allowed) => failures > u64::from(allowed),
             Self::Percent(percent) => {
                 failures >= PERCENT_FAILURES_MIN && failures * 100 > ended * u64::from(percent)
             }
         };
-        let unreachable = counts.unreachable;
+        let unreachable = counts.unreachable.min(failures);
         stops.then_some(Evidence { failures, unreachable, ended, allowed: self })
     }
 }
@@ -122,14 +123,14 @@ mod tests {
             (Brake::Percent(0), counts(1_000, 10), true),
         ];
         for (brake, counts, stops) in table {
-            assert_eq!(brake.judge(&counts).is_some(), stops, "{brake} {counts:?}");
+            assert_eq!(brake.judge(&counts, 0).is_some(), stops, "{brake} {counts:?}");
         }
     }
 
     #[test]
     fn the_evidence_reads_well() {
         let counts = Counts { succeeded: 88, failed: 2, unreachable: 10, ..Counts::default() };
-        let evidence = Brake::default().judge(&counts).unwrap();
+        let evidence = Brake::default().judge(&counts, 0).unwrap();
         assert_eq!(
             evidence.to_string(),
             "12 of 100 devices failed (10 of them unreachable), allowed are 10 %"

@@ -1,221 +1,172 @@
-//! How many devices may be claimed now, and why not more.
+//! What happens next in a rollout, how many devices may be claimed now, and why not more.
 //!
-//! Owns the decision over counts: limits, canaries, the brake, and the end of a rollout. Knows no
-//! device; which ones are claimed is [`crate::admit`]'s.
+//! Owns the decision over counts: the course of the waves and their gates, limits, hours, the
+//! brake, and the end. Knows no device; which ones are claimed is [`crate::admit`]'s. Every thing
+//! that does not happen leaves a reason.
 
-use std::fmt;
+mod course;
+mod limit;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::Evidence,
-    rollout::{PauseReason, Spec, State},
-    snapshot::{Counts, Snapshot},
-    verify::Mode,
+    gate::Verdict,
+    rollout::{PauseReason, Progression, Spec, State, Wave, WaveState},
+    snapshot::Snapshot,
+    time::Time,
+    waiting::WaitingOn,
 };
 
 /// What is decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// How many devices may be claimed, on top of those that are.
     pub claims_max: u32,
     /// How many of these may be devices that were not begun before.
     pub fresh_max: u32,
+    /// The cohorts whose devices may be claimed now, in order; by their places in the snapshot.
+    pub open: Vec<usize>,
     /// A change of the rollout itself; nothing may be claimed before it is carried out.
     pub change: Option<Change>,
+    /// Devices to be ended without being sent to.
+    pub sweep: Option<Sweep>,
     /// Why not more is claimed, the most telling reason first.
     pub waiting_on: Vec<WaitingOn>,
+    /// When to decide again even if nothing happens.
+    pub wake_at: Option<Time>,
 }
 
 /// A change of the rollout itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
+    /// Its time has come.
+    Begin,
+    /// The devices of this wave may be claimed.
+    OpenWave(usize),
+    /// Every device of this wave ended, or is away for too long.
+    Soak(usize),
+    /// The gate of this wave has ruled.
+    Rule(usize, Verdict),
     /// Stop claiming.
     Pause {
         /// Why.
         reason: PauseReason,
-        /// On which numbers.
-        evidence: Evidence,
+        /// On which numbers, if it is the brake.
+        evidence: Option<Evidence>,
     },
-    /// All canaries succeeded: the others may follow.
-    PassCanary,
-    /// Every device ended, none failed.
+    /// Give it up, and stop what is open.
+    Abort {
+        /// Why.
+        reason: PauseReason,
+        /// On which numbers, if it is the brake.
+        evidence: Option<Evidence>,
+    },
+    /// Every device ended, and well enough.
     Complete,
-    /// Every device ended, some failed.
+    /// Every device ended, and not well enough.
     Fail,
+    /// Everything that was open when it was canceled has ended.
+    Canceled,
+    /// Everything that was open when it was aborted has been stopped.
+    Aborted,
 }
 
-/// Why something does not happen now.
+impl Change {
+    /// Carries itself out.
+    pub fn apply(&self, progression: &mut Progression, now: Time) {
+        let set = |progression: &mut Progression, state| {
+            progression.state = state;
+            progression.paused.clear();
+        };
+        match *self {
+            Self::Begin => {
+                progression.started_at = Some(now);
+                set(progression, State::Running);
+            }
+            Self::OpenWave(wave) => set_wave(progression, wave, WaveState::Open { since: now }),
+            Self::Soak(wave) => set_wave(progression, wave, WaveState::Soaking { since: now }),
+            Self::Rule(wave, verdict) => {
+                let state = match verdict.ruling {
+                    crate::gate::Ruling::Stop => WaveState::Stopped { at: now },
+                    _ => WaveState::Passed { at: now },
+                };
+                set_wave(progression, wave, state);
+                if let Some(Wave { verdict: kept, .. }) = progression.waves.get_mut(wave) {
+                    *kept = Some(verdict);
+                }
+            }
+            Self::Pause { reason, .. } => {
+                progression.state = State::Paused;
+                progression.paused.insert(reason);
+            }
+            Self::Abort { .. } => set(progression, State::Aborting),
+            Self::Complete => set(progression, State::Completed),
+            Self::Fail => set(progression, State::Failed),
+            Self::Canceled => set(progression, State::Canceled),
+            Self::Aborted => set(progression, State::Aborted),
+        }
+        progression.generation += 1;
+    }
+}
+
+fn set_wave(progression: &mut Progression, wave: usize, state: WaveState) {
+    if let Some(wave) = progression.waves.get_mut(wave) {
+        wave.state = state;
+    }
+}
+
+/// Devices to be ended without being sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Why.
+    pub why: SweepReason,
+    /// Of which cohorts, by their places in the snapshot.
+    pub cohorts: Vec<usize>,
+}
+
+/// Why devices are ended without being sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum WaitingOn {
-    /// The run was told to stop.
-    Stopping,
-    /// The rollout is paused.
-    Paused(PauseReason),
-    /// The canaries are not through.
-    Canary {
-        /// How many of them ended.
-        ended: u64,
-        /// How many there are.
-        of: u32,
-    },
-    /// As many deliveries are open as may be.
-    InFlight {
-        /// The limit.
-        max: u32,
-    },
-    /// As many devices are sent to and not verified, or to be tried again, as may be.
-    Unverified {
-        /// The limit.
-        max: u32,
-    },
-    /// Nothing is left to claim; these are still under way.
-    Active {
-        /// Being sent to.
-        delivering: u64,
-        /// Asked for their version.
-        verifying: u64,
-        /// To be tried again.
-        retrying: u64,
-    },
-}
-
-impl fmt::Display for WaitingOn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stopping => f.write_str("stopping: nothing new is sent"),
-            Self::Paused(reason) => write!(f, "paused by the {reason}"),
-            Self::Canary { ended, of } => write!(f, "canaries: {ended} of {of} are through"),
-            Self::InFlight { max } => write!(f, "{max} deliveries are open, the most allowed"),
-            Self::Unverified { max } => {
-                write!(f, "{max} devices are begun and not known to be well, the most allowed")
-            }
-            Self::Active { delivering, verifying, retrying } => write!(
-                f,
-                "{delivering} being sent to, {verifying} to show their version, \
-                 {retrying} to be tried again"
-            ),
-        }
-    }
+pub enum SweepReason {
+    /// The rollout was canceled: those not begun, and those to be tried again.
+    Canceled,
+    /// It was aborted: all that have not ended.
+    Aborted,
+    /// Its deadline has passed: those not begun.
+    Deadline,
+    /// Their windows have closed: those not begun.
+    WindowClosed,
 }
 
 /// Decides from counts alone.
-pub fn plan(snapshot: &Snapshot, spec: &Spec) -> Plan {
-    let Snapshot { progression, counts, .. } = snapshot;
-    match progression.state {
-        State::Running => {}
-        State::Paused => {
-            let waiting_on = progression.paused.iter().copied().map(WaitingOn::Paused).collect();
-            return Plan { waiting_on, ..Plan::none(end(counts)) };
+pub fn plan(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
+    match snapshot.progression.state {
+        State::Draft => Plan::waiting(WaitingOn::Start),
+        State::Preparing => {
+            Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() })
         }
-        _ => return Plan::none(None),
+        State::Scheduled => course::scheduled(spec, now),
+        State::Running => course::running(snapshot, spec, now),
+        State::Paused => course::paused(snapshot, spec),
+        State::Canceling => course::giving_up(snapshot, SweepReason::Canceled, Change::Canceled),
+        State::Aborting => course::giving_up(snapshot, SweepReason::Aborted, Change::Aborted),
+        State::Completed | State::Failed | State::Canceled | State::Aborted => Plan::default(),
     }
-    let change = end(counts)
-        .or_else(|| brake(counts, spec))
-        .or_else(|| if progression.has_canary_passed { None } else { canary(counts, spec) });
-    if change.is_some() {
-        return Plan::none(change);
-    }
-    limit(snapshot, spec)
 }
 
 impl Plan {
-    const fn none(change: Option<Change>) -> Self {
-        Self { claims_max: 0, fresh_max: 0, change, waiting_on: vec![] }
-    }
-}
-
-fn end(counts: &Counts) -> Option<Change> {
-    if counts.queued + counts.active() > 0 {
-        return None;
-    }
-    Some(if counts.failures() + counts.canceled == 0 { Change::Complete } else { Change::Fail })
-}
-
-fn brake(counts: &Counts, spec: &Spec) -> Option<Change> {
-    let evidence = spec.brake.judge(counts)?;
-    Some(Change::Pause { reason: PauseReason::Brake, evidence })
-}
-
-/// The verdict over the canaries, of which as many are begun as are not queued.
-fn canary(counts: &Counts, spec: &Spec) -> Option<Change> {
-    let canaries = u64::from(spec.canary).min(counts.total());
-    if counts.failures() + counts.canceled > 0 {
-        let evidence = Evidence {
-            failures: counts.failures(),
-            unreachable: counts.unreachable,
-            ended: counts.ended(),
-            allowed: crate::brake::Brake::Count(0),
-        };
-        return Some(Change::Pause { reason: PauseReason::Canary, evidence });
-    }
-    (counts.ended() >= canaries).then_some(Change::PassCanary)
-}
-
-/// The least of all limits, and which one it is, if any holds claims back.
-fn limit(snapshot: &Snapshot, spec: &Spec) -> Plan {
-    let Snapshot { progression, counts, ahead_max, is_stopping } = snapshot;
-    if *is_stopping {
-        return Plan { waiting_on: vec![WaitingOn::Stopping], ..Plan::none(None) };
-    }
-    let limits = &spec.limits;
-    let open_max = u64::from(limits.max_in_flight) + u64::from(*ahead_max);
-    let mut least = Least::of(counts);
-    least.narrow(
-        open_max.saturating_sub(counts.delivering),
-        WaitingOn::InFlight { max: limits.max_in_flight },
-    );
-    let unverified = match spec.verify.mode {
-        Mode::None => 0,
-        Mode::Version | Mode::Reachable => counts.delivering + counts.verifying,
-    };
-    let max_unverified = u64::from(limits.max_unverified);
-    least.narrow(
-        max_unverified.saturating_sub(unverified),
-        WaitingOn::Unverified { max: limits.max_unverified },
-    );
-    // A device that is to be tried again is in doubt, too: without this, a release that makes
-    // every device answer 503 would be sent to all of them before the first one has failed.
-    let fresh_places = max_unverified.saturating_sub(unverified + counts.retrying);
-    let mut fresh_max = least.places.min(counts.queued).min(fresh_places);
-    least.narrow(fresh_max + counts.retrying, WaitingOn::Unverified { max: limits.max_unverified });
-    if !progression.has_canary_passed {
-        let of = spec.canary;
-        let begun = counts.total() - counts.queued;
-        fresh_max = fresh_max.min(u64::from(of).saturating_sub(begun));
-        least.narrow(fresh_max + counts.retrying, WaitingOn::Canary { ended: counts.ended(), of });
-    }
-    let narrow = |places: u64| u32::try_from(places).unwrap_or(u32::MAX);
-    Plan {
-        claims_max: narrow(least.places),
-        fresh_max: narrow(fresh_max),
-        change: None,
-        waiting_on: least.reason.into_iter().collect(),
-    }
-}
-
-struct Least {
-    places: u64,
-    reason: Option<WaitingOn>,
-}
-
-impl Least {
-    fn of(counts: &Counts) -> Self {
-        let Counts { queued, delivering, verifying, retrying, .. } = *counts;
-        let reason = (queued + retrying == 0).then_some(WaitingOn::Active {
-            delivering,
-            verifying,
-            retrying,
-        });
-        Self { places: queued + retrying, reason }
+    fn change(change: Change) -> Self {
+        Self { change: Some(change), ..Self::default() }
     }
 
-    fn narrow(&mut self, places: u64, reason: WaitingOn) {
-        if places < self.places {
-            *self = Self { places, reason: Some(reason) };
-        }
+    fn waiting(reason: WaitingOn) -> Self {
+        Self { waiting_on: vec![reason], ..Self::default() }
+    }
+
+    fn wake_by(&mut self, at: Time) {
+        self.wake_at = Some(self.wake_at.map_or(at, |set| set.min(at)));
     }
 }
 

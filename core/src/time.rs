@@ -22,6 +22,9 @@ impl Time {
     /// The start of the epoch, earlier than anything that is ever due.
     pub const ZERO: Self = Self(0);
 
+    /// Later than anything: what is due then is due when something else happens.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// A time from milliseconds since the Unix epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)

@@ -1,0 +1,190 @@
+//! May the next wave open: the verdict over a wave, with its evidence.
+//!
+//! Owns the rule of the minimum rate. It looks at counts only, so looking again gives the same
+//! verdict; doubt waits, it never advances.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{snapshot::Counts, time::Time};
+
+/// What a gate judges on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Devices that run the release: updated, or found to run it already.
+    pub succeeded: u64,
+    /// Devices that failed or timed out, apart from those that could not be reached.
+    pub failed: u64,
+    /// Devices that could not be reached: told, not judged.
+    pub unreachable: u64,
+    /// Devices that may still succeed.
+    pub open: u64,
+    /// All devices of the wave.
+    pub of: u64,
+}
+
+impl Tally {
+    /// The numbers of a wave whose devices are counted so.
+    pub const fn of(counts: &Counts) -> Self {
+        Self {
+            succeeded: counts.succeeded + counts.current,
+            failed: counts.failed + counts.timed_out,
+            unreachable: counts.unreachable,
+            open: counts.waiting() + counts.active(),
+            of: counts.total(),
+        }
+    }
+
+    /// Devices that say something about the release.
+    pub const fn judged(&self) -> u64 {
+        self.succeeded + self.failed
+    }
+}
+
+impl fmt::Display for Tally {
+    /// Such as `9 of 10 succeeded (2 more unreachable)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} succeeded", self.succeeded, self.judged())?;
+        match self.unreachable {
+            0 => Ok(()),
+            more => write!(f, " ({more} more unreachable)"),
+        }
+    }
+}
+
+/// What a gate says of a wave that has ended, or is about to be judged early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Opinion {
+    /// The next wave may open.
+    Go,
+    /// It must not.
+    Stop,
+    /// There is nothing to judge by.
+    NotYet,
+}
+
+/// What a gate said for good, or an operator in its place, and on which numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub ruling: Ruling,
+    /// The numbers then.
+    pub tally: Tally,
+    /// The least share of successes asked for, in percent.
+    pub min_success: Option<u8>,
+}
+
+/// What was ruled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ruling {
+    /// By the gate: the next wave may open.
+    Go,
+    /// By the gate: it must not.
+    Stop,
+    /// By an operator, whatever the gate says: the next wave may open.
+    Override,
+}
+
+impl fmt::Display for Verdict {
+    /// Such as `go: 10 of 10 succeeded, at least 95 % were asked for`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.ruling {
+            Ruling::Go => "go: ",
+            Ruling::Stop => "stop: ",
+            Ruling::Override => "go by the operator: ",
+        })?;
+        if self.tally.of == 0 {
+            return f.write_str("no device is in this wave");
+        }
+        write!(f, "{}", self.tally)?;
+        match self.min_success {
+            Some(percent) => write!(f, ", at least {percent} % were asked for"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Judges a wave that has ended. An empty one is let through; without a minimum, so is any.
+pub const fn judge(tally: &Tally, min_success: Option<u8>) -> Opinion {
+    let Some(min) = min_success else { return Opinion::Go };
+    if tally.of == 0 {
+        return Opinion::Go;
+    }
+    if tally.judged() == 0 {
+        return Opinion::NotYet;
+    }
+    if tally.succeeded * 100 >= min as u64 * tally.judged() { Opinion::Go } else { Opinion::Stop }
+}
+
+/// Whether the minimum can no longer be reached, even if every device that is left succeeds.
+pub const fn is_out_of_reach(tally: &Tally, min_success: Option<u8>) -> bool {
+    let Some(min) = min_success else { return false };
+    let best = tally.succeeded + tally.open;
+    tally.failed > 0 && best * 100 < min as u64 * (tally.judged() + tally.open)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tally(succeeded: u64, failed: u64, open: u64) -> Tally {
+        Tally { succeeded, failed, unreachable: 0, open, of: succeeded + failed + open }
+    }
+
+    #[test]
+    fn the_minimum_is_reached_or_not_and_doubt_waits() {
+        for (succeeded, failed, min, says) in [
+            (95, 5, Some(95), Opinion::Go),
+            (94, 6, Some(95), Opinion::Stop),
+            (9, 1, Some(91), Opinion::Stop),
+            (9, 1, Some(90), Opinion::Go),
+            (0, 1, Some(0), Opinion::Go),
+            (0, 1, None, Opinion::Go),
+            (0, 0, None, Opinion::Go),
+            (0, 0, Some(0), Opinion::Go),
+            (199, 1, Some(100), Opinion::Stop),
+        ] {
+            assert_eq!(judge(&tally(succeeded, failed, 0), min), says, "{succeeded} {failed} {min:?}");
+        }
+        let unreachable = Tally { unreachable: 3, of: 3, ..Tally::default() };
+        assert_eq!(judge(&unreachable, Some(50)), Opinion::NotYet, "0 of 0 is no success");
+        assert_eq!(judge(&unreachable, Some(0)), Opinion::NotYet, "0 of 0 is no success");
+    }
+
+    #[test]
+    fn shown_with_its_numbers() {
+        let verdict = Verdict {
+            at: Time::ZERO,
+            ruling: Ruling::Stop,
+            tally: Tally { unreachable: 2, of: 12, ..tally(9, 1, 0) },
+            min_success: Some(95),
+        };
+        assert_eq!(
+            verdict.to_string(),
+            "stop: 9 of 10 succeeded (2 more unreachable), at least 95 % were asked for"
+        );
+        let empty = Verdict { ruling: Ruling::Go, tally: Tally::default(), ..verdict };
+        assert_eq!(empty.to_string(), "go: no device is in this wave");
+    }
+
+    proptest! {
+        /// Stopping early is stopping what could only have ended in a stop.
+        #[test]
+        fn early_stops_are_right(succeeded in 0_u64..30, failed in 0_u64..30, open in 0_u64..30, min in 0_u8..=100) {
+            let now = tally(succeeded, failed, open);
+            let best = judge(&tally(succeeded + open, failed, 0), Some(min));
+            if is_out_of_reach(&now, Some(min)) {
+                prop_assert_eq!(best, Opinion::Stop);
+            } else if now.judged() + open > 0 {
+                prop_assert_eq!(best, Opinion::Go);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! How many devices may be claimed: the least of all limits, and which one it is.
+
+use super::Plan;
+use crate::{
+    hours::{Phase, Zone},
+    rollout::Spec,
+    snapshot::{Counts, Snapshot},
+    time::Time,
+    verify::Mode,
+    waiting::WaitingOn,
+};
+
+pub(super) fn limit(
+    snapshot: &Snapshot,
+    spec: &Spec,
+    now: Time,
+    counts: &Counts,
+    mut plan: Plan,
+) -> Plan {
+    if snapshot.is_stopping {
+        plan.waiting_on = vec![WaitingOn::Stopping];
+        return plan;
+    }
+    let is_over = snapshot.progression.deadline(spec).is_some_and(|at| at <= now);
+    let reach = reach(snapshot, is_over, &mut plan);
+    let limits = &spec.limits;
+    let mut least = Least::of(&reach);
+    let open_max = u64::from(limits.max_in_flight) + u64::from(snapshot.ahead_max);
+    least.narrow(open_max.saturating_sub(counts.delivering), || WaitingOn::InFlight {
+        max: limits.max_in_flight,
+    });
+    let unverified = match spec.verify.mode {
+        Mode::None => 0,
+        Mode::Version | Mode::Reachable => counts.delivering + counts.verifying,
+    };
+    let max_unverified = u64::from(limits.max_unverified);
+    let unverified_reason = || WaitingOn::Unverified { max: limits.max_unverified };
+    least.narrow(max_unverified.saturating_sub(unverified), unverified_reason);
+    least.narrow(u64::from(snapshot.driver_places), || WaitingOn::Driver);
+    if let Some(per_minute) = limits.per_minute {
+        let next_at = snapshot.allowance.next_at;
+        let allowed = u64::from(snapshot.allowance.claims);
+        let is_held = least.narrow(allowed, || WaitingOn::Rate { per_minute, next_at });
+        if is_held {
+            plan.wake_by(next_at);
+        }
+    }
+    // A device that is to be tried again is in doubt, too: without this, a release that makes
+    // every device answer 503 would be sent to all of them before the first one has failed.
+    let fresh_places = max_unverified.saturating_sub(unverified + counts.retrying);
+    let fresh_max = least.places.min(reach.fresh).min(fresh_places);
+    least.narrow(fresh_max + reach.retrying, unverified_reason);
+    if reach.fresh + reach.retrying > 0 {
+        plan.waiting_on.splice(0..0, least.reason);
+    }
+    others(snapshot, spec, counts, &mut plan);
+    let narrow = |places: u64| u32::try_from(places).unwrap_or(u32::MAX);
+    plan.claims_max = narrow(least.places);
+    plan.fresh_max = narrow(fresh_max);
+    plan
+}
+
+/// What may be claimed as far as waves and hours go.
+struct Reach {
+    fresh: u64,
+    retrying: u64,
+}
+
+/// Opens the cohorts whose wave and hours are open; says of the others when they will be.
+fn reach(snapshot: &Snapshot, is_over: bool, plan: &mut Plan) -> Reach {
+    let mut reach = Reach { fresh: 0, retrying: 0 };
+    let mut closed: Vec<WaitingOn> = vec![];
+    for (at, cohort) in snapshot.cohorts.iter().enumerate() {
+        let counts = &cohort.counts;
+        let waves = &snapshot.progression.waves;
+        let is_opened = waves.get(cohort.wave).is_some_and(|wave| wave.state.is_opened());
+        let waiting = if is_over || !is_opened { 0 } else { counts.waiting() };
+        if waiting + counts.retrying == 0 {
+            continue;
+        }
+        match cohort.phase {
+            Phase::Open { until } => {
+                reach.fresh += waiting;
+                reach.retrying += counts.retrying;
+                plan.open.push(at);
+                until.into_iter().for_each(|at| plan.wake_by(at));
+            }
+            Phase::Closed { by, opens_at } => {
+                opens_at.into_iter().for_each(|at| plan.wake_by(at));
+                let zone = cohort.zone.clone().unwrap_or_else(Zone::utc);
+                let devices = counts.queued + counts.away + counts.retrying;
+                add_closed(&mut closed, WaitingOn::Hours { devices, by, opens_at, zone });
+            }
+        }
+    }
+    closed.retain(|reason| !matches!(reason, WaitingOn::Hours { devices: 0, .. }));
+    closed.sort_by_key(|reason| match reason {
+        WaitingOn::Hours { opens_at, .. } => opens_at.map_or(i64::MAX, Time::as_millis),
+        _ => 0,
+    });
+    plan.open.sort_by_key(|at| (snapshot.cohorts[*at].wave, *at));
+    plan.waiting_on.append(&mut closed);
+    reach
+}
+
+/// Cohorts of several waves in one zone wait for the same.
+fn add_closed(closed: &mut Vec<WaitingOn>, more: WaitingOn) {
+    let WaitingOn::Hours { devices: count, zone: at, .. } = &more else { return };
+    for reason in closed.iter_mut() {
+        if let WaitingOn::Hours { devices, zone, .. } = reason
+            && zone == at
+        {
+            *devices += count;
+            return;
+        }
+    }
+    closed.push(more);
+}
+
+/// Those that nothing can be done about now.
+fn others(snapshot: &Snapshot, spec: &Spec, counts: &Counts, plan: &mut Plan) {
+    let Counts { away, absent, delivering, verifying, retrying, .. } = *counts;
+    if away + absent > 0 {
+        let deadline = snapshot.progression.deadline(spec);
+        plan.waiting_on.push(WaitingOn::Away { away, absent, deadline });
+    }
+    if counts.queued == 0 && counts.active() > 0 {
+        plan.waiting_on.push(WaitingOn::Active { delivering, verifying, retrying });
+    }
+}
+
+struct Least {
+    places: u64,
+    reason: Option<WaitingOn>,
+}
+
+impl Least {
+    const fn of(reach: &Reach) -> Self {
+        Self { places: reach.fresh + reach.retrying, reason: None }
+    }
+
+    /// Whether this limit is the least so far.
+    fn narrow(&mut self, places: u64, reason: impl FnOnce() -> WaitingOn) -> bool {
+        let is_less = places < self.places;
+        if is_less {
+            *self = Self { places, reason: Some(reason()) };
+        }
+        is_less
+    }
+}

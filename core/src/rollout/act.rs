@@ -1,0 +1,307 @@
+//! What an operator does to a rollout.
+//!
+//! Every act is idempotent: done again it says that it was done. One that makes no sense is
+//! refused with the reason and what would.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{PauseReason, Progression, Spec, State, WaveState};
+use crate::{
+    gate::{Ruling, Tally, Verdict},
+    snapshot::Counts,
+    time::Time,
+};
+
+/// One of the operator's verbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Choose the devices, and begin when its time has come.
+    Start,
+    /// Claim nothing new.
+    Pause,
+    /// Go on after a pause.
+    Resume,
+    /// Open the next wave, or go on over the brake, whatever the gate says. It is recorded.
+    Advance,
+    /// Try the devices that failed again, in the next round.
+    Retry,
+    /// Begin nothing new, for good; what is open may end.
+    Cancel,
+    /// As cancel, and stop what is open.
+    Abort,
+}
+
+impl Act {
+    /// Every act there is.
+    pub const ALL: [Self; 7] = [
+        Self::Start,
+        Self::Pause,
+        Self::Resume,
+        Self::Advance,
+        Self::Retry,
+        Self::Cancel,
+        Self::Abort,
+    ];
+
+    /// As typed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Advance => "advance",
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+            Self::Abort => "abort",
+        }
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What came of an act that was not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acted {
+    /// The rollout stands there from now on.
+    Changed(Box<Progression>),
+    /// It had been done; nothing changed.
+    Already(&'static str),
+}
+
+/// Why an act makes no sense now, and what would.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a rollout that is {state} cannot {act}: {why}")]
+pub struct Refusal {
+    /// Where it stands.
+    pub state: State,
+    /// What was asked for.
+    pub act: Act,
+    /// The reason, and a way out.
+    pub why: &'static str,
+}
+
+/// The devices that an act judges by, counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Numbers {
+    /// All of the round.
+    pub all: Counts,
+    /// Those of the wave that has not passed.
+    pub current: Counts,
+}
+
+/// Says where a rollout stands after an act.
+///
+/// # Errors
+/// [`Refusal`] if the act makes no sense in its state.
+pub fn act(
+    progression: &Progression,
+    spec: &Spec,
+    numbers: &Numbers,
+    act: Act,
+    now: Time,
+) -> Result<Acted, Refusal> {
+    let asked = Asked { progression, spec, numbers, act, now };
+    match act {
+        Act::Start => asked.start(),
+        Act::Pause => asked.pause(),
+        Act::Resume => asked.resume(),
+        Act::Advance => asked.advance(),
+        Act::Retry => asked.retry(),
+        Act::Cancel => asked.cancel(),
+        Act::Abort => asked.abort(),
+    }
+}
+
+struct Asked<'a> {
+    progression: &'a Progression,
+    spec: &'a Spec,
+    numbers: &'a Numbers,
+    act: Act,
+    now: Time,
+}
+
+impl Asked<'_> {
+    fn refuse(&self, why: &'static str) -> Result<Acted, Refusal> {
+        Err(Refusal { state: self.progression.state, act: self.act, why })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Progression)) -> Result<Acted, Refusal> {
+        let mut progression = self.progression.clone();
+        change(&mut progression);
+        progression.generation += 1;
+        Ok(Acted::Changed(Box::new(progression)))
+    }
+
+    fn to(&self, state: State) -> Result<Acted, Refusal> {
+        self.change(|progression| {
+            progression.state = state;
+            progression.paused.clear();
+        })
+    }
+
+    fn start(&self) -> Result<Acted, Refusal> {
+        match self.progression.state {
+            State::Draft => self.to(State::Preparing),
+            State::Preparing | State::Scheduled | State::Running => {
+                Ok(Acted::Already("it was started before"))
+            }
+            State::Paused => self.refuse("resume it"),
+            State::Canceling | State::Aborting => self.refuse("create another one"),
+            _ => self.refuse("retry tries what failed again; for all else create another one"),
+        }
+    }
+
+    fn pause(&self) -> Result<Acted, Refusal> {
+        let paused = &self.progression.paused;
+        match self.progression.state {
+            _ if paused.contains(&PauseReason::Operator) => {
+                Ok(Acted::Already("it was paused before"))
+            }
+            State::Preparing | State::Scheduled | State::Running | State::Paused => {
+                self.change(|progression| {
+                    progression.paused.insert(PauseReason::Operator);
+                    // What is being prepared is paused once it is.
+                    if progression.state != State::Preparing {
+                        progression.state = State::Paused;
+                    }
+                })
+            }
+            State::Draft => self.refuse("nothing happens before it is started"),
+            State::Canceling => self.refuse("nothing new is begun; abort stops what is open"),
+            _ => self.refuse("nothing is begun any more"),
+        }
+    }
+
+    fn resume(&self) -> Result<Acted, Refusal> {
+        let paused = &self.progression.paused;
+        match self.progression.state {
+            State::Preparing | State::Paused if paused.contains(&PauseReason::Operator) => self
+                .change(|progression| {
+                    progression.paused.remove(&PauseReason::Operator);
+                    unpause(progression);
+                }),
+            State::Paused if paused.contains(&PauseReason::Gate) => {
+                self.refuse("the gate of its wave stopped it; advance overrides the gate")
+            }
+            State::Paused => self.refuse("the brake stopped it; advance accepts these failures"),
+            State::Preparing | State::Scheduled | State::Running => {
+                Ok(Acted::Already("it is not paused"))
+            }
+            State::Draft => self.refuse("start it"),
+            State::Canceling | State::Aborting => self.refuse("it was given up"),
+            _ => self.refuse("retry tries what failed again"),
+        }
+    }
+
+    fn advance(&self) -> Result<Acted, Refusal> {
+        let progression = self.progression;
+        match progression.state {
+            State::Running | State::Paused => {}
+            State::Draft => return self.refuse("start it"),
+            State::Preparing => return self.refuse("no wave is open yet"),
+            State::Scheduled => return self.refuse("its time has not come; no wave is open yet"),
+            _ => return self.refuse("no wave will open any more"),
+        }
+        if progression.paused.contains(&PauseReason::Brake) {
+            return self.change(|progression| {
+                progression.paused.remove(&PauseReason::Brake);
+                progression.failures_accepted = self.numbers.all.failures();
+                unpause(progression);
+            });
+        }
+        let Some(wave) = progression.current() else {
+            return self.refuse("all of its waves have passed");
+        };
+        let is_last = wave + 1 == progression.waves.len();
+        match progression.waves[wave].state {
+            WaveState::Open { .. } if is_last => self.refuse("its last wave is open"),
+            WaveState::Pending => self.refuse("no wave is open yet"),
+            _ => self.change(|progression| self.pass(progression, wave)),
+        }
+    }
+
+    fn pass(&self, progression: &mut Progression, wave: usize) {
+        let at = self.now;
+        progression.waves[wave].state = WaveState::Passed { at };
+        progression.waves[wave].verdict = Some(Verdict {
+            at,
+            ruling: Ruling::Override,
+            tally: Tally::of(&self.numbers.current),
+            min_success: self.spec.gate(wave).1,
+        });
+        progression.paused.remove(&PauseReason::Gate);
+        unpause(progression);
+    }
+
+    fn retry(&self) -> Result<Acted, Refusal> {
+        let counts = &self.numbers.all;
+        match self.progression.state {
+            State::Completed | State::Failed | State::Canceled | State::Aborted => {
+                if counts.failures() + counts.canceled == 0 {
+                    return self.refuse("no device failed");
+                }
+                self.change(|progression| {
+                    progression.state = State::Preparing;
+                    progression.round += 1;
+                    progression.started_at = None;
+                    progression.failures_accepted = 0;
+                    progression.waves = Progression::pending(progression.waves.len());
+                })
+            }
+            State::Draft => self.refuse("start it"),
+            _ => self.refuse("what failed can be tried again once it has ended; cancel ends it"),
+        }
+    }
+
+    fn cancel(&self) -> Result<Acted, Refusal> {
+        match self.progression.state {
+            State::Draft => self.to(State::Canceled),
+            State::Preparing | State::Scheduled | State::Running | State::Paused => {
+                self.to(State::Canceling)
+            }
+            State::Canceling | State::Canceled => Ok(Acted::Already("it was canceled before")),
+            State::Aborting | State::Aborted => Ok(Acted::Already("it was aborted before")),
+            State::Completed | State::Failed => self.refuse("it has ended"),
+        }
+    }
+
+    fn abort(&self) -> Result<Acted, Refusal> {
+        match self.progression.state {
+            State::Draft => self.to(State::Aborted),
+            State::Preparing
+            | State::Scheduled
+            | State::Running
+            | State::Paused
+            | State::Canceling => self.to(State::Aborting),
+            State::Aborting | State::Aborted => Ok(Acted::Already("it was aborted before")),
+            State::Canceled => self.refuse("it was canceled, and nothing is open"),
+            State::Completed | State::Failed => self.refuse("it has ended"),
+        }
+    }
+}
+
+/// Where a rollout goes on that nothing pauses any more.
+fn unpause(progression: &mut Progression) {
+    if progression.state == State::Paused && progression.paused.is_empty() {
+        progression.state = going_on(progression);
+    }
+}
+
+/// Where a rollout goes on whose devices are written down.
+pub fn prepared(progression: &Progression) -> State {
+    if progression.paused.is_empty() { going_on(progression) } else { State::Paused }
+}
+
+const fn going_on(progression: &Progression) -> State {
+    if progression.started_at.is_some() { State::Running } else { State::Scheduled }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! A rollout: what is to happen, where it stands, and what an operator may do to it.
+//!
+//! Types to read first: [`Spec`], [`Progression`], [`Act`].
+
+mod act;
+mod progression;
+mod spec;
+
+pub use self::{
+    act::{Act, Acted, Numbers, Refusal, act, prepared},
+    progression::{PauseReason, Progression, State, Wave, WaveState},
+    spec::{
+        Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, RATE_LIMIT, Schedule,
+        Spec, SpecError, Strategy, UNVERIFIED_LIMIT, VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT, WAIT_LIMIT,
+        WAVES_LIMIT, WaveSize, WaveSpec, WhenClosed, ZoneRule,
+    },
+};

@@ -1,0 +1,218 @@
+//! Where a rollout stands.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{gate::Verdict, rollout::Spec, time::Time};
+
+/// Where a rollout stands, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Written down; its devices are not chosen.
+    Draft,
+    /// Its devices are being written down; nothing is sent.
+    Preparing,
+    /// Waits for its time.
+    Scheduled,
+    /// Devices are claimed as limits allow.
+    Running,
+    /// Nothing new is claimed, for the reasons kept beside it.
+    Paused,
+    /// Every device ended, and well enough.
+    Completed,
+    /// Every device ended, and not well enough.
+    Failed,
+    /// Nothing new is claimed; what is open may end.
+    Canceling,
+    /// Given up by the operator.
+    Canceled,
+    /// What is open is being stopped.
+    Aborting,
+    /// Given up, and what was open was stopped.
+    Aborted,
+}
+
+impl State {
+    /// Every state there is.
+    pub const ALL: [Self; 11] = [
+        Self::Draft,
+        Self::Preparing,
+        Self::Scheduled,
+        Self::Running,
+        Self::Paused,
+        Self::Completed,
+        Self::Failed,
+        Self::Canceling,
+        Self::Canceled,
+        Self::Aborting,
+        Self::Aborted,
+    ];
+
+    /// As stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Preparing => "preparing",
+            Self::Scheduled => "scheduled",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Canceling => "canceling",
+            Self::Canceled => "canceled",
+            Self::Aborting => "aborting",
+            Self::Aborted => "aborted",
+        }
+    }
+
+    /// Reads what [`State::as_str`] wrote.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// Whether nothing will ever happen again, except by a next round.
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Canceled | Self::Aborted)
+    }
+
+    /// Whether a driver has something to do for it, now or later.
+    pub const fn is_driven(self) -> bool {
+        !self.is_ended() && !matches!(self, Self::Draft)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why nothing new is claimed. Reasons stand side by side: one never clears another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseReason {
+    /// The operator wanted it.
+    Operator,
+    /// The gate of a wave said stop.
+    Gate,
+    /// More devices failed than `max_failures` allows.
+    Brake,
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "operator",
+            Self::Gate => "gate",
+            Self::Brake => "brake",
+        })
+    }
+}
+
+/// Where a rollout stands, with all that a decision needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progression {
+    /// The state.
+    pub state: State,
+    /// Why it is paused; empty unless it is.
+    pub paused: BTreeSet<PauseReason>,
+    /// Which round it is in, counted from 1.
+    pub round: u32,
+    /// Raised by operator's acts, changes of the spec, of waves and by gates, never by outcomes.
+    pub generation: u64,
+    /// When it began to run; none before.
+    pub started_at: Option<Time>,
+    /// Failures that an operator has accepted by advancing over the brake.
+    pub failures_accepted: u64,
+    /// Its waves, in order; at least one.
+    pub waves: Vec<Wave>,
+}
+
+/// Where a wave stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wave {
+    /// The state.
+    pub state: WaveState,
+    /// What its gate last said for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+/// Where a wave stands, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaveState {
+    /// Its turn has not come.
+    Pending,
+    /// Its devices may be claimed.
+    Open {
+        /// Since when.
+        since: Time,
+    },
+    /// It ended, and is watched for a while.
+    Soaking {
+        /// Since when.
+        since: Time,
+    },
+    /// Its gate said go, or an operator did.
+    Passed {
+        /// When.
+        at: Time,
+    },
+    /// Its gate said stop.
+    Stopped {
+        /// When.
+        at: Time,
+    },
+}
+
+impl WaveState {
+    /// In one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Open { .. } => "open",
+            Self::Soaking { .. } => "soaking",
+            Self::Passed { .. } => "passed",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+
+    /// Whether its devices may be claimed: those that were away go on in the background later.
+    pub const fn is_opened(self) -> bool {
+        matches!(self, Self::Open { .. } | Self::Soaking { .. } | Self::Passed { .. })
+    }
+}
+
+impl Progression {
+    /// A rollout that was just written down.
+    pub fn draft(spec: &Spec) -> Self {
+        Self {
+            state: State::Draft,
+            paused: BTreeSet::new(),
+            round: 1,
+            generation: 0,
+            started_at: None,
+            failures_accepted: 0,
+            waves: Self::pending(spec.wave_count()),
+        }
+    }
+
+    /// So many waves whose turn has not come.
+    pub fn pending(count: usize) -> Vec<Wave> {
+        vec![Wave { state: WaveState::Pending, verdict: None }; count]
+    }
+
+    /// The first wave that has not passed; none if all have.
+    pub fn current(&self) -> Option<usize> {
+        self.waves.iter().position(|wave| !matches!(wave.state, WaveState::Passed { .. }))
+    }
+
+    /// Until when devices are begun, as far as that is known.
+    pub fn deadline(&self, spec: &Spec) -> Option<Time> {
+        let started_at = self.started_at?;
+        spec.deadline.map(|deadline| deadline.resolve(started_at))
+    }
+}

@@ -1,0 +1,433 @@
+//! What is to happen: one release to the devices selected, by a strategy, within limits.
+//!
+//! Owns the checked form that is stored and decided on. What people write is
+//! [`crate::document`]'s.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    brake::Brake,
+    hours::{Hours, Zone},
+    release::Release,
+    retry,
+    time::Time,
+    verify,
+};
+
+/// Most deliveries that may be open at once: beyond this, sockets and memory of one machine end.
+pub const IN_FLIGHT_LIMIT: u32 = 10_000;
+
+/// Most devices that may be sent to and not verified.
+pub const UNVERIFIED_LIMIT: u32 = 1_000_000;
+
+/// Most devices a minute that a constant rate may ask for: more is no limit on any one machine.
+pub const RATE_LIMIT: u32 = 6_000_000;
+
+/// Most waves: more than anybody has looked at, and few enough to be counted in every decision.
+pub const WAVES_LIMIT: usize = 100;
+
+/// Longest time a device may be given to show the new version.
+pub const VERIFY_TIMEOUT_LIMIT: Duration = Duration::from_hours(168);
+
+/// Longest soak, and longest wait for absent devices: a year.
+pub const WAIT_LIMIT: Duration = Duration::from_hours(365 * 24);
+
+/// How devices absent are waited for, unless the spec says otherwise.
+pub const WAIT_ABSENT: Duration = Duration::from_hours(24);
+
+/// What is to happen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// What is sent.
+    pub release: Release,
+    /// The selector that chooses the devices, in its canonical text.
+    pub select: Option<String>,
+    /// By which plan.
+    pub strategy: Strategy,
+    /// Nothing happens before this time.
+    pub start_at: Option<Time>,
+    /// Nothing is begun after this time; what was never reached has failed then.
+    pub deadline: Option<Deadline>,
+    /// When devices may be touched.
+    pub schedule: Schedule,
+    /// The waves, in order; none means one wave of all.
+    pub waves: Vec<WaveSpec>,
+    /// Whether devices that match later join.
+    pub membership: Membership,
+    /// What the order of the devices is drawn with.
+    pub salt: String,
+    /// What becomes of devices that are known to be away.
+    pub offline: Offline,
+    /// How long a wave waits for devices that are away before it ends without them.
+    pub wait_absent: Duration,
+    /// How much may happen at once.
+    pub limits: Limits,
+    /// When a device is tried again.
+    pub retry: retry::Policy,
+    /// How a device shows that it runs the release.
+    pub verify: Verify,
+    /// How long one delivery may take in all, from the first try to connect to the answer.
+    pub delivery_timeout: Option<Duration>,
+    /// When to stop by itself, apart from gates.
+    pub brake: Option<Brake>,
+    /// What follows when a gate or the brake stops it.
+    pub on_failure: OnFailure,
+    /// Goes before rollouts of a lower one.
+    pub priority: i32,
+    /// Whether devices that run a newer version are sent this one.
+    pub allow_downgrade: bool,
+}
+
+/// By which plan devices are updated. What it adds to a spec is told by the fields beside it; it
+/// says which of these make sense.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// All at once, as limits allow.
+    #[default]
+    Immediate,
+    /// From a time on, within windows.
+    Scheduled,
+    /// Wave by wave, each behind the gate of the one before.
+    Progressive,
+    /// Each device when it is there.
+    OnConnect,
+}
+
+impl Strategy {
+    /// As written and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Immediate => "immediate",
+            Self::Scheduled => "scheduled",
+            Self::Progressive => "progressive",
+            Self::OnConnect => "on_connect",
+        }
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Until when devices are begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deadline {
+    /// A fixed time.
+    At(Time),
+    /// So long after the rollout started.
+    After(Duration),
+}
+
+impl Deadline {
+    /// The time meant by a rollout that started then.
+    pub fn resolve(self, started_at: Time) -> Time {
+        match self {
+            Self::At(time) => time,
+            Self::After(duration) => started_at + duration,
+        }
+    }
+}
+
+/// When devices may be touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The windows and freezes.
+    pub hours: Hours,
+    /// In whose time zone.
+    pub zone: ZoneRule,
+    /// What becomes of those that had no turn when their window closes.
+    pub when_closed: WhenClosed,
+}
+
+impl Schedule {
+    /// Whether there is anything to look at a clock for.
+    pub const fn is_always_open(&self) -> bool {
+        self.hours.windows.is_empty() && self.hours.freezes.is_empty()
+    }
+
+    /// The zone that a device's hours are judged in.
+    pub fn zone_of(&self, device_zone: Option<&str>) -> Zone {
+        match &self.zone {
+            ZoneRule::Fixed(zone) => zone.clone(),
+            ZoneRule::Device { otherwise } => device_zone
+                .and_then(|name| Zone::parse(name).ok())
+                .unwrap_or_else(|| otherwise.clone()),
+        }
+    }
+}
+
+/// In whose time zone windows and freezes are judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ZoneRule {
+    /// The device's own, or this one where it has none.
+    Device {
+        /// The rollout's.
+        otherwise: Zone,
+    },
+    /// The same for all.
+    Fixed(Zone),
+}
+
+impl Default for ZoneRule {
+    fn default() -> Self {
+        Self::Device { otherwise: Zone::utc() }
+    }
+}
+
+/// What becomes of devices that had no turn when their window closes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenClosed {
+    /// They wait for the next opening.
+    #[default]
+    Wait,
+    /// They are left as they are.
+    End,
+}
+
+/// One wave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaveSpec {
+    /// Which devices.
+    pub size: WaveSize,
+    /// How long its gate waits after it ended.
+    pub soak: Duration,
+    /// The least share of devices that must have succeeded, in percent; none: it passes when it
+    /// has ended.
+    pub min_success: Option<u8>,
+}
+
+/// Which devices a wave has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaveSize {
+    /// So many of all devices that, with those of the waves before, they are this share.
+    Percent(u8),
+    /// So many devices more.
+    Count(u32),
+    /// Those that this chooses and no wave before has.
+    Select(String),
+}
+
+/// Whether devices that match later join.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Membership {
+    /// The devices are those that matched when it was prepared.
+    #[default]
+    Snapshot,
+    /// Devices that match later join.
+    Dynamic,
+}
+
+/// What becomes of devices that are known to be away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Offline {
+    /// They are left as they are.
+    #[default]
+    Skip,
+    /// They are waited for.
+    Wait,
+    /// They are tried like all others.
+    Try,
+}
+
+/// What follows when a gate or the brake stops a rollout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It is paused.
+    #[default]
+    Pause,
+    /// It is aborted.
+    Abort,
+}
+
+impl Spec {
+    /// A spec that sends `release` to everything at once, as limits allow.
+    pub fn immediate(release: Release) -> Self {
+        Self {
+            release,
+            select: None,
+            strategy: Strategy::Immediate,
+            start_at: None,
+            deadline: None,
+            schedule: Schedule::default(),
+            waves: vec![],
+            membership: Membership::Snapshot,
+            salt: String::new(),
+            offline: Offline::Skip,
+            wait_absent: WAIT_ABSENT,
+            limits: Limits::default(),
+            retry: retry::Policy::default(),
+            verify: Verify::default(),
+            delivery_timeout: None,
+            brake: None,
+            on_failure: OnFailure::Pause,
+            priority: 0,
+            allow_downgrade: false,
+        }
+    }
+
+    /// How many waves it has; at least one.
+    pub const fn wave_count(&self) -> usize {
+        if self.waves.is_empty() { 1 } else { self.waves.len() }
+    }
+
+    /// The soak and the least share of successes of a wave.
+    pub fn gate(&self, wave: usize) -> (Duration, Option<u8>) {
+        self.waves.get(wave).map_or((Duration::ZERO, None), |wave| (wave.soak, wave.min_success))
+    }
+
+    /// Whether the devices of the first wave are canaries: the others follow on its go.
+    pub const fn is_gated(&self) -> bool {
+        self.waves.len() > 1
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// [`SpecError`] names the field.
+    pub fn check(&self) -> Result<(), SpecError> {
+        let Limits { max_in_flight, max_unverified, max_per_host, per_minute } = self.limits;
+        let in_range = |field, value: u32, max: u32| {
+            if (1..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(SpecError::Range { field, value, max })
+            }
+        };
+        in_range("max_in_flight", max_in_flight, IN_FLIGHT_LIMIT)?;
+        in_range("max_unverified", max_unverified, UNVERIFIED_LIMIT)?;
+        in_range("max_per_host", max_per_host, IN_FLIGHT_LIMIT)?;
+        in_range("per_minute", per_minute.unwrap_or(1), RATE_LIMIT)?;
+        if self.verify.timeout > VERIFY_TIMEOUT_LIMIT {
+            return Err(SpecError::VerifyTimeout(self.verify.timeout));
+        }
+        self.check_waves()
+    }
+
+    fn check_waves(&self) -> Result<(), SpecError> {
+        let refuse = |wave: usize, why| Err(SpecError::Wave { wave: wave + 1, why });
+        if self.waves.len() > WAVES_LIMIT {
+            return Err(SpecError::TooManyWaves(self.waves.len()));
+        }
+        let mut percent_before = 0;
+        for (number, wave) in self.waves.iter().enumerate() {
+            match &wave.size {
+                WaveSize::Percent(percent) if !(1..=100).contains(percent) => {
+                    return refuse(number, "percent must be between 1 and 100");
+                }
+                WaveSize::Percent(percent) if *percent <= percent_before => {
+                    return refuse(
+                        number,
+                        "percentages are cumulative: each must be more than the one before",
+                    );
+                }
+                WaveSize::Percent(percent) => percent_before = *percent,
+                WaveSize::Count(0) => return refuse(number, "count must be at least 1"),
+                WaveSize::Count(_) | WaveSize::Select(_)
+                    if self.membership == Membership::Dynamic =>
+                {
+                    return refuse(
+                        number,
+                        "with dynamic membership every wave has a percent: nobody knows yet who joins",
+                    );
+                }
+                WaveSize::Count(_) | WaveSize::Select(_) => {}
+            }
+            if wave.min_success.is_some_and(|percent| percent > 100) {
+                return refuse(number, "min_success must be between 0 and 100");
+            }
+            if wave.soak > WAIT_LIMIT {
+                return refuse(number, "soak must be at most a year");
+            }
+        }
+        if !self.waves.is_empty() && percent_before != 100 {
+            return refuse(
+                self.waves.len() - 1,
+                "the last wave takes what is left: give it percent = 100",
+            );
+        }
+        match self.waves.last().map(|wave| &wave.size) {
+            None | Some(WaveSize::Percent(100)) => Ok(()),
+            Some(_) => refuse(
+                self.waves.len() - 1,
+                "no wave may follow percent = 100: nothing is left for it",
+            ),
+        }
+    }
+}
+
+/// A value of a [`Spec`] that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// A limit out of range.
+    #[error("{field} must be between 1 and {max}, not {value}")]
+    Range {
+        /// Which one.
+        field: &'static str,
+        /// As given.
+        value: u32,
+        /// The most it may be.
+        max: u32,
+    },
+    /// Too long to wait for one device.
+    #[error("verify_timeout must be at most 7 days, not {0:?}")]
+    VerifyTimeout(Duration),
+    /// A wave that cannot be.
+    #[error("waves: wave {wave}: {why}")]
+    Wave {
+        /// Which one, counted from 1.
+        wave: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// More than anybody looks at.
+    #[error("waves: there are {0}, the most is {WAVES_LIMIT}")]
+    TooManyWaves(usize),
+}
+
+/// How much may happen at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Open deliveries.
+    pub max_in_flight: u32,
+    /// Devices sent to and not yet verified (they may all be rebooting) or to be tried again.
+    pub max_unverified: u32,
+    /// Open deliveries to one host (scheme, name and port): gateways front many devices.
+    pub max_per_host: u32,
+    /// Attempts begun in a minute, evenly spread.
+    pub per_minute: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_in_flight: 100, max_unverified: 1_000, max_per_host: 10, per_minute: None }
+    }
+}
+
+/// How a device shows that it runs the release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verify {
+    /// What counts as proof.
+    pub mode: verify::Mode,
+    /// How long a device has to show it after it was sent to.
+    pub timeout: Duration,
+    /// Whether a first attempt asks before it sends.
+    pub first: bool,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self { mode: verify::Mode::Version, timeout: Duration::from_mins(1), first: false }
+    }
+}

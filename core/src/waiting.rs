@@ -1,0 +1,334 @@
+//! Why something does not happen now, and when it will.
+//!
+//! Owns the reasons and their words. Every decision that lets something wait leaves one; none of
+//! them is made up afterwards.
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    gate::Tally,
+    hours::{ClosedBy, Zone},
+    ids::RolloutId,
+    rollout::PauseReason,
+    time::Time,
+};
+
+/// Why something does not happen now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingOn {
+    /// The run was told to stop.
+    Stopping,
+    /// It was not started.
+    Start,
+    /// Its devices are being written down.
+    Preparing {
+        /// How many are.
+        done: u64,
+    },
+    /// Its time has not come.
+    StartAt {
+        /// When it begins.
+        at: Time,
+    },
+    /// It is paused.
+    Paused(PauseReason),
+    /// It was given up: what is open may still end.
+    Ending {
+        /// Devices that are open.
+        open: u64,
+    },
+    /// The gate of a wave that has ended waits for its soak.
+    Soak {
+        /// The wave that ended, counted from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+        /// When the gate is asked.
+        until: Time,
+        /// The least share of successes, in percent.
+        min_success: Option<u8>,
+        /// The numbers now.
+        tally: Tally,
+    },
+    /// A wave has ended, and its gate has nothing to judge by.
+    NothingToJudge {
+        /// The wave that ended, counted from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+        /// The numbers now.
+        tally: Tally,
+    },
+    /// Devices of later waves wait for the one that is open.
+    Wave {
+        /// The wave that is open, counted from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+        /// Devices of it that have ended.
+        ended: u64,
+        /// Its devices.
+        devices: u64,
+        /// The least share of successes, in percent.
+        min_success: Option<u8>,
+    },
+    /// Devices may not be touched at this hour.
+    Hours {
+        /// How many wait for it.
+        devices: u64,
+        /// What keeps them: no window is open, or a freeze holds.
+        by: ClosedBy,
+        /// When they may be touched again; none if never.
+        opens_at: Option<Time>,
+        /// In whose time zone.
+        zone: Zone,
+    },
+    /// As many deliveries are open as may be.
+    InFlight {
+        /// The limit.
+        max: u32,
+    },
+    /// Other rollouts have all places for deliveries that the driver has.
+    Driver,
+    /// As many devices are sent to and not verified, or to be tried again, as may be.
+    Unverified {
+        /// The limit.
+        max: u32,
+    },
+    /// The constant rate allows the next one later.
+    Rate {
+        /// Devices a minute.
+        per_minute: u32,
+        /// When the next one is allowed.
+        next_at: Time,
+    },
+    /// Devices are away.
+    Away {
+        /// Those the wave waits for.
+        away: u64,
+        /// Those it does not wait for any more.
+        absent: u64,
+        /// When nothing is begun any more.
+        deadline: Option<Time>,
+    },
+    /// Nothing is left to claim; these are still under way.
+    Active {
+        /// Being sent to.
+        delivering: u64,
+        /// Asked for their version.
+        verifying: u64,
+        /// To be tried again.
+        retrying: u64,
+    },
+    /// Devices are busy with another rollout.
+    Busy {
+        /// How many.
+        devices: u64,
+        /// With which one, or one of them.
+        rollout: RolloutId,
+    },
+    /// A device was last seen long ago.
+    Offline {
+        /// When it was.
+        since: Time,
+    },
+    /// A device was never seen.
+    NeverSeen,
+    /// A device could not be reached, and is tried again.
+    NextTry {
+        /// When.
+        at: Time,
+    },
+    /// A device is being sent to.
+    Delivery,
+    /// A device is asked for its version.
+    Version {
+        /// Until when.
+        until: Time,
+    },
+    /// A device's turn comes when others before it have had theirs.
+    Turn,
+    /// A device's wave is not open.
+    OwnWave {
+        /// The wave it is in, counted from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+    },
+}
+
+impl WaitingOn {
+    /// In words, when it is `now`.
+    pub fn in_words(&self, now: Time) -> String {
+        match self {
+            Self::Stopping => "stopping: nothing new is sent".to_owned(),
+            Self::Start => "not started".to_owned(),
+            Self::Preparing { done } => {
+                format!("its devices are being written down: {done} so far")
+            }
+            Self::StartAt { at } => format!("starts {}", when(*at, now)),
+            Self::Paused(PauseReason::Operator) => "paused by the operator: resume goes on".into(),
+            Self::Paused(reason) => {
+                format!("paused by the {reason}: advance overrides it")
+            }
+            Self::Ending { open } => {
+                format!("given up: {} still open", devices(*open, "is", "are"))
+            }
+            Self::Hours { devices: count, by, opens_at, zone } => {
+                hours(*count, by, *opens_at, zone, now)
+            }
+            Self::InFlight { max } => format!("{max} deliveries are open, the most allowed"),
+            Self::Driver => "other rollouts use every place for deliveries".to_owned(),
+            Self::Unverified { max } => {
+                format!("{max} devices are begun and not known to be well, the most allowed")
+            }
+            Self::Rate { per_minute, next_at } => {
+                format!("{per_minute} devices a minute: the next one in {}", left(*next_at, now))
+            }
+            Self::Away { away, absent, deadline } => absence(*away, *absent, *deadline, now),
+            Self::Active { delivering, verifying, retrying } => format!(
+                "{delivering} being sent to, {verifying} to show their version, \
+                 {retrying} to be tried again"
+            ),
+            Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => self.of_wave(now),
+            _ => self.of_device(now),
+        }
+    }
+
+    fn of_wave(&self, now: Time) -> String {
+        match self {
+            Self::Soak { wave, of, until, min_success, tally } => {
+                let (number, when) = (wave + 2, when(*until, now));
+                let mut text = if number > *of {
+                    format!("wave {of} of {of}, the last, is judged {when}")
+                } else {
+                    format!("wave {number} of {of} opens {when}")
+                };
+                if let Some(percent) = min_success {
+                    let (good, judged) = (tally.succeeded, tally.judged());
+                    let _ = write!(text, " if success >= {percent} %, now {good} of {judged}");
+                }
+                text
+            }
+            Self::NothingToJudge { wave, of, tally } => format!(
+                "wave {} of {of} ended and none of its {} says anything about the release{}: \
+                 advance goes on without",
+                wave + 1,
+                devices(tally.of, "device", "devices").trim_end(),
+                match tally.unreachable {
+                    0 => String::new(),
+                    count => format!(" ({count} unreachable)"),
+                }
+            ),
+            Self::Wave { wave, of, ended, devices, min_success } => {
+                let (number, next) = (wave + 1, wave + 2);
+                let mut text = format!(
+                    "wave {next} of {of} waits for wave {number}: {ended} of {devices} ended"
+                );
+                if let Some(percent) = min_success {
+                    let _ = write!(text, ", success >= {percent} % wanted");
+                }
+                text
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn of_device(&self, now: Time) -> String {
+        match self {
+            Self::Busy { devices: 1, rollout } => format!("busy with rollout {rollout}"),
+            Self::Busy { devices, rollout } => {
+                format!("{devices} devices are busy with other rollouts, such as {rollout}")
+            }
+            Self::Offline { since } => format!("offline since {}", stamp(*since, now)),
+            Self::NeverSeen => "never seen".to_owned(),
+            Self::NextTry { at } => format!("tried again {}", when(*at, now)),
+            Self::Delivery => "being sent to".to_owned(),
+            Self::Version { until } => {
+                format!("sent to, asked for its version until {}", stamp(*until, now))
+            }
+            Self::Turn => "its turn comes after others of its wave".to_owned(),
+            Self::OwnWave { wave, of } => format!("in wave {} of {of}, which is not open", wave + 1),
+            _ => String::new(),
+        }
+    }
+}
+
+fn hours(
+    count: u64,
+    by: &ClosedBy,
+    opens_at: Option<Time>,
+    zone: &Zone,
+    now: Time,
+) -> String {
+    let what = match by {
+        ClosedBy::Window => "window opens",
+        ClosedBy::Freeze(_) => "frozen: opens",
+    };
+    let of = if count == 1 { String::new() } else { format!(" ({count} devices)") };
+    match opens_at {
+        None => format!("no window opens any more in {}{of}", zone.name()),
+        Some(at) => {
+            let local = zone.local_text(at, now);
+            format!("{what} {local} {}, in {}{of}", zone.name(), left(at, now))
+        }
+    }
+}
+
+fn absence(away: u64, absent: u64, deadline: Option<Time>, now: Time) -> String {
+    let mut text = devices(away + absent, "is", "are");
+    text.push_str(" away: any contact makes them due");
+    if absent > 0 {
+        let _ = write!(text, " ({absent} for so long that their wave does not wait)");
+    }
+    if let Some(at) = deadline {
+        let _ = write!(text, "; given up {}", when(at, now));
+    }
+    text
+}
+
+/// Such as `1 device is` or `3 devices are`.
+fn devices(count: u64, one: &str, more: &str) -> String {
+    match (count, one) {
+        (1, "device") => "1 device ".to_owned(),
+        (_, "device") => format!("{count} devices "),
+        (1, _) => format!("1 device {one}"),
+        _ => format!("{count} devices {more}"),
+    }
+}
+
+/// Such as `at 14:05 UTC, in 12 min`.
+fn when(at: Time, now: Time) -> String {
+    if at <= now {
+        return "now".to_owned();
+    }
+    format!("at {}, in {}", stamp(at, now), left(at, now))
+}
+
+/// The time of day in UTC, with the date where it is another day.
+pub fn stamp(at: Time, now: Time) -> String {
+    let zone = Zone::utc();
+    format!("{} UTC", zone.local_text(at, now))
+}
+
+/// How long it is from `now` to `at`, such as `45 s`, `12 min`, `5 h 12 min` or `3 d 4 h`.
+pub fn left(at: Time, now: Time) -> String {
+    span(at.since(now))
+}
+
+/// A duration as people say it: two units at the most, cut off, and at least a second.
+pub fn span(duration: Duration) -> String {
+    let secs = duration.as_secs().max(1);
+    let (days, hours, mins) = (secs / 86_400, secs % 86_400 / 3_600, secs % 3_600 / 60);
+    match (days, hours, mins) {
+        (0, 0, 0) => format!("{secs} s"),
+        (0, 0, _) => format!("{mins} min"),
+        (0, _, 0) => format!("{hours} h"),
+        (0, ..) => format!("{hours} h {mins} min"),
+        (_, 0, _) => format!("{days} d"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
