@@ -14,6 +14,7 @@ pub mod assignment;
 pub mod brake;
 pub mod device;
 pub mod event;
+pub mod hours;
 pub mod ids;
 pub mod moment;
 pub mod outcome;
