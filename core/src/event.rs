@@ -8,8 +8,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    assignment::State, brake::Evidence, ids::RolloutId, progress::Progress, rollout::PauseReason,
-    snapshot::Counts, time::Time,
+    assignment::State,
+    brake::Evidence,
+    gate::Verdict,
+    ids::RolloutId,
+    progress::Progress,
+    rollout::{Act, PauseReason},
+    snapshot::Counts,
+    time::Time,
 };
 
 /// Something that happened in a rollout.
@@ -35,14 +41,65 @@ pub enum Kind {
         /// Whether an earlier run had begun it.
         resumed: bool,
     },
-    /// All canaries succeeded.
-    CanaryPassed,
+    /// The operator did something to it.
+    OperatorActed {
+        /// What.
+        act: Act,
+    },
+    /// Its time has come.
+    RolloutBegan,
+    /// The devices of a wave may be claimed.
+    WaveOpened {
+        /// Which one, counted from 1.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+        /// Its devices.
+        devices: u64,
+    },
+    /// Every device of a wave ended, or is away for too long.
+    WaveEnded {
+        /// Which one, counted from 1.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// The gate of a wave ruled, or an operator in its place.
+    GateRuled {
+        /// Which one, counted from 1.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+        /// What, and on which numbers.
+        verdict: Verdict,
+    },
     /// It stopped claiming by itself.
     RolloutPaused {
         /// Why.
         reason: PauseReason,
-        /// On which numbers.
-        evidence: Evidence,
+        /// On which numbers, if it is the brake.
+        evidence: Option<Evidence>,
+    },
+    /// It gave itself up, and stops what is open.
+    RolloutAborting {
+        /// Why.
+        reason: PauseReason,
+        /// On which numbers, if it is the brake.
+        evidence: Option<Evidence>,
+    },
+    /// It was given up, and what was open was stopped.
+    RolloutAborted {
+        /// Its devices, counted.
+        counts: Counts,
+    },
+    /// A device is not there: it is waited for.
+    DeviceAway {
+        /// The device's id.
+        device: Arc<str>,
+        /// Since when, as far as is known.
+        since: Time,
+        /// What was seen, if it was tried.
+        detail: String,
     },
     /// Every device ended, none failed.
     RolloutCompleted {
@@ -146,9 +203,33 @@ impl fmt::Display for Event {
             Kind::RolloutStarted { devices, resumed: true } => {
                 write!(f, "rollout {} goes on: {devices} devices", self.rollout)
             }
-            Kind::CanaryPassed => f.write_str("all canaries succeeded: the others follow"),
-            Kind::RolloutPaused { reason, evidence } => {
+            Kind::OperatorActed { act } => write!(f, "the operator said {act}"),
+            Kind::RolloutBegan => f.write_str("its time has come"),
+            Kind::WaveOpened { wave, of, devices } => {
+                write!(f, "wave {wave} of {of} opened: {devices} devices")
+            }
+            Kind::WaveEnded { wave, of } => write!(f, "wave {wave} of {of} ended"),
+            Kind::GateRuled { wave, of, verdict } => {
+                write!(f, "gate of wave {wave} of {of}: {verdict}")
+            }
+            Kind::RolloutPaused { reason, evidence: Some(evidence) } => {
                 write!(f, "stopped by the {reason}: {evidence}")
+            }
+            Kind::RolloutPaused { reason, evidence: None } => write!(f, "stopped by the {reason}"),
+            Kind::RolloutAborting { reason, evidence: Some(evidence) } => {
+                write!(f, "aborted by the {reason}: {evidence}")
+            }
+            Kind::RolloutAborting { reason, evidence: None } => {
+                write!(f, "aborted by the {reason}")
+            }
+            Kind::RolloutAborted { counts } => {
+                write!(f, "aborted: {} devices were given up", counts.canceled)
+            }
+            Kind::DeviceAway { device, since, detail } if detail.is_empty() => {
+                write!(f, "{device}: away since {since}")
+            }
+            Kind::DeviceAway { device, detail, .. } => {
+                write!(f, "{device}: away ({detail})")
             }
             Kind::RolloutCompleted { counts } => {
                 write!(f, "completed: {} devices", counts.ended())

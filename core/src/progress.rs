@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{plan::WaitingOn, snapshot::Counts, time::Time};
+use crate::{snapshot::Counts, time::Time, waiting::WaitingOn};
 
 /// The rate is looked at over this long: short enough to follow a change, long enough not to jump.
 const WINDOW: Duration = Duration::from_secs(30);

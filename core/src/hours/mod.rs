@@ -38,6 +38,7 @@
 
 mod days;
 mod freeze;
+mod local;
 mod phase;
 mod sweep;
 mod wall;

@@ -1,0 +1,188 @@
+//! Which device is in which wave.
+//!
+//! Owns the order that is drawn and the cuts through it. Both follow from the salt, the ids and
+//! the spec alone, so that a dry run and the rollout choose the same devices.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::rollout::{WAVES_LIMIT, WaveSize, WaveSpec};
+
+/// Buckets that dynamic membership divides devices into: a hundredth of a percent each.
+pub const BUCKETS: u64 = 10_000;
+
+/// The place of a device in the order that `salt` draws: the first half of
+/// sha-256(length of the salt as 8 bytes, big-endian | salt | id). Ties are broken by the id.
+pub fn place(salt: &str, device: &str) -> u128 {
+    let mut hasher = Sha256::new();
+    hasher.update((salt.len() as u64).to_be_bytes());
+    hasher.update(salt.as_bytes());
+    hasher.update(device.as_bytes());
+    let digest: [u8; 32] = hasher.finalize().into();
+    digest.iter().take(16).fold(0, |place, byte| place << 8 | u128::from(*byte))
+}
+
+/// The bucket of a device that may join later.
+pub const fn bucket(place: u128) -> u64 {
+    (place % BUCKETS as u128) as u64
+}
+
+/// The wave of a device that joins: by its bucket against the cumulative percentages, and if that
+/// wave has passed, the first that has not; none if all have.
+pub fn wave_of_joiner(waves: &[WaveSpec], place: u128, current: Option<usize>) -> Option<usize> {
+    let bucket = bucket(place);
+    let own = waves.iter().position(|wave| match wave.size {
+        WaveSize::Percent(percent) => bucket < u64::from(percent) * (BUCKETS / 100),
+        WaveSize::Count(_) | WaveSize::Select(_) => false,
+    });
+    Some(own.unwrap_or(0).max(current?))
+}
+
+/// Which of the selectors of waves choose a device: bit n for wave n.
+pub type Chosen = u128;
+
+const _: () = assert!(WAVES_LIMIT <= Chosen::BITS as usize);
+
+/// The wave of each device of `chosen`, which stand in the order drawn.
+///
+/// A percentage cuts at ceil(n x percent / 100) of all devices and counts those of the waves
+/// before; a count takes so many more; a selector takes what it chooses and no wave before has.
+pub fn divide(waves: &[WaveSpec], chosen: &[Chosen]) -> Vec<u16> {
+    const NONE: u16 = u16::MAX;
+    if waves.is_empty() {
+        return vec![0; chosen.len()];
+    }
+    let mut wave_of = vec![NONE; chosen.len()];
+    let mut taken = 0;
+    // Devices before this place all have a wave.
+    let mut first_free = 0;
+    for (number, wave) in waves.iter().enumerate() {
+        let want = match wave.size {
+            WaveSize::Percent(percent) => cut(chosen.len(), percent).saturating_sub(taken),
+            WaveSize::Count(count) => count as usize,
+            WaveSize::Select(_) => usize::MAX,
+        };
+        let is_chosen = |at: usize| match wave.size {
+            WaveSize::Select(_) => chosen[at] >> number & 1 == 1,
+            WaveSize::Percent(_) | WaveSize::Count(_) => true,
+        };
+        let mut left = want;
+        for at in first_free..chosen.len() {
+            if left == 0 {
+                break;
+            }
+            if wave_of[at] == NONE && is_chosen(at) {
+                wave_of[at] = number as u16;
+                taken += 1;
+                left -= 1;
+            }
+        }
+        while wave_of.get(first_free).is_some_and(|wave| *wave != NONE) {
+            first_free += 1;
+        }
+    }
+    wave_of
+}
+
+/// ceil(count x percent / 100)
+const fn cut(count: usize, percent: u8) -> usize {
+    (count * percent as usize).div_ceil(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn wave(size: WaveSize) -> WaveSpec {
+        WaveSpec { size, soak: Duration::ZERO, min_success: None }
+    }
+
+    fn percents(percents: &[u8]) -> Vec<WaveSpec> {
+        percents.iter().map(|percent| wave(WaveSize::Percent(*percent))).collect()
+    }
+
+    fn sizes(waves: &[WaveSpec], chosen: &[Chosen]) -> Vec<usize> {
+        let wave_of = divide(waves, chosen);
+        (0..waves.len()).map(|n| wave_of.iter().filter(|w| usize::from(**w) == n).count()).collect()
+    }
+
+    #[test]
+    fn percentages_are_cumulative_and_rounded_up() {
+        assert_eq!(sizes(&percents(&[10, 50, 100]), &[0; 10]), [1, 4, 5]);
+        assert_eq!(sizes(&percents(&[1, 100]), &[0; 10]), [1, 9], "never rounded down to nothing");
+        assert_eq!(sizes(&percents(&[1, 2, 100]), &[0; 10]), [1, 0, 9]);
+        assert_eq!(sizes(&percents(&[10, 100]), &[]), [0, 0]);
+        assert_eq!(sizes(&percents(&[33, 66, 100]), &[0; 1_000]), [330, 330, 340]);
+    }
+
+    #[test]
+    fn counts_and_selectors_take_their_own_and_count_in_what_follows() {
+        let waves = [
+            wave(WaveSize::Select("tag.lab==yes".to_owned())),
+            wave(WaveSize::Count(2)),
+            wave(WaveSize::Percent(50)),
+            wave(WaveSize::Percent(100)),
+        ];
+        let mut chosen = [0; 10];
+        chosen[7] = 1; // by the selector of wave 0
+        assert_eq!(divide(&waves, &chosen), [1, 1, 2, 2, 3, 3, 3, 0, 3, 3]);
+        assert_eq!(sizes(&waves, &[1; 10]), [10, 0, 0, 0]);
+        assert_eq!(divide(&[], &chosen), [0; 10]);
+    }
+
+    #[test]
+    fn a_joiner_goes_by_its_bucket_or_into_the_wave_that_is_open() {
+        let waves = percents(&[10, 50, 100]);
+        for (bucket, current, wave) in [
+            (0, Some(0), Some(0)),
+            (999, Some(0), Some(0)),
+            (1_000, Some(0), Some(1)),
+            (4_999, Some(0), Some(1)),
+            (5_000, Some(0), Some(2)),
+            (9_999, Some(0), Some(2)),
+            (0, Some(1), Some(1)),
+            (0, Some(2), Some(2)),
+            (9_999, Some(1), Some(2)),
+            (0, None, None),
+        ] {
+            assert_eq!(wave_of_joiner(&waves, bucket, current), wave, "{bucket} {current:?}");
+        }
+        assert_eq!(wave_of_joiner(&[], 17, Some(0)), Some(0));
+    }
+
+    #[test]
+    fn the_order_is_fixed_for_good() {
+        // By another program: printf '\0\0\0\0\0\0\0\4saltpos-1' | sha256sum
+        assert_eq!(format!("{:032x}", place("salt", "pos-1")), PLACE);
+        assert_ne!(place("salt", "pos-1"), place("sal", "tpos-1"), "salt and id do not run together");
+    }
+
+    const PLACE: &str = "dcc2bb28cd27b3d716fb6130bd2b4ef6";
+
+    proptest! {
+        /// However many there are, the waves are as the percentages say, nobody is left out, and
+        /// more devices move nobody into a later wave than its share asks for.
+        #[test]
+        fn sizes_are_cumulative_cuts(count in 0_usize..400, first in 1_u8..50, second in 50_u8..100) {
+            let waves = percents(&[first, second, 100]);
+            let sizes = sizes(&waves, &vec![0; count]);
+            prop_assert_eq!(sizes.iter().sum::<usize>(), count);
+            prop_assert_eq!(sizes[0], (count * usize::from(first)).div_ceil(100));
+            prop_assert_eq!(sizes[0] + sizes[1], (count * usize::from(second)).div_ceil(100));
+        }
+
+        /// The same devices are drawn in the same order, whatever the order they are given in.
+        #[test]
+        fn the_draw_is_stable(ids in proptest::collection::btree_set("[a-z]{1,6}", 1..50), salt in "[a-z]{0,4}") {
+            let draw = |ids: Vec<&String>| {
+                let mut drawn: Vec<_> = ids.into_iter().map(|id| (place(&salt, id), id)).collect();
+                drawn.sort();
+                drawn
+            };
+            prop_assert_eq!(draw(ids.iter().collect()), draw(ids.iter().rev().collect()));
+        }
+    }
+}
