@@ -7,24 +7,25 @@
 pub mod dir;
 pub mod reserve;
 pub mod sqlite;
+mod values;
 pub mod writer;
 
-use std::sync::Arc;
-
 use groundswell_core::{
-    assignment::{Assignment, State},
-    device::{Device, Endpoint},
-    ids::{AssignmentId, Epoch, RolloutId},
-    rollout::{Progression, Spec},
+    device::Device,
+    ids::{Epoch, RolloutId},
+    rollout::Spec,
     snapshot::Counts,
     time::Time,
 };
-use serde::{Deserialize, Serialize};
 
-pub use self::sqlite::SqliteStore;
-
-/// Longest detail of an assignment that is kept, in bytes.
-pub const DETAIL_BYTES_MAX: usize = 1_200;
+pub use self::{
+    sqlite::SqliteStore,
+    values::{
+        Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Contact,
+        Cursor, DETAIL_BYTES_MAX, DeviceKey, Intent, IntentSeq, Known, Page, QueuedWant,
+        RolloutKey, RolloutRecord, Unfinished, Want,
+    },
+};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,109 +52,6 @@ pub enum StoreError {
     WriterDied,
 }
 
-/// The key of a rollout's row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RolloutKey(pub i64);
-
-/// A rollout that is written down.
-#[derive(Clone, Debug)]
-pub struct RolloutRecord {
-    /// Its row.
-    pub key: RolloutKey,
-    /// Its id.
-    pub id: RolloutId,
-    /// Sha-256 over what makes a push the same push.
-    pub identity: [u8; 32],
-    /// What is to happen.
-    pub spec: Spec,
-    /// Where it stands.
-    pub progression: Progression,
-    /// How many devices it has.
-    pub devices: u64,
-}
-
-/// A device that may be claimed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its row.
-    pub id: AssignmentId,
-    /// Where it stands.
-    pub assignment: Assignment,
-    /// How to reach it.
-    pub endpoint: Arc<Endpoint>,
-}
-
-/// How far the candidates of a rollout have been read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
-    /// The last queued assignment handed out.
-    pub queued: i64,
-    /// The last retrying one: when it was due, and which.
-    pub retrying: (Time, i64),
-}
-
-/// Candidates in order: those to be tried again first, as they fell due, then the queued.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// The candidates.
-    pub candidates: Vec<Candidate>,
-    /// From where to read on.
-    pub cursor: Cursor,
-    /// Whether no queued candidate is left behind the cursor.
-    pub is_queue_read: bool,
-    /// When the next one that is to be tried again falls due.
-    pub next_retry_at: Option<Time>,
-}
-
-/// One assignment that changed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Change {
-    /// Which one.
-    pub id: AssignmentId,
-    /// What it is from now on.
-    pub to: Assignment,
-    /// Why, if that needs saying.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<Box<str>>,
-}
-
-/// What is written in one transaction.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Batch {
-    /// Of which rollout.
-    pub rollout: RolloutKey,
-    /// By which driver.
-    pub epoch: Epoch,
-    /// When.
-    pub at: Time,
-    /// Assignments, in the order in which they changed; one may come more than once.
-    pub changes: Vec<Change>,
-    /// Where the rollout stands from now on, if that changed.
-    pub progression: Option<Progression>,
-}
-
-/// A device that did not get the release, for the report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unfinished {
-    /// The device's id.
-    pub device: String,
-    /// Where it stands.
-    #[serde(serialize_with = "state_as_text")]
-    pub state: State,
-    /// Attempts that count.
-    pub attempts: u32,
-    /// Why, if there is more to say.
-    pub detail: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-fn state_as_text<S: serde::Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match state {
-        State::Queued => "not sent",
-        other => other.as_str(),
-    })
-}
-
 /// The store in the words of the domain. Every method is one transaction.
 pub trait Store: Send {
     /// Raises the epoch: what an earlier driver claimed is told apart from now on.
@@ -162,20 +60,38 @@ pub trait Store: Send {
     /// The newest rollout of this identity that was not given up.
     fn find(&self, identity: &[u8; 32]) -> Result<Option<RolloutRecord>, StoreError>;
 
-    /// Rollouts that have not ended, oldest first.
-    fn unfinished(&self) -> Result<Vec<RolloutRecord>, StoreError>;
+    /// A rollout by its key.
+    fn rollout(&self, key: RolloutKey) -> Result<Option<RolloutRecord>, StoreError>;
 
-    /// Writes down a rollout in state `preparing`, without devices.
+    /// All rollouts, or only those a driver has something to do for; oldest first.
+    fn rollouts(&self, which: Which) -> Result<Vec<RolloutRecord>, StoreError>;
+
+    /// Writes down a rollout as a draft, without devices.
     fn create(
         &mut self,
         id: RolloutId,
-        identity: &[u8; 32],
+        identity: Option<&[u8; 32]>,
         spec: &Spec,
         now: Time,
     ) -> Result<RolloutKey, StoreError>;
 
-    /// Adds devices to a rollout that is being prepared, and to the inventory.
-    fn add_devices(&mut self, rollout: RolloutKey, devices: &[&Device]) -> Result<(), StoreError>;
+    /// Assigns devices of the inventory to the cohorts of a round, and counts them. Devices that
+    /// the rollout has in this round already are left out; how many these are is returned.
+    fn assign(
+        &mut self,
+        rollout: RolloutKey,
+        round: u32,
+        cohorts: &[CohortName],
+        devices: &[Assign],
+    ) -> Result<u64, StoreError>;
+
+    /// Writes devices to the inventory and assigns each to the cohort at the place beside it.
+    fn add_devices(
+        &mut self,
+        rollout: RolloutKey,
+        cohorts: &[CohortName],
+        devices: &[(&Device, usize)],
+    ) -> Result<(), StoreError>;
 
     /// Brings devices of the inventory up to date, whoever wrote them last.
     fn refresh_devices(&mut self, devices: &[&Device]) -> Result<(), StoreError>;
@@ -183,18 +99,20 @@ pub trait Store: Send {
     /// Replaces what is to happen: a run that goes on takes its own limits.
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError>;
 
-    /// Removes a rollout that was never more than `preparing`.
-    fn discard(&mut self, rollout: RolloutKey) -> Result<(), StoreError>;
+    /// Removes at most `limit` assignments of a rollout that is being prepared, and says how many
+    /// these were; with none left, its cohorts go, too.
+    fn discard(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError>;
 
-    /// Gives up a rollout: everything not ended becomes `canceled`.
-    fn cancel(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError>;
+    /// Writes rows of round `round` for the devices that failed, or were given up, in the one
+    /// before, and says how many these are.
+    fn open_round(&mut self, rollout: RolloutKey, round: u32, now: Time)
+    -> Result<u64, StoreError>;
 
-    /// Opens the next round with new rows for the devices that failed in the last one, and says
-    /// how many these are.
-    fn open_round(&mut self, rollout: RolloutKey, now: Time) -> Result<u64, StoreError>;
+    /// The cohorts of a round, with their devices counted.
+    fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError>;
 
-    /// The devices of a round, counted.
-    fn counts(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError>;
+    /// The devices of a round, counted one by one.
+    fn count(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError>;
 
     /// The devices that earlier rounds ended well with, and that are in no later one, counted.
     fn counts_before(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError>;
@@ -203,20 +121,14 @@ pub trait Store: Send {
     /// says nothing of what they run now.
     fn is_overtaken(&self, rollout: RolloutKey) -> Result<bool, StoreError>;
 
-    /// The assignments that are delivering or verifying.
-    fn open(&self, rollout: RolloutKey, round: u32) -> Result<Vec<Candidate>, StoreError>;
+    /// The assignments of a rollout that are active.
+    fn active(&self, rollout: RolloutKey) -> Result<Vec<Candidate>, StoreError>;
 
-    /// At most `limit` candidates behind `cursor` that are due at `now`, of these at most
-    /// `fresh_limit` that were not begun before.
-    fn candidates(
-        &self,
-        rollout: RolloutKey,
-        round: u32,
-        cursor: Cursor,
-        now: Time,
-        limit: usize,
-        fresh_limit: usize,
-    ) -> Result<Page, StoreError>;
+    /// The candidates that are wanted.
+    fn candidates(&self, want: &Want) -> Result<Page, StoreError>;
+
+    /// The assignments of a device that wait for it, with their rollouts.
+    fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError>;
 
     /// Writes a batch and its log entry, durably, whole or not at all.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
@@ -228,4 +140,35 @@ pub trait Store: Send {
         round: u32,
         each: &mut dyn FnMut(Unfinished),
     ) -> Result<(), StoreError>;
+
+    /// Writes down what somebody wants of the driver.
+    fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError>;
+
+    /// What nobody has answered yet, oldest first.
+    fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError>;
+
+    /// Answers an intent that changes nothing.
+    fn answer(&mut self, seq: IntentSeq, answer: &Answer, now: Time) -> Result<(), StoreError>;
+
+    /// The answer to an intent, once there is one.
+    fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError>;
+
+    /// At most `limit` devices that were written since [`Store::forget_changed`] was called for
+    /// them.
+    fn changed_devices(&self, limit: usize) -> Result<Vec<(DeviceKey, Device)>, StoreError>;
+
+    /// Devices that were looked at.
+    fn forget_changed(&mut self, devices: &[DeviceKey]) -> Result<(), StoreError>;
+
+    /// A number that is another one when another process has written since.
+    fn foreign_version(&self) -> Result<i64, StoreError>;
+}
+
+/// Which rollouts are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those that a driver has something to do for, now or later.
+    Driven,
 }

@@ -1,51 +1,82 @@
-//! Reading: rollouts, counts, candidates, and who did not get the release.
+//! Reading: rollouts, counts, and who did not get the release.
 
-use groundswell_core::{rollout::Progression, snapshot::Counts, time::Time};
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use groundswell_core::{rollout::State, snapshot::Counts};
+use rusqlite::{Connection, Params, params};
 
 use super::{is_unfinished, rows};
-use crate::store::{Candidate, Cursor, Page, RolloutKey, RolloutRecord, StoreError, Unfinished};
+use crate::store::{
+    CohortKey, CohortRecord, RolloutKey, RolloutRecord, StoreError, Unfinished, Which,
+};
 
 pub(super) fn find(
     connection: &Connection,
     identity: &[u8; 32],
 ) -> Result<Option<RolloutRecord>, StoreError> {
     let sql = format!(
-        "SELECT {} FROM rollout WHERE identity = ?1 AND state <> 'canceled' \
+        "SELECT {} FROM rollout WHERE identity = ?1 AND state NOT IN ('canceled', 'aborted') \
          ORDER BY key DESC LIMIT 1",
         rows::ROLLOUT_COLUMNS
     );
     Ok(all(connection, &sql, [identity], rows::rollout)?.pop())
 }
 
-pub(super) fn unfinished(connection: &Connection) -> Result<Vec<RolloutRecord>, StoreError> {
+pub(super) fn rollout(
+    connection: &Connection,
+    key: RolloutKey,
+) -> Result<Option<RolloutRecord>, StoreError> {
+    let sql = format!("SELECT {} FROM rollout WHERE key = ?1", rows::ROLLOUT_COLUMNS);
+    Ok(all(connection, &sql, [key.0], rows::rollout)?.pop())
+}
+
+pub(super) fn rollouts(
+    connection: &Connection,
+    which: Which,
+) -> Result<Vec<RolloutRecord>, StoreError> {
+    let states: Vec<String> = State::ALL
+        .into_iter()
+        .filter(|state| which == Which::All || state.is_driven())
+        .map(|state| format!("'{state}'"))
+        .collect();
     let sql = format!(
-        "SELECT {} FROM rollout WHERE state IN ('preparing', 'running', 'paused') ORDER BY key",
-        rows::ROLLOUT_COLUMNS
+        "SELECT {} FROM rollout WHERE state IN ({}) ORDER BY key",
+        rows::ROLLOUT_COLUMNS,
+        states.join(", ")
     );
     all(connection, &sql, [], rows::rollout)
 }
 
-pub(super) fn progression(
+pub(super) fn cohorts(
     connection: &Connection,
     rollout: RolloutKey,
-) -> Result<Progression, StoreError> {
-    let sql = "SELECT progression FROM rollout WHERE key = ?1";
-    let json: Option<String> =
-        connection.query_row(sql, [rollout.0], |row| row.get(0)).optional()?;
-    json.as_deref()
-        .and_then(|json| serde_json::from_str(json).ok())
-        .ok_or_else(|| StoreError::Damaged("a rollout has no readable progression".to_owned()))
+    round: u32,
+) -> Result<Vec<CohortRecord>, StoreError> {
+    let sql = "SELECT key, wave, zone, counts FROM cohort WHERE rollout = ?1 AND round = ?2 \
+               ORDER BY wave, zone";
+    all(connection, sql, params![rollout.0, round], |row| {
+        Ok(CohortRecord {
+            key: CohortKey(row.get(0)?),
+            wave: row.get::<_, i64>(1)?.unsigned_abs() as usize,
+            zone: rows::zone(&row.get::<_, String>(2)?)?,
+            counts: rows::json(&row.get::<_, String>(3)?)?,
+        })
+    })
 }
 
-pub(super) fn counts(
+/// The assignments of the rounds that a condition holds for.
+fn of_rounds(condition: &str) -> String {
+    format!(
+        "SELECT a.state, count(*) FROM cohort c \
+         JOIN assignment a INDEXED BY assignment_cohort ON a.cohort = c.key \
+         WHERE c.rollout = ?1 AND {condition} GROUP BY a.state"
+    )
+}
+
+pub(super) fn count(
     connection: &Connection,
     rollout: RolloutKey,
     round: u32,
 ) -> Result<Counts, StoreError> {
-    let sql = "SELECT state, count(*) FROM assignment INDEXED BY assignment_round \
-               WHERE rollout = ?1 AND round = ?2 GROUP BY state";
-    tally(connection, sql, params![rollout.0, round])
+    tally(connection, &of_rounds("c.round = ?2"), params![rollout.0, round])
 }
 
 pub(super) fn counts_before(
@@ -55,10 +86,7 @@ pub(super) fn counts_before(
 ) -> Result<Counts, StoreError> {
     // All others have gone on to the next round.
     let well = rows::codes_where(|state| !is_unfinished(state));
-    let sql = format!(
-        "SELECT state, count(*) FROM assignment INDEXED BY assignment_round \
-         WHERE rollout = ?1 AND round < ?2 AND state IN ({well}) GROUP BY state"
-    );
+    let sql = of_rounds(&format!("c.round < ?2 AND a.state IN ({well})"));
     tally(connection, &sql, params![rollout.0, round])
 }
 
@@ -83,94 +111,6 @@ pub(super) fn is_overtaken(
     Ok(connection.query_row(sql, [rollout.0], |row| row.get(0))?)
 }
 
-pub(super) fn open(
-    connection: &Connection,
-    rollout: RolloutKey,
-    round: u32,
-) -> Result<Vec<Candidate>, StoreError> {
-    // By the index of active assignments: few, however large the fleet.
-    let sql = format!(
-        "SELECT {} FROM assignment a INDEXED BY assignment_active JOIN device d ON d.key = a.device \
-         WHERE a.state IN (1, 2, 3) AND a.state <> 3 AND a.rollout = ?1 AND a.round = ?2 \
-         ORDER BY a.id",
-        rows::CANDIDATE_COLUMNS
-    );
-    all(connection, &sql, params![rollout.0, round], rows::candidate)
-}
-
-pub(super) fn candidates(
-    connection: &Connection,
-    rollout: RolloutKey,
-    round: u32,
-    cursor: Cursor,
-    until: Time,
-    limit: usize,
-    fresh_limit: usize,
-) -> Result<Page, StoreError> {
-    let mut page = Page { cursor, ..Page::default() };
-    let (retry_at, retry_id) = cursor.retrying;
-    page.candidates = all(
-        connection,
-        &retrying_sql(),
-        params![rollout.0, round, retry_at.as_millis(), retry_id, until.as_millis(), limit as i64],
-        rows::candidate,
-    )?;
-    if let Some(last) = page.candidates.last() {
-        page.cursor.retrying = (last.assignment.due_at, last.id.0);
-    }
-    let places = fresh_limit.min(limit - page.candidates.len());
-    let queued = all(
-        connection,
-        &queued_sql(),
-        params![rollout.0, round, cursor.queued, places as i64],
-        rows::candidate,
-    )?;
-    page.is_queue_read = queued.len() < places;
-    if let Some(last) = queued.last() {
-        page.cursor.queued = last.id.0;
-    }
-    page.candidates.extend(queued);
-    page.next_retry_at = next_retry(connection, rollout, round, page.cursor)?;
-    Ok(page)
-}
-
-/// Rollout, round, behind (due at, id), due by then, how many.
-pub(super) fn retrying_sql() -> String {
-    format!(
-        "SELECT {} FROM assignment a JOIN device d ON d.key = a.device \
-         WHERE a.state = 3 AND a.rollout = ?1 AND a.round = ?2 \
-         AND (a.due_at, a.id) > (?3, ?4) AND a.due_at <= ?5 ORDER BY a.due_at, a.id LIMIT ?6",
-        rows::CANDIDATE_COLUMNS
-    )
-}
-
-/// Rollout, round, behind id, how many.
-pub(super) fn queued_sql() -> String {
-    format!(
-        "SELECT {} FROM assignment a INDEXED BY assignment_round JOIN device d ON d.key = a.device \
-         WHERE a.state = 0 AND a.rollout = ?1 AND a.round = ?2 AND a.id > ?3 \
-         ORDER BY a.id LIMIT ?4",
-        rows::CANDIDATE_COLUMNS
-    )
-}
-
-fn next_retry(
-    connection: &Connection,
-    rollout: RolloutKey,
-    round: u32,
-    cursor: Cursor,
-) -> Result<Option<Time>, StoreError> {
-    let (at, id) = cursor.retrying;
-    let due_at: Option<i64> = connection
-        .prepare_cached(
-            "SELECT due_at FROM assignment WHERE state = 3 AND rollout = ?1 AND round = ?2 \
-             AND (due_at, id) > (?3, ?4) ORDER BY due_at, id LIMIT 1",
-        )?
-        .query_row(params![rollout.0, round, at.as_millis(), id], |row| row.get(0))
-        .optional()?;
-    Ok(due_at.map(Time::from_millis))
-}
-
 pub(super) fn for_each_unfinished(
     connection: &Connection,
     rollout: RolloutKey,
@@ -178,9 +118,10 @@ pub(super) fn for_each_unfinished(
     each: &mut dyn FnMut(Unfinished),
 ) -> Result<(), StoreError> {
     let sql = format!(
-        "SELECT d.id, a.state, a.attempt, t.text FROM assignment a \
+        "SELECT d.id, a.state, a.attempt, t.text FROM cohort c \
+         JOIN assignment a ON a.cohort = c.key \
          JOIN device d ON d.key = a.device LEFT JOIN detail t ON t.assignment = a.id \
-         WHERE a.rollout = ?1 AND a.round = ?2 AND a.state IN ({}) ORDER BY a.id",
+         WHERE c.rollout = ?1 AND c.round = ?2 AND a.state IN ({}) ORDER BY a.id",
         rows::codes_where(is_unfinished)
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -196,7 +137,7 @@ pub(super) fn for_each_unfinished(
     Ok(())
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,

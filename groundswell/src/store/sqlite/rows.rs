@@ -1,8 +1,11 @@
 //! How values of the core are written in rows.
 
+use std::time::Duration;
+
 use groundswell_core::{
     assignment::{Assignment, FailReason, SkipReason, State, Step},
     device::Endpoint,
+    hours::Zone,
     ids::{AssignmentId, RolloutId},
     rollout::{Progression, Spec},
     time::Time,
@@ -10,7 +13,7 @@ use groundswell_core::{
 use rusqlite::Row;
 use serde::de::DeserializeOwned;
 
-use crate::store::{Candidate, RolloutKey, RolloutRecord, StoreError};
+use crate::store::{Candidate, CohortKey, DeviceKey, Known, RolloutKey, RolloutRecord, StoreError};
 
 /// The code of a state, as the partial indexes of the schema know it.
 pub(super) const fn code(state: State) -> i64 {
@@ -19,6 +22,8 @@ pub(super) const fn code(state: State) -> i64 {
         State::Delivering => 1,
         State::Verifying => 2,
         State::Retrying => 3,
+        State::Away => 4,
+        State::Absent => 5,
         State::Succeeded => 10,
         State::Failed(FailReason::Rejected) => 20,
         State::Failed(FailReason::DeviceError) => 21,
@@ -29,6 +34,12 @@ pub(super) const fn code(state: State) -> i64 {
         State::TimedOut(Step::Verifying) => 31,
         State::Canceled => 40,
         State::Skipped(SkipReason::AlreadyCurrent) => 50,
+        State::Skipped(SkipReason::Offline) => 51,
+        State::Skipped(SkipReason::NoAddress) => 52,
+        State::Skipped(SkipReason::Superseded) => 53,
+        State::Skipped(SkipReason::Downgrade) => 54,
+        State::Skipped(SkipReason::Deadline) => 55,
+        State::Skipped(SkipReason::WindowClosed) => 56,
     }
 }
 
@@ -51,10 +62,13 @@ pub(super) fn codes_where(holds: impl Fn(State) -> bool) -> String {
 
 /// Columns that [`candidate`] reads, in its order.
 pub(super) const CANDIDATE_COLUMNS: &str = "a.id, a.state, a.attempt, a.in_doubt, a.due_at, \
-                                            d.id, d.name, d.address, d.update_path";
+     a.away_since, a.device, a.cohort, d.id, d.name, d.address, d.update_path";
+
+/// How many these are.
+pub(super) const CANDIDATE_COLUMN_COUNT: usize = 12;
 
 pub(super) fn candidate(row: &Row<'_>) -> Result<Candidate, StoreError> {
-    let address = row.get_ref(7)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+    let address = row.get_ref(10)?.as_str_or_null().map_err(rusqlite::Error::from)?;
     let address = address
         .unwrap_or_default()
         .parse()
@@ -64,23 +78,49 @@ pub(super) fn candidate(row: &Row<'_>) -> Result<Candidate, StoreError> {
     };
     Ok(Candidate {
         id: AssignmentId(row.get(0)?),
+        device: DeviceKey(row.get(6)?),
+        cohort: CohortKey(row.get(7)?),
         assignment: Assignment {
             state: state(row.get(1)?)?,
             attempt: row.get(2)?,
             in_doubt: row.get(3)?,
             due_at: Time::from_millis(row.get(4)?),
+            away_since: Time::from_millis(row.get(5)?),
         },
         endpoint: std::sync::Arc::new(Endpoint {
-            id: text(5)?.into(),
-            name: text(6)?.into(),
+            id: text(8)?.into(),
+            name: text(9)?.into(),
             address,
-            update_path: row.get::<_, Option<String>>(8)?.map(String::into_boxed_str),
+            update_path: row.get::<_, Option<String>>(11)?.map(String::into_boxed_str),
         }),
+        known: None,
     })
 }
 
+/// What follows the columns of a candidate: last seen, check-in, version, superseded.
+pub(super) fn known(row: &Row<'_>) -> Result<Known, StoreError> {
+    let first = CANDIDATE_COLUMN_COUNT;
+    let last_seen: Option<i64> = row.get(first)?;
+    let check_in: Option<i64> = row.get(first + 1)?;
+    Ok(Known {
+        last_seen: last_seen.map(Time::from_millis),
+        check_in: check_in.map(|secs| Duration::from_secs(secs.unsigned_abs())),
+        version: row.get::<_, Option<String>>(first + 2)?.map(String::into_boxed_str),
+        is_superseded: row.get(first + 3)?,
+    })
+}
+
+/// The zone of a cohort; the empty text stands for none.
+pub(super) fn zone(name: &str) -> Result<Option<Zone>, StoreError> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let zone = Zone::parse(name);
+    zone.map(Some).map_err(|error| StoreError::Damaged(format!("a stored zone: {error}")))
+}
+
 /// Columns that [`rollout`] reads, in its order.
-pub(super) const ROLLOUT_COLUMNS: &str = "key, id, identity, spec, progression, devices";
+pub(super) const ROLLOUT_COLUMNS: &str = "key, id, identity, spec, progression, devices, created_at";
 
 pub(super) fn rollout(row: &Row<'_>) -> Result<RolloutRecord, StoreError> {
     let id: String = row.get(1)?;
@@ -95,10 +135,11 @@ pub(super) fn rollout(row: &Row<'_>) -> Result<RolloutRecord, StoreError> {
         spec,
         progression,
         devices: row.get::<_, i64>(5)?.unsigned_abs(),
+        created_at: Time::from_millis(row.get(6)?),
     })
 }
 
-fn json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+pub(super) fn json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("a row: {error}")))
 }
 

@@ -1,4 +1,4 @@
--- Rows of a push: devices, rollouts, one assignment per device and round, and the log.
+-- Devices, releases, rollouts, one assignment per device and round, and the log.
 -- Times are milliseconds since the Unix epoch. States of assignments are the codes of rows.rs.
 
 CREATE TABLE driver (
@@ -26,10 +26,20 @@ CREATE TABLE last_seen (
     at INTEGER NOT NULL
 );
 
+CREATE TABLE release (
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    artifact TEXT NOT NULL,
+    artifact_bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (name, version)
+) WITHOUT ROWID;
+
 CREATE TABLE rollout (
-    key INTEGER PRIMARY KEY,
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
-    identity BLOB NOT NULL,
+    -- What makes a push the same push; other rollouts have none.
+    identity BLOB,
     state TEXT NOT NULL,
     progression TEXT NOT NULL,
     spec TEXT NOT NULL,
@@ -38,23 +48,38 @@ CREATE TABLE rollout (
 );
 CREATE INDEX rollout_identity ON rollout (identity);
 
+-- The devices of one wave of a round whose hours are judged in one zone ('' if none are), counted
+-- in step with every commit.
+CREATE TABLE cohort (
+    key INTEGER PRIMARY KEY,
+    rollout INTEGER NOT NULL REFERENCES rollout (key),
+    round INTEGER NOT NULL,
+    wave INTEGER NOT NULL,
+    zone TEXT NOT NULL,
+    counts TEXT NOT NULL,
+    UNIQUE (rollout, round, wave, zone)
+);
+
 CREATE TABLE assignment (
     id INTEGER PRIMARY KEY,
     rollout INTEGER NOT NULL REFERENCES rollout (key),
-    round INTEGER NOT NULL,
+    cohort INTEGER NOT NULL REFERENCES cohort (key),
     device INTEGER NOT NULL REFERENCES device (key),
     state INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
     in_doubt INTEGER NOT NULL,
     due_at INTEGER NOT NULL,
+    away_since INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     changed_at INTEGER NOT NULL
 );
 -- Every device has at most one active assignment, whatever the program believes.
 CREATE UNIQUE INDEX assignment_active ON assignment (device) WHERE state IN (1, 2, 3);
--- A round's rows in order: what is read from the queue, and counted. It never changes with a state.
-CREATE INDEX assignment_round ON assignment (rollout, round);
-CREATE INDEX assignment_retrying ON assignment (rollout, round, due_at, id) WHERE state = 3;
+-- A cohort's rows in order: what is read from the queue. It never changes with a state.
+CREATE INDEX assignment_cohort ON assignment (cohort);
+CREATE INDEX assignment_device ON assignment (device);
+-- To be tried again, or not there.
+CREATE INDEX assignment_due ON assignment (rollout, due_at, id) WHERE state IN (3, 4, 5);
 
 -- Why an assignment is where it is; most have nothing to say.
 CREATE TABLE detail (
@@ -68,4 +93,19 @@ CREATE TABLE log (
     rollout INTEGER NOT NULL REFERENCES rollout (key),
     at INTEGER NOT NULL,
     body TEXT NOT NULL
+);
+
+-- What operators and others want of the driver, and what it answered.
+CREATE TABLE intent (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    answered_at INTEGER,
+    answer TEXT
+);
+CREATE INDEX intent_open ON intent (seq) WHERE answered_at IS NULL;
+
+-- Devices that were written since the driver last looked who joins a rollout.
+CREATE TABLE changed_device (
+    device INTEGER PRIMARY KEY REFERENCES device (key)
 );

@@ -1,0 +1,159 @@
+//! Assigning devices to the cohorts of a rollout.
+
+use groundswell_core::snapshot::Counts;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::rows;
+use crate::store::{Assign, CohortKey, CohortName, RolloutKey, StoreError};
+
+/// Rollout, cohort, device, state, and whether the device may be in the round already.
+const ASSIGN: &str = "INSERT INTO assignment \
+     (rollout, cohort, device, state, attempt, in_doubt, due_at, away_since, epoch, changed_at) \
+     VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0, 0, 0)";
+
+/// Rollout, device, round.
+const IS_THERE: &str = "SELECT 1 FROM assignment a JOIN cohort c ON c.key = a.cohort \
+     WHERE a.device = ?2 AND a.rollout = ?1 AND c.round = ?3";
+
+pub(super) struct Assigner<'a> {
+    connection: &'a Connection,
+    rollout: RolloutKey,
+    round: u32,
+    cohorts: Vec<Cohort<'a>>,
+    added: u64,
+    left_out: u64,
+}
+
+struct Cohort<'a> {
+    name: &'a CohortName,
+    /// Its row and its devices, once one was assigned to it.
+    row: Option<(CohortKey, Counts)>,
+}
+
+impl<'a> Assigner<'a> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        rollout: RolloutKey,
+        round: u32,
+        cohorts: &'a [CohortName],
+    ) -> Self {
+        let cohorts = cohorts.iter().map(|name| Cohort { name, row: None }).collect();
+        Self { connection, rollout, round, cohorts, added: 0, left_out: 0 }
+    }
+
+    /// Assigns a device that the round cannot have yet.
+    pub(super) fn add(&mut self, device: &Assign) -> Result<(), StoreError> {
+        let cohort = self.cohorts.get_mut(device.cohort);
+        let cohort = cohort.ok_or_else(|| StoreError::Damaged("no such cohort".to_owned()))?;
+        let (key, counts) = match &mut cohort.row {
+            Some(row) => row,
+            none => none.insert(find(self.connection, self.rollout, self.round, cohort.name)?),
+        };
+        *counts.of_mut(device.state) += 1;
+        self.added += 1;
+        self.connection.prepare_cached(ASSIGN)?.execute(params![
+            self.rollout.0,
+            key.0,
+            device.device.0,
+            rows::code(device.state)
+        ])?;
+        Ok(())
+    }
+
+    /// Assigns a device unless the round has it.
+    pub(super) fn add_if_new(&mut self, device: &Assign) -> Result<(), StoreError> {
+        let mut is_there = self.connection.prepare_cached(IS_THERE)?;
+        if is_there.exists(params![self.rollout.0, device.device.0, self.round])? {
+            self.left_out += 1;
+            return Ok(());
+        }
+        self.add(device)
+    }
+
+    /// Writes the counts, and says how many devices were left out.
+    pub(super) fn finish(self) -> Result<u64, StoreError> {
+        for cohort in &self.cohorts {
+            if let Some((key, counts)) = &cohort.row {
+                set_counts(self.connection, *key, counts)?;
+            }
+        }
+        if self.round == 1 {
+            let sql = "UPDATE rollout SET devices = devices + ?2 WHERE key = ?1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.execute(params![self.rollout.0, self.added as i64])?;
+        }
+        Ok(self.left_out)
+    }
+}
+
+pub(super) fn set_counts(
+    connection: &Connection,
+    cohort: CohortKey,
+    counts: &Counts,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE cohort SET counts = ?2 WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute(params![cohort.0, rows::to_json(counts)?])?;
+    Ok(())
+}
+
+/// The row of a cohort, made if it is not there, and its devices so far.
+fn find(
+    connection: &Connection,
+    rollout: RolloutKey,
+    round: u32,
+    name: &CohortName,
+) -> Result<(CohortKey, Counts), StoreError> {
+    let zone = name.zone.as_ref().map_or("", |zone| zone.name());
+    let wave = name.wave as i64;
+    let sql = "SELECT key, counts FROM cohort \
+               WHERE rollout = ?1 AND round = ?2 AND wave = ?3 AND zone = ?4";
+    let found: Option<(i64, String)> = connection
+        .prepare_cached(sql)?
+        .query_row(params![rollout.0, round, wave, zone], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((key, counts)) = found {
+        return Ok((CohortKey(key), rows::json(&counts)?));
+    }
+    let sql = "INSERT INTO cohort (rollout, round, wave, zone, counts) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let counts = Counts::default();
+    let json = rows::to_json(&counts)?;
+    connection.prepare_cached(sql)?.execute(params![rollout.0, round, wave, zone, json])?;
+    Ok((CohortKey(connection.last_insert_rowid()), counts))
+}
+
+/// Rows of the next round for the devices that ended without the release in the one before.
+pub(super) fn round(
+    connection: &Connection,
+    rollout: RolloutKey,
+    round: u32,
+) -> Result<u64, StoreError> {
+    let failed = rows::codes_where(|state| {
+        state.is_failure() || state == groundswell_core::assignment::State::Canceled
+    });
+    let sql = format!(
+        "SELECT a.device, c.wave, c.zone FROM assignment a JOIN cohort c ON c.key = a.cohort \
+         WHERE c.rollout = ?1 AND c.round = ?2 AND a.state IN ({failed}) ORDER BY a.id"
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut found = statement.query(params![rollout.0, round - 1])?;
+    let mut names: Vec<CohortName> = vec![];
+    let mut devices = vec![];
+    while let Some(row) = found.next()? {
+        let zone = rows::zone(&row.get::<_, String>(2)?)?;
+        let name = CohortName { wave: row.get::<_, i64>(1)?.unsigned_abs() as usize, zone };
+        let cohort = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+            names.push(name);
+            names.len() - 1
+        });
+        let device = crate::store::DeviceKey(row.get(0)?);
+        let state = groundswell_core::assignment::State::Queued;
+        devices.push(Assign { device, cohort, state });
+    }
+    drop(found);
+    let mut assigner = Assigner::new(connection, rollout, round, &names);
+    for device in &devices {
+        assigner.add_if_new(device)?;
+    }
+    assigner.finish()?;
+    Ok(devices.len() as u64)
+}

@@ -1,0 +1,140 @@
+//! Candidates: who is next, who is due again, who is active, who waits for a device.
+
+use groundswell_core::time::Time;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{read::all, rows};
+use crate::store::{Candidate, Cursor, DeviceKey, Page, RolloutKey, StoreError, Want};
+
+pub(super) fn active(
+    connection: &Connection,
+    rollout: RolloutKey,
+) -> Result<Vec<Candidate>, StoreError> {
+    // By the index of active assignments: few, however large the fleet.
+    let sql = format!(
+        "SELECT {} FROM assignment a INDEXED BY assignment_active JOIN device d ON d.key = a.device \
+         WHERE a.state IN (1, 2, 3) AND a.rollout = ?1 ORDER BY a.id",
+        rows::CANDIDATE_COLUMNS
+    );
+    all(connection, &sql, params![rollout.0], rows::candidate)
+}
+
+pub(super) fn waiting(
+    connection: &Connection,
+    device: DeviceKey,
+) -> Result<Vec<(RolloutKey, Candidate)>, StoreError> {
+    let sql = format!(
+        "SELECT {}, a.rollout FROM assignment a INDEXED BY assignment_device \
+         JOIN device d ON d.key = a.device WHERE a.device = ?1 AND a.state IN (4, 5) ORDER BY a.id",
+        rows::CANDIDATE_COLUMNS
+    );
+    all(connection, &sql, [device.0], |row| {
+        Ok((RolloutKey(row.get(rows::CANDIDATE_COLUMN_COUNT)?), rows::candidate(row)?))
+    })
+}
+
+pub(super) fn candidates(connection: &Connection, want: &Want) -> Result<Page, StoreError> {
+    let mut page = Page { cursor: want.cursor, ..Page::default() };
+    let shape = Shape { is_known: want.is_known_wanted, rivals: &want.rivals };
+    let Cursor { due_at, id } = want.cursor;
+    let read = |row: &rusqlite::Row<'_>| shape.read(row);
+    page.candidates = all(
+        connection,
+        &shape.due_sql(),
+        params![want.rollout.0, due_at.as_millis(), id, want.until.as_millis(), want.limit as i64],
+        read,
+    )?;
+    if let Some(last) = page.candidates.last() {
+        page.cursor = Cursor { due_at: last.assignment.due_at, id: last.id.0 };
+    }
+    if let Some(queued) = &want.queued {
+        let places = queued.limit.min(want.limit - page.candidates.len());
+        let found = all(
+            connection,
+            &shape.queued_sql(),
+            params![queued.cohort.0, queued.after, places as i64],
+            read,
+        )?;
+        let last = found.last().map_or(queued.after, |last| last.id.0);
+        page.queued = Some((queued.cohort, last, found.len() < places));
+        page.candidates.extend(found);
+    }
+    page.next_due_at = next_due(connection, want.rollout, page.cursor)?;
+    Ok(page)
+}
+
+/// What is read of each candidate beside itself.
+pub(super) struct Shape<'a> {
+    pub(super) is_known: bool,
+    pub(super) rivals: &'a [RolloutKey],
+}
+
+impl Shape<'_> {
+    /// Rollout, behind (due at, id), due by then, how many.
+    pub(super) fn due_sql(&self) -> String {
+        format!(
+            "SELECT {} FROM assignment a INDEXED BY assignment_due \
+             JOIN device d ON d.key = a.device {} \
+             WHERE a.state IN (3, 4, 5) AND a.rollout = ?1 \
+             AND (a.due_at, a.id) > (?2, ?3) AND a.due_at <= ?4 ORDER BY a.due_at, a.id LIMIT ?5",
+            self.columns(),
+            self.join()
+        )
+    }
+
+    /// Cohort, behind id, how many.
+    pub(super) fn queued_sql(&self) -> String {
+        format!(
+            "SELECT {} FROM assignment a INDEXED BY assignment_cohort \
+             JOIN device d ON d.key = a.device {} \
+             WHERE a.state = 0 AND a.cohort = ?1 AND a.id > ?2 ORDER BY a.id LIMIT ?3",
+            self.columns(),
+            self.join()
+        )
+    }
+
+    fn columns(&self) -> String {
+        let columns = rows::CANDIDATE_COLUMNS;
+        if !self.is_known && self.rivals.is_empty() {
+            return columns.to_owned();
+        }
+        let rivals: Vec<String> = self.rivals.iter().map(|key| key.0.to_string()).collect();
+        format!(
+            "{columns}, s.at, d.check_in_secs, s.version, EXISTS (SELECT 1 FROM assignment r \
+             INDEXED BY assignment_device WHERE r.device = a.device AND r.rollout IN ({}))",
+            rivals.join(", ")
+        )
+    }
+
+    const fn join(&self) -> &'static str {
+        if self.is_known || !self.rivals.is_empty() {
+            "LEFT JOIN seen s ON s.device = a.device"
+        } else {
+            ""
+        }
+    }
+
+    fn read(&self, row: &rusqlite::Row<'_>) -> Result<Candidate, StoreError> {
+        let mut candidate = rows::candidate(row)?;
+        if self.is_known || !self.rivals.is_empty() {
+            candidate.known = Some(Box::new(rows::known(row)?));
+        }
+        Ok(candidate)
+    }
+}
+
+fn next_due(
+    connection: &Connection,
+    rollout: RolloutKey,
+    cursor: Cursor,
+) -> Result<Option<Time>, StoreError> {
+    let due_at: Option<i64> = connection
+        .prepare_cached(
+            "SELECT due_at FROM assignment INDEXED BY assignment_due \
+             WHERE state IN (3, 4, 5) AND rollout = ?1 \
+             AND (due_at, id) > (?2, ?3) ORDER BY due_at, id LIMIT 1",
+        )?
+        .query_row(params![rollout.0, cursor.due_at.as_millis(), cursor.id], |row| row.get(0))
+        .optional()?;
+    Ok(due_at.map(Time::from_millis))
+}

@@ -1,0 +1,102 @@
+//! Rollouts: written down, changed, and what the driver is wanted to do with them.
+
+use groundswell_core::{
+    ids::RolloutId,
+    rollout::{Progression, Spec},
+    time::Time,
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::rows;
+use crate::store::{Answer, Intent, IntentSeq, RolloutKey, StoreError};
+
+pub(super) fn create(
+    connection: &Connection,
+    id: RolloutId,
+    identity: Option<&[u8; 32]>,
+    spec: &Spec,
+    now: Time,
+) -> Result<RolloutKey, StoreError> {
+    let progression = Progression::draft(spec);
+    connection.execute(
+        "INSERT INTO rollout (id, identity, state, progression, spec, devices, created_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)",
+        params![
+            id.to_string(),
+            identity,
+            progression.state.as_str(),
+            rows::to_json(&progression)?,
+            rows::to_json(spec)?,
+            now.as_millis(),
+        ],
+    )?;
+    Ok(RolloutKey(connection.last_insert_rowid()))
+}
+
+pub(super) fn set_progression(
+    connection: &Connection,
+    rollout: RolloutKey,
+    progression: &Progression,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE rollout SET state = ?2, progression = ?3 WHERE key = ?1";
+    let json = rows::to_json(progression)?;
+    connection
+        .prepare_cached(sql)?
+        .execute(params![rollout.0, progression.state.as_str(), json])?;
+    Ok(())
+}
+
+/// Takes back rows of a rollout that is being prepared; nothing was sent for them.
+pub(super) fn discard(
+    connection: &Connection,
+    rollout: RolloutKey,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let sql = "DELETE FROM assignment WHERE id IN (SELECT a.id FROM assignment a \
+               JOIN cohort c ON c.key = a.cohort WHERE c.rollout = ?1 LIMIT ?2)";
+    let removed = connection.execute(sql, params![rollout.0, limit as i64])?;
+    if removed < limit {
+        connection.execute("DELETE FROM cohort WHERE rollout = ?1", [rollout.0])?;
+        connection.execute("UPDATE rollout SET devices = 0 WHERE key = ?1", [rollout.0])?;
+    }
+    Ok(removed)
+}
+
+pub(super) fn put_intent(
+    connection: &Connection,
+    intent: &Intent,
+    now: Time,
+) -> Result<IntentSeq, StoreError> {
+    let sql = "INSERT INTO intent (at, body) VALUES (?1, ?2)";
+    connection.execute(sql, params![now.as_millis(), rows::to_json(intent)?])?;
+    Ok(IntentSeq(connection.last_insert_rowid()))
+}
+
+pub(super) fn intents(connection: &Connection) -> Result<Vec<(IntentSeq, Intent)>, StoreError> {
+    let sql = "SELECT seq, body FROM intent WHERE answered_at IS NULL ORDER BY seq LIMIT 1000";
+    super::read::all(connection, sql, [], |row| {
+        Ok((IntentSeq(row.get(0)?), rows::json(&row.get::<_, String>(1)?)?))
+    })
+}
+
+pub(super) fn answer(
+    connection: &Connection,
+    seq: IntentSeq,
+    answer: &Answer,
+    now: Time,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE intent SET answered_at = ?2, answer = ?3 WHERE seq = ?1";
+    let json = rows::to_json(answer)?;
+    connection.prepare_cached(sql)?.execute(params![seq.0, now.as_millis(), json])?;
+    Ok(())
+}
+
+pub(super) fn answer_to(
+    connection: &Connection,
+    seq: IntentSeq,
+) -> Result<Option<Answer>, StoreError> {
+    let sql = "SELECT answer FROM intent WHERE seq = ?1";
+    let answer: Option<Option<String>> =
+        connection.query_row(sql, [seq.0], |row| row.get(0)).optional()?;
+    answer.flatten().map(|json| rows::json(&json)).transpose()
+}

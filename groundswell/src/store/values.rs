@@ -1,0 +1,305 @@
+//! The values that pass through the store.
+//!
+//! Type to read first: [`Batch`].
+
+use std::sync::Arc;
+
+use groundswell_core::{
+    assignment::{Assignment, State},
+    device::Endpoint,
+    hours::Zone,
+    ids::{AssignmentId, Epoch, RolloutId},
+    rollout::{Act, Progression, Spec},
+    snapshot::Counts,
+    time::Time,
+};
+use serde::{Deserialize, Serialize};
+
+/// Longest detail of an assignment that is kept, in bytes.
+pub const DETAIL_BYTES_MAX: usize = 1_200;
+
+/// The key of a rollout's row, and its number for people.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct RolloutKey(pub i64);
+
+/// The key of a device's row.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct DeviceKey(pub i64);
+
+/// The key of a cohort's row.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct CohortKey(pub i64);
+
+/// A rollout that is written down.
+#[derive(Clone, Debug)]
+pub struct RolloutRecord {
+    /// Its row.
+    pub key: RolloutKey,
+    /// Its id.
+    pub id: RolloutId,
+    /// Sha-256 over what makes a push the same push; none for other rollouts.
+    pub identity: Option<[u8; 32]>,
+    /// What is to happen.
+    pub spec: Spec,
+    /// Where it stands.
+    pub progression: Progression,
+    /// How many devices its first round has.
+    pub devices: u64,
+    /// When it was written down.
+    pub created_at: Time,
+}
+
+/// The devices of one wave whose hours are judged in one zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CohortRecord {
+    /// Its row.
+    pub key: CohortKey,
+    /// The wave, counted from 0.
+    pub wave: usize,
+    /// The zone; none if no hours are judged.
+    pub zone: Option<Zone>,
+    /// Its devices, counted.
+    pub counts: Counts,
+}
+
+/// A device that may be claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its row.
+    pub id: AssignmentId,
+    /// Which device.
+    pub device: DeviceKey,
+    /// Of which cohort.
+    pub cohort: CohortKey,
+    /// Where it stands.
+    pub assignment: Assignment,
+    /// How to reach it.
+    pub endpoint: Arc<Endpoint>,
+    /// What is known of it, where that was asked for.
+    pub known: Option<Box<Known>>,
+}
+
+/// What a claim is judged by, apart from the rollout.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// When it was last heard of.
+    pub last_seen: Option<Time>,
+    /// How often it checks in.
+    pub check_in: Option<std::time::Duration>,
+    /// The version it runs, as far as is known.
+    pub version: Option<Box<str>>,
+    /// Whether a newer rollout of the same release name has it.
+    pub is_superseded: bool,
+}
+
+/// How far the candidates of a rollout have been read: those that are to be tried again or are
+/// away, by when they are due, and which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// When the last one handed out was due.
+    pub due_at: Time,
+    /// The last one handed out.
+    pub id: i64,
+}
+
+/// Which candidates are wanted.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// Of which rollout.
+    pub rollout: RolloutKey,
+    /// Those due behind this.
+    pub cursor: Cursor,
+    /// Those due by then.
+    pub until: Time,
+    /// How many in all, at the most.
+    pub limit: usize,
+    /// Of these, queued ones.
+    pub queued: Option<QueuedWant>,
+    /// Whether what is known of them is wanted, too.
+    pub is_known_wanted: bool,
+    /// Rollouts that supersede this one.
+    pub rivals: Vec<RolloutKey>,
+}
+
+/// Which queued candidates are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuedWant {
+    /// Of which cohort.
+    pub cohort: CohortKey,
+    /// Behind this one.
+    pub after: i64,
+    /// How many at the most.
+    pub limit: usize,
+}
+
+/// Candidates in order: those due first, as they fell due, then the queued.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The candidates.
+    pub candidates: Vec<Candidate>,
+    /// From where to read on.
+    pub cursor: Cursor,
+    /// The cohort whose queue was read, the last one read of it, and whether none is left.
+    pub queued: Option<(CohortKey, i64, bool)>,
+    /// When the next one falls due.
+    pub next_due_at: Option<Time>,
+}
+
+/// One assignment that changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Change {
+    /// Which one.
+    pub id: AssignmentId,
+    /// What it is from now on.
+    pub to: Assignment,
+    /// Why, if that needs saying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<str>>,
+}
+
+/// An answer of a device that says something of it beside how its update went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Which one.
+    pub device: DeviceKey,
+    /// The version it said it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Box<str>>,
+}
+
+/// What is written in one transaction.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Batch {
+    /// Of which rollout.
+    pub rollout: RolloutKey,
+    /// By which driver.
+    pub epoch: Epoch,
+    /// When.
+    pub at: Time,
+    /// Assignments, in the order in which they changed; one may come more than once.
+    pub changes: Vec<Change>,
+    /// Where the rollout stands from now on, if that changed.
+    pub progression: Option<Progression>,
+    /// The devices of the cohorts that changed, counted.
+    pub cohorts: Vec<(CohortKey, Counts)>,
+    /// What devices that succeeded run from now on; none if nobody has looked.
+    pub version: Option<Box<str>>,
+    /// Devices that were heard of.
+    pub contacts: Vec<Contact>,
+    /// Intents that this carries out.
+    pub answers: Vec<(IntentSeq, Answer)>,
+}
+
+impl Batch {
+    /// A batch that changes nothing.
+    pub const fn empty(rollout: RolloutKey, epoch: Epoch, at: Time) -> Self {
+        Self {
+            rollout,
+            epoch,
+            at,
+            changes: vec![],
+            progression: None,
+            cohorts: vec![],
+            version: None,
+            contacts: vec![],
+            answers: vec![],
+        }
+    }
+
+    /// Whether it changes nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+            && self.progression.is_none()
+            && self.contacts.is_empty()
+            && self.answers.is_empty()
+    }
+}
+
+/// The number of an intent.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct IntentSeq(pub i64);
+
+/// What others want of the driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Intent {
+    /// An operator's act.
+    Act {
+        /// On which rollout.
+        rollout: RolloutKey,
+        /// Which one.
+        act: Act,
+    },
+    /// A device was heard of that rollouts wait for.
+    Contact {
+        /// Which one.
+        device: DeviceKey,
+    },
+}
+
+/// What became of an intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It was done. `open` devices are still being sent to or asked for their version.
+    Done {
+        /// Where the rollout stands.
+        state: groundswell_core::rollout::State,
+        /// Devices that are open.
+        open: u64,
+    },
+    /// It had been done before.
+    Already(String),
+    /// It makes no sense, for this reason.
+    Refused(String),
+}
+
+/// A device that is to be assigned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assign {
+    /// Which one.
+    pub device: DeviceKey,
+    /// The place of its cohort in the list given beside.
+    pub cohort: usize,
+    /// `Queued`, or where it ended before it began.
+    pub state: State,
+}
+
+/// A wave and a zone that devices are assigned to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CohortName {
+    /// The wave, counted from 0.
+    pub wave: usize,
+    /// The zone; none if no hours are judged.
+    pub zone: Option<Zone>,
+}
+
+/// A device that did not get the release, for the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unfinished {
+    /// The device's id.
+    pub device: String,
+    /// Where it stands.
+    #[serde(serialize_with = "state_as_text")]
+    pub state: State,
+    /// Attempts that count.
+    pub attempts: u32,
+    /// Why, if there is more to say.
+    pub detail: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn state_as_text<S: serde::Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match state {
+        State::Queued => "not sent",
+        other => other.as_str(),
+    })
+}
