@@ -16,6 +16,7 @@ use groundswell_core::{
     device::{Device, Endpoint},
     ids::{AssignmentId, Epoch, RolloutId},
     rollout::{Progression, Spec},
+    selector::Selector,
     snapshot::Counts,
     time::Time,
 };
@@ -132,6 +133,29 @@ pub struct Batch {
     pub progression: Option<Progression>,
 }
 
+/// What putting devices into the inventory did to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Put {
+    /// Devices that were not known.
+    pub new: u64,
+    /// Devices of which something else was known. When they were last heard of, and the version
+    /// they ran then, does not count: both change with every contact.
+    pub changed: u64,
+    /// Devices of which the same was known.
+    pub same: u64,
+}
+
+/// A device was heard of: it answered us, or called us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact<'a> {
+    /// Its id.
+    pub device: &'a str,
+    /// When.
+    pub at: Time,
+    /// The version it said it runs, if it said so.
+    pub version: Option<&'a str>,
+}
+
 /// A device that did not get the release, for the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unfinished {
@@ -177,8 +201,31 @@ pub trait Store: Send {
     /// Adds devices to a rollout that is being prepared, and to the inventory.
     fn add_devices(&mut self, rollout: RolloutKey, devices: &[&Device]) -> Result<(), StoreError>;
 
-    /// Brings devices of the inventory up to date, whoever wrote them last.
-    fn refresh_devices(&mut self, devices: &[&Device]) -> Result<(), StoreError>;
+    /// Puts devices into the inventory, or brings them up to date, whoever wrote them last.
+    ///
+    /// An imported `last_seen` never moves a later one back. An imported version takes the place
+    /// of the one known if it is no older, by the times both were last seen, or if nothing tells.
+    fn put_devices(&mut self, devices: &[&Device]) -> Result<Put, StoreError>;
+
+    /// The device of this id.
+    fn device(&self, id: &str) -> Result<Option<Device>, StoreError>;
+
+    /// At most `limit` devices of the inventory, in the order of their ids, behind the id `after`;
+    /// with a selector only those that it chooses at `now`.
+    fn devices(
+        &self,
+        select: Option<&Selector>,
+        after: Option<&str>,
+        limit: usize,
+        now: Time,
+    ) -> Result<Vec<Device>, StoreError>;
+
+    /// How many devices the inventory has, or how many the selector chooses at `now`.
+    fn count_devices(&self, select: Option<&Selector>, now: Time) -> Result<u64, StoreError>;
+
+    /// Notes contacts in their order. The last word of a device counts; devices that are not in
+    /// the inventory are passed over.
+    fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError>;
 
     /// Replaces what is to happen: a run that goes on takes its own limits.
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError>;

@@ -135,11 +135,12 @@ mod tests {
         device::Device,
         ids::{Epoch, RolloutId},
         rollout::Spec,
+        selector::Selector,
         snapshot::Counts,
     };
 
     use super::*;
-    use crate::store::{Candidate, RolloutRecord, Unfinished};
+    use crate::store::{Candidate, Contact, Put, RolloutRecord, Unfinished};
 
     /// A store whose every method is a defect.
     struct Defective;
@@ -170,7 +171,25 @@ mod tests {
         fn add_devices(&mut self, _: RolloutKey, _: &[&Device]) -> Result<(), StoreError> {
             defect()
         }
-        fn refresh_devices(&mut self, _: &[&Device]) -> Result<(), StoreError> {
+        fn put_devices(&mut self, _: &[&Device]) -> Result<Put, StoreError> {
+            defect()
+        }
+        fn device(&self, _: &str) -> Result<Option<Device>, StoreError> {
+            defect()
+        }
+        fn devices(
+            &self,
+            _: Option<&Selector>,
+            _: Option<&str>,
+            _: usize,
+            _: Time,
+        ) -> Result<Vec<Device>, StoreError> {
+            defect()
+        }
+        fn count_devices(&self, _: Option<&Selector>, _: Time) -> Result<u64, StoreError> {
+            defect()
+        }
+        fn saw(&mut self, _: &[Contact<'_>]) -> Result<(), StoreError> {
             defect()
         }
         fn set_spec(&mut self, _: RolloutKey, _: &Spec) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use groundswell_core::{
     assignment::State,
-    device::{Address, Device},
+    device::Device,
     ids::RolloutId,
     rollout::{self, Progression, Spec},
     snapshot::Counts,
@@ -12,7 +12,7 @@ use groundswell_core::{
 };
 use rusqlite::{Connection, params};
 
-use super::{read, rows};
+use super::{device, read, rows};
 use crate::store::{RolloutKey, StoreError};
 
 pub(super) fn rollout(
@@ -43,74 +43,22 @@ pub(super) fn rollout(
     Ok(RolloutKey(connection.last_insert_rowid()))
 }
 
-/// A device of the inventory, new or as it is given now.
-const UPSERT: &str = "INSERT INTO device \
-     (id, name, address, update_path, version, location, time_zone, status, tags) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-     ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, \
-     update_path = excluded.update_path, version = excluded.version, \
-     location = excluded.location, time_zone = excluded.time_zone, \
-     status = excluded.status, tags = excluded.tags";
-
-/// To follow [`UPSERT`]: rows that are as given are read, not written.
-const IF_CHANGED: &str = "WHERE (device.name, device.address, device.update_path, \
-     device.version, device.location, device.time_zone, device.status, device.tags) IS NOT \
-     (excluded.name, excluded.address, excluded.update_path, excluded.version, \
-     excluded.location, excluded.time_zone, excluded.status, excluded.tags)";
-
 pub(super) fn devices(
     connection: &Connection,
     rollout: RolloutKey,
     devices: &[&Device],
 ) -> Result<(), StoreError> {
-    let mut upsert = connection.prepare_cached(&format!("{UPSERT} RETURNING key"))?;
     let mut assign = connection.prepare_cached(
         "INSERT INTO assignment \
          (rollout, round, device, state, attempt, in_doubt, due_at, epoch, changed_at) \
          VALUES (?1, 1, ?2, 0, 0, 0, 0, 0, 0)",
     )?;
     for device in devices {
-        let tags = rows::to_json(&device.tags)?;
-        let key: i64 = upsert.query_row(columns(device, &tags), |row| row.get(0))?;
-        saw(connection, device)?;
+        let (key, _) = device::upsert(connection, device)?;
         assign.execute(params![rollout.0, key])?;
     }
     let sql = "UPDATE rollout SET devices = devices + ?2 WHERE key = ?1";
     connection.execute(sql, params![rollout.0, devices.len() as i64])?;
-    Ok(())
-}
-
-pub(super) fn refresh(connection: &Connection, devices: &[&Device]) -> Result<(), StoreError> {
-    let mut upsert = connection.prepare_cached(&format!("{UPSERT} {IF_CHANGED}"))?;
-    for device in devices {
-        let tags = rows::to_json(&device.tags)?;
-        upsert.execute(columns(device, &tags))?;
-        saw(connection, device)?;
-    }
-    Ok(())
-}
-
-/// The values of [`UPSERT`], in order.
-fn columns<'a>(device: &'a Device, tags: &'a str) -> [Option<&'a str>; 9] {
-    [
-        Some(&device.id),
-        Some(&device.name),
-        device.address.as_ref().map(Address::as_str),
-        device.update_path.as_deref(),
-        device.version.as_deref(),
-        device.location.as_deref(),
-        device.time_zone.as_deref(),
-        device.status.as_deref(),
-        Some(tags),
-    ]
-}
-
-fn saw(connection: &Connection, device: &Device) -> Result<(), StoreError> {
-    if let Some(at) = device.last_seen {
-        let sql = "INSERT INTO last_seen (device, at) SELECT key, ?2 FROM device WHERE id = ?1 \
-                   ON CONFLICT DO UPDATE SET at = excluded.at WHERE excluded.at > at";
-        connection.prepare_cached(sql)?.execute(params![device.id, at.as_millis()])?;
-    }
     Ok(())
 }
 

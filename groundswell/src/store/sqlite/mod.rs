@@ -5,9 +5,11 @@
 //! device-update at a few microseconds.
 
 mod create;
+mod device;
 mod log;
 mod read;
 mod rows;
+mod selector;
 
 use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
@@ -16,6 +18,7 @@ use groundswell_core::{
     device::Device,
     ids::{Epoch, RolloutId},
     rollout::Spec,
+    selector::Selector,
     snapshot::Counts,
     time::Time,
 };
@@ -23,12 +26,12 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::{
-    Batch, Candidate, Change, Cursor, Page, RolloutKey, RolloutRecord, Store, StoreError,
-    Unfinished,
+    Batch, Candidate, Change, Contact, Cursor, Page, Put, RolloutKey, RolloutRecord, Store,
+    StoreError, Unfinished,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001-push.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001-state.sql")];
 
 /// Pages of the log before it is written back: 16 MiB, so that a busy rollout writes a page back
 /// once for many changes, and a restart reads little.
@@ -151,9 +154,41 @@ impl Store for SqliteStore {
         Ok(transaction.commit()?)
     }
 
-    fn refresh_devices(&mut self, devices: &[&Device]) -> Result<(), StoreError> {
+    fn put_devices(&mut self, devices: &[&Device]) -> Result<Put, StoreError> {
         let transaction = self.write()?;
-        create::refresh(&transaction, devices)?;
+        let mut put = Put::default();
+        for device in devices {
+            *match device::upsert(&transaction, device)?.1 {
+                device::Written::New => &mut put.new,
+                device::Written::Changed => &mut put.changed,
+                device::Written::Same => &mut put.same,
+            } += 1;
+        }
+        transaction.commit()?;
+        Ok(put)
+    }
+
+    fn device(&self, id: &str) -> Result<Option<Device>, StoreError> {
+        device::load(&self.connection, id)
+    }
+
+    fn devices(
+        &self,
+        select: Option<&Selector>,
+        after: Option<&str>,
+        limit: usize,
+        now: Time,
+    ) -> Result<Vec<Device>, StoreError> {
+        device::list(&self.connection, select, after, limit, now)
+    }
+
+    fn count_devices(&self, select: Option<&Selector>, now: Time) -> Result<u64, StoreError> {
+        device::count(&self.connection, select, now)
+    }
+
+    fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        device::saw_each(&transaction, contacts)?;
         Ok(transaction.commit()?)
     }
 

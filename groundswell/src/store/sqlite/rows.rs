@@ -98,7 +98,7 @@ pub(super) fn rollout(row: &Row<'_>) -> Result<RolloutRecord, StoreError> {
     })
 }
 
-fn json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+pub(super) fn json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("a row: {error}")))
 }
 
