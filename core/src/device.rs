@@ -3,11 +3,16 @@
 //! Owns the checks that make an id, a name, an address and a path safe to store, to print and to
 //! put on the wire. Knows nothing of files: reading an inventory is the border's business.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, ops::Range, str::FromStr, sync::Arc};
+use std::{
+    collections::BTreeMap, fmt, net::IpAddr, ops::Range, str::FromStr, sync::Arc, time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::Time;
+use crate::{
+    presence::{Presence, presence},
+    time::Time,
+};
 
 /// Longest id, name, version or other label, in bytes: long enough for any serial number or
 /// sentence, short enough that a million of them fit.
@@ -34,14 +39,22 @@ pub struct Device {
     pub location: Option<String>,
     /// IANA name of its time zone, such as `America/Denver`.
     pub time_zone: Option<String>,
-    /// What the inventory says of it, such as `online`.
-    pub status: Option<String>,
-    /// When it was last heard of.
+    /// How often it checks in; `None` if that is not known. Whole seconds, within the limits of
+    /// [`crate::presence`].
+    pub check_in: Option<Duration>,
+    /// When it was last heard of; `None` if it never was.
     pub last_seen: Option<Time>,
     /// Free keys and values.
     pub tags: BTreeMap<String, String>,
     /// Where it takes updates, if not where the others do.
     pub update_path: Option<String>,
+}
+
+impl Device {
+    /// Where it stands, when it is `now`.
+    pub fn presence(&self, now: Time) -> Presence {
+        presence(self.check_in, self.last_seen, now)
+    }
 }
 
 /// What is needed of a device to reach it.

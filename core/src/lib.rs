@@ -20,6 +20,7 @@ pub mod ids;
 pub mod moment;
 pub mod outcome;
 pub mod plan;
+pub mod presence;
 pub mod progress;
 pub mod release;
 pub mod retry;

@@ -9,6 +9,7 @@ use winnow::{
 
 use crate::{
     moment::MomentError,
+    presence::Presence,
     selector::{COMPARISONS_MAX, DEPTH_MAX, Field, TEXT_BYTES_MAX},
     spelling::nearest,
 };
@@ -168,6 +169,20 @@ pub(super) enum Problem {
     Moment(MomentError),
     #[error("last_seen: a device that was never seen is chosen by last_seen!=*")]
     Never,
+    #[error("status: {}", suggest_status(.0))]
+    Status(String),
+}
+
+/// What a status can be, and which of them was probably meant.
+fn suggest_status(word: &str) -> String {
+    let words = Presence::WORDS;
+    let shown: String = word.chars().take(32).map(printable).collect();
+    // Of two as near, the first is taken: `ofline` is one letter from `online`, too.
+    let meant = match nearest(word, words.into_iter().rev()) {
+        Some(meant) => format!("; did you mean `{meant}`?"),
+        None => String::new(),
+    };
+    format!("`{shown}` is none of {}{meant}", words.join(", "))
 }
 
 /// What was probably meant by a field we do not have.

@@ -21,18 +21,25 @@ pub(super) fn matches(expr: &Expr, device: &Device, now: Time) -> bool {
         Expr::All(parts) => parts.iter().all(|part| matches(part, device, now)),
         Expr::Any(parts) => parts.iter().any(|part| matches(part, device, now)),
         Expr::Compare(comparison) => {
-            holds(&comparison.test, value_of(device, &comparison.field), now)
+            holds(&comparison.test, value_of(device, &comparison.field, now), now)
         }
     }
 }
 
-fn value_of<'a>(device: &'a Device, field: &Field) -> Option<Actual<'a>> {
+impl Test {
+    /// Whether it holds for a field of this text; an order is that of texts, not of versions.
+    pub fn allows(&self, text: &str) -> bool {
+        holds(self, Some(Actual::Text(text)), Time::ZERO)
+    }
+}
+
+fn value_of<'a>(device: &'a Device, field: &Field, now: Time) -> Option<Actual<'a>> {
     let text = match field {
         Field::Id => Some(&*device.id),
         Field::Name => Some(&*device.name),
         Field::Version => device.version.as_deref(),
         Field::Location => device.location.as_deref(),
-        Field::Status => device.status.as_deref(),
+        Field::Status => Some(device.presence(now).as_str()),
         Field::TimeZone => device.time_zone.as_deref(),
         Field::Address => device.address.as_ref().map(Address::as_str),
         Field::Tag(key) => device.tags.get(&**key).map(|value| &**value),

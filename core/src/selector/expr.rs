@@ -66,6 +66,13 @@ pub struct Comparison {
     pub test: Test,
 }
 
+impl Comparison {
+    /// Whether the answer changes with the present time alone.
+    pub(super) fn depends_on_now(&self) -> bool {
+        self.field == Field::Status || self.test.has_age()
+    }
+}
+
 /// A value of a device that can be asked about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
@@ -77,7 +84,7 @@ pub enum Field {
     Version,
     /// `location`
     Location,
-    /// `status`
+    /// `status`: the word for its [`crate::presence::Presence`]
     Status,
     /// `time_zone`
     TimeZone,
@@ -124,7 +131,7 @@ pub enum Test {
 
 impl Test {
     /// Whether an age, counted back from the present time, is part of it.
-    pub(super) fn has_age(&self) -> bool {
+    fn has_age(&self) -> bool {
         let values = match self {
             Self::In(values) | Self::Out(values) => values.as_slice(),
             Self::Order(_, value) => std::slice::from_ref(value),
@@ -163,7 +170,8 @@ impl Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Compared byte by byte: every field but `last_seen`, and `version` by `==`, `!=`, `=in=` and
-    /// `=out=`. An address is normalized if it is a whole one.
+    /// `=out=`. An address is normalized if it is a whole one; of `status`, it is one of
+    /// [`crate::presence::Presence::WORDS`].
     Text(Box<str>),
     /// The `version` field by an order.
     Version {

@@ -85,7 +85,7 @@ impl Selector {
     /// Whether the devices it chooses depend on the present time.
     pub fn depends_on_now(&self) -> bool {
         let mut found = false;
-        self.expr.visit(&mut |comparison| found |= comparison.test.has_age());
+        self.expr.visit(&mut |comparison| found |= comparison.depends_on_now());
         found
     }
 }

@@ -21,6 +21,7 @@ use winnow::{
 use crate::{
     device::Address,
     moment::Moment,
+    presence::Presence,
     selector::{
         COMPARISONS_MAX, Comparison, DEPTH_MAX, Expr, Field, Order, Pattern, SelectorError,
         TEXT_BYTES_MAX, Test, Value,
@@ -347,6 +348,9 @@ fn whole_value(
             .parse::<Moment>()
             .map(Value::Moment)
             .map_err(|error| Fault { at, problem: Problem::Moment(error) }),
+        Field::Status if !Presence::WORDS.contains(&&*text) => {
+            Err(Fault { at, problem: Problem::Status(text) })
+        }
         Field::Address => Ok(Value::Text(match text.parse::<Address>() {
             Ok(address) => address.as_str().into(),
             Err(_) => text.into_boxed_str(),

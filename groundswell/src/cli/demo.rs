@@ -11,7 +11,9 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use groundswell_core::{device::Device, event::Kind, selector::Selector};
+use groundswell_core::{
+    device::Device, event::Kind, presence::Presence, selector::Selector, time::Time,
+};
 
 use super::Failure;
 use crate::{
@@ -73,14 +75,15 @@ async fn play(args: &Args) -> anyhow::Result<()> {
         ..Options::default()
     })
     .context("the simulated fleet cannot listen")?;
-    let entries = terminals(fleet.local_addr().port())?;
+    let now = Clock::System.now();
+    let entries = terminals(fleet.local_addr().port(), now)?;
     for entry in &entries {
         let device = &entry.device;
         fleet.seed_device(&device.id, device.version.as_deref().unwrap_or_default());
-        fleet.set_offline(&device.id, device.status.as_deref() != Some("online"));
+        fleet.set_offline(&device.id, !is_online(device, now));
     }
     super::print_line("Ten point-of-sale terminals of a retail chain, simulated on loopback:\n");
-    super::print_line(&table(&entries, |_| None, &paint));
+    super::print_line(&table(&entries, |_| None, now, &paint));
 
     let dir = Scratch::new()?;
     let file = dir.0.join("pos-2.4.0.bin");
@@ -100,9 +103,9 @@ async fn play(args: &Args) -> anyhow::Result<()> {
     let summary = push.run().await?;
     told.await?;
 
-    let now = |device: &Device| fleet.device(&device.id).map(|seen| seen.version.clone());
+    let runs = |device: &Device| fleet.device(&device.id).map(|seen| seen.version.clone());
     super::print_line("\nNow:\n");
-    super::print_line(&table(&entries, now, &paint));
+    super::print_line(&table(&entries, runs, now, &paint));
     super::print_line(&format!(
         "{} of {} terminals that answer run {VERSION}, after {:.1} s; {} others were left alone.",
         summary.counts.succeeded,
@@ -110,18 +113,17 @@ async fn play(args: &Args) -> anyhow::Result<()> {
         Duration::from_millis(summary.duration_ms).as_secs_f64(),
         entries.len() as u64 - summary.counts.total(),
     ));
-    check(&fleet, &entries, &summary)?;
+    check(&fleet, &entries, now, &summary)?;
     fleet.stop().await;
     Ok(())
 }
 
 /// What was told is what happened, by the terminals' own account.
-fn check(fleet: &Fleet, entries: &[Entry], summary: &Summary) -> anyhow::Result<()> {
+fn check(fleet: &Fleet, entries: &[Entry], now: Time, summary: &Summary) -> anyhow::Result<()> {
     ensure!(summary.result == PushResult::Completed, "the push ended as {:?}", summary.result);
     for Entry { device, .. } in entries {
         let seen = fleet.device(&device.id).context("a terminal was never heard of")?;
-        let is_online = device.status.as_deref() == Some("online");
-        let (version, receptions) = if is_online {
+        let (version, receptions) = if is_online(device, now) {
             (VERSION, 1)
         } else {
             (device.version.as_deref().unwrap_or_default(), 0)
@@ -137,9 +139,12 @@ fn check(fleet: &Fleet, entries: &[Entry], summary: &Summary) -> anyhow::Result<
     Ok(())
 }
 
-fn terminals(port: u16) -> anyhow::Result<Vec<Entry>> {
+fn is_online(device: &Device, now: Time) -> bool {
+    device.presence(now) == Presence::Online
+}
+
+fn terminals(port: u16, now: Time) -> anyhow::Result<Vec<Entry>> {
     let devices = DEVICES.replace(&format!(":{PORT}"), &format!(":{port}"));
-    let now = Clock::System.now();
     let options = inventory::Options::new("examples/pos/devices.json", now);
     Ok(inventory::read(devices.as_bytes(), &options)?.entries)
 }
@@ -154,7 +159,12 @@ async fn tell(mut events: Events) {
 }
 
 /// The terminals, with the versions they run now where that is known.
-fn table(entries: &[Entry], now: impl Fn(&Device) -> Option<String>, paint: &Paint) -> String {
+fn table(
+    entries: &[Entry],
+    runs: impl Fn(&Device) -> Option<String>,
+    now: Time,
+    paint: &Paint,
+) -> String {
     let mut table = format!(
         "  {:<20} {:<18} {:<10} {:<29} {:<8} {}\n",
         "id", "location", "region", "time zone", "version", "status"
@@ -162,10 +172,10 @@ fn table(entries: &[Entry], now: impl Fn(&Device) -> Option<String>, paint: &Pai
     for Entry { device, .. } in entries {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let before = text(&device.version);
-        let version = now(device).unwrap_or_else(|| before.clone());
+        let version = runs(device).unwrap_or_else(|| before.clone());
         let shown = format!("{version:<8}");
         let shown = if version == before { shown } else { paint.green(&shown) };
-        let status = text(&device.status);
+        let status = device.presence(now).to_string();
         let region = device.tags.get("region").cloned();
         let _ = writeln!(
             table,
@@ -174,7 +184,7 @@ fn table(entries: &[Entry], now: impl Fn(&Device) -> Option<String>, paint: &Pai
             text(&device.location),
             text(&region),
             text(&device.time_zone),
-            if status == "online" { status } else { paint.dim(&status) },
+            if is_online(device, now) { status } else { paint.dim(&status) },
         );
     }
     table

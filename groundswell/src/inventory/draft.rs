@@ -1,10 +1,11 @@
 //! One row on its way to a device: every value is checked, and all that is wrong is noted.
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use groundswell_core::{
     device::{Address, Device, TAGS_MAX, ValueError, check_label, check_path},
     moment::Moment,
+    presence::check_interval,
     time::Time,
 };
 use http::HeaderMap;
@@ -15,8 +16,9 @@ use super::{
     Entry, HEADER_BYTES_MAX, HEADERS_MAX, Options, Reason,
     cell::{Cell, Member},
     fault::quote,
-    field::{Field, Single},
+    field::{Field, Single, squash},
 };
+use crate::units::parse_duration;
 
 /// Numbers from here on are milliseconds since 1970: as seconds they would lie past the year 5138.
 const EPOCH_MILLIS_MIN: i64 = 100_000_000_000;
@@ -50,6 +52,7 @@ pub(super) struct Draft {
     /// Whether a bad address was given, which is not missing then.
     has_bad_address: bool,
     has_bad_id: bool,
+    says_never_seen: bool,
     firmware_version: Option<String>,
     reasons: Vec<Reason>,
 }
@@ -134,9 +137,13 @@ impl Draft {
             Cell::Number(number) if single == Single::LastSeen => {
                 return self.set_last_seen_number(number);
             }
+            Cell::Number(number) if single == Single::CheckIn => &number.to_string(),
             other => {
-                let expected =
-                    if single == Single::LastSeen { "a time or an age" } else { "text in quotes" };
+                let expected = match single {
+                    Single::LastSeen => "a time or an age",
+                    Single::CheckIn => "a duration or a number of seconds",
+                    _ => "text in quotes",
+                };
                 self.mark_bad(single);
                 return self.wrong_type(single.name(), expected, other);
             }
@@ -174,7 +181,8 @@ impl Draft {
             Single::Version => device.version = Some(label()?),
             Single::FirmwareVersion => self.firmware_version = Some(label()?),
             Single::Location => device.location = Some(label()?),
-            Single::Status => device.status = Some(label()?),
+            Single::Status => self.says_never_seen = squash(&label()?) == "neverseen",
+            Single::CheckIn => device.check_in = Some(parse_check_in(text)?),
             Single::Address => device.address = Some(parse_address(text)?),
             Single::TimeZone => device.time_zone = Some(shared.time_zone(text)?),
             Single::LastSeen => device.last_seen = parse_last_seen(text, options.now)?,
@@ -281,6 +289,9 @@ impl Draft {
             (None, firmware) => device.version = firmware,
             _ => {}
         }
+        if draft.says_never_seen && device.last_seen.is_some() {
+            reasons.push(Reason::SeenAndNeverSeen);
+        }
         if device.name.is_empty() {
             device.name.clone_from(&device.id);
         }
@@ -328,6 +339,17 @@ fn parse_address(text: &str) -> Result<Address, Reason> {
         }
         Reason::Value(error)
     })
+}
+
+/// How often a device checks in: a duration, or a number of seconds.
+fn parse_check_in(text: &str) -> Result<Duration, Reason> {
+    let check_in = match text.parse() {
+        Ok(secs) => Duration::from_secs(secs),
+        Err(_) => parse_duration(text).map_err(|_| Reason::CheckIn(text.to_owned()))?,
+    };
+    check_interval(check_in)
+        .map_err(|why| Reason::CheckInLength { given: text.to_owned(), why })?;
+    Ok(check_in)
 }
 
 fn parse_last_seen(text: &str, now: Time) -> Result<Option<Time>, Reason> {

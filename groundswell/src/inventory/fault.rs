@@ -7,6 +7,7 @@ use std::{fmt, io};
 use groundswell_core::{
     device::{TAGS_MAX, ValueError},
     moment::MomentError,
+    presence::CheckInError,
 };
 
 use super::{HEADER_BYTES_MAX, HEADERS_MAX, IgnoredFields, ROW_BYTES_MAX};
@@ -190,6 +191,20 @@ pub enum Reason {
     /// A number that is no time of our days.
     #[error("last_seen: a number must be seconds or milliseconds since 1970, after 1973")]
     LastSeenNumber,
+    /// Both are said, and cannot both be true.
+    #[error("status is `never seen`, but last_seen has a time")]
+    SeenAndNeverSeen,
+    /// No interval of check-ins.
+    #[error("check_in {}: write 60s, 5m or 1h, or a number of seconds", quote(.0))]
+    CheckIn(String),
+    /// An interval that no device may have.
+    #[error("check_in {}: {why}", quote(given))]
+    CheckInLength {
+        /// As given.
+        given: String,
+        /// What is wrong.
+        why: CheckInError,
+    },
     /// An id that another row has.
     #[error("id {} is already on line {first_line}", quote(id))]
     DuplicateId {

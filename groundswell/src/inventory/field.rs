@@ -21,6 +21,7 @@ pub(super) enum Single {
     Location,
     TimeZone,
     Status,
+    CheckIn,
     LastSeen,
     UpdatePath,
 }
@@ -37,6 +38,7 @@ impl Single {
             Self::Location => "location",
             Self::TimeZone => "time_zone",
             Self::Status => "status",
+            Self::CheckIn => "check_in",
             Self::LastSeen => "last_seen",
             Self::UpdatePath => "update_path",
         }
@@ -44,7 +46,7 @@ impl Single {
 }
 
 /// Every name with a meaning.
-pub(super) const FIELD_NAMES: [&str; 13] = [
+pub(super) const FIELD_NAMES: [&str; 14] = [
     "id",
     "name",
     "address",
@@ -53,6 +55,7 @@ pub(super) const FIELD_NAMES: [&str; 13] = [
     "location",
     "time_zone",
     "status",
+    "check_in",
     "last_seen",
     "update_path",
     "tags",
@@ -88,6 +91,7 @@ impl<'a> Field<'a> {
             "location" => Single::Location,
             "time_zone" => Single::TimeZone,
             "status" => Single::Status,
+            "check_in" => Single::CheckIn,
             "last_seen" => Single::LastSeen,
             "update_path" => Single::UpdatePath,
             "tags" | "metadata" => return Some(Field::Tags),
@@ -98,7 +102,8 @@ impl<'a> Field<'a> {
     }
 }
 
-fn squash(name: &str) -> String {
+/// What a name is told apart by.
+pub(super) fn squash(name: &str) -> String {
     let kept = name.chars().filter(|c| !matches!(c, '_' | '-' | ' '));
     kept.flat_map(char::to_lowercase).collect()
 }

@@ -179,7 +179,7 @@ fn go_on(
     // whoever runs a push again may have corrected a path. Both must not decide where this goes.
     for chunk in order.entries.chunks(CHUNK) {
         let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
-        store.refresh_devices(&devices)?;
+        store.put_devices(&devices)?;
     }
     let had_canaries = record.spec.canary > 0;
     record.spec = order.spec.clone();

@@ -6,6 +6,7 @@ use groundswell_core::{
     brake::Brake,
     device::{Address, Device, check_label, check_path},
     event::Event,
+    presence::check_interval,
     release::{Digest, Release},
     retry,
     rollout::{Limits, Spec, Verify},
@@ -235,6 +236,10 @@ fn check(device: &Device) -> Result<(), PushError> {
     }
     if let Some(path) = &device.update_path {
         check_path(path)?;
+    }
+    if let Some(check_in) = device.check_in {
+        check_interval(check_in)
+            .map_err(|source| PushError::CheckIn { device: device.id.clone(), source })?;
     }
     match device.address {
         Some(_) => Ok(()),

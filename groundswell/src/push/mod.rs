@@ -32,7 +32,7 @@ mod summary;
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use groundswell_core::{progress::Progress, rollout::SpecError};
+use groundswell_core::{presence::CheckInError, progress::Progress, rollout::SpecError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -99,6 +99,15 @@ pub enum PushError {
     /// A device that cannot be sent to.
     #[error("device {0} has no address: push sends only to devices that listen")]
     NoAddress(String),
+    /// A device with an interval of check-ins that no device may have.
+    #[error("device {device} cannot be taken")]
+    CheckIn {
+        /// Its id.
+        device: String,
+        /// Why not.
+        #[source]
+        source: CheckInError,
+    },
     /// Two devices of one id.
     #[error("device {0} is there twice: an id names one device")]
     DuplicateId(String),

@@ -13,15 +13,18 @@ pub mod writer;
 use groundswell_core::{
     device::Device,
     ids::{Epoch, RolloutId},
+    release::Release,
     rollout::Spec,
+    selector::Selector,
     snapshot::Counts,
     time::Time,
 };
+use serde::Serialize;
 
 pub use self::{
     sqlite::SqliteStore,
     values::{
-        Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Contact,
+        Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Heard,
         Cursor, DETAIL_BYTES_MAX, DeviceKey, Intent, IntentSeq, Known, Page, QueuedWant,
         RolloutKey, RolloutRecord, Unfinished, Want,
     },
@@ -50,6 +53,42 @@ pub enum StoreError {
     /// The thread that writes died of a panic, which is a defect of this program.
     #[error("the state was not written: the thread that writes it died of a defect")]
     WriterDied,
+}
+
+/// A device that a selector chose, as far as dividing it into waves needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen<'a> {
+    /// Its row.
+    pub key: DeviceKey,
+    /// Its id.
+    pub id: &'a str,
+    /// Its time zone.
+    pub time_zone: Option<&'a str>,
+    /// Whether it listens somewhere.
+    pub has_address: bool,
+}
+
+/// What putting devices into the inventory did to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Put {
+    /// Devices that were not known.
+    pub new: u64,
+    /// Devices of which something else was known. When they were last heard of, and the version
+    /// they ran then, does not count: both change with every contact.
+    pub changed: u64,
+    /// Devices of which the same was known.
+    pub same: u64,
+}
+
+/// A device was heard of: it answered us, or called us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact<'a> {
+    /// Its id.
+    pub device: &'a str,
+    /// When.
+    pub at: Time,
+    /// The version it said it runs, if it said so.
+    pub version: Option<&'a str>,
 }
 
 /// The store in the words of the domain. Every method is one transaction.
@@ -93,8 +132,49 @@ pub trait Store: Send {
         devices: &[(&Device, usize)],
     ) -> Result<(), StoreError>;
 
-    /// Brings devices of the inventory up to date, whoever wrote them last.
-    fn refresh_devices(&mut self, devices: &[&Device]) -> Result<(), StoreError>;
+    /// Puts devices into the inventory, or brings them up to date, whoever wrote them last.
+    ///
+    /// An imported `last_seen` never moves a later one back. An imported version takes the place
+    /// of the one known if it is no older, by the times both were last seen, or if nothing tells.
+    fn put_devices(&mut self, devices: &[&Device]) -> Result<Put, StoreError>;
+
+    /// The row of the device of this id.
+    fn device_key(&self, id: &str) -> Result<Option<DeviceKey>, StoreError>;
+
+    /// Hands every device that the selector chooses at `now` to `each`, in the order of their rows.
+    fn for_each_chosen(
+        &self,
+        select: Option<&Selector>,
+        now: Time,
+        each: &mut dyn FnMut(Chosen<'_>),
+    ) -> Result<(), StoreError>;
+
+    /// Writes a release down, and says whether it was new; one of this name and version that is
+    /// there already is left as it is.
+    fn put_release(&mut self, release: &Release, now: Time) -> Result<bool, StoreError>;
+
+    /// All releases, or those of a name; by name, then as they were written down.
+    fn releases(&self, name: Option<&str>) -> Result<Vec<(Release, Time)>, StoreError>;
+
+    /// The device of this id.
+    fn device(&self, id: &str) -> Result<Option<Device>, StoreError>;
+
+    /// At most `limit` devices of the inventory, in the order of their ids, behind the id `after`;
+    /// with a selector only those that it chooses at `now`.
+    fn devices(
+        &self,
+        select: Option<&Selector>,
+        after: Option<&str>,
+        limit: usize,
+        now: Time,
+    ) -> Result<Vec<Device>, StoreError>;
+
+    /// How many devices the inventory has, or how many the selector chooses at `now`.
+    fn count_devices(&self, select: Option<&Selector>, now: Time) -> Result<u64, StoreError>;
+
+    /// Notes contacts in their order. The last word of a device counts; devices that are not in
+    /// the inventory are passed over.
+    fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError>;
 
     /// Replaces what is to happen: a run that goes on takes its own limits.
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError>;
@@ -105,8 +185,7 @@ pub trait Store: Send {
 
     /// Writes rows of round `round` for the devices that failed, or were given up, in the one
     /// before, and says how many these are.
-    fn open_round(&mut self, rollout: RolloutKey, round: u32, now: Time)
-    -> Result<u64, StoreError>;
+    fn open_round(&mut self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError>;
 
     /// The cohorts of a round, with their devices counted.
     fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError>;

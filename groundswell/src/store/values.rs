@@ -165,7 +165,7 @@ pub struct Change {
 
 /// An answer of a device that says something of it beside how its update went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contact {
+pub struct Heard {
     /// Which one.
     pub device: DeviceKey,
     /// The version it said it runs.
@@ -191,7 +191,7 @@ pub struct Batch {
     /// What devices that succeeded run from now on; none if nobody has looked.
     pub version: Option<Box<str>>,
     /// Devices that were heard of.
-    pub contacts: Vec<Contact>,
+    pub heard: Vec<Heard>,
     /// Intents that this carries out.
     pub answers: Vec<(IntentSeq, Answer)>,
 }
@@ -207,7 +207,7 @@ impl Batch {
             progression: None,
             cohorts: vec![],
             version: None,
-            contacts: vec![],
+            heard: vec![],
             answers: vec![],
         }
     }
@@ -216,7 +216,7 @@ impl Batch {
     pub const fn is_empty(&self) -> bool {
         self.changes.is_empty()
             && self.progression.is_none()
-            && self.contacts.is_empty()
+            && self.heard.is_empty()
             && self.answers.is_empty()
     }
 }

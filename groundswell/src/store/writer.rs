@@ -6,43 +6,94 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
 
-use groundswell_core::time::Time;
+use groundswell_core::device::Device;
 
-use super::{Batch, Cursor, Page, RolloutKey, Store, StoreError};
+use super::{
+    Assign, Batch, Candidate, CohortName, CohortRecord, DeviceKey, Intent, IntentSeq, Page,
+    RolloutKey, RolloutRecord, Store, StoreError, Want,
+};
+
+/// Rows taken back in one transaction: some 20 ms of it.
+const DISCARD_MAX: usize = 10_000;
+
+/// Changed devices looked at in one go.
+const CHANGED_MAX: usize = 1_000;
 
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub enum Job {
     /// Read candidates.
-    Fetch {
-        /// Of which rollout.
-        rollout: RolloutKey,
-        /// Of which round.
-        round: u32,
-        /// From where on.
-        cursor: Cursor,
-        /// Due by then.
-        until: Time,
-        /// How many at the most.
-        limit: usize,
-        /// Of these, how many that were not begun before.
-        fresh_limit: usize,
-    },
+    Fetch(Want),
     /// Write a batch.
     Commit(Batch),
+    /// Assign devices to the cohorts of a round.
+    Assign(Assignment),
+    /// Take back some of the rows of a rollout that is being prepared.
+    Discard(RolloutKey),
+    /// Write the rows of the next round.
+    OpenRound(RolloutKey, u32),
+    /// Read a rollout and its cohorts.
+    Read(RolloutKey),
+    /// See whether others have written something that is for the driver.
+    Look {
+        /// What [`Looked::version`] was last; none to look in any case.
+        seen: Option<i64>,
+    },
+    /// Find out which rollouts wait for a device.
+    Waiting(IntentSeq, DeviceKey),
+    /// Note that these devices were looked at.
+    Forget(Vec<DeviceKey>),
+}
+
+/// Devices to be assigned.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// To which rollout.
+    pub rollout: RolloutKey,
+    /// To which round.
+    pub round: u32,
+    /// The cohorts that the devices name by their places.
+    pub cohorts: Arc<[CohortName]>,
+    /// The devices.
+    pub devices: Vec<Assign>,
+}
+
+/// What others have written.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// Tells the next look whether there is anything new.
+    pub version: i64,
+    /// What is wanted of the driver, with the rollout concerned where that is not known to it.
+    pub intents: Vec<(IntentSeq, Intent)>,
+    /// Devices that were written.
+    pub changed: Vec<(DeviceKey, Device)>,
 }
 
 /// What came of a job.
 #[derive(Debug)]
 pub enum Done {
     /// Candidates were read.
-    Fetched(Result<Page, StoreError>),
+    Fetched(RolloutKey, Result<Page, StoreError>),
     /// The batch is durable, or nothing of it is; it comes back either way.
     Committed(Batch, Result<(), StoreError>),
+    /// Devices were assigned.
+    Assigned(RolloutKey, Result<(), StoreError>),
+    /// So many rows were taken back; fewer than could be if none are left.
+    Discarded(RolloutKey, Result<bool, StoreError>),
+    /// The next round is written down.
+    RoundOpened(RolloutKey, Result<u64, StoreError>),
+    /// A rollout and its cohorts, if it is there.
+    Read(RolloutKey, Result<Option<(Box<RolloutRecord>, Vec<CohortRecord>)>, StoreError>),
+    /// What others have written; none if nothing.
+    Looked(Result<Option<Looked>, StoreError>),
+    /// The rollouts that wait for a device.
+    Waiting(IntentSeq, Result<Vec<(RolloutKey, Candidate)>, StoreError>),
+    /// Devices were noted as looked at.
+    Forgotten(Result<(), StoreError>),
 }
 
 /// A handle on the thread.
@@ -58,7 +109,17 @@ impl<S: Store + 'static> Writer<S> {
     /// # Errors
     /// An IO error if no thread can be started.
     pub fn start(
+        store: S,
+        done: impl Fn(Done) + Send + 'static,
+    ) -> Result<Self, std::io::Error> {
+        Self::start_with(store, carry_out, done)
+    }
+}
+
+impl<S: Send + 'static> Writer<S> {
+    fn start_with(
         mut store: S,
+        carry_out: impl Fn(&mut S, &Job) -> Came + Send + 'static,
         done: impl Fn(Done) + Send + 'static,
     ) -> Result<Self, std::io::Error> {
         let (jobs, queue) = mpsc::channel();
@@ -80,7 +141,7 @@ impl<S: Store + 'static> Writer<S> {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Gives the thread a job. There are never more than two outstanding, one of each kind.
+    /// Gives the thread a job.
     pub fn give(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             // The thread ends only after this sender is dropped.
@@ -98,153 +159,102 @@ impl<S: Store + 'static> Writer<S> {
 
 /// What came of a job that was never done.
 fn failed(job: Job) -> Done {
+    let died = || StoreError::WriterDied;
     match job {
-        Job::Fetch { .. } => Done::Fetched(Err(StoreError::WriterDied)),
-        Job::Commit(batch) => Done::Committed(batch, Err(StoreError::WriterDied)),
+        Job::Fetch(want) => Done::Fetched(want.rollout, Err(died())),
+        Job::Commit(batch) => Done::Committed(batch, Err(died())),
+        Job::Assign(assignment) => Done::Assigned(assignment.rollout, Err(died())),
+        Job::Discard(rollout) => Done::Discarded(rollout, Err(died())),
+        Job::OpenRound(rollout, _) => Done::RoundOpened(rollout, Err(died())),
+        Job::Read(rollout) => Done::Read(rollout, Err(died())),
+        Job::Look { .. } => Done::Looked(Err(died())),
+        Job::Waiting(seq, _) => Done::Waiting(seq, Err(died())),
+        Job::Forget(_) => Done::Forgotten(Err(died())),
     }
 }
 
-/// What came of a job, without the job.
+/// What came of a job; a batch is handed back beside it.
 enum Came {
-    Fetched(Result<Page, StoreError>),
     Committed(Result<(), StoreError>),
+    Other(Done),
 }
 
 impl Came {
     fn of(self, job: Job) -> Done {
         match (self, job) {
-            (Self::Fetched(result), _) => Done::Fetched(result),
+            (Self::Other(done), _) => done,
             (Self::Committed(result), Job::Commit(batch)) => Done::Committed(batch, result),
-            (Self::Committed(_), fetch @ Job::Fetch { .. }) => failed(fetch),
+            (Self::Committed(_), job) => failed(job),
         }
     }
 }
 
-fn carry_out(store: &mut impl Store, job: &Job) -> Came {
-    match job {
-        Job::Fetch { rollout, round, cursor, until, limit, fresh_limit } => {
-            Came::Fetched(store.candidates(*rollout, *round, *cursor, *until, *limit, *fresh_limit))
+/// Carries a job out; for those who write to a store of their own thread.
+pub fn do_job<S: Store>(store: &mut S, job: Job) -> Done {
+    carry_out(store, &job).of(job)
+}
+
+fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
+    Came::Other(match job {
+        Job::Commit(batch) => return Came::Committed(store.commit(batch)),
+        Job::Fetch(want) => Done::Fetched(want.rollout, store.candidates(want)),
+        Job::Assign(Assignment { rollout, round, cohorts, devices }) => {
+            let done = store.assign(*rollout, *round, cohorts, devices);
+            Done::Assigned(*rollout, done.map(drop))
         }
-        Job::Commit(batch) => Came::Committed(store.commit(batch)),
+        Job::Discard(rollout) => {
+            let removed = store.discard(*rollout, DISCARD_MAX);
+            Done::Discarded(*rollout, removed.map(|removed| removed < DISCARD_MAX))
+        }
+        Job::OpenRound(rollout, round) => {
+            Done::RoundOpened(*rollout, store.open_round(*rollout, *round))
+        }
+        Job::Read(rollout) => Done::Read(*rollout, read(store, *rollout)),
+        Job::Look { seen } => Done::Looked(look(store, *seen)),
+        Job::Waiting(seq, device) => Done::Waiting(*seq, store.waiting(*device)),
+        Job::Forget(devices) => Done::Forgotten(store.forget_changed(devices)),
+    })
+}
+
+type Found = Option<(Box<RolloutRecord>, Vec<CohortRecord>)>;
+
+fn read(store: &impl Store, rollout: RolloutKey) -> Result<Found, StoreError> {
+    let Some(record) = store.rollout(rollout)? else { return Ok(None) };
+    let cohorts = store.cohorts(rollout, record.progression.round)?;
+    Ok(Some((Box::new(record), cohorts)))
+}
+
+fn look(store: &impl Store, seen: Option<i64>) -> Result<Option<Looked>, StoreError> {
+    let version = store.foreign_version()?;
+    if seen == Some(version) {
+        return Ok(None);
     }
+    let intents = store.intents()?;
+    let changed = store.changed_devices(CHANGED_MAX)?;
+    Ok(Some(Looked { version, intents, changed }))
 }
 
 #[cfg(test)]
 mod tests {
-    use groundswell_core::{
-        device::Device,
-        ids::{Epoch, RolloutId},
-        rollout::Spec,
-        snapshot::Counts,
-    };
+    use groundswell_core::{ids::Epoch, time::Time};
 
     use super::*;
-    use crate::store::{Candidate, RolloutRecord, Unfinished};
-
-    /// A store whose every method is a defect.
-    struct Defective;
-
-    fn defect() -> ! {
-        panic!("as this test wants it")
-    }
-
-    impl Store for Defective {
-        fn raise_epoch(&mut self) -> Result<Epoch, StoreError> {
-            defect()
-        }
-        fn find(&self, _: &[u8; 32]) -> Result<Option<RolloutRecord>, StoreError> {
-            defect()
-        }
-        fn unfinished(&self) -> Result<Vec<RolloutRecord>, StoreError> {
-            defect()
-        }
-        fn create(
-            &mut self,
-            _: RolloutId,
-            _: &[u8; 32],
-            _: &Spec,
-            _: Time,
-        ) -> Result<RolloutKey, StoreError> {
-            defect()
-        }
-        fn add_devices(&mut self, _: RolloutKey, _: &[&Device]) -> Result<(), StoreError> {
-            defect()
-        }
-        fn refresh_devices(&mut self, _: &[&Device]) -> Result<(), StoreError> {
-            defect()
-        }
-        fn set_spec(&mut self, _: RolloutKey, _: &Spec) -> Result<(), StoreError> {
-            defect()
-        }
-        fn discard(&mut self, _: RolloutKey) -> Result<(), StoreError> {
-            defect()
-        }
-        fn cancel(&mut self, _: RolloutKey, _: Time) -> Result<Counts, StoreError> {
-            defect()
-        }
-        fn open_round(&mut self, _: RolloutKey, _: Time) -> Result<u64, StoreError> {
-            defect()
-        }
-        fn counts(&self, _: RolloutKey, _: u32) -> Result<Counts, StoreError> {
-            defect()
-        }
-        fn counts_before(&self, _: RolloutKey, _: u32) -> Result<Counts, StoreError> {
-            defect()
-        }
-        fn is_overtaken(&self, _: RolloutKey) -> Result<bool, StoreError> {
-            defect()
-        }
-        fn open(&self, _: RolloutKey, _: u32) -> Result<Vec<Candidate>, StoreError> {
-            defect()
-        }
-        fn candidates(
-            &self,
-            _: RolloutKey,
-            _: u32,
-            _: Cursor,
-            _: Time,
-            _: usize,
-            _: usize,
-        ) -> Result<Page, StoreError> {
-            defect()
-        }
-        fn commit(&mut self, _: &Batch) -> Result<(), StoreError> {
-            defect()
-        }
-        fn for_each_unfinished(
-            &self,
-            _: RolloutKey,
-            _: u32,
-            _: &mut dyn FnMut(Unfinished),
-        ) -> Result<(), StoreError> {
-            defect()
-        }
-    }
 
     #[test]
     fn every_job_comes_to_an_end_though_the_thread_panics() {
         let (done, came) = mpsc::channel();
-        let writer = Writer::start(Defective, move |result| done.send(result).unwrap()).unwrap();
-        let rollout = RolloutKey(1);
-        let changes = vec![];
-        let batch = Batch { rollout, epoch: Epoch(1), at: Time::ZERO, changes, progression: None };
+        let panics = |(): &mut (), _: &Job| -> Came { panic!("as this test wants it") };
+        let writer = Writer::start_with((), panics, move |did| done.send(did).unwrap()).unwrap();
+        let batch = Batch::empty(RolloutKey(1), Epoch(1), Time::ZERO);
         writer.give(Job::Commit(batch));
-        let fetch = || Job::Fetch {
-            rollout,
-            round: 1,
-            cursor: Cursor::default(),
-            until: Time::ZERO,
-            limit: 1,
-            fresh_limit: 1,
-        };
-        writer.give(fetch());
+        writer.give(Job::Read(RolloutKey(1)));
         let first = came.recv().unwrap();
         assert!(matches!(first, Done::Committed(_, Err(StoreError::WriterDied))), "{first:?}");
         let given_before = came.recv().unwrap();
-        assert!(matches!(given_before, Done::Fetched(Err(StoreError::WriterDied))));
-        writer.give(fetch());
+        assert!(matches!(given_before, Done::Read(_, Err(StoreError::WriterDied))));
+        writer.give(Job::Look { seen: None });
         let given_after = came.recv().unwrap();
-        assert!(matches!(given_after, Done::Fetched(Err(StoreError::WriterDied))));
+        assert!(matches!(given_after, Done::Looked(Err(StoreError::WriterDied))));
         assert!(writer.stop().is_none());
     }
 }

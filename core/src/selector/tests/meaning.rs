@@ -85,13 +85,41 @@ fn times_and_ages() {
         assert_eq!(chosen(text, &sample()), expected, "{text}");
     }
     assert!(Selector::parse("id==a or last_seen<-3m").unwrap().depends_on_now());
+    assert!(Selector::parse("id==a or status!=offline").unwrap().depends_on_now());
     assert!(!Selector::parse("last_seen<2027-01-15T08:00:00Z").unwrap().depends_on_now());
+}
+
+#[test]
+fn status_is_the_presence() {
+    let minute = Some(Duration::from_mins(1));
+    for (check_in, seen_secs_ago, word) in [
+        (minute, Some(180), "online"),
+        (minute, Some(181), "offline"),
+        (minute, None, "never_seen"),
+        (None, Some(0), "unknown"),
+        (None, None, "never_seen"),
+    ] {
+        let last_seen = seen_secs_ago.map(|secs| NOW - Duration::from_secs(secs));
+        let device = Device { check_in, last_seen, ..sample() };
+        for asked in ["online", "offline", "unknown", "never_seen"] {
+            assert_eq!(chosen(&format!("status=={asked}"), &device), asked == word, "{word}");
+            assert_eq!(chosen(&format!("status!={asked}"), &device), asked != word, "{word}");
+        }
+        assert!(chosen("status==*", &device));
+        assert!(!chosen("status!=*", &device));
+        assert_eq!(chosen("status==*line", &device), word.ends_with("line"), "{word}");
+        assert_eq!(
+            chosen("status=in=(offline,never_seen)", &device),
+            matches!(word, "offline" | "never_seen")
+        );
+        assert_eq!(chosen("status<=offline", &device), word <= "offline");
+    }
 }
 
 #[test]
 fn a_missing_value_only_differs() {
     let device = Device { id: "a".to_owned(), ..Device::default() };
-    for field in ["version", "location", "time_zone", "status", "address", "tag.x"] {
+    for field in ["version", "location", "time_zone", "address", "tag.x"] {
         for (asked, expected) in [
             ("==1", false),
             ("==1*", false),
@@ -127,7 +155,7 @@ fn and_binds_tighter_than_or() {
         ("  ( ( id == pos-nyc-01 ) )  AND  status  ==  'online'  ", true),
         ("(id==x)or(status==online)", true),
         ("id=='x'or status==online", true),
-        ("status==and or status==or or status==online", true),
+        ("id==and or id==or or status==online", true),
     ] {
         assert_eq!(chosen(text, &sample()), expected, "{text}");
     }

@@ -18,7 +18,7 @@ fn sample() -> Device {
         version: Some("2.1.4".to_owned()),
         location: Some("New York".to_owned()),
         time_zone: Some("America/New_York".to_owned()),
-        status: Some("online".to_owned()),
+        check_in: Some(Duration::from_mins(1)),
         last_seen: Some(NOW - Duration::from_mins(2)),
         tags: BTreeMap::from([
             ("region".to_owned(), "northeast".to_owned()),

@@ -59,7 +59,8 @@ impl Naive {
                 let actual = match field.as_str() {
                     "id" => Some(device.id.clone()),
                     "version" => device.version.clone(),
-                    "status" => device.status.clone(),
+                    "location" => device.location.clone(),
+                    "status" => Some(naive_status(device).to_owned()),
                     tag => device.tags.get(tag.strip_prefix("tag.").unwrap()).cloned(),
                 };
                 let order = |actual: String| match field.as_str() {
@@ -76,6 +77,17 @@ impl Naive {
                     operator => naive_order(operator, actual.map(order)),
                 }
             }
+        }
+    }
+}
+
+fn naive_status(device: &Device) -> &'static str {
+    match (device.check_in, device.last_seen) {
+        (_, None) => "never_seen",
+        (None, Some(_)) => "unknown",
+        (Some(every), Some(seen)) => {
+            let silent_secs = (NOW.as_millis() - seen.as_millis()) / 1_000;
+            if silent_secs > 3 * every.as_secs() as i64 { "offline" } else { "online" }
         }
     }
 }
@@ -107,11 +119,13 @@ fn naive_fits(pattern: &str, text: &str) -> bool {
 fn any_device() -> impl Strategy<Value = Device> {
     let text = || proptest::option::of("[ab, é]{1,4}");
     let version = proptest::option::of("[0-2]\\.(9|10)\\.0(-rc\\.(2|10))?");
-    ("[ab]{1,4}", version, text(), text(), proptest::option::of(0..4_i64)).prop_map(
-        |(id, version, status, tag, seen)| Device {
+    let check_in = proptest::option::of((1..3_u64).prop_map(Duration::from_secs));
+    ("[ab]{1,4}", version, text(), text(), proptest::option::of(0..8_i64), check_in).prop_map(
+        |(id, version, location, tag, seen, check_in)| Device {
             id,
             version,
-            status,
+            location,
+            check_in,
             last_seen: seen.map(|secs| Time::from_millis(NOW.as_millis() - secs * 1_000)),
             tags: tag.into_iter().map(|tag| ("k.1".to_owned(), tag)).collect(),
             ..Device::default()
@@ -121,7 +135,9 @@ fn any_device() -> impl Strategy<Value = Device> {
 
 fn any_naive() -> impl Strategy<Value = Naive> {
     let order = || prop::sample::select(vec!["<", "<=", ">", ">=", "=lt=", "=le=", "=gt=", "=ge="]);
-    let field = || prop::sample::select(vec!["id", "status", "tag.k.1", "tag.none"]);
+    let words = vec!["online", "offline", "unknown", "never_seen"];
+    let status = move || prop::sample::select(words.clone()).prop_map(str::to_owned);
+    let field = || prop::sample::select(vec!["id", "location", "tag.k.1", "tag.none"]);
     let leaf = prop_oneof![
         (field(), prop::sample::select(vec!["==", "!="]), "[ab, é*]{0,6}").prop_map(
             |(field, operator, value)| Naive::Compare(field.into(), operator, vec![value])
@@ -143,7 +159,11 @@ fn any_naive() -> impl Strategy<Value = Naive> {
         )),
         (order(), "[0-2]\\.(9|10)\\.0(-rc\\.(2|10))?")
             .prop_map(|(operator, value)| Naive::Compare("version".into(), operator, vec![value])),
-        (order(), 0..4_u64).prop_map(|(operator, secs)| Naive::Seen(operator, secs)),
+        (prop::sample::select(vec!["==", "!=", "<", ">="]), status())
+            .prop_map(|(operator, value)| Naive::Compare("status".into(), operator, vec![value])),
+        (prop::sample::select(vec!["==", "!="]), "[nline*]{0,4}\\*")
+            .prop_map(|(operator, value)| Naive::Compare("status".into(), operator, vec![value])),
+        (order(), 0..8_u64).prop_map(|(operator, secs)| Naive::Seen(operator, secs)),
     ];
     leaf.prop_recursive(4, 24, 2, |inner| {
         prop_oneof![

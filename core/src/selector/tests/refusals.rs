@@ -72,6 +72,10 @@ fn what_is_no_value_of_the_field() {
         "last_seen<-3",
         "last_seen==never",
         "last_seen==2026*",
+        "status==ofline",
+        "status=in=(online,'never seen')",
+        "status!=Online",
+        "status<busy",
     ];
     insta::assert_snapshot!(refusals(&texts), @r#"
     < takes no wildcards, only == and != do; write \* for the character itself
@@ -97,6 +101,22 @@ fn what_is_no_value_of_the_field() {
     a time takes no wildcards, except last_seen==* (was ever seen) and last_seen!=* (never)
       last_seen==2026*
                  ^^^^^
+
+    status: `ofline` is none of online, offline, unknown, never_seen; did you mean `offline`?
+      status==ofline
+              ^^^^^^
+
+    status: `never seen` is none of online, offline, unknown, never_seen; did you mean `never_seen`?
+      status=in=(online,'never seen')
+                        ^^^^^^^^^^^^
+
+    status: `Online` is none of online, offline, unknown, never_seen; did you mean `online`?
+      status!=Online
+              ^^^^^^
+
+    status: `busy` is none of online, offline, unknown, never_seen
+      status<busy
+             ^^^^
     "#);
 }
 

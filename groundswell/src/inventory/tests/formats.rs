@@ -7,7 +7,7 @@ use super::*;
 const JSON: &str = r#"
 [
   {"id": "pos-1", "name": "Lane \u0031", "address": "10.0.0.1:8080", "version": "2.1.0",
-   "location": "New York", "time_zone": "america/new_york", "status": "online",
+   "location": "New York", "time_zone": "america/new_york", "status": "online", "check_in": "1m",
    "last_seen": "-3m", "tags": {"region": "northeast", "lane": 1, "test": true, "none": null},
    "headers": {"Authorization": "Bearer abc", "X-Empty": ""}, "update_path": "/ota", "rack": [{}]},
   {"id": "pos-2", "address": "http://10.0.0.2", "firmware_version": "2.0.0", "last_seen": "never",
@@ -17,18 +17,18 @@ const JSON: &str = r#"
 
 const LINES: &str = concat!(
     r#"{"id":"pos-1","name":"Lane 1","address":"10.0.0.1:8080","version":"2.1.0","location":"New York","#,
-    r#""time_zone":"America/New_York","status":"online","last_seen":1799999820,"rack":1,"#,
+    r#""time_zone":"America/New_York","status":"Away","Check-In":60,"last_seen":1799999820,"rack":1,"#,
     r#""tag.region":"northeast","tags":{"lane":"1","test":"true"},"headers":{"authorization":"Bearer abc"},"update_path":"/ota"}"#,
     "\r\n\n",
     r#"  {"id":"pos-2","address":"10.0.0.2:80/","version":"2.0.0","firmware_version":"2.0.0","tags":{"region":"west"}}"#,
 );
 
 const CSV: &str = "\u{feff}\r
-ID,Name,address,Version,location,Time Zone,status,last-seen,tag.region,tag.lane,tag.test,header.Authorization,update_path,rack,\r
-pos-1,\"Lane 1\", 10.0.0.1:8080 ,2.1.0, \"New York\" ,America/New_York,online,2027-01-15T07:57:00Z,northeast,1,true,Bearer abc,/ota,7,\r
+ID,Name,address,Version,location,Time Zone,status,check in,last-seen,tag.region,tag.lane,tag.test,header.Authorization,update_path,rack,\r
+pos-1,\"Lane 1\", 10.0.0.1:8080 ,2.1.0, \"New York\" ,America/New_York,,60,2027-01-15T07:57:00Z,northeast,1,true,Bearer abc,/ota,7,\r
 \r
-pos-2,,http://10.0.0.2,2.0.0,,,,never,west,,,,,,\r
-,,,,,,,,,,,,,,\r
+pos-2,,http://10.0.0.2,2.0.0,,,Never-Seen,,never,west,,,,,,\r
+,,,,,,,,,,,,,,,\r
 ";
 
 fn devices() -> Vec<Entry> {
@@ -44,7 +44,7 @@ fn devices() -> Vec<Entry> {
         version: Some("2.1.0".to_owned()),
         location: Some("New York".to_owned()),
         time_zone: Some("America/New_York".to_owned()),
-        status: Some("online".to_owned()),
+        check_in: Some(Duration::from_mins(1)),
         last_seen: Some(NOW - Duration::from_mins(3)),
         tags: tags(&[("region", "northeast"), ("lane", "1"), ("test", "true")]),
         update_path: Some("/ota".to_owned()),
@@ -124,6 +124,43 @@ fn last_seen_is_a_time_an_age_or_a_number() {
     ] {
         let text = format!(r#"[{{"id":"a","address":"h","last_seen":{text}}}]"#);
         assert_eq!(taken(&text).entries[0].device.last_seen, expected, "{text}");
+    }
+}
+
+#[test]
+fn check_in_is_a_duration_or_a_number_of_seconds() {
+    for (text, secs) in [
+        (r#""60s""#, Some(60)),
+        (r#"" 5m ""#, Some(300)),
+        (r#""1h""#, Some(3_600)),
+        (r#""0.5d""#, Some(43_200)),
+        (r#""60""#, Some(60)),
+        ("1", Some(1)),
+        ("604800", Some(604_800)),
+        (r#""""#, None),
+        ("null", None),
+    ] {
+        let text = format!(r#"[{{"id":"a","address":"h","check_in":{text}}}]"#);
+        let expected = secs.map(Duration::from_secs);
+        assert_eq!(taken(&text).entries[0].device.check_in, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_status_says_nothing_but_never_seen() {
+    let presence = |text: &str| {
+        let text = format!("id,address,status,check_in,last_seen\na,h,{text}\n");
+        taken(&text).entries[0].device.presence(NOW).as_str()
+    };
+    for (text, expected) in [
+        ("online,,", "never_seen"),
+        ("offline,60s,-1m", "online"),
+        ("online,60s,-4m", "offline"),
+        ("anything at all,,-4m", "unknown"),
+        ("never seen,60s,", "never_seen"),
+        ("NEVER_SEEN,60s,never", "never_seen"),
+    ] {
+        assert_eq!(presence(text), expected, "{text}");
     }
 }
 
@@ -211,18 +248,17 @@ fn the_identity_stays_what_it_was() {
 fn the_example_fleet_is_sound() {
     let entries = taken(include_str!("../../../../examples/pos/devices.json")).entries;
     let count = |status: &str| {
-        entries.iter().filter(|entry| entry.device.status.as_deref() == Some(status)).count()
+        entries.iter().filter(|entry| entry.device.presence(NOW).as_str() == status).count()
     };
-    assert_eq!((entries.len(), count("online"), count("offline")), (10, 6, 3));
-    let never: Vec<_> = entries.iter().filter(|entry| entry.device.last_seen.is_none()).collect();
-    assert_eq!(never.len(), 1);
-    assert_eq!(never[0].device.status.as_deref(), Some("never seen"));
+    assert_eq!(entries.len(), 10);
+    assert_eq!((count("online"), count("offline"), count("never_seen")), (6, 3, 1));
     for (position, entry) in entries.iter().enumerate() {
-        let Device { address, version, tags, time_zone, .. } = &entry.device;
+        let Device { address, version, tags, time_zone, check_in, .. } = &entry.device;
         let expected = format!("http://127.42.0.{}:9100", 11 + position);
         assert_eq!(address.as_ref().unwrap().as_str(), expected);
         assert!(version.as_ref().unwrap().starts_with("2."));
         assert!(["region", "store", "lane"].iter().all(|key| tags.contains_key(*key)));
         assert!(time_zone.is_some());
+        assert!(check_in.is_some());
     }
 }

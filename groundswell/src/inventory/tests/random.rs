@@ -1,11 +1,12 @@
 //! Random devices through every format and back, and random bytes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::units::Span;
 
 /// What the formats can carry: no value is empty or has blanks at its ends, as none that was read.
 fn any_label() -> impl Strategy<Value = String> {
@@ -14,16 +15,17 @@ fn any_label() -> impl Strategy<Value = String> {
 
 fn any_device() -> impl Strategy<Value = Device> {
     let label = || proptest::option::of(any_label());
+    let check_in = proptest::option::of((1..=604_800_u64).prop_map(Duration::from_secs));
     let zone = prop::sample::select(vec!["America/Denver", "UTC", "Asia/Kolkata"]);
     let address = ("[a-z][a-z0-9]{0,8}", 1..=u16::MAX, prop::bool::ANY);
     (
-        (any_label(), label(), label(), label(), label()),
+        (any_label(), label(), label(), label(), check_in),
         (address, proptest::option::of(zone), proptest::option::of(0..4_000_000_000_000_i64)),
         prop::collection::btree_map("[a-z]([a-z._ -]{0,6}[a-z])?", any_label(), 0..4),
         proptest::option::of("/[a-z0-9/?=&]{0,10}"),
     )
         .prop_map(
-            |((id, name, version, location, status), (address, zone, seen), tags, path)| {
+            |((id, name, version, location, check_in), (address, zone, seen), tags, path)| {
                 let scheme = if address.2 { "https" } else { "http" };
                 Device {
                     name: name.unwrap_or_else(|| id.clone()),
@@ -34,7 +36,7 @@ fn any_device() -> impl Strategy<Value = Device> {
                     version,
                     location,
                     time_zone: zone.map(str::to_owned),
-                    status,
+                    check_in,
                     last_seen: seen.map(Time::from_millis),
                     tags,
                     update_path: path,
@@ -55,7 +57,7 @@ fn to_json(device: &Device) -> serde_json::Value {
     json!({
         "id": device.id, "name": device.name, "address": device.address,
         "version": device.version, "location": device.location, "time_zone": device.time_zone,
-        "status": device.status, "last_seen": device.last_seen.map(|seen| seen.to_string()),
+        "check_in": device.check_in.map(|every| every.as_secs()), "last_seen": device.last_seen.map(|seen| seen.to_string()),
         "tags": device.tags, "update_path": device.update_path,
     })
 }
@@ -72,7 +74,7 @@ fn to_csv(devices: &[Device], crlf: bool) -> Vec<u8> {
         "version",
         "location",
         "time_zone",
-        "status",
+        "check_in",
         "last_seen",
         "update_path",
     ];
@@ -87,7 +89,7 @@ fn to_csv(devices: &[Device], crlf: bool) -> Vec<u8> {
             text(&device.version),
             text(&device.location),
             text(&device.time_zone),
-            text(&device.status),
+            device.check_in.map(|every| Span(every).to_string()).unwrap_or_default(),
             device.last_seen.map(|seen| seen.to_string()).unwrap_or_default(),
             text(&device.update_path),
         ];

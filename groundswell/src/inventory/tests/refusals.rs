@@ -27,10 +27,17 @@ fn bad_values() {
   {"id": "m", "address": "h", "name": "x", "name": "y"},
   {"id": "n", "address": "h", "tags": {"": "x", "b": "\u0007", "c": [], "d": "1"}, "metadata": {"d": "2"}},
   {"id": "a", "address": "h"},
-  {"id": "o", "address": "h:0", "adress": "x", "status": "\u001b[2J"}
+  {"id": "o", "address": "h:0", "adress": "x", "status": "\u001b[2J"},
+  {"id": "p", "address": "h", "status": "Never Seen", "last_seen": "-3m"},
+  {"id": "q", "address": "h", "check_in": "often"},
+  {"id": "r", "address": "h", "check_in": 0},
+  {"id": "s", "address": "h", "check_in": "8d"},
+  {"id": "t", "address": "h", "check_in": "1.5s"},
+  {"id": "u", "address": "h", "check_in": 1.5},
+  {"id": "v", "address": "h", "check_in": true}
 ]"#;
     insta::assert_snapshot!(refusal(text), @r#"
-    devices: 20 bad rows
+    devices: 27 bad rows
       line 2: id is missing
       line 3: id is missing
       line 4: id must be text in quotes, not a number
@@ -51,6 +58,13 @@ fn bad_values() {
       line 20: tag ``: its key is empty; tag `b`: its value has a control character at byte 0; tag `c` must be text, a number, true or false, not a list; `tag.d` is there twice
       line 21: id `a` is already on line 6
       line 22: address "h:0": the port must be between 1 and 65535; status has a control character at byte 0
+      line 23: status is `never seen`, but last_seen has a time
+      line 24: check_in `often`: write 60s, 5m or 1h, or a number of seconds
+      line 25: check_in `0`: the interval of check-ins must be 1 s to 7 days
+      line 26: check_in `8d`: the interval of check-ins must be 1 s to 7 days
+      line 27: check_in `1.5s`: the interval of check-ins must be whole seconds
+      line 28: check_in `1.5`: write 60s, 5m or 1h, or a number of seconds
+      line 29: check_in must be a duration or a number of seconds, not true or false
       ignored fields: `adress` (did you mean `address`?)
     Nothing was sent. Correct them and run the same command again.
     "#);

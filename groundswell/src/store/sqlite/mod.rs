@@ -4,18 +4,26 @@
 //! of neighboring assignments that went the same way are one statement, which is what keeps a
 //! device-update at a few microseconds.
 
-mod create;
+mod assign;
+mod commit;
+mod device;
 mod log;
+mod queue;
 mod read;
+mod release;
+mod rollout;
 mod rows;
+mod selector;
 
 use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
 use groundswell_core::{
-    assignment::{Assignment, State},
+    assignment::State,
     device::Device,
     ids::{Epoch, RolloutId},
+    release::Release,
     rollout::Spec,
+    selector::Selector,
     snapshot::Counts,
     time::Time,
 };
@@ -23,12 +31,12 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::{
-    Batch, Candidate, Change, Cursor, Page, RolloutKey, RolloutRecord, Store, StoreError,
-    Unfinished,
+    Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey, Intent,
+    IntentSeq, Page, Put, RolloutKey, RolloutRecord, Store, StoreError, Unfinished, Want, Which,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001-push.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001-state.sql")];
 
 /// Pages of the log before it is written back: 16 MiB, so that a busy rollout writes a page back
 /// once for many changes, and a restart reads little.
@@ -39,11 +47,6 @@ const CACHE_KIB: i64 = 16_384;
 
 /// Statements kept prepared; there are fewer.
 const STATEMENTS_MAX: usize = 64;
-
-/// By the key: any index would have it read the whole round.
-const UPDATE_RUN: &str = "UPDATE OR ROLLBACK assignment NOT INDEXED SET state = ?3, attempt = ?4, \
-     in_doubt = ?5, due_at = ?6, epoch = ?7, changed_at = ?8 \
-     WHERE id BETWEEN ?1 AND ?2 AND rollout = ?9";
 
 /// How long another process may keep the database to itself.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -131,29 +134,106 @@ impl Store for SqliteStore {
         read::find(&self.connection, identity)
     }
 
-    fn unfinished(&self) -> Result<Vec<RolloutRecord>, StoreError> {
-        read::unfinished(&self.connection)
+    fn rollout(&self, key: RolloutKey) -> Result<Option<RolloutRecord>, StoreError> {
+        read::rollout(&self.connection, key)
+    }
+
+    fn rollouts(&self, which: Which) -> Result<Vec<RolloutRecord>, StoreError> {
+        read::rollouts(&self.connection, which)
     }
 
     fn create(
         &mut self,
         id: RolloutId,
-        identity: &[u8; 32],
+        identity: Option<&[u8; 32]>,
         spec: &Spec,
         now: Time,
     ) -> Result<RolloutKey, StoreError> {
-        create::rollout(&self.connection, id, identity, spec, now)
+        rollout::create(&self.connection, id, identity, spec, now)
     }
 
-    fn add_devices(&mut self, rollout: RolloutKey, devices: &[&Device]) -> Result<(), StoreError> {
+    fn assign(
+        &mut self,
+        rollout: RolloutKey,
+        round: u32,
+        cohorts: &[CohortName],
+        devices: &[Assign],
+    ) -> Result<u64, StoreError> {
         let transaction = self.write()?;
-        create::devices(&transaction, rollout, devices)?;
+        let mut assigner = assign::Assigner::new(&transaction, rollout, round, cohorts);
+        for device in devices {
+            assigner.add_if_new(device)?;
+        }
+        let left_out = assigner.finish()?;
+        transaction.commit()?;
+        Ok(left_out)
+    }
+
+    fn add_devices(
+        &mut self,
+        rollout: RolloutKey,
+        cohorts: &[CohortName],
+        devices: &[(&Device, usize)],
+    ) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        let mut assigner = assign::Assigner::new(&transaction, rollout, 1, cohorts);
+        for (device, cohort) in devices {
+            let device = DeviceKey(device::upsert(&transaction, device)?.0);
+            assigner.add(&Assign { device, cohort: *cohort, state: State::Queued })?;
+        }
+        assigner.finish()?;
         Ok(transaction.commit()?)
     }
 
-    fn refresh_devices(&mut self, devices: &[&Device]) -> Result<(), StoreError> {
+    fn put_devices(&mut self, devices: &[&Device]) -> Result<Put, StoreError> {
         let transaction = self.write()?;
-        create::refresh(&transaction, devices)?;
+        let put = device::put(&transaction, devices)?;
+        transaction.commit()?;
+        Ok(put)
+    }
+
+    fn device_key(&self, id: &str) -> Result<Option<DeviceKey>, StoreError> {
+        Ok(device::key_of(&self.connection, id)?.map(DeviceKey))
+    }
+
+    fn for_each_chosen(
+        &self,
+        select: Option<&Selector>,
+        now: Time,
+        each: &mut dyn FnMut(Chosen<'_>),
+    ) -> Result<(), StoreError> {
+        device::for_each_chosen(&self.connection, select, now, each)
+    }
+
+    fn put_release(&mut self, release: &Release, now: Time) -> Result<bool, StoreError> {
+        release::put(&self.connection, release, now)
+    }
+
+    fn releases(&self, name: Option<&str>) -> Result<Vec<(Release, Time)>, StoreError> {
+        release::list(&self.connection, name)
+    }
+
+    fn device(&self, id: &str) -> Result<Option<Device>, StoreError> {
+        device::load(&self.connection, id)
+    }
+
+    fn devices(
+        &self,
+        select: Option<&Selector>,
+        after: Option<&str>,
+        limit: usize,
+        now: Time,
+    ) -> Result<Vec<Device>, StoreError> {
+        device::list(&self.connection, select, after, limit, now)
+    }
+
+    fn count_devices(&self, select: Option<&Selector>, now: Time) -> Result<u64, StoreError> {
+        device::count(&self.connection, select, now)
+    }
+
+    fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        device::saw_each(&transaction, contacts)?;
         Ok(transaction.commit()?)
     }
 
@@ -163,28 +243,26 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    fn discard(&mut self, rollout: RolloutKey) -> Result<(), StoreError> {
+    fn discard(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError> {
         let transaction = self.write()?;
-        create::discard(&transaction, rollout)?;
-        Ok(transaction.commit()?)
-    }
-
-    fn cancel(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError> {
-        let transaction = self.write()?;
-        let counts = create::cancel(&transaction, rollout, now)?;
+        let removed = rollout::discard(&transaction, rollout, limit)?;
         transaction.commit()?;
-        Ok(counts)
+        Ok(removed)
     }
 
-    fn open_round(&mut self, rollout: RolloutKey, now: Time) -> Result<u64, StoreError> {
+    fn open_round(&mut self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError> {
         let transaction = self.write()?;
-        let devices = create::round(&transaction, rollout, now)?;
+        let devices = assign::round(&transaction, rollout, round)?;
         transaction.commit()?;
         Ok(devices)
     }
 
-    fn counts(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError> {
-        read::counts(&self.connection, rollout, round)
+    fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError> {
+        read::cohorts(&self.connection, rollout, round)
+    }
+
+    fn count(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError> {
+        read::count(&self.connection, rollout, round)
     }
 
     fn counts_before(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError> {
@@ -195,31 +273,21 @@ impl Store for SqliteStore {
         read::is_overtaken(&self.connection, rollout)
     }
 
-    fn open(&self, rollout: RolloutKey, round: u32) -> Result<Vec<Candidate>, StoreError> {
-        read::open(&self.connection, rollout, round)
+    fn active(&self, rollout: RolloutKey) -> Result<Vec<Candidate>, StoreError> {
+        queue::active(&self.connection, rollout)
     }
 
-    fn candidates(
-        &self,
-        rollout: RolloutKey,
-        round: u32,
-        cursor: Cursor,
-        now: Time,
-        limit: usize,
-        fresh_limit: usize,
-    ) -> Result<Page, StoreError> {
-        read::candidates(&self.connection, rollout, round, cursor, now, limit, fresh_limit)
+    fn candidates(&self, want: &Want) -> Result<Page, StoreError> {
+        queue::candidates(&self.connection, want)
+    }
+
+    fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError> {
+        queue::waiting(&self.connection, device)
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let transaction = self.write()?;
-        write_changes(&transaction, batch)?;
-        if let Some(progression) = &batch.progression {
-            create::set_progression(&transaction, batch.rollout, progression)?;
-        }
-        transaction
-            .prepare_cached("INSERT INTO log (rollout, at, body) VALUES (?1, ?2, ?3)")?
-            .execute(params![batch.rollout.0, batch.at.as_millis(), log::body(batch)?])?;
+        commit::write(&transaction, batch)?;
         Ok(transaction.commit()?)
     }
 
@@ -231,58 +299,36 @@ impl Store for SqliteStore {
     ) -> Result<(), StoreError> {
         read::for_each_unfinished(&self.connection, rollout, round, each)
     }
-}
 
-/// Writes the last change of every assignment in the batch, neighbors that went the same way by
-/// one statement. A conflict undoes the whole batch, which spares a journal for each statement.
-fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
-    let mut last: Vec<&Change> = batch.changes.iter().collect();
-    last.sort_by_key(|change| change.id);
-    let mut update = connection.prepare_cached(UPDATE_RUN)?;
-    let mut explain = connection.prepare_cached(
-        "INSERT INTO detail (assignment, text) VALUES (?1, ?2) \
-         ON CONFLICT DO UPDATE SET text = excluded.text",
-    )?;
-    let mut write_run = |first: i64, last: i64, to: &Assignment| -> Result<(), StoreError> {
-        let changed = update.execute(params![
-            first,
-            last,
-            rows::code(to.state),
-            to.attempt,
-            to.in_doubt,
-            to.due_at.as_millis(),
-            batch.epoch.0,
-            batch.at.as_millis(),
-            batch.rollout.0,
-        ])?;
-        if changed as i64 == last - first + 1 {
-            Ok(())
-        } else {
-            Err(StoreError::Damaged(format!("assignments {first} to {last}: rows are missing")))
-        }
-    };
-    let mut run: Option<(i64, i64, &Assignment)> = None;
-    for (at, change) in last.iter().enumerate() {
-        if last.get(at + 1).is_some_and(|next| next.id == change.id) {
-            continue;
-        }
-        if let Some(detail) = &change.detail {
-            explain.execute(params![change.id.0, detail])?;
-        }
-        run = Some(match run {
-            Some((first, last, to)) if last + 1 == change.id.0 && *to == change.to => {
-                (first, change.id.0, to)
-            }
-            Some((first, last, to)) => {
-                write_run(first, last, to)?;
-                (change.id.0, change.id.0, &change.to)
-            }
-            None => (change.id.0, change.id.0, &change.to),
-        });
+    fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError> {
+        rollout::put_intent(&self.connection, intent, now)
     }
-    match run {
-        Some((first, last, to)) => write_run(first, last, to),
-        None => Ok(()),
+
+    fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError> {
+        rollout::intents(&self.connection)
+    }
+
+    fn answer(&mut self, seq: IntentSeq, answer: &Answer, now: Time) -> Result<(), StoreError> {
+        rollout::answer(&self.connection, seq, answer, now)
+    }
+
+    fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError> {
+        rollout::answer_to(&self.connection, seq)
+    }
+
+    fn changed_devices(&self, limit: usize) -> Result<Vec<(DeviceKey, Device)>, StoreError> {
+        device::changed(&self.connection, limit)
+    }
+
+    fn forget_changed(&mut self, devices: &[DeviceKey]) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        device::forget_changed(&transaction, devices)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn foreign_version(&self) -> Result<i64, StoreError> {
+        let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
+        Ok(version.query_row([], |row| row.get(0))?)
     }
 }
 
@@ -299,19 +345,18 @@ mod tests {
     fn what_every_commit_and_fetch_runs_is_found_by_key_or_index() {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&dir.path().join("state.db")).unwrap();
+        let plain = queue::Shape { is_known: false, rivals: &[] };
+        let full = queue::Shape { is_known: true, rivals: &[RolloutKey(7)] };
+        let key = "SEARCH assignment USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+        let queued = "SEARCH a USING INDEX assignment_cohort (cohort=? AND rowid>?)";
+        let due = "SEARCH a USING INDEX assignment_due (rollout=? AND due_at>? AND due_at<?)";
         for (sql, found_by) in [
-            (
-                UPDATE_RUN.to_owned(),
-                "SEARCH assignment USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
-            ),
-            (
-                read::queued_sql(),
-                "SEARCH a USING INDEX assignment_round (rollout=? AND round=? AND rowid>?)",
-            ),
-            (
-                read::retrying_sql(),
-                "SEARCH a USING INDEX assignment_retrying (rollout=? AND round=? AND due_at>? AND due_at<?)",
-            ),
+            (commit::UPDATE_RUN.to_owned(), key),
+            (commit::SAW_RUN.to_owned(), key),
+            (plain.queued_sql(), queued),
+            (full.queued_sql(), queued),
+            (plain.due_sql(), due),
+            (full.due_sql(), due),
         ] {
             let mut explain =
                 store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

@@ -1,5 +1,6 @@
 -- Devices, releases, rollouts, one assignment per device and round, and the log.
--- Times are milliseconds since the Unix epoch. States of assignments are the codes of rows.rs.
+-- Times are milliseconds since the Unix epoch, intervals are seconds. States of assignments are the
+-- codes of rows.rs.
 
 CREATE TABLE driver (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -13,18 +14,33 @@ CREATE TABLE device (
     name TEXT NOT NULL,
     address TEXT,
     update_path TEXT,
-    version TEXT,
     location TEXT,
     time_zone TEXT,
-    status TEXT,
+    check_in_secs INTEGER,
+    -- A JSON object; the table tag has the same, to be searched.
     tags TEXT NOT NULL
 );
+CREATE INDEX device_location ON device (location) WHERE location IS NOT NULL;
+CREATE INDEX device_time_zone ON device (time_zone) WHERE time_zone IS NOT NULL;
 
--- Apart and narrow, because it changes with every contact.
-CREATE TABLE last_seen (
+-- Apart and narrow, because it changes with every contact. No row: never seen, no version known.
+CREATE TABLE seen (
     device INTEGER PRIMARY KEY REFERENCES device (key),
-    at INTEGER NOT NULL
+    at INTEGER,
+    version TEXT,
+    -- Sorts as versions do: VersionKey of the core.
+    version_key BLOB
 );
+CREATE INDEX seen_version ON seen (version_key) WHERE version_key IS NOT NULL;
+CREATE INDEX seen_at ON seen (at) WHERE at IS NOT NULL;
+
+CREATE TABLE tag (
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    device INTEGER NOT NULL REFERENCES device (key),
+    PRIMARY KEY (key, value, device)
+) WITHOUT ROWID;
+CREATE INDEX tag_device ON tag (device);
 
 CREATE TABLE release (
     name TEXT NOT NULL,

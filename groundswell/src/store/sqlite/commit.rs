@@ -1,0 +1,110 @@
+//! Writing a batch: what changed, what was heard, and the line of the log.
+
+use groundswell_core::{
+    assignment::{Assignment, SkipReason, State},
+    version::VersionKey,
+};
+use rusqlite::{Connection, params};
+
+use super::{assign, device, log, rollout, rows};
+use crate::store::{Batch, Change, StoreError};
+
+/// By the key: any index would have it read the whole round.
+pub(super) const UPDATE_RUN: &str = "UPDATE OR ROLLBACK assignment NOT INDEXED SET state = ?3, \
+     attempt = ?4, in_doubt = ?5, due_at = ?6, epoch = ?7, changed_at = ?8, away_since = ?9 \
+     WHERE id BETWEEN ?1 AND ?2 AND rollout = ?10";
+
+/// The devices of neighboring assignments run this version now, and were heard of.
+pub(super) const SAW_RUN: &str = "INSERT INTO seen (device, at, version, version_key) \
+     SELECT device, ?3, ?4, ?5 FROM assignment NOT INDEXED WHERE id BETWEEN ?1 AND ?2 AND true \
+     ON CONFLICT (device) DO UPDATE SET at = max(coalesce(at, 0), excluded.at), \
+     version = coalesce(excluded.version, version), \
+     version_key = coalesce(excluded.version_key, version_key)";
+
+pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
+    write_changes(connection, batch)?;
+    for (cohort, counts) in &batch.cohorts {
+        assign::set_counts(connection, *cohort, counts)?;
+    }
+    if let Some(progression) = &batch.progression {
+        rollout::set_progression(connection, batch.rollout, progression)?;
+    }
+    for heard in &batch.heard {
+        device::saw(connection, heard.device.0, batch.at, heard.version.as_deref())?;
+    }
+    for (seq, answer) in &batch.answers {
+        rollout::answer(connection, *seq, answer, batch.at)?;
+    }
+    if !batch.changes.is_empty() || batch.progression.is_some() {
+        connection
+            .prepare_cached("INSERT INTO log (rollout, at, body) VALUES (?1, ?2, ?3)")?
+            .execute(params![batch.rollout.0, batch.at.as_millis(), log::body(batch)?])?;
+    }
+    Ok(())
+}
+
+/// Writes the last change of every assignment in the batch, neighbors that went the same way by
+/// one statement. A conflict undoes the whole batch, which spares a journal for each statement.
+fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
+    let mut last: Vec<&Change> = batch.changes.iter().collect();
+    last.sort_by_key(|change| change.id);
+    let mut update = connection.prepare_cached(UPDATE_RUN)?;
+    let mut explain = connection.prepare_cached(
+        "INSERT INTO detail (assignment, text) VALUES (?1, ?2) \
+         ON CONFLICT DO UPDATE SET text = excluded.text",
+    )?;
+    let mut saw = connection.prepare_cached(SAW_RUN)?;
+    let version_key = batch.version.as_deref().map(VersionKey::of);
+    let version_key = version_key.as_ref().map(VersionKey::as_bytes);
+    let mut write_run = |first: i64, last: i64, to: &Assignment| -> Result<(), StoreError> {
+        let changed = update.execute(params![
+            first,
+            last,
+            rows::code(to.state),
+            to.attempt,
+            to.in_doubt,
+            to.due_at.as_millis(),
+            batch.epoch.0,
+            batch.at.as_millis(),
+            to.away_since.as_millis(),
+            batch.rollout.0,
+        ])?;
+        if changed as i64 != last - first + 1 {
+            let what = format!("assignments {first} to {last}: rows are missing");
+            return Err(StoreError::Damaged(what));
+        }
+        if shows_version(to.state) {
+            saw.execute(params![first, last, batch.at.as_millis(), batch.version, version_key])?;
+        }
+        Ok(())
+    };
+    let mut run: Option<(i64, i64, &Assignment)> = None;
+    for (at, change) in last.iter().enumerate() {
+        if last.get(at + 1).is_some_and(|next| next.id == change.id) {
+            continue;
+        }
+        if let Some(detail) = &change.detail {
+            explain.execute(params![change.id.0, detail])?;
+        }
+        run = Some(match run {
+            Some((first, last, to)) if last + 1 == change.id.0 && *to == change.to => {
+                (first, change.id.0, to)
+            }
+            Some((first, last, to)) => {
+                write_run(first, last, to)?;
+                (change.id.0, change.id.0, &change.to)
+            }
+            None => (change.id.0, change.id.0, &change.to),
+        });
+    }
+    match run {
+        Some((first, last, to)) => write_run(first, last, to),
+        None => Ok(()),
+    }
+}
+
+
+/// Whether a device that came to this state was heard of, running the release.
+const fn shows_version(state: State) -> bool {
+    matches!(state, State::Succeeded | State::Skipped(SkipReason::AlreadyCurrent))
+}

@@ -1,0 +1,365 @@
+//! Devices: what the inventory says of them, and when they were last heard of.
+//!
+//! Owns the rows of `device`, `tag` and `seen`. What an inventory says of a device replaces what
+//! another one said before; what the device itself was heard to say does not give way to an older
+//! import. Knows nothing of rollouts.
+
+use std::time::Duration;
+
+use groundswell_core::{
+    device::{Address, Device},
+    selector::Selector,
+    time::Time,
+    version::VersionKey,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
+
+use super::{read, rows, selector};
+use crate::store::{Chosen, Contact, DeviceKey, Put, StoreError};
+
+/// What a device as given did to the row of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    New,
+    Changed,
+    Same,
+}
+
+/// Everything a row of the inventory says, and whether the row and its tags are as given already.
+const FIND: &str = "SELECT key, \
+     (name, address, update_path, location, time_zone, check_in_secs) IS (?2, ?3, ?4, ?5, ?6, ?7), \
+     tags IS ?8 FROM device WHERE id = ?1";
+
+const INSERT: &str = "INSERT INTO device \
+     (id, name, address, update_path, location, time_zone, check_in_secs, tags) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+const UPDATE: &str = "UPDATE device SET name = ?2, address = ?3, update_path = ?4, \
+     location = ?5, time_zone = ?6, check_in_secs = ?7, tags = ?8 WHERE id = ?1";
+
+/// The columns that [`device`] reads, in its order.
+const COLUMNS: &str = "d.id, d.name, d.address, d.update_path, d.location, d.time_zone, \
+     d.check_in_secs, d.tags, s.at, s.version";
+
+/// How many these are.
+const COLUMN_COUNT: usize = 10;
+
+/// Writes a device as it is given now, and returns the key of its row. A row that is as given
+/// already is read, not written.
+pub(super) fn upsert(
+    connection: &Connection,
+    device: &Device,
+) -> Result<(i64, Written), StoreError> {
+    let tags = rows::to_json(&device.tags)?;
+    let columns = params![
+        device.id,
+        device.name,
+        device.address.as_ref().map(Address::as_str),
+        device.update_path,
+        device.location,
+        device.time_zone,
+        device.check_in.map(whole_secs),
+        tags,
+    ];
+    let found: Option<(i64, bool, bool)> = connection
+        .prepare_cached(FIND)?
+        .query_row(columns, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let (key, has_tags, written) = match found {
+        Some((key, true, true)) => (key, true, Written::Same),
+        Some((key, _, has_tags)) => {
+            connection.prepare_cached(UPDATE)?.execute(columns)?;
+            (key, has_tags, Written::Changed)
+        }
+        None => {
+            connection.prepare_cached(INSERT)?.execute(columns)?;
+            (connection.last_insert_rowid(), device.tags.is_empty(), Written::New)
+        }
+    };
+    if !has_tags {
+        write_tags(connection, key, device, written)?;
+    }
+    import_seen(connection, key, device, written)?;
+    Ok((key, written))
+}
+
+/// An interval in whole seconds, rounded up: no device counts as silent before its time.
+fn whole_secs(check_in: Duration) -> i64 {
+    let secs = check_in.as_secs().saturating_add(u64::from(check_in.subsec_nanos() > 0));
+    i64::try_from(secs).unwrap_or(i64::MAX)
+}
+
+fn write_tags(
+    connection: &Connection,
+    key: i64,
+    device: &Device,
+    written: Written,
+) -> Result<(), StoreError> {
+    if written != Written::New {
+        connection.prepare_cached("DELETE FROM tag WHERE device = ?1")?.execute([key])?;
+    }
+    let mut insert =
+        connection.prepare_cached("INSERT INTO tag (key, value, device) VALUES (?1, ?2, ?3)")?;
+    for (tag, value) in &device.tags {
+        insert.execute(params![tag, value, key])?;
+    }
+    Ok(())
+}
+
+/// When a device was last heard of, and the version it ran then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    at: Option<Time>,
+    version: Option<String>,
+}
+
+impl Seen {
+    /// What is known once an inventory has said `imported`, which is as old as its time tells.
+    ///
+    /// The later time stands. The imported version counts if none was known, or if nothing tells
+    /// how old that one is, or if it is no older: a file that is corrected and read again wins.
+    fn with(self, imported: Self) -> Self {
+        let is_known_later = self.version.is_some() && self.at.is_some() && imported.at < self.at;
+        let (first, second) = if is_known_later {
+            (self.version, imported.version)
+        } else {
+            (imported.version, self.version)
+        };
+        Self { at: self.at.max(imported.at), version: first.or(second) }
+    }
+}
+
+fn import_seen(
+    connection: &Connection,
+    key: i64,
+    device: &Device,
+    written: Written,
+) -> Result<(), StoreError> {
+    let imported = Seen { at: device.last_seen, version: device.version.clone() };
+    let known = if written == Written::New { None } else { seen(connection, key)? };
+    let known = known.unwrap_or_default();
+    let merged = known.clone().with(imported);
+    if merged == known { Ok(()) } else { write_seen(connection, key, &merged) }
+}
+
+fn seen(connection: &Connection, key: i64) -> Result<Option<Seen>, StoreError> {
+    let mut find = connection.prepare_cached("SELECT at, version FROM seen WHERE device = ?1")?;
+    let read = |row: &Row<'_>| {
+        let at: Option<i64> = row.get(0)?;
+        Ok(Seen { at: at.map(Time::from_millis), version: row.get(1)? })
+    };
+    Ok(find.query_row([key], read).optional()?)
+}
+
+fn write_seen(connection: &Connection, key: i64, seen: &Seen) -> Result<(), StoreError> {
+    let version_key = seen.version.as_deref().map(VersionKey::of);
+    let sql = "INSERT OR REPLACE INTO seen (device, at, version, version_key) \
+               VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute(params![
+        key,
+        seen.at.map(Time::as_millis),
+        seen.version,
+        version_key.as_ref().map(VersionKey::as_bytes),
+    ])?;
+    Ok(())
+}
+
+/// Notes that a device was heard of, and which version it said it runs, if it said so.
+///
+/// The last word counts, also if its time is earlier than the one known: either the clock was set
+/// back, or the time known came from an inventory that was wrong.
+pub(super) fn saw(
+    connection: &Connection,
+    key: i64,
+    at: Time,
+    version: Option<&str>,
+) -> Result<(), StoreError> {
+    // Nearly every contact: the version is the one known, and its index is not touched.
+    let sql = "UPDATE seen SET at = ?2 WHERE device = ?1 AND (?3 IS NULL OR version IS ?3)";
+    if connection.prepare_cached(sql)?.execute(params![key, at.as_millis(), version])? == 1 {
+        return Ok(());
+    }
+    let seen = Seen { at: Some(at), version: version.map(str::to_owned) };
+    write_seen(connection, key, &seen)
+}
+
+pub(super) fn put(connection: &Connection, devices: &[&Device]) -> Result<Put, StoreError> {
+    let mut put = Put::default();
+    let may_join = may_join(connection)?;
+    for device in devices {
+        let (key, written) = upsert(connection, device)?;
+        *match written {
+            Written::New => &mut put.new,
+            Written::Changed => &mut put.changed,
+            Written::Same => &mut put.same,
+        } += 1;
+        if may_join && written != Written::Same {
+            note_changed(connection, key)?;
+        }
+    }
+    Ok(put)
+}
+
+/// Whether a rollout goes on that devices may join.
+fn may_join(connection: &Connection) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM rollout WHERE json_extract(spec, '$.membership') = \
+               'dynamic' AND state NOT IN ('draft', 'completed', 'failed', 'canceled', 'aborted'))";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+fn note_changed(connection: &Connection, key: i64) -> Result<(), StoreError> {
+    let sql = "INSERT INTO changed_device (device) VALUES (?1) ON CONFLICT DO NOTHING";
+    connection.prepare_cached(sql)?.execute([key])?;
+    Ok(())
+}
+
+/// At most `limit` devices that were noted as changed.
+pub(super) fn changed(
+    connection: &Connection,
+    limit: usize,
+) -> Result<Vec<(DeviceKey, Device)>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, d.key FROM changed_device c JOIN device d ON d.key = c.device \
+         LEFT JOIN seen s ON s.device = d.key ORDER BY c.device LIMIT ?1"
+    );
+    read::all(connection, &sql, [limit as i64], |row| {
+        Ok((DeviceKey(row.get(COLUMN_COUNT)?), device(row)?))
+    })
+}
+
+pub(super) fn forget_changed(
+    connection: &Connection,
+    devices: &[DeviceKey],
+) -> Result<(), StoreError> {
+    let mut forget = connection.prepare_cached("DELETE FROM changed_device WHERE device = ?1")?;
+    for device in devices {
+        forget.execute([device.0])?;
+    }
+    Ok(())
+}
+
+/// Hands every device that is chosen to `each`.
+pub(super) fn for_each_chosen(
+    connection: &Connection,
+    select: Option<&Selector>,
+    now: Time,
+    each: &mut dyn FnMut(Chosen<'_>),
+) -> Result<(), StoreError> {
+    let (condition, params) = selector::condition_of(select, now);
+    let sql = format!(
+        "SELECT d.key, d.id, d.time_zone, d.address IS NOT NULL FROM {} WHERE {condition} \
+         ORDER BY d.key",
+        selector::FROM
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params_from_iter(params))?;
+    while let Some(row) = rows.next()? {
+        let id = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+        let time_zone = row.get_ref(2)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+        let key = DeviceKey(row.get(0)?);
+        each(Chosen { key, id, time_zone, has_address: row.get(3)? });
+    }
+    Ok(())
+}
+
+/// Notes contacts in their order; those of devices that are not in the inventory are passed over.
+pub(super) fn saw_each(
+    connection: &Connection,
+    contacts: &[Contact<'_>],
+) -> Result<(), StoreError> {
+    for contact in contacts {
+        if let Some(key) = key_of(connection, contact.device)? {
+            saw(connection, key, contact.at, contact.version)?;
+        }
+    }
+    Ok(())
+}
+
+/// The key of the row of a device.
+pub(super) fn key_of(connection: &Connection, id: &str) -> Result<Option<i64>, StoreError> {
+    let mut find = connection.prepare_cached("SELECT key FROM device WHERE id = ?1")?;
+    Ok(find.query_row([id], |row| row.get(0)).optional()?)
+}
+
+/// The device of this id.
+pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Device>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE d.id = ?1", selector::FROM);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(device).transpose()
+}
+
+/// At most `limit` devices that are chosen, in the order of their ids, from the one behind `after`
+/// on.
+pub(super) fn list(
+    connection: &Connection,
+    select: Option<&Selector>,
+    after: Option<&str>,
+    limit: usize,
+    now: Time,
+) -> Result<Vec<Device>, StoreError> {
+    let (sql, params) = list_query(select, after, limit, now);
+    // Not kept: selectors are as many as their writers, and would drive out what commits run.
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params_from_iter(params))?;
+    let mut devices = Vec::new();
+    while let Some(row) = rows.next()? {
+        devices.push(device(row)?);
+    }
+    Ok(devices)
+}
+
+pub(super) fn list_query(
+    select: Option<&Selector>,
+    after: Option<&str>,
+    limit: usize,
+    now: Time,
+) -> (String, Vec<Value>) {
+    let (condition, mut params) = selector::condition_of(select, now);
+    params.push(Value::Text(after.unwrap_or_default().to_owned()));
+    params.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {} WHERE {condition} AND d.id > ? ORDER BY d.id LIMIT ?",
+        selector::FROM
+    );
+    (sql, params)
+}
+
+pub(super) fn count_query(select: Option<&Selector>, now: Time) -> (String, Vec<Value>) {
+    let (condition, params) = selector::condition_of(select, now);
+    (format!("SELECT count(*) FROM {} WHERE {condition}", selector::FROM), params)
+}
+
+/// How many devices are chosen.
+pub(super) fn count(
+    connection: &Connection,
+    select: Option<&Selector>,
+    now: Time,
+) -> Result<u64, StoreError> {
+    let (sql, params) = count_query(select, now);
+    let mut statement = connection.prepare(&sql)?;
+    let count: i64 = statement.query_row(params_from_iter(params), |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+fn device(row: &Row<'_>) -> Result<Device, StoreError> {
+    let address: Option<String> = row.get(2)?;
+    let address = address
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|error| StoreError::Damaged(format!("a stored address: {error}")))?;
+    let tags = row.get_ref(7)?.as_str().map_err(rusqlite::Error::from)?;
+    let check_in: Option<i64> = row.get(6)?;
+    Ok(Device {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        address,
+        update_path: row.get(3)?,
+        location: row.get(4)?,
+        time_zone: row.get(5)?,
+        check_in: check_in.map(|secs| Duration::from_secs(secs.unsigned_abs())),
+        tags: rows::json(tags)?,
+        last_seen: row.get::<_, Option<i64>>(8)?.map(Time::from_millis),
+        version: row.get(9)?,
+    })
+}

@@ -1,0 +1,275 @@
+//! Selectors as conditions of a query, with the same meaning as in memory.
+//!
+//! Owns the translation, and which index a comparison can be found by. Values only ever travel as
+//! parameters. The meaning is that of the core's `selector::eval`; a property test holds the two
+//! against each other.
+//!
+//! - A value that a device does not have is NULL, or a row that is not there. A condition may be
+//!   NULL where it does not hold: it belongs into a WHERE, and under no NOT.
+//! - Texts compare by their bytes, as the collation BINARY does for UTF-8.
+//! - The presence of a device is no column; each of its four words is a condition of its own.
+
+use groundswell_core::{
+    presence::{INTERVALS_MISSED_MAX, Presence},
+    selector::{Comparison, Expr, Field, Order, Pattern, Selector, Test, Value as Written},
+    time::Time,
+    version::VersionKey,
+};
+use rusqlite::types::Value;
+
+/// What a condition is about: `d` and `s` are names it relies on.
+pub(super) const FROM: &str = "device d LEFT JOIN seen s ON s.device = d.key";
+
+/// The condition under which a row of [`FROM`] is chosen when it is `now`, and its parameters in
+/// order. Placeholders have no numbers, so that other parameters can stand before and after them.
+pub(super) fn condition(selector: &Selector, now: Time) -> (String, Vec<Value>) {
+    let mut query = Query { sql: String::new(), params: vec![], now };
+    query.expr(selector.expr());
+    (query.sql, query.params)
+}
+
+/// As [`condition`]; every device is chosen by none.
+pub(super) fn condition_of(selector: Option<&Selector>, now: Time) -> (String, Vec<Value>) {
+    selector.map_or_else(|| ("1".to_owned(), vec![]), |selector| condition(selector, now))
+}
+
+struct Query {
+    sql: String,
+    params: Vec<Value>,
+    now: Time,
+}
+
+impl Query {
+    fn expr(&mut self, expr: &Expr) {
+        match expr {
+            Expr::All(parts) => self.joined(parts, " AND ", Self::expr),
+            Expr::Any(parts) => self.joined(parts, " OR ", Self::expr),
+            Expr::Compare(Comparison { field, test }) => self.comparison(field, test),
+        }
+    }
+
+    /// Conditions in parentheses, with a joint between each two.
+    fn joined<T>(&mut self, parts: &[T], joint: &str, write: impl Fn(&mut Self, &T)) {
+        self.sql.push('(');
+        for (position, part) in parts.iter().enumerate() {
+            if position > 0 {
+                self.sql.push_str(joint);
+            }
+            write(self, part);
+        }
+        self.sql.push(')');
+    }
+
+    fn push(&mut self, sql: &str) {
+        self.sql.push_str(sql);
+    }
+
+    /// A placeholder and what it stands for.
+    fn param(&mut self, value: Value) {
+        self.sql.push('?');
+        self.params.push(value);
+    }
+
+    fn comparison(&mut self, field: &Field, test: &Test) {
+        match field {
+            Field::Id => self.column("d.id", test),
+            Field::Name => self.column("d.name", test),
+            Field::Location => self.column("d.location", test),
+            Field::TimeZone => self.column("d.time_zone", test),
+            Field::Address => self.column("d.address", test),
+            Field::LastSeen => self.column("s.at", test),
+            Field::Version => self.version(test),
+            Field::Tag(key) => self.tag(key, test),
+            Field::Status => self.status(test),
+        }
+    }
+
+    fn column(&mut self, column: &str, test: &Test) {
+        match test {
+            Test::Present => self.push(&format!("{column} IS NOT NULL")),
+            Test::Absent => self.push(&format!("{column} IS NULL")),
+            Test::In(values) => self.is_one_of(column, values),
+            Test::Out(values) => {
+                self.push(&format!("({column} IS NULL OR NOT "));
+                self.is_one_of(column, values);
+                self.push(")");
+            }
+            Test::Like(pattern) => self.fits(column, pattern),
+            Test::Unlike(pattern) => {
+                self.push(&format!("({column} IS NULL OR NOT "));
+                self.fits(column, pattern);
+                self.push(")");
+            }
+            Test::Order(order, value) => {
+                self.push(&format!("{column} {} ", sign(*order)));
+                let value = self.value(value);
+                self.param(value);
+            }
+        }
+    }
+
+    fn is_one_of(&mut self, column: &str, values: &[Written]) {
+        self.push(column);
+        self.push(" IN (");
+        for (position, value) in values.iter().enumerate() {
+            if position > 0 {
+                self.push(", ");
+            }
+            let value = self.value(value);
+            self.param(value);
+        }
+        self.push(")");
+    }
+
+    fn value(&self, value: &Written) -> Value {
+        match value {
+            Written::Text(text) => Value::Text(text.to_string()),
+            Written::Version { key, .. } => Value::Blob(key.as_bytes().to_vec()),
+            Written::Moment(moment) => Value::Integer(moment.resolve(self.now).as_millis()),
+        }
+    }
+
+    /// Whether a text fits a pattern. What stands before the first wildcard bounds it on both
+    /// sides, which an index can use and which is all there is to ask of `abc*`.
+    fn fits(&mut self, column: &str, pattern: &Pattern) {
+        let pieces: Vec<&str> = pattern.pieces().collect();
+        let mut joint = "(";
+        if let [first, ..] = *pieces
+            && !first.is_empty()
+        {
+            self.push(&format!("({column} >= "));
+            self.param(Value::Text(first.to_owned()));
+            if let Some(end) = after_all_with(first) {
+                self.push(&format!(" AND {column} < "));
+                self.param(Value::Text(end));
+            }
+            joint = " AND ";
+        }
+        if !matches!(*pieces, [_, ""]) {
+            self.push(&format!("{joint}{column} GLOB "));
+            self.param(Value::Text(glob(&pieces)));
+            // GLOB takes these three characters for one another, and NUL for the end.
+            for piece in pieces.iter().filter(|piece| piece.contains(BLURRED)) {
+                self.push(&format!(" AND instr({column}, "));
+                self.param(Value::Text((*piece).to_owned()));
+                self.push(") > 0");
+            }
+        }
+        self.push(")");
+    }
+
+    /// Versions that are equal as texts have equal keys, so the index of keys finds them, too.
+    fn version(&mut self, test: &Test) {
+        match test {
+            Test::In(values) => {
+                let keys: Vec<Written> = values.iter().map(with_key).collect();
+                self.push("(");
+                self.is_one_of("s.version_key", &keys);
+                self.push(" AND ");
+                self.is_one_of("s.version", values);
+                self.push(")");
+            }
+            Test::Order(..) => self.column("s.version_key", test),
+            _ => self.column("s.version", test),
+        }
+    }
+
+    fn tag(&mut self, key: &str, test: &Test) {
+        // A device has one value of a key at the most: what is false of it, is true of no row.
+        let (is_there, asked) = match test {
+            Test::Present => (true, None),
+            Test::Absent => (false, None),
+            Test::Out(values) => (false, Some(Test::In(values.clone()))),
+            Test::Unlike(pattern) => (false, Some(Test::Like(pattern.clone()))),
+            other => (true, Some(other.clone())),
+        };
+        self.push(if is_there { "d.key IN " } else { "NOT EXISTS " });
+        self.push("(SELECT t.device FROM tag t WHERE t.key = ");
+        self.param(Value::Text(key.to_owned()));
+        if let Some(asked) = asked {
+            self.push(" AND ");
+            self.column("t.value", &asked);
+        }
+        if !is_there {
+            self.push(" AND t.device = d.key");
+        }
+        self.push(")");
+    }
+
+    fn status(&mut self, test: &Test) {
+        let words: Vec<&str> =
+            Presence::WORDS.into_iter().filter(|word| test.allows(word)).collect();
+        match words.len() {
+            0 => self.push("0"),
+            len if len == Presence::WORDS.len() => self.push("1"),
+            _ => self.joined(&words, " OR ", |query, word| query.is_word(word)),
+        }
+    }
+
+    /// Whether a device is what one of [`Presence::WORDS`] says.
+    fn is_word(&mut self, word: &str) {
+        match word {
+            "never_seen" => self.push("s.at IS NULL"),
+            "unknown" => self.push("(s.at IS NOT NULL AND d.check_in_secs IS NULL)"),
+            _ => {
+                self.push(if word == "offline" { "s.at < " } else { "s.at >= " });
+                self.param(Value::Integer(self.now.as_millis()));
+                let silent_millis = 1_000 * INTERVALS_MISSED_MAX;
+                self.push(&format!(" - {silent_millis} * d.check_in_secs"));
+            }
+        }
+    }
+}
+
+/// A version that was written to be compared as a text, with its place in the order.
+fn with_key(value: &Written) -> Written {
+    match value {
+        Written::Text(text) => Written::Version { text: text.clone(), key: VersionKey::of(text) },
+        other => other.clone(),
+    }
+}
+
+const fn sign(order: Order) -> &'static str {
+    match order {
+        Order::Less => "<",
+        Order::LessOrEqual => "<=",
+        Order::Greater => ">",
+        Order::GreaterOrEqual => ">=",
+    }
+}
+
+/// Characters that GLOB does not tell apart, and the one it ends at.
+const BLURRED: [char; 4] = ['\0', '\u{fffd}', '\u{fffe}', '\u{ffff}'];
+
+/// The pattern as GLOB writes it: a character with a meaning is the only one of a class.
+fn glob(pieces: &[&str]) -> String {
+    let mut glob = String::new();
+    for (position, piece) in pieces.iter().enumerate() {
+        if position > 0 {
+            glob.push('*');
+        }
+        for c in piece.chars() {
+            match c {
+                '*' | '?' | '[' => glob.extend(['[', c, ']']),
+                c => glob.push(c),
+            }
+        }
+    }
+    glob
+}
+
+/// The least text that comes after all that begin with `prefix`; `None` if there is none.
+fn after_all_with(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        // The characters are a range with a gap, which this steps over.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use groundswell_core::device::Device;
+use proptest::prelude::*;
+use rusqlite::{Connection, params_from_iter};
+
+use super::*;
+use crate::store::{
+    Store,
+    sqlite::{SqliteStore, device},
+};
+
+const NOW: Time = Time::from_millis(1_800_000_000_000);
+
+fn store() -> SqliteStore {
+    let mut store = SqliteStore { connection: Connection::open_in_memory().unwrap() };
+    store.migrate().unwrap();
+    store
+}
+
+/// How `SQLite` goes about counting the devices that are chosen.
+fn plan(store: &SqliteStore, text: &str) -> String {
+    let select: Selector = text.parse().unwrap();
+    let (sql, params) = device::count_query(Some(&select), NOW);
+    let mut explain = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let rows = explain.query_map(params_from_iter(params), |row| row.get::<_, String>(3)).unwrap();
+    rows.collect::<Result<Vec<_>, _>>().unwrap().join("; ")
+}
+
+#[test]
+fn what_can_be_found_by_an_index_is() {
+    let store = store();
+    for (text, found_by) in [
+        ("id==a", "SEARCH d USING COVERING INDEX sqlite_autoindex_device_1 (id=?)"),
+        ("id=in=(a,b)", "SEARCH d USING COVERING INDEX sqlite_autoindex_device_1 (id=?)"),
+        ("id==a*", "SEARCH d USING COVERING INDEX sqlite_autoindex_device_1 (id>? AND id<?)"),
+        ("id==a*b", "SEARCH d USING COVERING INDEX sqlite_autoindex_device_1 (id>? AND id<?)"),
+        ("id>=a", "SEARCH d USING COVERING INDEX sqlite_autoindex_device_1 (id>?)"),
+        ("location==x", "SEARCH d USING COVERING INDEX device_location (location=?)"),
+        (
+            "time_zone==America/*",
+            "SEARCH d USING COVERING INDEX device_time_zone (time_zone>? AND time_zone<?)",
+        ),
+        ("version==2.1", "SEARCH s USING INDEX seen_version (version_key=?)"),
+        ("version<2.1", "SEARCH s USING COVERING INDEX seen_version (version_key<?)"),
+        (
+            "version>2.1 and version<3",
+            "SEARCH s USING COVERING INDEX seen_version (version_key>? AND version_key<?)",
+        ),
+        ("last_seen<-3m", "SEARCH s USING COVERING INDEX seen_at (at<?)"),
+        ("last_seen==*", "SEARCH s USING COVERING INDEX seen_at (at>?)"),
+        ("tag.k==v", "SEARCH t USING PRIMARY KEY (key=? AND value=?)"),
+        ("tag.k=in=(v,w)", "SEARCH t USING PRIMARY KEY (key=? AND value=?)"),
+        ("tag.k==v*", "SEARCH t USING PRIMARY KEY (key=? AND value>? AND value<?)"),
+        ("tag.k==*", "SEARCH t USING PRIMARY KEY (key=?)"),
+        ("tag.k>v", "SEARCH t USING PRIMARY KEY (key=? AND value>?)"),
+        ("tag.k==v and version<2", "SEARCH t USING PRIMARY KEY (key=? AND value=?)"),
+        ("tag.k==v and status==offline", "SEARCH t USING PRIMARY KEY (key=? AND value=?)"),
+        ("tag.k==v and tag.l!=w", "SEARCH t USING PRIMARY KEY (key=? AND value=?)"),
+        ("tag.k==v or tag.l==w", "MULTI-INDEX OR"),
+        ("tag.k==v or id==b", "MULTI-INDEX OR"),
+        ("version<2 or last_seen<-3m", "MULTI-INDEX OR"),
+    ] {
+        let plan = plan(&store, text);
+        assert!(plan.contains(found_by), "{text}: {plan}");
+        assert!(!plan.contains("SCAN"), "{text}: {plan}");
+    }
+    // What only tells who is left out reads every device, and each of them by its key.
+    let plan = plan(&store, "tag.k!=v");
+    assert!(plan.contains("SEARCH t USING PRIMARY KEY (key=? AND value=? AND device=?)"), "{plan}");
+}
+
+#[test]
+fn values_are_parameters() {
+    let text = r#"id=="'; DROP TABLE device; --" and tag."x') or 1 --"==b*c and version>"1'""#;
+    let (sql, params) = condition(&text.parse().unwrap(), NOW);
+    insta::assert_snapshot!(sql, @"(d.id IN (?) AND d.key IN (SELECT t.device FROM tag t WHERE t.key = ? AND (t.value >= ? AND t.value < ? AND t.value GLOB ?)) AND s.version_key > ?)");
+    assert_eq!(sql.matches('?').count(), params.len());
+}
+
+#[test]
+fn the_end_of_what_begins_alike() {
+    for (prefix, end) in [
+        ("a", Some("b")),
+        ("az\u{10ffff}", Some("a{")),
+        ("\u{d7ff}", Some("\u{e000}")),
+        ("\u{7f}", Some("\u{80}")),
+        ("\u{10ffff}\u{10ffff}", None),
+    ] {
+        assert_eq!(after_all_with(prefix).as_deref(), end, "{prefix:?}");
+    }
+}
+
+/// The devices chosen by SQL, in the order of their ids.
+fn chosen(store: &SqliteStore, select: &Selector) -> Vec<String> {
+    let (condition, params) = condition(select, NOW);
+    let sql = format!("SELECT d.id FROM {FROM} WHERE {condition} ORDER BY d.id");
+    let mut statement = store.connection.prepare(&sql).unwrap();
+    let rows = statement.query_map(params_from_iter(params), |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+/// Few characters, so that values meet; among them every one that means something to SQL, to GLOB,
+/// to LIKE or to the notation, and some that are longer than a byte or not in order as UTF-16.
+const ODD: &str = "[abA%_*?\\[\\]'\"\\\\^\\-; é漢\u{e000}\u{fffd}\u{ffff}\u{1f600}\u{10ffff}]{0,3}";
+
+fn any_version() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "v?[0-2](\\.(0|9|10)){0,2}(-(a|rc\\.(2|10)))?(\\+b)?",
+        ODD,
+        "(unknown|build-[0-2]|1\\.|v|1\\.0\\.0-)",
+    ]
+}
+
+fn any_device() -> impl Strategy<Value = Device> {
+    let odd = || proptest::option::of(ODD);
+    let check_in = proptest::option::of((1..4_u64).prop_map(Duration::from_secs));
+    let seen = proptest::option::of((-2..12_i64).prop_map(|secs| NOW.as_millis() - secs * 1_000));
+    let address = proptest::option::of("(https?://)?(10\\.0\\.0\\.[1-3]|gw)(:80)?(/[ab_%]{1,2})?");
+    (
+        (ODD, ODD, odd(), odd(), odd()),
+        (proptest::option::of(any_version()), check_in, seen, address),
+        prop::collection::btree_map("(k|k\\.1|K|é ')", ODD, 0..4),
+    )
+        .prop_map(|(texts, (version, check_in, seen, address), tags)| Device {
+            id: format!("{}{}", texts.0, texts.1),
+            name: texts.1,
+            location: texts.2,
+            time_zone: texts.3,
+            update_path: texts.4,
+            version,
+            check_in,
+            last_seen: seen.map(Time::from_millis),
+            address: address.map(|address| address.parse().unwrap()),
+            tags,
+        })
+}
+
+fn any_devices() -> impl Strategy<Value = BTreeMap<String, Device>> {
+    prop::collection::vec(any_device(), 1..24).prop_map(|devices| {
+        let with_id = devices.into_iter().filter(|device| !device.id.is_empty());
+        with_id.map(|device| (device.id.clone(), device)).collect()
+    })
+}
+
+/// A value in quotes; a star in it is a wildcard if `wild` and one is allowed there.
+fn quoted(text: &str, wild: bool) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') || (c == '*' && !wild) {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted + "\""
+}
+
+fn any_comparison() -> impl Strategy<Value = String> {
+    let texts = vec![
+        "id",
+        "name",
+        "location",
+        "time_zone",
+        "address",
+        "version",
+        "tag.k",
+        "tag.k.1",
+        "tag.\"é '\"",
+        "tag.none",
+    ];
+    let field = prop::sample::select(texts);
+    let order = || prop::sample::select(vec!["<", "<=", ">", ">="]);
+    let words = vec!["online", "offline", "unknown", "never_seen", "o*", "*n", "*e*n*", "*"];
+    let value = || prop_oneof![3 => ODD.boxed(), 1 => any_version().boxed()];
+    prop_oneof![
+        6 => (field.clone(), prop::bool::ANY, value(), value(), prop::bool::ANY).prop_map(
+            |(field, equal, left, right, wild)| {
+                let operator = if equal { "==" } else { "!=" };
+                let text = if wild { format!("{left}*{right}") } else { left };
+                format!("{field}{operator}{}", quoted(&text, wild))
+            }
+        ),
+        2 => (field.clone(), prop::bool::ANY, prop::collection::vec(value(), 1..4)).prop_map(
+            |(field, is_in, values)| {
+                let operator = if is_in { "=in=" } else { "=out=" };
+                let values: Vec<_> = values.iter().map(|value| quoted(value, false)).collect();
+                format!("{field}{operator}({})", values.join(","))
+            }
+        ),
+        2 => (field, order(), value())
+            .prop_map(|(field, operator, value)| format!("{field}{operator}{}", quoted(&value, false))),
+        2 => (order(), any_version())
+            .prop_map(|(operator, value)| format!("version{operator}{}", quoted(&value, false))),
+        1 => ("(<|<=|>|>=|==|!=)", 0..12_u64)
+            .prop_map(|(operator, secs)| format!("last_seen{operator}-{secs}s")),
+        1 => prop::sample::select(vec!["last_seen==*", "last_seen!=*", "last_seen=out=(-1s,-2s)"])
+            .prop_map(str::to_owned),
+        2 => ("(==|!=)", prop::sample::select(words)).prop_map(|(o, word)| format!("status{o}{word}")),
+        1 => order().prop_map(|operator| format!("status{operator}online")),
+        1 => "address(==|!=)(10\\.0\\.0\\.[1-3]|\\*gw\\*|https\\*|\\*/[ab]\\*)",
+    ]
+}
+
+fn any_selector() -> impl Strategy<Value = String> {
+    any_comparison().prop_recursive(4, 16, 3, |inner| {
+        (prop::collection::vec(inner, 2..4), prop::bool::ANY).prop_map(|(parts, all)| {
+            format!("({})", parts.join(if all { " and " } else { " or " }))
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// The promise: a database chooses the devices that memory would.
+    #[test]
+    fn sql_chooses_what_memory_chooses(
+        devices in any_devices(),
+        selectors in prop::collection::vec(any_selector(), 24),
+        page in 1..5_usize,
+    ) {
+        let mut store = store();
+        store.put_devices(&devices.values().collect::<Vec<_>>()).unwrap();
+        for text in selectors {
+            let select = Selector::parse(&text)
+                .map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let expected: Vec<&Device> =
+                devices.values().filter(|device| select.matches(device, NOW)).collect();
+            let ids: Vec<&String> = expected.iter().map(|device| &device.id).collect();
+            let found = chosen(&store, &select);
+            prop_assert_eq!(found.iter().collect::<Vec<_>>(), ids, "{}", text);
+            let count = store.count_devices(Some(&select), NOW).unwrap();
+            prop_assert_eq!(count, expected.len() as u64);
+            let first = store.devices(Some(&select), None, page, NOW).unwrap();
+            prop_assert!(first.iter().eq(expected.iter().copied().take(page)), "{}", text);
+        }
+    }
+}
