@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::Brake,
-    hours::{Hours, Zone},
+    hours::{Hours, Phase, Zone},
     release::Release,
     retry,
     time::Time,
@@ -158,6 +158,19 @@ impl Schedule {
             ZoneRule::Device { otherwise } => device_zone
                 .and_then(|name| Zone::parse(name).ok())
                 .unwrap_or_else(|| otherwise.clone()),
+        }
+    }
+}
+
+impl Schedule {
+    /// When devices of a zone have had their one window, if the rest is left as it is then.
+    pub fn closes_for_good_at(&self, zone: &Zone, started_at: Time) -> Option<Time> {
+        if self.when_closed == WhenClosed::Wait {
+            return None;
+        }
+        match self.hours.at(zone, started_at) {
+            Phase::Open { until } => until,
+            Phase::Closed { opens_at, .. } => self.hours.at(zone, opens_at?).changes_at(),
         }
     }
 }

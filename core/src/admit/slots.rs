@@ -1,9 +1,9 @@
-//! Which of the candidates go, and which wait for what.
+//! The places of each host.
 //!
-//! Owns the places of each host. A candidate whose host has no place is parked there and let in,
-//! oldest first, when one is free: nobody is starved by a neighbor, and nobody is looked at twice.
-//! Devices that were begun before go in front of those that were not, which may also have to wait
-//! for reasons that are not their host's.
+//! A candidate whose host has no place is parked there and let in, oldest first, when one is free:
+//! nobody is starved by a neighbor, and nobody is looked at twice. Devices that were begun before
+//! go in front of those that were not, which may also have to wait for reasons that are not their
+//! host's.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -120,6 +120,19 @@ impl<T> Slots<T> {
             return Some(candidate);
         }
         None
+    }
+
+    /// Everybody who waits for a host, of both classes; nobody waits afterwards.
+    pub fn drain(&mut self) -> Vec<T> {
+        let mut drained = vec![];
+        for entry in self.hosts.values_mut() {
+            drained.extend(entry.parked.iter_mut().flat_map(|parked| parked.drain(..)));
+            entry.is_open = [false; 2];
+        }
+        self.hosts.retain(|_, entry| entry.used > 0);
+        self.open.iter_mut().for_each(VecDeque::clear);
+        self.parked = [0; 2];
+        drained
     }
 
     /// How many candidates of a class wait for a host.

@@ -1,0 +1,111 @@
+//! What becomes of a device whose turn has come, by what is known of it.
+
+use crate::{
+    assignment::SkipReason,
+    presence::Presence,
+    rollout::{Offline, Spec},
+    time::Time,
+    version::VersionKey,
+};
+
+/// What is known of a device whose turn has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// Whether it is there.
+    pub presence: Presence,
+    /// When it was last heard of.
+    pub last_seen: Option<Time>,
+    /// The version it runs, as far as is known.
+    pub version: Option<&'a str>,
+    /// Whether a newer rollout of the same release name has it.
+    pub is_superseded: bool,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgment {
+    /// It is claimed, if there is a place for it.
+    Go,
+    /// It is left as it is.
+    Skip(SkipReason),
+    /// It is waited for.
+    Wait {
+        /// When it was last there, if that is known.
+        since: Option<Time>,
+    },
+}
+
+/// Judges a device that was not begun before. What it is known to run is no reason to skip it,
+/// unless that is a newer version.
+pub fn judge(device: &Judged<'_>, spec: &Spec) -> Judgment {
+    if device.is_superseded {
+        return Judgment::Skip(SkipReason::Superseded);
+    }
+    let is_newer = |version: &str| VersionKey::of(version) > VersionKey::of(&spec.release.version);
+    if !spec.allow_downgrade && device.version.is_some_and(is_newer) {
+        return Judgment::Skip(SkipReason::Downgrade);
+    }
+    match spec.offline {
+        Offline::Try => Judgment::Go,
+        _ if !device.presence.is_away() => Judgment::Go,
+        Offline::Skip => Judgment::Skip(SkipReason::Offline),
+        Offline::Wait => Judgment::Wait { since: device.last_seen },
+    }
+}
+
+impl Spec {
+    /// Whether [`judge`] looks at more than whether a device is superseded.
+    pub fn asks_what_is_known(&self) -> bool {
+        !self.allow_downgrade || self.offline != Offline::Try
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::{Digest, Release};
+
+    fn spec(offline: Offline, allow_downgrade: bool) -> Spec {
+        let release = Release {
+            name: "pos".to_owned(),
+            version: "1.10.0".to_owned(),
+            artifact: Digest([7; 32]),
+            artifact_bytes: 1,
+        };
+        Spec { offline, allow_downgrade, ..Spec::immediate(release) }
+    }
+
+    #[test]
+    fn known_away_newer_or_superseded() {
+        let seen = Time::from_millis(5);
+        let here = Judged {
+            presence: Presence::Online,
+            last_seen: Some(seen),
+            version: Some("1.9.0"),
+            is_superseded: false,
+        };
+        let away = Judged { presence: Presence::Offline { since: seen }, ..here };
+        let never = Judged {
+            presence: Presence::NeverSeen { checks_in: true },
+            last_seen: None,
+            ..here
+        };
+        let tried = Judged { presence: Presence::NeverSeen { checks_in: false }, ..never };
+        let newer = Judged { version: Some("1.10.1-rc.1"), ..here };
+        let superseded = Judged { is_superseded: true, ..newer };
+        let skip = |reason| Judgment::Skip(reason);
+        for (device, offline, allow_downgrade, becomes) in [
+            (here, Offline::Skip, false, Judgment::Go),
+            (tried, Offline::Skip, false, Judgment::Go),
+            (away, Offline::Skip, false, skip(SkipReason::Offline)),
+            (away, Offline::Wait, false, Judgment::Wait { since: Some(seen) }),
+            (away, Offline::Try, false, Judgment::Go),
+            (never, Offline::Wait, false, Judgment::Wait { since: None }),
+            (newer, Offline::Skip, false, skip(SkipReason::Downgrade)),
+            (newer, Offline::Skip, true, Judgment::Go),
+            (superseded, Offline::Try, true, skip(SkipReason::Superseded)),
+        ] {
+            assert_eq!(judge(&device, &spec(offline, allow_downgrade)), becomes, "{device:?}");
+        }
+    }
+}
