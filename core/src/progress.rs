@@ -4,7 +4,14 @@ use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{snapshot::Counts, time::Time, waiting::WaitingOn};
+use crate::{
+    gate::Verdict,
+    hours::{Phase, Zone},
+    rollout::{Spec, State, WaveState},
+    snapshot::{Counts, Snapshot},
+    time::Time,
+    waiting::WaitingOn,
+};
 
 /// The rate is looked at over this long: short enough to follow a change, long enough not to jump.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -17,6 +24,8 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 pub struct Progress {
     /// Its devices, counted.
     pub counts: Counts,
+    /// Its waves, in order.
+    pub waves: Vec<WaveProgress>,
     /// Deliveries that are open.
     pub in_flight: u32,
     /// Bytes of artifacts handed to connections by this run, retries included.
@@ -27,6 +36,17 @@ pub struct Progress {
     pub eta: Option<Duration>,
     /// Why not more happens.
     pub waiting_on: Vec<WaitingOn>,
+}
+
+/// How far a wave is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaveProgress {
+    /// Where it stands.
+    pub state: WaveState,
+    /// What its gate ruled.
+    pub verdict: Option<Verdict>,
+    /// Its devices, counted.
+    pub counts: Counts,
 }
 
 /// Observes how many devices ended, and tells the rate.
@@ -58,14 +78,70 @@ impl RateMeter {
     }
 }
 
-/// Time for `left` devices at `per_sec`; `None` without a rate, or beyond any use (100 days).
-pub fn eta(left: u64, per_sec: f64) -> Option<Duration> {
-    const LONGEST_SECS: f64 = 100.0 * 24.0 * 3_600.0;
-    if left == 0 {
-        return Some(Duration::ZERO);
+/// Longer than this, no estimate is of any use.
+const ETA_MAX: Duration = Duration::from_hours(100 * 24);
+
+/// Time left until the rollout has ended, if devices go on to end at `per_sec` while they may be
+/// touched: waves one after the other, each zone in its hours, each wave with its soak. `None`
+/// while it cannot be told, or beyond any use (100 days).
+pub fn eta(snapshot: &Snapshot, spec: &Spec, per_sec: f64, now: Time) -> Option<Duration> {
+    let progression = &snapshot.progression;
+    if !matches!(progression.state, State::Scheduled | State::Running) {
+        return None;
     }
-    let secs = left as f64 / per_sec;
-    (per_sec > 0.0 && secs <= LONGEST_SECS).then(|| Duration::from_secs_f64(secs))
+    let mut at = spec.start_at.map_or(now, |start_at| start_at.max(now));
+    for (wave, state) in progression.waves.iter().enumerate() {
+        let (soak, _) = spec.gate(wave);
+        at = match state.state {
+            // Those that were away when it ended are not waited for.
+            WaveState::Passed { .. } => end_of(snapshot, spec, wave, per_sec, at)?.max(at),
+            WaveState::Soaking { since } => at.max(since + soak),
+            WaveState::Stopped { .. } => return None,
+            WaveState::Pending | WaveState::Open { .. } => {
+                end_of(snapshot, spec, wave, per_sec, at)? + soak
+            }
+        };
+    }
+    let eta = at.since(now);
+    (eta <= ETA_MAX).then_some(eta)
+}
+
+/// When the last device of a wave ends that begins at `from`.
+fn end_of(snapshot: &Snapshot, spec: &Spec, wave: usize, per_sec: f64, from: Time) -> Option<Time> {
+    let mut ends = from;
+    for cohort in snapshot.cohorts.iter().filter(|cohort| cohort.wave == wave) {
+        let left = cohort.counts.queued + cohort.counts.active();
+        if left == 0 {
+            continue;
+        }
+        if per_sec <= 0.0 {
+            return None;
+        }
+        let secs = left as f64 / per_sec;
+        let work = (secs <= ETA_MAX.as_secs_f64()).then(|| Duration::from_secs_f64(secs))?;
+        // One machine sends to all zones: those that are open at once share its rate.
+        ends = match &cohort.zone {
+            None => ends + work,
+            Some(zone) => work_through(spec, zone, ends, work)?,
+        };
+    }
+    Some(ends)
+}
+
+/// When `work` is done that begins at `from` and goes on only while devices may be touched.
+fn work_through(spec: &Spec, zone: &Zone, from: Time, mut work: Duration) -> Option<Time> {
+    let mut at = from;
+    while at.since(from) <= ETA_MAX {
+        match spec.schedule.hours.at(zone, at) {
+            Phase::Open { until: Some(until) } if until.since(at) < work => {
+                work -= until.since(at);
+                at = until;
+            }
+            Phase::Open { .. } => return Some(at + work),
+            Phase::Closed { opens_at, .. } => at = opens_at?,
+        }
+    }
+    None
 }
 
 #[cfg(test)]

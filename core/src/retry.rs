@@ -100,6 +100,11 @@ impl Policy {
         self.attempts_max
     }
 
+    /// The longest wait there can be between two attempts.
+    pub fn longest_wait(&self) -> Duration {
+        self.cap.max(RETRY_AFTER_MAX)
+    }
+
     /// The wait between attempt `attempt` (counted from 1), which failed, and the next; `None`
     /// when that was the last one.
     ///

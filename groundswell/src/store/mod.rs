@@ -25,7 +25,7 @@ pub use self::{
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Heard,
-        Cursor, DETAIL_BYTES_MAX, DeviceKey, Intent, IntentSeq, Known, Page, QueuedWant,
+        Cursor, DETAIL_BYTES_MAX, DeviceKey, Intent, IntentSeq, Known, Page, QueueRead, QueueWant,
         RolloutKey, RolloutRecord, Unfinished, Want,
     },
 };
@@ -114,15 +114,16 @@ pub trait Store: Send {
         now: Time,
     ) -> Result<RolloutKey, StoreError>;
 
-    /// Assigns devices of the inventory to the cohorts of a round, and counts them. Devices that
-    /// the rollout has in this round already are left out; how many these are is returned.
+    /// Assigns devices of the inventory to the cohorts of a round, and returns these with the
+    /// devices added counted. Unless they are `all_new`, those that the round has are left out.
     fn assign(
         &mut self,
         rollout: RolloutKey,
         round: u32,
         cohorts: &[CohortName],
         devices: &[Assign],
-    ) -> Result<u64, StoreError>;
+        all_new: bool,
+    ) -> Result<Vec<CohortRecord>, StoreError>;
 
     /// Writes devices to the inventory and assigns each to the cohort at the place beside it.
     fn add_devices(

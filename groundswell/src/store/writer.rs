@@ -60,6 +60,8 @@ pub struct Assignment {
     pub cohorts: Arc<[CohortName]>,
     /// The devices.
     pub devices: Vec<Assign>,
+    /// Whether the round cannot have any of them.
+    pub all_new: bool,
 }
 
 /// What others have written.
@@ -80,8 +82,8 @@ pub enum Done {
     Fetched(RolloutKey, Result<Page, StoreError>),
     /// The batch is durable, or nothing of it is; it comes back either way.
     Committed(Batch, Result<(), StoreError>),
-    /// Devices were assigned.
-    Assigned(RolloutKey, Result<(), StoreError>),
+    /// Devices were assigned to these cohorts, in which they alone are counted.
+    Assigned(RolloutKey, Result<Vec<CohortRecord>, StoreError>),
     /// So many rows were taken back; fewer than could be if none are left.
     Discarded(RolloutKey, Result<bool, StoreError>),
     /// The next round is written down.
@@ -198,9 +200,8 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
     Came::Other(match job {
         Job::Commit(batch) => return Came::Committed(store.commit(batch)),
         Job::Fetch(want) => Done::Fetched(want.rollout, store.candidates(want)),
-        Job::Assign(Assignment { rollout, round, cohorts, devices }) => {
-            let done = store.assign(*rollout, *round, cohorts, devices);
-            Done::Assigned(*rollout, done.map(drop))
+        Job::Assign(Assignment { rollout, round, cohorts, devices, all_new }) => {
+            Done::Assigned(*rollout, store.assign(*rollout, *round, cohorts, devices, *all_new))
         }
         Job::Discard(rollout) => {
             let removed = store.discard(*rollout, DISCARD_MAX);

@@ -158,15 +158,16 @@ impl Store for SqliteStore {
         round: u32,
         cohorts: &[CohortName],
         devices: &[Assign],
-    ) -> Result<u64, StoreError> {
+        all_new: bool,
+    ) -> Result<Vec<CohortRecord>, StoreError> {
         let transaction = self.write()?;
         let mut assigner = assign::Assigner::new(&transaction, rollout, round, cohorts);
         for device in devices {
-            assigner.add_if_new(device)?;
+            if all_new { assigner.add(device)? } else { assigner.add_if_new(device)? }
         }
-        let left_out = assigner.finish()?;
+        let added = assigner.finish()?;
         transaction.commit()?;
-        Ok(left_out)
+        Ok(added)
     }
 
     fn add_devices(
@@ -353,8 +354,8 @@ mod tests {
         for (sql, found_by) in [
             (commit::UPDATE_RUN.to_owned(), key),
             (commit::SAW_RUN.to_owned(), key),
-            (plain.queued_sql(), queued),
-            (full.queued_sql(), queued),
+            (plain.queue_sql(false), queued),
+            (full.queue_sql(true), queued),
             (plain.due_sql(), due),
             (full.due_sql(), due),
         ] {
