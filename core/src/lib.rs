@@ -28,6 +28,7 @@ pub mod selector;
 pub mod snapshot;
 pub mod spelling;
 pub mod time;
+pub mod units;
 pub mod verify;
 pub mod version;
 pub mod waiting;
