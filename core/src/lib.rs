@@ -13,6 +13,7 @@ pub mod admit;
 pub mod assignment;
 pub mod brake;
 pub mod device;
+pub mod document;
 pub mod event;
 pub mod gate;
 pub mod hours;

@@ -1,0 +1,1 @@
+//! Documents, as they are written and as they are refused.
