@@ -37,6 +37,7 @@ pub(super) fn delivery(table: &Table<'_>) -> Delivery {
         let field = timeouts.as_ref().and_then(|timeouts| timeouts.field(name))?;
         field.duration(&(least..=limit), example)
     };
+    let delivering = timeout("delivering", Duration::from_millis(1), DELIVERY_TIMEOUT_LIMIT, "10m");
     let mut verify = within("verify").map(|table| verify(&table)).unwrap_or_default();
     // Zero is a deadline for the first question; for a delivery it would leave no time at all.
     if let Some(span) = timeout("verifying", Duration::ZERO, VERIFY_TIMEOUT_LIMIT, "5m") {
@@ -46,7 +47,7 @@ pub(super) fn delivery(table: &Table<'_>) -> Delivery {
         limits: within("limits").map(|table| limits(&table)).unwrap_or_default(),
         retry: within("retry").map(|table| retry(&table)).unwrap_or_default(),
         verify,
-        timeout: timeout("delivering", Duration::from_millis(1), DELIVERY_TIMEOUT_LIMIT, "10m"),
+        timeout: delivering,
         brake: table.field("max_failures").and_then(|field| brake(&field)),
     }
 }
@@ -101,6 +102,9 @@ fn refuse(table: &Table<'_>, error: &PolicyError) {
             Span(*initial),
             Span(*cap)
         ),
+        PolicyError::Multiplier(multiplier) => {
+            format!("must be a number from 1 to 100, not {multiplier}")
+        }
         other => other.to_string(),
     };
     match table.field(name) {

@@ -76,7 +76,7 @@ impl Faults {
         match error {
             SpecError::Range { field, value, max } => self.push(
                 format!("limits.{field}"),
-                format!("must be a whole number from 1 to {max}, not the number {value}"),
+                format!("must be a whole number from 1 to {max}, not {value}"),
             ),
             SpecError::VerifyTimeout(_) => {
                 self.push("timeouts.verifying", "must be at most 7 days");

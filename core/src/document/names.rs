@@ -75,6 +75,8 @@ pub(super) fn unknown(table: &str, name: &str) -> String {
         format!("it belongs to \"{table}\"")
     } else if let Some(meant) = nearest(name, own.iter().copied()).or_else(|| synonym(name)) {
         format!("did you mean \"{meant}\"?")
+    } else if let [only] = own {
+        format!("the only field is {only}")
     } else {
         format!("the fields are {}", listed(own))
     };

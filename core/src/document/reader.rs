@@ -18,7 +18,7 @@ use crate::{
     units::{Span, parse_duration},
 };
 
-/// No duration that makes sense is longer than this many bytes.
+/// No duration that makes sense is longer than this many bytes; a message repeats it.
 const DURATION_BYTES_MAX: usize = 64;
 
 /// A table whose fields are read one by one.
@@ -111,6 +111,7 @@ impl<'a> Field<'a> {
         let Tree::List(values) = self.tree else {
             let hint = match self.tree {
                 Tree::Text(text) => format!("[\"{}\"]", echo(text)),
+                Tree::Table(_) => format!("[[{}]] in TOML, [{{...}}] in JSON", self.path),
                 _ => String::new(),
             };
             self.refuse_kind("a list", &hint);
@@ -138,7 +139,9 @@ impl<'a> Field<'a> {
     /// A name or another short text for people.
     pub(super) fn label(&self, example: &str) -> Option<String> {
         let text = self.text(example)?;
-        self.accept(check_label("the text", text))?;
+        let checked = check_label("the text", text)
+            .map_err(|error| format!("{error}; write one such as \"{example}\""));
+        self.accept(checked)?;
         Some(text.to_owned())
     }
 
@@ -196,14 +199,17 @@ impl<'a> Field<'a> {
         example: &str,
     ) -> Option<Duration> {
         let expected = "a duration in quotes";
+        let is_span = |text: &str| {
+            text.len() <= DURATION_BYTES_MAX && !text.contains(|c: char| c.is_control())
+        };
         let text = match self.tree {
-            Tree::Text(text) if text.len() <= DURATION_BYTES_MAX => text,
+            Tree::Text(text) if is_span(text) => text,
             _ => {
                 self.refuse_kind(expected, &format!("one such as \"{example}\""));
                 return None;
             }
         };
-        let span = self.accept(parse_duration(text).map_err(|error| echo(&error.to_string())))?;
+        let span = self.accept(parse_duration(text))?;
         if !range.contains(&span) {
             let (least, most) = (Span(*range.start()), Span(*range.end()));
             self.refuse(format!("must be from {least} to {most}, not {}", Span(span)));

@@ -7,10 +7,11 @@ use super::{
     reader::{Field, Table},
 };
 use crate::{
-    hours::{Edge, Freeze, Hours, Window, Zone},
+    hours::{Edge, Freeze, Hours, HoursError, Window, Zone},
     moment::Moment,
     rollout::{Deadline, Schedule, WAIT_LIMIT, WhenClosed, ZoneRule},
     time::Time,
+    units::parse_duration,
 };
 
 pub(super) const WHEN_CLOSED: [(&str, WhenClosed); 2] =
@@ -35,8 +36,7 @@ pub(super) fn start_at(table: &Table<'_>) -> Option<Time> {
 pub(super) fn deadline(table: &Table<'_>) -> Option<Deadline> {
     let field = table.field("deadline")?;
     let text = field.text("14d")?;
-    // No duration has these, and every time has.
-    if !text.contains(['-', ':']) {
+    if parse_duration(text).is_ok() {
         let range = Duration::from_millis(1)..=WAIT_LIMIT;
         return field.duration(&range, "14d").map(Deadline::After);
     }
@@ -81,7 +81,11 @@ fn hours(table: &Table<'_>) -> Hours {
     let freezes: Vec<Freeze> = list("freezes").iter().filter_map(freeze).collect();
     let hours = Hours::new(windows, freezes);
     hours.unwrap_or_else(|error| {
-        table.refuse(error.to_string());
+        let name = match error {
+            HoursError::Windows(_) => "windows",
+            HoursError::Freezes(_) => "freezes",
+        };
+        table.field(name).inspect(|field| field.refuse(error.to_string()));
         Hours::default()
     })
 }
