@@ -15,6 +15,7 @@ pub mod inventory;
 pub mod push;
 pub mod retry;
 pub mod sim;
+pub mod spec_file;
 pub mod store;
 
 pub use self::push::Push;
