@@ -28,10 +28,11 @@ use crate::{
 /// The name of the canonical form; another form has another name, and gives other salts.
 const FORM: &str = "groundswell rollout spec 1";
 
-/// The sha-256, in hexadecimal digits, of the canonical form of a spec: [`FORM`] and then, for each
-/// value in the order below, the length of its name (8 bytes, big-endian), its name, the length of
-/// its text and its text. What there are several of comes several times, what is not there not at
-/// all. Durations are nanoseconds, times milliseconds since 1970.
+/// The sha-256, in hexadecimal digits, of the canonical form of a spec: the length of the form's
+/// name (8 bytes, big-endian), its name (`groundswell rollout spec 1`) and then, for each value in
+/// the order below, the length of its name, its name, the length of its text and its text. What
+/// there are several of comes several times, what is not there not at all. Durations are
+/// nanoseconds, times milliseconds since 1970.
 pub fn salt_of(spec: &Spec) -> String {
     let Spec {
         release: Release { name, version, artifact, artifact_bytes },
