@@ -60,7 +60,7 @@ pub use self::{
 const ECHO_CHARS_MAX: usize = 64;
 
 /// A refused text as a message shows it: on one line, and cut where nobody reads on.
-fn echo(text: &str) -> String {
+pub(crate) fn echo(text: &str) -> String {
     let mut shown: String =
         text.chars().take(ECHO_CHARS_MAX).flat_map(char::escape_debug).collect();
     if text.chars().nth(ECHO_CHARS_MAX).is_some() {

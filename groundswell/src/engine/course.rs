@@ -314,12 +314,19 @@ impl Course {
         }
     }
 
-    /// Rollouts that supersede this one; candidates in memory are judged by the new list, too.
-    pub(super) fn set_rivals(&mut self, rivals: Vec<RolloutKey>) {
-        if rivals != self.rivals {
-            self.rivals = rivals;
+    /// Rollouts that supersede this one, even after they have ended; candidates in memory are
+    /// judged by the new list, too.
+    pub(super) fn add_rivals(&mut self, rivals: Vec<RolloutKey>) {
+        let new: Vec<_> = rivals.into_iter().filter(|key| !self.rivals.contains(key)).collect();
+        if !new.is_empty() {
+            self.rivals.extend(new);
             self.forget_fresh();
         }
+    }
+
+    /// Devices that are not active any more since this was last asked.
+    pub(super) fn take_freed(&mut self) -> Vec<DeviceKey> {
+        std::mem::take(&mut self.freed)
     }
 
     /// Has candidates that were not begun read anew: what is known of them may have changed.

@@ -228,7 +228,7 @@ pub trait Store: Send {
     fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError>;
 
     /// Answers an intent that changes nothing.
-    fn answer(&mut self, seq: IntentSeq, answer: &Answer, now: Time) -> Result<(), StoreError>;
+    fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError>;
 
     /// The answer to an intent, once there is one.
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError>;

@@ -13,7 +13,7 @@ use std::{
 use groundswell_core::device::Device;
 
 use super::{
-    Assign, Batch, Candidate, CohortName, CohortRecord, DeviceKey, Intent, IntentSeq, Page,
+    Answer, Assign, Batch, Candidate, CohortName, CohortRecord, DeviceKey, Intent, IntentSeq, Page,
     RolloutKey, RolloutRecord, Store, StoreError, Want,
 };
 
@@ -47,6 +47,8 @@ pub enum Job {
     Waiting(IntentSeq, DeviceKey),
     /// Note that these devices were looked at.
     Forget(Vec<DeviceKey>),
+    /// Answer an intent that changes nothing.
+    Answer(IntentSeq, Answer),
 }
 
 /// Devices to be assigned.
@@ -96,6 +98,8 @@ pub enum Done {
     Waiting(IntentSeq, Result<Vec<(RolloutKey, Candidate)>, StoreError>),
     /// Devices were noted as looked at.
     Forgotten(Result<(), StoreError>),
+    /// An intent was answered.
+    Answered(IntentSeq, Result<(), StoreError>),
 }
 
 /// A handle on the thread.
@@ -172,6 +176,7 @@ fn failed(job: Job) -> Done {
         Job::Look { .. } => Done::Looked(Err(died())),
         Job::Waiting(seq, _) => Done::Waiting(seq, Err(died())),
         Job::Forget(_) => Done::Forgotten(Err(died())),
+        Job::Answer(seq, _) => Done::Answered(seq, Err(died())),
     }
 }
 
@@ -214,6 +219,7 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
         Job::Look { seen } => Done::Looked(look(store, *seen)),
         Job::Waiting(seq, device) => Done::Waiting(*seq, store.waiting(*device)),
         Job::Forget(devices) => Done::Forgotten(store.forget_changed(devices)),
+        Job::Answer(seq, answer) => Done::Answered(*seq, store.answer(*seq, answer)),
     })
 }
 

@@ -309,8 +309,8 @@ impl Store for SqliteStore {
         rollout::intents(&self.connection)
     }
 
-    fn answer(&mut self, seq: IntentSeq, answer: &Answer, now: Time) -> Result<(), StoreError> {
-        rollout::answer(&self.connection, seq, answer, now)
+    fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError> {
+        rollout::answer(&self.connection, seq, answer)
     }
 
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError> {

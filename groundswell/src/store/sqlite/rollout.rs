@@ -73,7 +73,7 @@ pub(super) fn put_intent(
 }
 
 pub(super) fn intents(connection: &Connection) -> Result<Vec<(IntentSeq, Intent)>, StoreError> {
-    let sql = "SELECT seq, body FROM intent WHERE answered_at IS NULL ORDER BY seq LIMIT 1000";
+    let sql = "SELECT seq, body FROM intent WHERE answer IS NULL ORDER BY seq LIMIT 1000";
     super::read::all(connection, sql, [], |row| {
         Ok((IntentSeq(row.get(0)?), rows::json(&row.get::<_, String>(1)?)?))
     })
@@ -83,11 +83,9 @@ pub(super) fn answer(
     connection: &Connection,
     seq: IntentSeq,
     answer: &Answer,
-    now: Time,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE intent SET answered_at = ?2, answer = ?3 WHERE seq = ?1";
-    let json = rows::to_json(answer)?;
-    connection.prepare_cached(sql)?.execute(params![seq.0, now.as_millis(), json])?;
+    let sql = "UPDATE intent SET answer = ?2 WHERE seq = ?1";
+    connection.prepare_cached(sql)?.execute(params![seq.0, rows::to_json(answer)?])?;
     Ok(())
 }
 

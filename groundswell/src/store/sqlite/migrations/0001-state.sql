@@ -116,10 +116,9 @@ CREATE TABLE intent (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
     body TEXT NOT NULL,
-    answered_at INTEGER,
     answer TEXT
 );
-CREATE INDEX intent_open ON intent (seq) WHERE answered_at IS NULL;
+CREATE INDEX intent_open ON intent (seq) WHERE answer IS NULL;
 
 -- Devices that were written since the driver last looked who joins a rollout.
 CREATE TABLE changed_device (
