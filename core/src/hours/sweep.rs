@@ -15,10 +15,6 @@ use crate::time::Time;
 /// beyond them times count as these.
 const INSTANTS: Range<i64> = -377_705_023_201_000..253_300_000_000_000;
 
-/// Days around a change of the clock that are looked at one by one. Farther away every week is like
-/// the one before: a window reaches into the day after it begins, an offset a day and more.
-const UNSTEADY_MILLIS: i64 = 3 * DAY_MILLIS;
-
 /// A search that begins at one instant.
 pub(super) struct Sweep<'a> {
     hours: &'a Hours,
@@ -131,10 +127,10 @@ impl<'a> Sweep<'a> {
         {
             end = next;
             let span = self.wall.span(end);
-            let steady_from = self.now.max(span.from.saturating_add(UNSTEADY_MILLIS));
-            // A whole steady week without a gap: so are the weeks until the next change.
-            if end >= steady_from + 7 * DAY_MILLIS {
-                end = end.max(span.until.min(bound) - UNSTEADY_MILLIS);
+            // A week without a gap and without a change: windows leave no gap in any week until
+            // the clock is changed, for only what began near a change is ever cut.
+            if end >= span.from.max(self.now) + 7 * DAY_MILLIS {
+                end = end.max(span.until.min(bound));
             }
         }
         end.min(bound)

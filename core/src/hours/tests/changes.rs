@@ -19,7 +19,7 @@ const YEARS: (i64, i64) = (2024, 2038);
 
 /// Asked most thoroughly: whole hours either way, half an hour (Lord Howe), changes at midnight
 /// (Havana, Santiago, Cairo), two hours (Troll), winter time that is called summer time (Dublin),
-/// changes by the moon (Casablanca), on a Saturday evening (Nuuk), on Fridays (Cairo), and an
+/// changes by the moon, until 2026 (Casablanca), on a Saturday evening (Nuuk), on Fridays (Cairo), and an
 /// odd offset (Chatham).
 const THOROUGH: [&str; 10] = [
     "Africa/Cairo",
@@ -132,7 +132,7 @@ fn around_every_change_of_every_clock() {
 #[test]
 fn thoroughly_around_the_changes_of_a_few() {
     for name in THOROUGH {
-        for change in changes(name, 2026, 2028) {
+        for change in changes(name, 2025, 2027) {
             let film = Film::shoot(name, change);
             let (low, high, weekday) = edges(&film);
             for windows in windows(low, high, weekday).iter().chain(&all_pairs(low, high)) {

@@ -135,6 +135,11 @@ fn seams_inside_a_repeated_hour_open_up() {
     }
     let during = hours.at(&denver, time("2027-11-07T08:00"));
     assert_eq!(during, closed(ClosedBy::Window, "2027-11-07T20:30"));
+    // One more window lasts over the change itself; the gap comes after it.
+    let bridged = super::tables::hours(&["00:00-01:40", "01:40-24:00", "01:00-02:00"], &[]);
+    for now in ["2026-11-03T00:00", "2027-11-06T12:00"] {
+        assert_eq!(bridged.at(&denver, time(now)), open("2027-11-07T09:00"), "{now}");
+    }
 }
 
 #[test]
