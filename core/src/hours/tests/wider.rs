@@ -125,6 +125,18 @@ fn windows_that_fill_every_day_never_close() {
     assert_eq!(until_frozen.at(&zone("America/Denver"), now), open("2027-12-24T07:00"));
 }
 
+/// No clock is set back over midnight to where a window of the whole day would be cut.
+#[test]
+fn the_whole_day_is_the_whole_day_in_every_zone() {
+    let whole_days = hours(&["00:00-24:00"], &[]);
+    for name in super::naive::zone_names() {
+        for year in (2024..2038).step_by(2) {
+            let phase = whole_days.at(&zone(&name), time(&format!("{year}-01-01T12:00")));
+            assert_eq!(phase, Phase::Open { until: None }, "{name} {year}");
+        }
+    }
+}
+
 #[test]
 fn seams_inside_a_repeated_hour_open_up() {
     // Seams at 01:30: the window that begins there is cut at the change, the other one is over.
