@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::{
-    Freeze, HORIZON, Hours, Window, Zone,
+    Freeze, HORIZON, Hours, Zone,
     wall::{DAY_MILLIS, OFFSET_MILLIS_MAX, Wall},
 };
 use crate::time::Time;
@@ -106,12 +106,11 @@ impl<'a> Sweep<'a> {
         // What is open now began on this local date or, over midnight, on the one before.
         for day in [today - 1, today] {
             for window in &self.hours.windows {
-                let end = window
-                    .on(day)
-                    .filter(|range| range.contains(&local))
-                    .and_then(|range| self.wall.first_run(&range, i64::MIN))
-                    .filter(|run| run.contains(&at))
-                    .map(|run| run.end);
+                let Some(range) = window.on(day).filter(|range| range.contains(&local)) else {
+                    continue;
+                };
+                let pieces = self.wall.pieces(&range);
+                let end = pieces.iter().find(|piece| piece.contains(&at)).map(|piece| piece.end);
                 latest = latest.max(end);
             }
         }
@@ -128,7 +127,7 @@ impl<'a> Sweep<'a> {
             end = next;
             let span = self.wall.span(end);
             // A week without a gap and without a change: windows leave no gap in any week until
-            // the clock is changed, for only what began near a change is ever cut.
+            // the clock is changed, for only what comes within a day of a change is ever cut.
             if end >= span.from.max(self.now) + 7 * DAY_MILLIS {
                 end = end.max(span.until.min(bound));
             }
@@ -144,18 +143,13 @@ impl<'a> Sweep<'a> {
         // No later date can begin earlier than this one might.
         while day * DAY_MILLIS - OFFSET_MILLIS_MAX < earliest.unwrap_or(self.horizon) {
             for window in &self.hours.windows {
-                let start = self.occurrence(*window, day).map(|run| run.start);
-                if let Some(start) = start.filter(|start| *start > after) {
-                    earliest = Some(earliest.map_or(start, |earliest| earliest.min(start)));
-                }
+                let Some(range) = window.on(day) else { continue };
+                let pieces = self.wall.pieces(&range);
+                let start = pieces.iter().map(|piece| piece.start).find(|start| *start > after);
+                earliest = earliest.into_iter().chain(start).min();
             }
             day += 1;
         }
         earliest
-    }
-
-    /// When the window that begins on a date is open.
-    fn occurrence(&mut self, window: Window, day: i64) -> Option<Range<i64>> {
-        self.wall.first_run(&window.on(day)?, i64::MIN)
     }
 }

@@ -11,9 +11,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Weekday;
+use jiff::{civil::Weekday, tz::TimeZone};
 
-use super::naive::{DAY_MINUTES, Film, Frozen, Plain, changes, minute, zone_names};
+use super::naive::{DAY_MINUTES, Film, Frozen, Minute, Plain, changes, minute, zone_names};
+use crate::hours::Zone;
 
 const YEARS: (i64, i64) = (2024, 2038);
 
@@ -138,6 +139,49 @@ fn thoroughly_around_the_changes_of_a_few() {
             for windows in windows(low, high, weekday).iter().chain(&all_pairs(low, high)) {
                 film.compare(&film.case(windows, None), 60);
                 film.compare(&film.case(windows, Some(freeze(&film))), 60);
+            }
+        }
+    }
+}
+
+/// An hour over midnight, and most of a date: clocks as they were.
+#[test]
+fn around_changes_of_the_past() {
+    for (name, from, to) in [("America/St_Johns", 2009, 2012), ("Pacific/Kwajalein", 1969, 1970)] {
+        let found = changes(name, from, to);
+        assert!(!found.is_empty(), "{name}");
+        for change in found {
+            let film = Film::shoot(name, change);
+            let (low, high, weekday) = edges(&film);
+            for windows in windows(low, high, weekday).iter().chain(&all_pairs(low, high)) {
+                film.compare(&film.case(windows, None), 60);
+            }
+        }
+    }
+}
+
+/// Changes so near to each other that windows feel both; no clock is known to have had them.
+#[test]
+fn around_changes_back_to_back() {
+    for rules in [
+        "AAA0BBB,J100/2,J100/3:30",     // forward, and back into what was left out
+        "AAA0BBB,J100/2,J100/5",        // forward, and back a little later
+        "AAA0BBB1,J100/2,J100/1:30",    // back, and forward out of what is repeated
+        "AAA0BBB1,J100/2,J100/2:15",    // back, and forward soon after
+        "AAA0BBB1,J100/0:30,J100/0:15", // back over midnight, and forward
+        "AAA0BBB-0:30,J100/2,J100/2:45", // half an hour forward, and back
+    ] {
+        let rules = TimeZone::posix(rules).unwrap();
+        let change = jiff::civil::date(2026, 4, 10).at(2, 0, 0, 0);
+        let change = rules.to_timestamp(change).unwrap().as_second() / 60;
+        let film = Film::of(Zone::of_rules(rules.clone()), &rules, change);
+        let shown = |minute: &Minute| minute.day * DAY_MINUTES + minute.of_day;
+        let jumps = film.minutes.windows(2).filter(|two| shown(&two[0]) + 1 != shown(&two[1]));
+        assert_eq!(jumps.count(), 2, "{rules:?}");
+        for from in (-6..=20).map(|quarter| quarter * 15) {
+            for lasts in [15, 45, 60, 90, 150, 240, DAY_MINUTES - 30] {
+                let [from, to] = [from, from + lasts].map(|edge: i64| edge.rem_euclid(DAY_MINUTES));
+                film.compare(&film.case(&[Plain::daily(from, to)], None), 240);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Hours as a stopwatch would find them: minute by minute, from nothing but what jiff says that
 //! the clock on the wall shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::{
     Timestamp,
@@ -85,15 +85,28 @@ pub(super) struct Film {
     /// The first minute of the film, since 1970.
     pub(super) first: i64,
     pub(super) minutes: Vec<Minute>,
+    /// For each minute where the clock showed the same for the first time, if it did before.
+    shown_before: Vec<Option<usize>>,
 }
 
 impl Film {
     /// A day before and after the change can be compared.
     pub(super) fn shoot(name: &str, change: i64) -> Self {
         let rules = TimeZoneDatabase::bundled().get(name).unwrap();
+        Self::of(Zone::parse(name).unwrap(), &rules, change)
+    }
+
+    /// The same of a zone and what jiff calls it.
+    pub(super) fn of(zone: Zone, rules: &TimeZone, change: i64) -> Self {
         let first = change - DAY_MINUTES - BEFORE_MINUTES;
-        let minutes = (first..change + DAY_MINUTES).map(|at| minute(&rules, at)).collect();
-        Self { zone: Zone::parse(name).unwrap(), change, first, minutes }
+        let minutes: Vec<_> = (first..change + DAY_MINUTES).map(|at| minute(rules, at)).collect();
+        let mut seen = HashMap::new();
+        let first_shown = |(at, minute): (usize, &Minute)| {
+            let first_at = *seen.entry((minute.day, minute.of_day)).or_insert(at);
+            (first_at < at).then_some(first_at)
+        };
+        let shown_before = minutes.iter().enumerate().map(first_shown).collect();
+        Self { zone, change, first, minutes, shown_before }
     }
 
     /// What the clock shows from the minute of the change on, and what it would have shown.
@@ -125,22 +138,17 @@ impl Film {
     /// For each minute whether a window is open.
     fn in_windows(&self, windows: &[Plain]) -> Vec<bool> {
         let mut open = vec![windows.is_empty(); self.minutes.len()];
-        let first_day = self.minutes.iter().map(|minute| minute.day).min().unwrap() - 1;
         for window in windows {
-            // For each date the minute after the last open one; 0 before it ever was.
-            let mut run_ends = [0; 16];
             for (at, minute) in self.minutes.iter().enumerate() {
                 for ago in [1, 0] {
                     let begins = minute.day - ago;
-                    let run_end = &mut run_ends[(begins - first_day) as usize];
-                    let in_first_run = *run_end == 0 || *run_end == at;
-                    if in_first_run
-                        && window.shows(begins, minute)
+                    // What was shown since the clock showed the same is all that it repeats.
+                    let holds_all_since = |first: usize| {
+                        self.minutes[first..at].iter().all(|minute| window.shows(begins, minute))
+                    };
+                    open[at] |= window.shows(begins, minute)
                         && window.days.contains(&minute.weekday.wrapping_sub(ago))
-                    {
-                        *run_end = at + 1;
-                        open[at] = true;
-                    }
+                        && self.shown_before[at].is_none_or(holds_all_since);
                 }
             }
         }

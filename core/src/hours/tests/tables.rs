@@ -72,10 +72,53 @@ fn where_the_clock_is_set_back() {
         (DENVER, &["01:30-02:00"], from, to, &["2026-11-01T07:30 30 min"]),
         (DENVER, &["01:00-01:30"], from, to, &["2026-11-01T07:00 30 min"]),
         (DENVER, &["00:00-01:30"], from, to, &["2026-11-01T06:00 90 min"]),
-        (DENVER, &["01:30-05:00"], from, to, &["2026-11-01T07:30 30 min"]),
+        (
+            DENVER,
+            &["01:30-05:00"],
+            from,
+            to,
+            &["2026-11-01T07:30 30 min", "2026-11-01T09:00 180 min"],
+        ),
+        (DENVER, &["01:59-02:01"], from, to, &["2026-11-01T07:59 1 min", "2026-11-01T09:00 1 min"]),
+        (DENVER, &["01:00-02:30"], from, to, &["2026-11-01T07:00 150 min"]),
+        (DENVER, &["01:15-01:45"], from, to, &["2026-11-01T07:15 30 min"]),
+        (DENVER, &["Sat 22:00-01:30"], from, to, &["2026-11-01T06:00 90 min"]),
+        (DENVER, &["Sat 22:00-02:00"], from, to, &["2026-11-01T06:00 180 min"]),
+        (
+            DENVER,
+            &["Sun 01:30-01:00"],
+            from,
+            "2026-11-02T12:00",
+            &["2026-11-01T07:30 30 min", "2026-11-01T09:00 1380 min"],
+        ),
         (DENVER, &["02:00-04:00"], from, to, &["2026-11-01T09:00 120 min"]),
         (DENVER, &["Sun 00:00-24:00"], from, to, &["2026-11-01T06:00 1500 min"]),
         (DENVER, &["Sat 22:00-06:00"], from, to, &["2026-11-01T06:00 420 min"]),
+    ]);
+}
+
+#[test]
+fn windows_that_meet_inside_a_repeated_hour() {
+    let (from, to) = ("2026-11-01T06:00", "2026-11-02T07:00");
+    check(&[
+        (
+            DENVER,
+            &["00:00-01:30", "01:30-05:00"],
+            from,
+            to,
+            &["2026-11-01T06:00 120 min", "2026-11-01T09:00 180 min"],
+        ),
+        (
+            DENVER,
+            &["01:30-13:30", "13:30-01:30"],
+            from,
+            to,
+            // Until the hour that is repeated in 2027.
+            &["2026-11-01T06:00 120 min", "2026-11-01T09:00 534180 min"],
+        ),
+        // Either of two that overlap may hold all of it.
+        (DENVER, &["01:00-02:00", "01:30-05:00"], from, to, &["2026-11-01T07:00 300 min"]),
+        (DENVER, &["01:00-01:45", "01:15-02:00"], from, to, &["2026-11-01T07:00 60 min"]),
     ]);
 }
 
@@ -96,6 +139,20 @@ fn where_clocks_are_changed_otherwise() {
             "2026-04-04T13:00",
             "2026-04-05T13:00",
             &["2026-04-04T14:45 15 min"],
+        ),
+        (
+            "Australia/Lord_Howe",
+            &["01:45-04:00"],
+            "2026-04-04T13:00",
+            "2026-04-05T13:00",
+            &["2026-04-04T14:45 15 min", "2026-04-04T15:30 120 min"],
+        ),
+        (
+            "Australia/Lord_Howe",
+            &["01:00-01:45"],
+            "2026-04-04T13:00",
+            "2026-04-05T13:00",
+            &["2026-04-04T14:00 45 min"],
         ),
         ("Australia/Lord_Howe", &["02:00-02:30"], "2026-10-03T13:30", "2026-10-04T13:00", &[]),
         (
@@ -128,6 +185,20 @@ fn where_clocks_are_changed_otherwise() {
             "2026-10-26T02:00",
             &["2026-10-25T02:00 240 min"],
         ),
+        (
+            "America/Nuuk",
+            &["Sat 23:30-01:00"],
+            "2026-10-23T01:00",
+            "2026-10-26T02:00",
+            &["2026-10-25T00:30 30 min", "2026-10-25T02:00 60 min"],
+        ),
+        (
+            "America/Nuuk",
+            &["Sat 22:00-23:30"],
+            "2026-10-23T01:00",
+            "2026-10-26T02:00",
+            &["2026-10-24T23:00 90 min"],
+        ),
         // Winter time is what is called saving there.
         (
             "Europe/Dublin",
@@ -145,6 +216,56 @@ fn where_clocks_are_changed_otherwise() {
             &["2026-02-15T01:00 120 min"],
         ),
         ("Africa/Casablanca", &["02:00-03:00"], "2026-03-22T00:00", "2026-03-22T23:00", &[]),
+    ]);
+}
+
+#[test]
+fn where_what_is_repeated_goes_over_midnight() {
+    // 00:01 on Sunday became 23:01 on Saturday at 02:31Z.
+    let johns = "America/St_Johns";
+    let (from, to) = ("2010-11-06T12:00", "2010-11-07T12:00");
+    check(&[
+        (johns, &["Sat 22:00-02:00"], from, to, &["2010-11-07T00:30 300 min"]),
+        (
+            johns,
+            &["Sat 23:30-02:00"],
+            from,
+            to,
+            &["2010-11-07T02:00 31 min", "2010-11-07T03:31 119 min"],
+        ),
+        (
+            johns,
+            &["Sun 00:00-02:00"],
+            from,
+            to,
+            &["2010-11-07T02:30 1 min", "2010-11-07T03:31 119 min"],
+        ),
+        (johns, &["Sat 22:00-24:00"], from, to, &["2010-11-07T00:30 120 min"]),
+        (
+            johns,
+            &["00:00-24:00"],
+            from,
+            to,
+            &["2010-11-06T12:00 871 min", "2010-11-07T03:31 509 min"],
+        ),
+    ]);
+}
+
+#[test]
+fn where_most_of_a_date_is_repeated() {
+    // 00:00 on the 1st became 01:00 on the 30th at 13:00Z: the other side of the date line.
+    let atoll = "Pacific/Kwajalein";
+    let (from, to) = ("1969-09-29T13:00", "1969-10-01T12:00");
+    check(&[
+        (atoll, &["Tue 00:00-24:00"], from, to, &["1969-09-29T13:00 2820 min"]),
+        (atoll, &["00:00-02:00"], from, to, &["1969-09-29T13:00 120 min"]),
+        (
+            atoll,
+            &["Tue 22:00-06:00"],
+            from,
+            "1969-10-02T00:00",
+            &["1969-09-30T11:00 120 min", "1969-10-01T12:00 360 min"],
+        ),
     ]);
 }
 

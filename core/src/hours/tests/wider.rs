@@ -107,6 +107,18 @@ fn the_horizon_is_where_it_says() {
 }
 
 #[test]
+fn the_horizon_may_lie_in_a_repeated_hour() {
+    // 02:00 becomes 01:00 at 08:00Z; what is left of the window begins at 09:00Z.
+    let hours = hours(&["01:30-05:00"], &["2026-01-01T00:00..2028-11-05T02:00"]);
+    let denver = zone("America/Denver");
+    let opens = time("2028-11-05T09:00");
+    let earliest = opens - HORIZON;
+    let just_in = Time::from_millis(earliest.as_millis() + 1);
+    assert_eq!(hours.next_opening(&denver, earliest), None);
+    assert_eq!(hours.next_opening(&denver, just_in), Some(opens));
+}
+
+#[test]
 fn windows_that_fill_every_day_never_close() {
     let now = time("2026-06-01T00:00");
     let forever = Phase::Open { until: None };
@@ -139,18 +151,18 @@ fn the_whole_day_is_the_whole_day_in_every_zone() {
 
 #[test]
 fn seams_inside_a_repeated_hour_open_up() {
-    // Seams at 01:30: the window that begins there is cut at the change, the other one is over.
+    // Seams at 01:30: neither window holds the hour, so its second pass is closed.
     let hours = hours(&["01:30-13:30", "13:30-01:30"], &[]);
     let denver = zone("America/Denver");
     for now in ["2026-11-03T00:00", "2026-12-01T12:00", "2027-11-06T12:00"] {
         assert_eq!(hours.at(&denver, time(now)), open("2027-11-07T08:00"), "{now}");
     }
     let during = hours.at(&denver, time("2027-11-07T08:00"));
-    assert_eq!(during, closed(ClosedBy::Window, "2027-11-07T20:30"));
-    // One more window lasts over the change itself; the gap comes after it.
+    assert_eq!(during, closed(ClosedBy::Window, "2027-11-07T09:00"));
+    // One more window holds the whole hour: no gap is left.
     let bridged = super::tables::hours(&["00:00-01:40", "01:40-24:00", "01:00-02:00"], &[]);
     for now in ["2026-11-03T00:00", "2027-11-06T12:00"] {
-        assert_eq!(bridged.at(&denver, time(now)), open("2027-11-07T09:00"), "{now}");
+        assert_eq!(bridged.at(&denver, time(now)), Phase::Open { until: None }, "{now}");
     }
 }
 
