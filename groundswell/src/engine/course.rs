@@ -94,6 +94,7 @@ pub(super) struct Course {
     sweep: Option<Sweep>,
     /// Whether what is open is to be stopped.
     is_halting: bool,
+    readiness: Readiness,
 
     /// What was met when an answer was lost, for the reason of a failure that follows.
     doubts: HashMap<AssignmentId, Box<str>>,
@@ -123,6 +124,17 @@ pub(super) struct Course {
     /// When it was last decided what happens next.
     decided_at: Time,
     places: u32,
+}
+
+/// Whether its artifact can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readiness {
+    /// Nobody has asked.
+    Closed,
+    /// It is being looked at.
+    Opening,
+    /// It can.
+    Open,
 }
 
 impl Course {
@@ -167,6 +179,7 @@ impl Course {
             is_joining: false,
             sweep: None,
             is_halting: false,
+            readiness: Readiness::Closed,
             doubts: HashMap::new(),
             pending: vec![],
             heard: vec![],

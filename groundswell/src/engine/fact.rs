@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     event::Event,
-    ids::AssignmentId,
+    ids::{AssignmentId, RolloutId},
     outcome::{Answer, Outcome},
     rollout::Spec,
     time::Time,
@@ -23,6 +23,8 @@ pub enum Fact {
     Store(Done),
     /// The devices of a rollout were chosen, or could not be.
     Chosen(RolloutKey, Option<Box<Division>>),
+    /// Everything is ready to send for a rollout.
+    Opened(RolloutKey),
     /// The artifact of a rollout cannot be sent, for this reason.
     Unsendable(RolloutKey, String),
     /// A delivery ended.
@@ -43,7 +45,7 @@ pub enum Command {
     /// Choose the devices of a rollout, with a connection of its own.
     Choose(RolloutKey, Box<Spec>),
     /// Get ready to send for a rollout.
-    Open(RolloutKey),
+    Open(Box<Opening>),
     /// Deliver to this device.
     Send(Sending),
     /// Ask this device for its version.
@@ -58,6 +60,17 @@ pub enum Command {
     Close(RolloutKey, Ending),
     /// Nothing is left to do.
     End(Ending),
+}
+
+/// What is to be sent.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// For which rollout.
+    pub rollout: RolloutKey,
+    /// As devices are told.
+    pub id: RolloutId,
+    /// The release, and how long a delivery may take.
+    pub spec: Spec,
 }
 
 /// One delivery to be made.

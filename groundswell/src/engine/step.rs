@@ -16,7 +16,7 @@ use groundswell_core::{
     time::Time,
 };
 
-pub use super::fact::{Command, Ending, Fact, Manner, Sending, Wake};
+pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, shared::Shared};
 use crate::store::{
     Answer, Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
@@ -165,7 +165,7 @@ impl Engine {
             course.step(now, &mut self.shared, commands);
             self.hand_on(*key);
         }
-        self.close(commands);
+        self.close();
         if self.started() != started {
             self.settle_rivals();
         }
@@ -211,7 +211,7 @@ impl Engine {
     }
 
     /// Lets go of rollouts that are done with.
-    fn close(&mut self, commands: &mut Vec<Command>) {
+    fn close(&mut self) {
         let done: Vec<RolloutKey> = self
             .courses
             .values()
@@ -233,7 +233,6 @@ impl Engine {
                 (_, ending) => ending,
             };
         }
-        let _ = commands;
     }
 
     fn take_in(&mut self, now: Time, fact: Fact, commands: &mut Vec<Command>) {
@@ -242,6 +241,7 @@ impl Engine {
             Fact::Chosen(key, division) => {
                 self.with(key, |course| course.chosen(now, division));
             }
+            Fact::Opened(key) => self.with(key, Course::opened),
             Fact::Unsendable(key, why) => self.with(key, |course| course.unsendable(now, &why)),
             Fact::Delivered(key, id, outcome) => {
                 self.with(key, |course| course.delivered(now, id, outcome));

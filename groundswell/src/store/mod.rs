@@ -184,9 +184,21 @@ pub trait Store: Send {
     /// these were; with none left, its cohorts go, too.
     fn discard(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError>;
 
+    /// Removes a rollout that has no assignments.
+    fn remove(&mut self, rollout: RolloutKey) -> Result<(), StoreError>;
+
+    /// Gives up a rollout that nobody drives: everything not ended becomes `canceled`.
+    fn give_up(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError>;
+
     /// Writes rows of round `round` for the devices that failed, or were given up, in the one
-    /// before, and says how many these are.
-    fn open_round(&mut self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError>;
+    /// before, and says how many these are. Each is in its wave again; with `canaries` the first so
+    /// many are wave 0, and the others wave 1.
+    fn open_round(
+        &mut self,
+        rollout: RolloutKey,
+        round: u32,
+        canaries: Option<u32>,
+    ) -> Result<u64, StoreError>;
 
     /// The cohorts of a round, with their devices counted.
     fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError>;

@@ -213,7 +213,7 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
             Done::Discarded(*rollout, removed.map(|removed| removed < DISCARD_MAX))
         }
         Job::OpenRound(rollout, round) => {
-            Done::RoundOpened(*rollout, store.open_round(*rollout, *round))
+            Done::RoundOpened(*rollout, store.open_round(*rollout, *round, None))
         }
         Job::Read(rollout) => Done::Read(*rollout, read(store, *rollout)),
         Job::Look { seen } => Done::Looked(look(store, *seen)),

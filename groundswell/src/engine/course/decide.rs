@@ -10,10 +10,10 @@ use groundswell_core::{
     waiting::WaitingOn,
 };
 
-use super::Course;
+use super::{Course, Readiness};
 use crate::{
     engine::{
-        fact::{Command, Sending},
+        fact::{Command, Opening, Sending},
         shared::Shared,
     },
     store::{Answer, IntentSeq},
@@ -65,11 +65,27 @@ impl Course {
             self.sweep_now(now);
             if !self.may_send() {
                 self.hand_back(now);
-            } else {
+            } else if self.readiness == Readiness::Open {
                 self.claim(now, &plan, shared);
             }
+            self.open_if_closed(commands);
             return plan;
         }
+    }
+
+    /// Nothing is claimed, and nobody is asked, before the artifact was looked at.
+    fn open_if_closed(&mut self, commands: &mut Vec<Command>) {
+        let is_needed = self.progression.state == rollout::State::Running || self.watch.len() > 0;
+        if is_needed && self.readiness == Readiness::Closed && !self.is_stopping() {
+            self.readiness = Readiness::Opening;
+            let (rollout, id, spec) = (self.key, self.id, self.spec.clone());
+            commands.push(Command::Open(Box::new(Opening { rollout, id, spec })));
+        }
+    }
+
+    /// The artifact can be sent.
+    pub(in crate::engine) const fn opened(&mut self) {
+        self.readiness = Readiness::Open;
     }
 
     fn carry_out(&mut self, now: Time, change: &Change) {
@@ -125,7 +141,8 @@ impl Course {
         let sent = sendings.len() as u32;
         commands.append(&mut sendings);
         self.pace.observe(now, sent);
-        if !self.is_stopping() && self.progression.state != rollout::State::Aborting {
+        let may_ask = self.readiness == Readiness::Open && !self.is_stopping();
+        if may_ask && self.progression.state != rollout::State::Aborting {
             let questions = self.watch.questions(now).into_iter();
             commands.extend(questions.map(|question| Command::Ask(self.key, question)));
         }
@@ -154,6 +171,7 @@ impl Course {
     /// The artifact cannot be sent: nothing new is claimed before an operator has looked.
     pub(in crate::engine) fn unsendable(&mut self, now: Time, why: &str) {
         tracing::error!(rollout = self.key.0, "its artifact cannot be sent: {why}");
+        self.readiness = Readiness::Closed;
         if self.progression.state.is_ended() {
             return;
         }

@@ -129,6 +129,7 @@ pub(super) fn round(
     connection: &Connection,
     rollout: RolloutKey,
     round: u32,
+    canaries: Option<u32>,
 ) -> Result<u64, StoreError> {
     let failed = rows::codes_where(|state| {
         state.is_failure() || state == groundswell_core::assignment::State::Canceled
@@ -143,7 +144,9 @@ pub(super) fn round(
     let mut devices = vec![];
     while let Some(row) = found.next()? {
         let zone = rows::zone(&row.get::<_, String>(2)?)?;
-        let name = CohortName { wave: row.get::<_, i64>(1)?.unsigned_abs() as usize, zone };
+        let own = row.get::<_, i64>(1)?.unsigned_abs() as usize;
+        let wave = canaries.map_or(own, |first| usize::from(devices.len() >= first as usize));
+        let name = CohortName { wave, zone };
         let cohort = names.iter().position(|known| *known == name).unwrap_or_else(|| {
             names.push(name);
             names.len() - 1

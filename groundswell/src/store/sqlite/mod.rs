@@ -251,9 +251,27 @@ impl Store for SqliteStore {
         Ok(removed)
     }
 
-    fn open_round(&mut self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError> {
+    fn remove(&mut self, rollout: RolloutKey) -> Result<(), StoreError> {
         let transaction = self.write()?;
-        let devices = assign::round(&transaction, rollout, round)?;
+        rollout::remove(&transaction, rollout)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn give_up(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError> {
+        let transaction = self.write()?;
+        let counts = rollout::give_up(&transaction, rollout, now)?;
+        transaction.commit()?;
+        Ok(counts)
+    }
+
+    fn open_round(
+        &mut self,
+        rollout: RolloutKey,
+        round: u32,
+        canaries: Option<u32>,
+    ) -> Result<u64, StoreError> {
+        let transaction = self.write()?;
+        let devices = assign::round(&transaction, rollout, round, canaries)?;
         transaction.commit()?;
         Ok(devices)
     }
