@@ -123,6 +123,11 @@ pub enum WaitingOn {
         /// To be tried again.
         retrying: u64,
     },
+    /// Every device ended, and others may join.
+    Joiners {
+        /// When nobody joins any more.
+        until: Time,
+    },
     /// Devices are busy with another rollout.
     Busy {
         /// How many.
@@ -193,7 +198,12 @@ impl WaitingOn {
                 "{delivering} being sent to, {verifying} to show their version, \
                  {retrying} to be tried again"
             ),
-            Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => self.of_wave(now),
+            Self::Joiners { until } => {
+                format!("every device has ended; others may join until {}", stamp(*until, now))
+            }
+            Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => {
+                self.of_wave(now)
+            }
             _ => self.of_device(now),
         }
     }
