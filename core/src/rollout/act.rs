@@ -77,7 +77,7 @@ pub enum Acted {
 
 /// Why an act makes no sense now, and what would.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a rollout that is {state} cannot {act}: {why}")]
+#[error("cannot {act} {}: {why}", a_rollout(*.state))]
 pub struct Refusal {
     /// Where it stands.
     pub state: State,
@@ -85,6 +85,11 @@ pub struct Refusal {
     pub act: Act,
     /// The reason, and a way out.
     pub why: &'static str,
+}
+
+fn a_rollout(state: State) -> String {
+    let article = if state.as_str().starts_with('a') { "an" } else { "a" };
+    format!("{article} {state} rollout")
 }
 
 /// The devices that an act judges by, counted.
@@ -271,6 +276,7 @@ impl Asked<'_> {
             State::Preparing if self.progression.round > 1 => {
                 Ok(Acted::Already("its next round is being prepared"))
             }
+            State::Canceling | State::Aborting => self.refuse("wait until it has ended"),
             _ => self.refuse("what failed can be tried again once it has ended; cancel ends it"),
         }
     }
