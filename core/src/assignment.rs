@@ -355,7 +355,10 @@ impl Rule<'_> {
             (State::Absent, next_try)
         };
         let Assignment { attempt, in_doubt, .. } = *self.assignment;
-        Transition { to: Assignment { state, attempt, in_doubt, due_at, away_since: since }, detail }
+        Transition {
+            to: Assignment { state, attempt, in_doubt, due_at, away_since: since },
+            detail,
+        }
     }
 
     /// It is due at once, in the same place of its wave.

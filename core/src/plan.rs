@@ -144,9 +144,7 @@ pub enum SweepReason {
 pub fn plan(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     match snapshot.progression.state {
         State::Draft => Plan::waiting(WaitingOn::Start),
-        State::Preparing => {
-            Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() })
-        }
+        State::Preparing => Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() }),
         State::Scheduled => course::scheduled(spec, now),
         State::Running => course::running(snapshot, spec, now),
         State::Paused => course::paused(snapshot, spec, now),

@@ -261,19 +261,15 @@ impl WaitingOn {
                 format!("sent to, asked for its version until {}", stamp(*until, now))
             }
             Self::Turn => "its turn comes after others of its wave".to_owned(),
-            Self::OwnWave { wave, of } => format!("in wave {} of {of}, which is not open", wave + 1),
+            Self::OwnWave { wave, of } => {
+                format!("in wave {} of {of}, which is not open", wave + 1)
+            }
             _ => String::new(),
         }
     }
 }
 
-fn hours(
-    count: u64,
-    by: &ClosedBy,
-    opens_at: Option<Time>,
-    zone: &Zone,
-    now: Time,
-) -> String {
+fn hours(count: u64, by: &ClosedBy, opens_at: Option<Time>, zone: &Zone, now: Time) -> String {
     let what = match by {
         ClosedBy::Window => "window opens",
         ClosedBy::Freeze(_) => "frozen: opens",

@@ -68,16 +68,11 @@ pub fn divide(waves: &[WaveSpec], chosen: &[Chosen]) -> Vec<u16> {
             WaveSize::Select(_) => chosen[at] >> number & 1 == 1,
             WaveSize::Percent(_) | WaveSize::Count(_) => true,
         };
-        let mut left = want;
-        for at in first_free..chosen.len() {
-            if left == 0 {
-                break;
-            }
-            if wave_of[at] == NONE && is_chosen(at) {
-                wave_of[at] = number as u16;
-                taken += 1;
-                left -= 1;
-            }
+        let free = (first_free..chosen.len()).filter(|at| wave_of[*at] == NONE && is_chosen(*at));
+        let picked: Vec<usize> = free.take(want).collect();
+        taken += picked.len();
+        for at in picked {
+            wave_of[at] = number as u16;
         }
         while wave_of.get(first_free).is_some_and(|wave| *wave != NONE) {
             first_free += 1;
@@ -160,7 +155,11 @@ mod tests {
     fn the_order_is_fixed_for_good() {
         // By another program: printf '\0\0\0\0\0\0\0\4saltpos-1' | sha256sum
         assert_eq!(format!("{:032x}", place("salt", "pos-1")), PLACE);
-        assert_ne!(place("salt", "pos-1"), place("sal", "tpos-1"), "salt and id do not run together");
+        assert_ne!(
+            place("salt", "pos-1"),
+            place("sal", "tpos-1"),
+            "salt and id do not run together"
+        );
     }
 
     const PLACE: &str = "dcc2bb28cd27b3d716fb6130bd2b4ef6";

@@ -118,9 +118,10 @@ fn end(snapshot: &Snapshot, spec: &Spec, now: Time) -> Option<Change> {
         // Its gate never ruled: it had nothing to judge by, and those not reached are no success.
         _ => snapshot.counts_of(wave).failures() == 0,
     };
-    let is_well = match is_gated {
-        true => snapshot.progression.waves.iter().enumerate().all(is_well),
-        false => counts.failures() == 0,
+    let is_well = if is_gated {
+        snapshot.progression.waves.iter().enumerate().all(is_well)
+    } else {
+        counts.failures() == 0
     };
     Some(if is_well && counts.canceled == 0 { Change::Complete } else { Change::Fail })
 }
@@ -162,8 +163,8 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
         WaveState::Pending => Some(Change::OpenWave(wave)),
         WaveState::Open { .. } if tally.of == 0 => {
             // Of a rollout that nobody is in yet, no wave may be let through unseen.
-            let is_awaited = snapshot.counts().total() == 0
-                && joinable_until(snapshot, spec, now).is_some();
+            let is_awaited =
+                snapshot.counts().total() == 0 && joinable_until(snapshot, spec, now).is_some();
             (!is_awaited).then(|| rule(Ruling::Go))
         }
         WaveState::Open { .. } | WaveState::Soaking { .. }
@@ -198,8 +199,9 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
                 }),
             }
         }
-        WaveState::Stopped { .. } => end(snapshot, spec, now)
-            .or_else(|| Some(stop(spec, PauseReason::Gate, None))),
+        WaveState::Stopped { .. } => {
+            end(snapshot, spec, now).or_else(|| Some(stop(spec, PauseReason::Gate, None)))
+        }
         WaveState::Passed { .. } => None,
     }
 }

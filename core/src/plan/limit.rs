@@ -87,10 +87,14 @@ fn reach(snapshot: &Snapshot, is_over: bool, now: Time, plan: &mut Plan) -> Reac
                 reach.fresh += waiting;
                 reach.retrying += counts.retrying;
                 plan.open.push(at);
-                until.into_iter().for_each(|at| plan.wake_by(at));
+                if let Some(at) = until {
+                    plan.wake_by(at);
+                }
             }
             Phase::Closed { by, opens_at } => {
-                opens_at.into_iter().for_each(|at| plan.wake_by(at));
+                if let Some(at) = opens_at {
+                    plan.wake_by(at);
+                }
                 let zone = cohort.zone.clone().unwrap_or_else(Zone::utc);
                 let devices = waiting.saturating_sub(counts.absent) + counts.retrying;
                 add_closed(&mut closed, WaitingOn::Hours { devices, by, opens_at, zone });

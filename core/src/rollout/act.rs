@@ -142,6 +142,7 @@ impl Asked<'_> {
         matches!(self.spec.deadline, Some(Deadline::At(at)) if at <= self.now)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands where a refusal could")]
     fn change(&self, change: impl FnOnce(&mut Progression)) -> Result<Acted, Refusal> {
         let mut progression = self.progression.clone();
         change(&mut progression);

@@ -63,8 +63,8 @@ fn standings() -> Vec<(String, Progression)> {
             }
             State::Preparing => {
                 standings.push((state.to_string(), standing(state, &[])));
-                let paused = standing(state, &[Operator]);
-                standings.push((shown(&paused), paused));
+                let held = standing(state, &[Operator]);
+                standings.push((shown(&held), held));
             }
             _ => standings.push((state.to_string(), standing(state, &[]))),
         }
@@ -167,7 +167,10 @@ fn advance_is_recorded_with_its_numbers() {
         let advanced = changed(&progression, Act::Advance);
         assert_eq!(advanced.waves[0].state, WaveState::Passed { at: NOW });
         let verdict = advanced.waves[0].verdict.unwrap();
-        assert_eq!((verdict.ruling, verdict.at, verdict.min_success), (Ruling::Override, NOW, Some(95)));
+        assert_eq!(
+            (verdict.ruling, verdict.at, verdict.min_success),
+            (Ruling::Override, NOW, Some(95))
+        );
         assert_eq!(verdict.tally, Tally::of(&numbers().current));
         assert_eq!(advanced.waves[1].state, WaveState::Pending, "the plan opens it");
     }
