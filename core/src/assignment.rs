@@ -201,7 +201,8 @@ pub struct Assignment {
     pub in_doubt: bool,
     /// Retrying, away, absent: when it is due. Verifying: the deadline. Otherwise [`Time::ZERO`].
     pub due_at: Time,
-    /// Away, absent: since when, as far as is known. Otherwise [`Time::ZERO`].
+    /// Away, absent: since when, as far as is known. It is kept until the device was reached.
+    /// Otherwise [`Time::ZERO`].
     pub away_since: Time,
 }
 
@@ -365,7 +366,10 @@ impl Rule<'_> {
             (State::Absent, next_try)
         };
         let Assignment { attempt, in_doubt, .. } = *self.assignment;
-        Transition { to: Assignment { state, attempt, in_doubt, due_at, away_since: since }, detail }
+        Transition {
+            to: Assignment { state, attempt, in_doubt, due_at, away_since: since },
+            detail,
+        }
     }
 
     /// It is due at once, in the same place of its wave.
@@ -526,7 +530,11 @@ impl Rule<'_> {
             Some(wait) => {
                 let due_at = self.now + wait;
                 let state = State::Retrying;
-                let away_since = self.assignment.away_since;
+                // One that took the connection is there.
+                let away_since = match end {
+                    State::Failed(FailReason::Unreachable) => self.assignment.away_since,
+                    _ => Time::ZERO,
+                };
                 let to = Assignment { state, attempt, in_doubt: false, due_at, away_since };
                 Transition { to, detail }
             }

@@ -151,7 +151,11 @@ mod tests {
             (0, 0, Some(0), Opinion::Go),
             (199, 1, Some(100), Opinion::Stop),
         ] {
-            assert_eq!(judge(&tally(succeeded, failed, 0), min), says, "{succeeded} {failed} {min:?}");
+            assert_eq!(
+                judge(&tally(succeeded, failed, 0), min),
+                says,
+                "{succeeded} {failed} {min:?}"
+            );
         }
         let unreachable = Tally { unreachable: 3, of: 3, ..Tally::default() };
         assert_eq!(judge(&unreachable, Some(50)), Opinion::NotYet, "0 of 0 is no success");

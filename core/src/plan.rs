@@ -144,12 +144,10 @@ pub enum SweepReason {
 pub fn plan(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     match snapshot.progression.state {
         State::Draft => Plan::waiting(WaitingOn::Start),
-        State::Preparing => {
-            Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() })
-        }
+        State::Preparing => Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() }),
         State::Scheduled => course::scheduled(spec, now),
         State::Running => course::running(snapshot, spec, now),
-        State::Paused => course::paused(snapshot, spec),
+        State::Paused => course::paused(snapshot, spec, now),
         State::Canceling => course::giving_up(snapshot, SweepReason::Canceled, Change::Canceled),
         State::Aborting => course::giving_up(snapshot, SweepReason::Aborted, Change::Aborted),
         State::Completed | State::Failed | State::Canceled | State::Aborted => Plan::default(),

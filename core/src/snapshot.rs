@@ -139,6 +139,13 @@ pub struct Cohort {
     pub counts: Counts,
 }
 
+impl Cohort {
+    /// Whether they had their one window, and those not begun are left as they are.
+    pub fn is_closed_for_good(&self, now: Time) -> bool {
+        self.closes_for_good_at.is_some_and(|at| at <= now)
+    }
+}
+
 /// What [`crate::plan::plan`] decides on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {

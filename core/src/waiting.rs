@@ -123,6 +123,11 @@ pub enum WaitingOn {
         /// To be tried again.
         retrying: u64,
     },
+    /// Every device ended, and others may join.
+    Joiners {
+        /// When nobody joins any more.
+        until: Time,
+    },
     /// Devices are busy with another rollout.
     Busy {
         /// How many.
@@ -196,7 +201,12 @@ impl WaitingOn {
                 "{delivering} being sent to, {verifying} to show their version, \
                  {retrying} to be tried again"
             ),
-            Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => self.of_wave(now),
+            Self::Joiners { until } => {
+                format!("every device has ended; others may join until {}", stamp(*until, now))
+            }
+            Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => {
+                self.of_wave(now)
+            }
             _ => self.of_device(now),
         }
     }
@@ -254,19 +264,15 @@ impl WaitingOn {
                 format!("sent to, asked for its version until {}", stamp(*until, now))
             }
             Self::Turn => "its turn comes after others of its wave".to_owned(),
-            Self::OwnWave { wave, of } => format!("in wave {} of {of}, which is not open", wave + 1),
+            Self::OwnWave { wave, of } => {
+                format!("in wave {} of {of}, which is not open", wave + 1)
+            }
             _ => String::new(),
         }
     }
 }
 
-fn hours(
-    count: u64,
-    by: &ClosedBy,
-    opens_at: Option<Time>,
-    zone: &Zone,
-    now: Time,
-) -> String {
+fn hours(count: u64, by: &ClosedBy, opens_at: Option<Time>, zone: &Zone, now: Time) -> String {
     let what = match by {
         ClosedBy::Window => "window opens",
         ClosedBy::Freeze(_) => "frozen: opens",

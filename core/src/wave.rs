@@ -27,14 +27,17 @@ pub const fn bucket(place: u128) -> u64 {
 }
 
 /// The wave of a device that joins: by its bucket against the cumulative percentages, and if that
-/// wave has passed, the first that has not; none if all have.
-pub fn wave_of_joiner(waves: &[WaveSpec], place: u128, current: Option<usize>) -> Option<usize> {
+/// wave has passed, the first that has not. If all have, it goes on in the last one.
+///
+/// `current` is the first wave that has not passed.
+pub fn wave_of_joiner(waves: &[WaveSpec], place: u128, current: Option<usize>) -> usize {
     let bucket = bucket(place);
     let own = waves.iter().position(|wave| match wave.size {
         WaveSize::Percent(percent) => bucket < u64::from(percent) * (BUCKETS / 100),
         WaveSize::Count(_) | WaveSize::Select(_) => false,
     });
-    Some(own.unwrap_or(0).max(current?))
+    let last = waves.len().saturating_sub(1);
+    own.unwrap_or(0).max(current.unwrap_or(last))
 }
 
 /// Which of the selectors of waves choose a device: bit n for wave n.
@@ -65,16 +68,11 @@ pub fn divide(waves: &[WaveSpec], chosen: &[Chosen]) -> Vec<u16> {
             WaveSize::Select(_) => chosen[at] >> number & 1 == 1,
             WaveSize::Percent(_) | WaveSize::Count(_) => true,
         };
-        let mut left = want;
-        for at in first_free..chosen.len() {
-            if left == 0 {
-                break;
-            }
-            if wave_of[at] == NONE && is_chosen(at) {
-                wave_of[at] = number as u16;
-                taken += 1;
-                left -= 1;
-            }
+        let free = (first_free..chosen.len()).filter(|at| wave_of[*at] == NONE && is_chosen(*at));
+        let picked: Vec<usize> = free.take(want).collect();
+        taken += picked.len();
+        for at in picked {
+            wave_of[at] = number as u16;
         }
         while wave_of.get(first_free).is_some_and(|wave| *wave != NONE) {
             first_free += 1;
@@ -137,27 +135,31 @@ mod tests {
     fn a_joiner_goes_by_its_bucket_or_into_the_wave_that_is_open() {
         let waves = percents(&[10, 50, 100]);
         for (bucket, current, wave) in [
-            (0, Some(0), Some(0)),
-            (999, Some(0), Some(0)),
-            (1_000, Some(0), Some(1)),
-            (4_999, Some(0), Some(1)),
-            (5_000, Some(0), Some(2)),
-            (9_999, Some(0), Some(2)),
-            (0, Some(1), Some(1)),
-            (0, Some(2), Some(2)),
-            (9_999, Some(1), Some(2)),
-            (0, None, None),
+            (0, Some(0), 0),
+            (999, Some(0), 0),
+            (1_000, Some(0), 1),
+            (4_999, Some(0), 1),
+            (5_000, Some(0), 2),
+            (9_999, Some(0), 2),
+            (0, Some(1), 1),
+            (0, Some(2), 2),
+            (9_999, Some(1), 2),
+            (0, None, 2),
         ] {
             assert_eq!(wave_of_joiner(&waves, bucket, current), wave, "{bucket} {current:?}");
         }
-        assert_eq!(wave_of_joiner(&[], 17, Some(0)), Some(0));
+        assert_eq!(wave_of_joiner(&[], 17, None), 0);
     }
 
     #[test]
     fn the_order_is_fixed_for_good() {
         // By another program: printf '\0\0\0\0\0\0\0\4saltpos-1' | sha256sum
         assert_eq!(format!("{:032x}", place("salt", "pos-1")), PLACE);
-        assert_ne!(place("salt", "pos-1"), place("sal", "tpos-1"), "salt and id do not run together");
+        assert_ne!(
+            place("salt", "pos-1"),
+            place("sal", "tpos-1"),
+            "salt and id do not run together"
+        );
     }
 
     const PLACE: &str = "dcc2bb28cd27b3d716fb6130bd2b4ef6";
@@ -177,12 +179,13 @@ mod tests {
         /// The same devices are drawn in the same order, whatever the order they are given in.
         #[test]
         fn the_draw_is_stable(ids in proptest::collection::btree_set("[a-z]{1,6}", 1..50), salt in "[a-z]{0,4}") {
-            let draw = |ids: Vec<&String>| {
-                let mut drawn: Vec<_> = ids.into_iter().map(|id| (place(&salt, id), id)).collect();
-                drawn.sort();
-                drawn
+            let drawn = |mut ids: Vec<String>| {
+                ids.sort_by_key(|id| (place(&salt, id), id.clone()));
+                ids
             };
-            prop_assert_eq!(draw(ids.iter().collect()), draw(ids.iter().rev().collect()));
+            let sorted = ids.iter().cloned().collect();
+            let turned = ids.iter().rev().cloned().collect();
+            prop_assert_eq!(drawn(sorted), drawn(turned));
         }
     }
 }

@@ -85,14 +85,11 @@ mod tests {
             is_superseded: false,
         };
         let away = Judged { presence: Presence::Offline { since: seen }, ..here };
-        let never = Judged {
-            presence: Presence::NeverSeen { checks_in: true },
-            last_seen: None,
-            ..here
-        };
+        let never =
+            Judged { presence: Presence::NeverSeen { checks_in: true }, last_seen: None, ..here };
         let tried = Judged { presence: Presence::NeverSeen { checks_in: false }, ..never };
-        let newer = Judged { version: Some("1.10.1-rc.1"), ..here };
-        let superseded = Judged { is_superseded: true, ..newer };
+        let ahead = Judged { version: Some("1.10.1-rc.1"), ..here };
+        let superseded = Judged { is_superseded: true, ..ahead };
         let skip = |reason| Judgment::Skip(reason);
         for (device, offline, allow_downgrade, becomes) in [
             (here, Offline::Skip, false, Judgment::Go),
@@ -101,8 +98,8 @@ mod tests {
             (away, Offline::Wait, false, Judgment::Wait { since: Some(seen) }),
             (away, Offline::Try, false, Judgment::Go),
             (never, Offline::Wait, false, Judgment::Wait { since: None }),
-            (newer, Offline::Skip, false, skip(SkipReason::Downgrade)),
-            (newer, Offline::Skip, true, Judgment::Go),
+            (ahead, Offline::Skip, false, skip(SkipReason::Downgrade)),
+            (ahead, Offline::Skip, true, Judgment::Go),
             (superseded, Offline::Try, true, skip(SkipReason::Superseded)),
         ] {
             assert_eq!(judge(&device, &spec(offline, allow_downgrade)), becomes, "{device:?}");

@@ -1,6 +1,6 @@
 //! A constant rate of claims, evenly spread.
 //!
-//! The generic cell rate algorithm in whole microseconds: what was not used is kept for a second
+//! The generic cell rate algorithm in whole nanoseconds: what was not used is kept for a second
 //! at the most, so that a driver that wakes late makes up for it and never bursts.
 
 use std::time::Duration;
@@ -8,53 +8,55 @@ use std::time::Duration;
 use crate::{snapshot::Allowance, time::Time};
 
 /// Claims unused for longer than this are lost.
-const KEPT_MICROS: i64 = 1_000_000;
+const KEPT_NANOS: i64 = 1_000_000_000;
 
 /// How many claims a rate allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    interval_micros: i64,
-    /// When the next claim is due, in microseconds since the epoch.
-    next_micros: i64,
+    interval_nanos: i64,
+    /// When the next claim is due, in nanoseconds since the epoch.
+    next_nanos: i64,
 }
 
 impl Rate {
     /// A rate that allows its first claim after one interval: a driver that starts again and again
     /// is no faster.
     pub fn new(per_minute: u32, now: Time) -> Self {
-        let interval_micros = 60_000_000 / i64::from(per_minute.max(1));
-        Self { interval_micros, next_micros: micros(now).saturating_add(interval_micros) }
+        // Rounded up: a limit may be missed by a part in ten thousand, never exceeded.
+        let per_minute = u64::from(per_minute.max(1));
+        let interval_nanos = 60_000_000_000_u64.div_ceil(per_minute) as i64;
+        Self { interval_nanos, next_nanos: nanos(now).saturating_add(interval_nanos) }
     }
 
     /// What is allowed now.
     pub fn allowance(&self, now: Time) -> Allowance {
         let next = self.next(now);
-        let past = micros(now) - next;
-        let claims = if past < 0 { 0 } else { past / self.interval_micros.max(1) + 1 };
-        let next_at = next.saturating_add(claims.saturating_mul(self.interval_micros));
+        let past = nanos(now) - next;
+        let claims = if past < 0 { 0 } else { past / self.interval_nanos.max(1) + 1 };
+        let next_at = next.saturating_add(claims.saturating_mul(self.interval_nanos));
         Allowance {
             claims: u32::try_from(claims).unwrap_or(u32::MAX),
-            next_at: Time::ZERO + Duration::from_micros(next_at.unsigned_abs()),
+            next_at: Time::ZERO + Duration::from_nanos(next_at.unsigned_abs()),
         }
     }
 
     /// Takes note of claims made.
     pub fn used(&mut self, claims: u32, now: Time) {
-        let spent = i64::from(claims).saturating_mul(self.interval_micros);
-        self.next_micros = self.next(now).saturating_add(spent);
+        let spent = i64::from(claims).saturating_mul(self.interval_nanos);
+        self.next_nanos = self.next(now).saturating_add(spent);
     }
 
     /// Not further back than is kept, nor further ahead than one interval: a clock that was set
     /// back must not stop a rollout.
     fn next(&self, now: Time) -> i64 {
-        let now = micros(now);
-        let kept = KEPT_MICROS.max(self.interval_micros);
-        self.next_micros.clamp(now.saturating_sub(kept), now.saturating_add(kept))
+        let now = nanos(now);
+        let kept = KEPT_NANOS.max(self.interval_nanos);
+        self.next_nanos.clamp(now.saturating_sub(kept), now.saturating_add(kept))
     }
 }
 
-const fn micros(time: Time) -> i64 {
-    time.as_millis().saturating_mul(1_000)
+const fn nanos(time: Time) -> i64 {
+    time.as_millis().saturating_mul(1_000_000)
 }
 
 #[cfg(test)]

@@ -2,38 +2,46 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::*;
 use crate::{
-    brake::Brake,
     release::{Digest, Release},
-    retry,
-    rollout::{Limits, Verify},
+    rollout::{Deadline, Verify},
 };
 
-const NOW: Time = Time::from_millis(1_000_000);
+const NOW: Time = Time::from_millis(1_000_000_000);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn spec(mode: Mode) -> Spec {
+    let release = Release {
+        name: "pos".to_owned(),
+        version: "2.0.0".to_owned(),
+        artifact: Digest([7; 32]),
+        artifact_bytes: 12,
+    };
     Spec {
-        release: Release {
-            name: "pos".to_owned(),
-            version: "2.0.0".to_owned(),
-            artifact: Digest([7; 32]),
-            artifact_bytes: 12,
-        },
-        select: None,
-        limits: Limits::default(),
-        retry: retry::Policy::default(),
-        verify: Verify { mode, timeout: Duration::from_mins(1), first: false },
-        brake: Brake::default(),
-        canary: 0,
+        verify: Verify { mode, timeout: MINUTE, first: false },
+        deadline: Some(Deadline::At(NOW + HOUR * 48)),
+        ..Spec::immediate(release)
     }
 }
 
+/// Absent devices are waited for, by their wave for a day.
+fn patient() -> Spec {
+    Spec { offline: Offline::Wait, ..spec(Mode::Version) }
+}
+
 fn in_state(state: State, attempt: u32) -> Assignment {
-    let due_at = match state {
-        State::Verifying => NOW + Duration::from_mins(1),
-        State::Retrying => NOW,
-        _ => Time::ZERO,
+    let (due_at, away_since) = match state {
+        State::Verifying => (NOW + MINUTE, Time::ZERO),
+        State::Retrying => (NOW, Time::ZERO),
+        State::Away => (NOW + HOUR, NOW - HOUR * 23),
+        State::Absent => (Time::MAX, NOW - HOUR * 25),
+        _ => (Time::ZERO, Time::ZERO),
     };
-    Assignment { state, attempt, in_doubt: false, due_at }
+    Assignment { state, attempt, in_doubt: false, due_at, away_since }
+}
+
+fn next(assignment: &Assignment, fact: &Fact, spec: &Spec, now: Time) -> Assignment {
+    apply(assignment, fact, spec, now, 0).unwrap().to
 }
 
 fn fault(fault: Fault) -> Outcome {
@@ -68,6 +76,11 @@ fn facts() -> Vec<(&'static str, Fact)> {
         ("delivered", Fact::Delivered(Outcome::Accepted { status: 200 })),
         ("asked", Fact::Asked(version("2.0.0"))),
         ("orphaned", Fact::Orphaned),
+        ("skipped", Fact::Skipped(SkipReason::Superseded)),
+        ("away", Fact::Away { since: None }),
+        ("contacted", Fact::Contacted),
+        ("expired: deadline", Fact::Expired(SkipReason::Deadline)),
+        ("expired: window", Fact::Expired(SkipReason::WindowClosed)),
         ("canceled", Fact::Canceled),
     ]
 }
@@ -78,30 +91,18 @@ fn every_state_and_fact() {
     let mut table = String::new();
     for state in State::ALL {
         for (name, fact) in facts() {
-            let result = apply(&in_state(state, 1), &fact, &spec(Mode::Version), NOW, 0);
-            let follows = match result {
-                Ok(transition) => transition.to.state.to_string(),
-                Err(_) => "-".to_owned(),
-            };
-            if follows != "-" {
-                let _ = writeln!(table, "{state} + {name} -> {follows}");
-            } else if state.is_terminal() {
-                assert!(!state.is_active());
+            match apply(&in_state(state, 1), &fact, &spec(Mode::Version), NOW, 0) {
+                Ok(transition) => {
+                    let _ = writeln!(table, "{state} + {name} -> {}", transition.to.state);
+                    assert!(!state.is_terminal(), "{state} was no end");
+                }
+                Err(illegal) => assert_eq!(illegal.state, state),
             }
         }
     }
-    insta::assert_snapshot!(table, @r"
-    queued + claimed -> delivering
-    queued + canceled -> canceled
-    delivering + returned -> queued
-    delivering + delivered -> verifying
-    delivering + orphaned -> verifying
-    delivering + canceled -> canceled
-    verifying + asked -> succeeded
-    verifying + canceled -> canceled
-    retrying + claimed -> delivering
-    retrying + canceled -> canceled
-    ");
+    insta::assert_snapshot!(table);
+    let late = apply(&in_state(State::Succeeded, 1), &Fact::Claimed, &spec(Mode::None), NOW, 0);
+    assert_eq!(late.unwrap_err().to_string(), "a device that is succeeded cannot be claimed");
 }
 
 /// A run may go on with another way of verifying: what is in doubt stays in doubt.
@@ -300,4 +301,106 @@ fn retries_keep_the_schedule_and_what_the_device_asks_for() {
     assert_eq!(after(2, None), 2_000);
     assert_eq!(after(1, Some(Duration::from_secs(7))), 7_000);
     assert_eq!(after(1, Some(Duration::from_hours(9))), 3_600_000);
+}
+
+/// A contact that is lost on the way must not be missed by a wave for longer than `wait_absent`.
+#[test]
+fn a_wave_waits_for_a_day_after_the_device_was_last_there() {
+    let seen = |hours| Some(NOW - HOUR * hours);
+    for (since, state, due_at, away_since) in [
+        (None, State::Away, NOW + HOUR * 24, NOW),
+        (seen(0), State::Away, NOW + HOUR * 24, NOW),
+        (seen(23), State::Away, NOW + HOUR, NOW - HOUR * 23),
+        // Known to be gone for long: the wave does not wait at all.
+        (seen(24), State::Absent, Time::MAX, NOW - HOUR * 24),
+        (seen(9_000), State::Absent, Time::MAX, NOW - HOUR * 9_000),
+        // A clock that was set back.
+        (Some(NOW + HOUR), State::Away, NOW + HOUR * 24, NOW),
+    ] {
+        let to = next(&Assignment::queued(), &Fact::Away { since }, &patient(), NOW);
+        assert_eq!((to.state, to.due_at, to.away_since), (state, due_at, away_since), "{since:?}");
+    }
+    let away = next(&Assignment::queued(), &Fact::Away { since: None }, &patient(), NOW);
+    let later = NOW + HOUR * 24;
+    let absent = next(&away, &Fact::Away { since: None }, &patient(), later);
+    assert_eq!((absent.state, absent.due_at), (State::Absent, Time::MAX));
+    assert_eq!(absent.away_since, NOW, "since the first time, not the last");
+    let at_once = Spec { wait_absent: Duration::ZERO, ..patient() };
+    let absent = next(&Assignment::queued(), &Fact::Away { since: None }, &at_once, NOW);
+    assert_eq!(absent.state, State::Absent);
+}
+
+#[test]
+fn a_contact_makes_it_due_and_a_claim_that_is_handed_back_leaves_it_so() {
+    for state in [State::Away, State::Absent] {
+        let there = next(&in_state(state, 0), &Fact::Contacted, &patient(), NOW);
+        assert_eq!((there.state, there.due_at), (State::Away, NOW));
+        // It may be claimed without a contact, too: when it is tried again.
+        for claimable in [there, in_state(state, 0)] {
+            let claimed = next(&claimable, &Fact::Claimed, &patient(), NOW);
+            assert_eq!((claimed.state, claimed.attempt), (State::Delivering, 1));
+            let back = next(&claimed, &Fact::Returned, &patient(), NOW);
+            assert_eq!((back.state, back.attempt, back.due_at), (State::Away, 0, NOW));
+            assert_eq!(back.away_since, claimable.away_since);
+        }
+    }
+}
+
+#[test]
+fn one_that_cannot_be_reached_is_tried_more_and_more_seldom() {
+    let refused = Fact::Delivered(fault(Fault::ConnectRefused));
+    let mut assignment = Assignment::queued();
+    let mut now = NOW;
+    let mut waits = vec![];
+    for _ in 0..12 {
+        assignment = next(&assignment, &Fact::Claimed, &patient(), now);
+        assignment = next(&assignment, &refused, &patient(), now);
+        waits.push((assignment.state.as_str(), assignment.due_at.since(now).as_secs()));
+        now = assignment.due_at;
+    }
+    let minutes = [1, 2, 4, 8, 16, 32, 60, 60, 60, 60].map(|minutes| ("away", minutes * 60));
+    assert_eq!(waits[..2], [("retrying", 1), ("retrying", 2)]);
+    assert_eq!(waits[2..], minutes);
+    assert_eq!(assignment.away_since, NOW + Duration::from_secs(3));
+
+    // After a day its wave goes on without it; it is tried all the same.
+    let late = NOW + HOUR * 25;
+    let claimed = next(&assignment, &Fact::Claimed, &patient(), late);
+    let absent = next(&claimed, &refused, &patient(), late);
+    assert_eq!((absent.state, absent.due_at), (State::Absent, late + HOUR));
+    // A fault that will not pass by itself is no absence.
+    let end = next(&claimed, &Fact::Delivered(fault(Fault::TlsTrust)), &patient(), late);
+    assert_eq!(end.state, State::Failed(FailReason::Unreachable));
+}
+
+#[test]
+fn one_that_answers_is_not_away_any_more() {
+    let there = next(&in_state(State::Absent, 0), &Fact::Contacted, &patient(), NOW);
+    let claimed = next(&there, &Fact::Claimed, &patient(), NOW);
+    for (outcome, since) in
+        [(refused(503), Time::ZERO), (fault(Fault::ConnectRefused), there.away_since)]
+    {
+        let again = next(&claimed, &Fact::Delivered(outcome), &patient(), NOW);
+        assert_eq!((again.state, again.away_since), (State::Retrying, since));
+    }
+    let sent = next(&claimed, &Fact::Delivered(Outcome::Accepted { status: 200 }), &patient(), NOW);
+    assert_eq!((sent.state, sent.away_since), (State::Verifying, Time::ZERO));
+}
+
+#[test]
+fn the_end_of_time_tells_those_missing_from_those_whose_turn_did_not_come() {
+    use SkipReason::{Deadline, WindowClosed};
+    let unreachable = State::Failed(FailReason::Unreachable);
+    for (state, reason, end, detail) in [
+        (State::Queued, Deadline, State::Skipped(Deadline), ""),
+        (State::Away, Deadline, unreachable, "not reached before the deadline"),
+        (State::Absent, Deadline, unreachable, "not reached before the deadline"),
+        (State::Queued, WindowClosed, State::Skipped(WindowClosed), ""),
+        (State::Away, WindowClosed, State::Skipped(WindowClosed), ""),
+        (State::Absent, WindowClosed, State::Skipped(WindowClosed), ""),
+    ] {
+        let fact = Fact::Expired(reason);
+        let ended = apply(&in_state(state, 0), &fact, &patient(), NOW, 0).unwrap();
+        assert_eq!((ended.to.state, ended.detail.as_str()), (end, detail), "{state} {reason:?}");
+    }
 }

@@ -1,10 +1,12 @@
 //! The course of a rollout: when it begins, which wave is next, what its gate says, when it ends.
 
+use std::time::Duration;
+
 use super::{Change, Plan, Sweep, SweepReason, limit};
 use crate::{
     gate::{self, Opinion, Ruling, Tally, Verdict},
     rollout::{Membership, OnFailure, PauseReason, Spec, Wave, WaveState},
-    snapshot::{Counts, Snapshot},
+    snapshot::{Cohort, Counts, Snapshot},
     time::Time,
     waiting::WaitingOn,
 };
@@ -18,21 +20,23 @@ pub(super) fn scheduled(spec: &Spec, now: Time) -> Plan {
     }
 }
 
-pub(super) fn paused(snapshot: &Snapshot, spec: &Spec) -> Plan {
+pub(super) fn paused(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     let progression = &snapshot.progression;
     let is_unjudged = |(wave, state): (usize, &Wave)| {
         let is_open = !matches!(state.state, WaveState::Passed { .. } | WaveState::Stopped { .. });
-        is_open && spec.gate(wave).1.is_some()
+        is_open && spec.gate(wave) != (Duration::ZERO, None)
     };
     // What has not begun has no end, and a gate that has not ruled is asked when it goes on.
     if progression.started_at.is_some()
         && !progression.waves.iter().enumerate().any(is_unjudged)
-        && let Some(change) = end(snapshot, spec, &snapshot.counts())
+        && let Some(change) = end(snapshot, spec, now)
     {
         return Plan::change(change);
     }
     let reasons = progression.paused.iter().copied().map(WaitingOn::Paused);
-    Plan { waiting_on: reasons.collect(), ..Plan::default() }
+    let mut plan = Plan { waiting_on: reasons.collect(), ..Plan::default() };
+    sweep(snapshot, spec, now, &mut plan);
+    plan
 }
 
 /// Ends what was not begun; what is open may end, or is ended too if it is aborted.
@@ -41,9 +45,9 @@ pub(super) fn giving_up(snapshot: &Snapshot, why: SweepReason, done: Change) -> 
     if counts.waiting() + counts.active() == 0 {
         return Plan::change(done);
     }
-    let is_left = |counts: &Counts| match why {
-        SweepReason::Aborted => counts.waiting() + counts.active() > 0,
-        _ => counts.waiting() + counts.retrying > 0,
+    let is_left = |cohort: &Cohort| match why {
+        SweepReason::Aborted => cohort.counts.waiting() + cohort.counts.active() > 0,
+        _ => cohort.counts.waiting() + cohort.counts.retrying > 0,
     };
     let cohorts = cohorts_where(snapshot, is_left);
     Plan {
@@ -58,59 +62,64 @@ pub(super) fn running(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
         return Plan::change(change);
     }
     let mut plan = Plan::default();
-    let deadline = snapshot.progression.deadline(spec);
-    if deadline.is_some_and(|at| at <= now) {
-        let cohorts = cohorts_where(snapshot, |counts| counts.waiting() > 0);
-        plan.sweep =
-            (!cohorts.is_empty()).then_some(Sweep { why: SweepReason::Deadline, cohorts });
-    } else if let Some(at) = deadline {
-        plan.wake_by(at);
-    }
+    sweep(snapshot, spec, now, &mut plan);
+    // Waves are judged on what is left when the sweep is done.
     if plan.sweep.is_none() {
-        plan.sweep = closed_for_good(snapshot, now);
-    }
-    if let Some(change) = wave(snapshot, spec, now, &mut plan) {
-        return Plan::change(change);
-    }
-    if snapshot.progression.current().is_none()
-        && let Some(change) = end(snapshot, spec, &counts)
-        // Others may still join.
-        && (spec.membership == Membership::Snapshot || deadline.is_none_or(|at| at <= now))
-    {
-        return Plan::change(change);
+        if let Some(change) = wave(snapshot, spec, now, &mut plan) {
+            return Plan::change(change);
+        }
+        if snapshot.progression.current().is_none()
+            && let Some(change) = end(snapshot, spec, now)
+        {
+            return Plan::change(change);
+        }
     }
     limit::limit(snapshot, spec, now, &counts, plan)
 }
 
-fn cohorts_where(snapshot: &Snapshot, holds: impl Fn(&Counts) -> bool) -> Vec<usize> {
+/// Devices whose time is over, whether it is paused or not; or when that will be.
+fn sweep(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) {
+    let mut end = |why, is_over: &dyn Fn(&Cohort) -> bool| {
+        let is_left = |cohort: &Cohort| cohort.counts.waiting() > 0 && is_over(cohort);
+        let cohorts = cohorts_where(snapshot, is_left);
+        if plan.sweep.is_none() && !cohorts.is_empty() {
+            plan.sweep = Some(Sweep { why, cohorts });
+        }
+    };
+    let deadline = snapshot.progression.deadline(spec);
+    end(SweepReason::Deadline, &|_| deadline.is_some_and(|at| at <= now));
+    end(SweepReason::WindowClosed, &|cohort| cohort.is_closed_for_good(now));
+    let closings = snapshot.cohorts.iter().filter_map(|cohort| cohort.closes_for_good_at);
+    closings.chain(deadline).filter(|at| *at > now).for_each(|at| plan.wake_by(at));
+}
+
+fn cohorts_where(snapshot: &Snapshot, holds: impl Fn(&Cohort) -> bool) -> Vec<usize> {
     let cohorts = snapshot.cohorts.iter().enumerate();
-    cohorts.filter(|(_, cohort)| holds(&cohort.counts)).map(|(at, _)| at).collect()
+    cohorts.filter(|(_, cohort)| holds(cohort)).map(|(at, _)| at).collect()
 }
 
-/// Cohorts whose one window has closed, of devices that had their wave's turn.
-fn closed_for_good(snapshot: &Snapshot, now: Time) -> Option<Sweep> {
-    let cohorts: Vec<usize> = snapshot
-        .cohorts
-        .iter()
-        .enumerate()
-        .filter(|(_, cohort)| cohort.closes_for_good_at.is_some_and(|at| at <= now))
-        .filter(|(_, cohort)| cohort.counts.waiting() > 0)
-        .map(|(at, _)| at)
-        .collect();
-    (!cohorts.is_empty()).then_some(Sweep { why: SweepReason::WindowClosed, cohorts })
+/// Until when devices may join, if they still may.
+pub(super) fn joinable_until(snapshot: &Snapshot, spec: &Spec, now: Time) -> Option<Time> {
+    let until = snapshot.progression.deadline(spec).filter(|at| *at > now);
+    until.filter(|_| spec.membership == Membership::Dynamic)
 }
 
-/// How it ended, once every device has.
-fn end(snapshot: &Snapshot, spec: &Spec, counts: &Counts) -> Option<Change> {
-    if counts.waiting() + counts.active() > 0 {
+/// How it ended, once every device has and no other may join.
+fn end(snapshot: &Snapshot, spec: &Spec, now: Time) -> Option<Change> {
+    let counts = snapshot.counts();
+    let is_open = counts.waiting() + counts.active() > 0;
+    if is_open || joinable_until(snapshot, spec, now).is_some() {
         return None;
     }
     let is_gated = !spec.waves.is_empty() && spec.waves.iter().all(|w| w.min_success.is_some());
+    let is_well = |(wave, state): (usize, &Wave)| match state.state {
+        WaveState::Passed { .. } => true,
+        WaveState::Stopped { .. } => false,
+        // Its gate never ruled: it had nothing to judge by, and those not reached are no success.
+        _ => snapshot.counts_of(wave).failures() == 0,
+    };
     let is_well = if is_gated {
-        let stopped = |wave: &Wave| {
-            wave.verdict.is_some_and(|verdict| verdict.ruling == Ruling::Stop)
-        };
-        !snapshot.progression.waves.iter().any(stopped)
+        snapshot.progression.waves.iter().enumerate().all(is_well)
     } else {
         counts.failures() == 0
     };
@@ -147,8 +156,17 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
     let of = progression.waves.len();
     let rule = |ruling| Change::Rule(wave, Verdict { at: now, ruling, tally, min_success });
     match progression.waves[wave].state {
+        // Nobody is left for it: those who are in it had their end without it.
+        WaveState::Pending if tally.of > 0 => {
+            end(snapshot, spec, now).or(Some(Change::OpenWave(wave)))
+        }
         WaveState::Pending => Some(Change::OpenWave(wave)),
-        WaveState::Open { .. } if tally.of == 0 => Some(rule(Ruling::Go)),
+        WaveState::Open { .. } if tally.of == 0 => {
+            // Of a rollout that nobody is in yet, no wave may be let through unseen.
+            let is_awaited =
+                snapshot.counts().total() == 0 && joinable_until(snapshot, spec, now).is_some();
+            (!is_awaited).then(|| rule(Ruling::Go))
+        }
         WaveState::Open { .. } | WaveState::Soaking { .. }
             if gate::is_out_of_reach(&tally, min_success) =>
         {
@@ -173,18 +191,17 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
             match gate::judge(&tally, min_success) {
                 Opinion::Go => Some(rule(Ruling::Go)),
                 Opinion::Stop => Some(rule(Ruling::Stop)),
-                Opinion::NotYet if wave + 1 == of && counts.waiting() + counts.active() == 0 => {
-                    // Nothing would follow: there is nobody to keep it from.
-                    Some(rule(Ruling::Go))
-                }
-                Opinion::NotYet => {
-                    plan.waiting_on.push(WaitingOn::NothingToJudge { wave, of, tally });
+                Opinion::NotYet => end(snapshot, spec, now).or_else(|| {
+                    if wave + 1 < of {
+                        plan.waiting_on.push(WaitingOn::NothingToJudge { wave, of, tally });
+                    }
                     None
-                }
+                }),
             }
         }
-        WaveState::Stopped { .. } => end(snapshot, spec, &snapshot.counts())
-            .or_else(|| Some(stop(spec, PauseReason::Gate, None))),
+        WaveState::Stopped { .. } => {
+            end(snapshot, spec, now).or_else(|| Some(stop(spec, PauseReason::Gate, None)))
+        }
         WaveState::Passed { .. } => None,
     }
 }

@@ -1,6 +1,6 @@
 //! How many devices may be claimed: the least of all limits, and which one it is.
 
-use super::Plan;
+use super::{Plan, course};
 use crate::{
     hours::{Phase, Zone},
     rollout::Spec,
@@ -22,7 +22,7 @@ pub(super) fn limit(
         return plan;
     }
     let is_over = snapshot.progression.deadline(spec).is_some_and(|at| at <= now);
-    let reach = reach(snapshot, is_over, &mut plan);
+    let reach = reach(snapshot, is_over, now, &mut plan);
     let limits = &spec.limits;
     let mut least = Least::of(&reach);
     let open_max = u64::from(limits.max_in_flight) + u64::from(snapshot.ahead_max);
@@ -49,11 +49,14 @@ pub(super) fn limit(
     // every device answer 503 would be sent to all of them before the first one has failed.
     let fresh_places = max_unverified.saturating_sub(unverified + counts.retrying);
     let fresh_max = least.places.min(reach.fresh).min(fresh_places);
-    least.narrow(fresh_max + reach.retrying, unverified_reason);
+    let is_doubt_least = least.narrow(fresh_max + reach.retrying, unverified_reason);
+    // Whatever else holds those that are tried again, this holds all that were not begun.
+    let is_held = fresh_places == 0 && reach.fresh > 0;
+    let reason = if is_held && !is_doubt_least { Some(unverified_reason()) } else { least.reason };
     if reach.fresh + reach.retrying > 0 {
-        plan.waiting_on.splice(0..0, least.reason);
+        plan.waiting_on.splice(0..0, reason);
     }
-    others(snapshot, spec, counts, &mut plan);
+    others(snapshot, spec, now, counts, &mut plan);
     let narrow = |places: u64| u32::try_from(places).unwrap_or(u32::MAX);
     plan.claims_max = narrow(least.places);
     plan.fresh_max = narrow(fresh_max);
@@ -67,14 +70,15 @@ struct Reach {
 }
 
 /// Opens the cohorts whose wave and hours are open; says of the others when they will be.
-fn reach(snapshot: &Snapshot, is_over: bool, plan: &mut Plan) -> Reach {
+fn reach(snapshot: &Snapshot, is_over: bool, now: Time, plan: &mut Plan) -> Reach {
     let mut reach = Reach { fresh: 0, retrying: 0 };
     let mut closed: Vec<WaitingOn> = vec![];
     for (at, cohort) in snapshot.cohorts.iter().enumerate() {
         let counts = &cohort.counts;
         let waves = &snapshot.progression.waves;
         let is_opened = waves.get(cohort.wave).is_some_and(|wave| wave.state.is_opened());
-        let waiting = if is_over || !is_opened { 0 } else { counts.waiting() };
+        let has_turn = is_opened && !is_over && !cohort.is_closed_for_good(now);
+        let waiting = if has_turn { counts.waiting() } else { 0 };
         if waiting + counts.retrying == 0 {
             continue;
         }
@@ -83,12 +87,16 @@ fn reach(snapshot: &Snapshot, is_over: bool, plan: &mut Plan) -> Reach {
                 reach.fresh += waiting;
                 reach.retrying += counts.retrying;
                 plan.open.push(at);
-                until.into_iter().for_each(|at| plan.wake_by(at));
+                if let Some(at) = until {
+                    plan.wake_by(at);
+                }
             }
             Phase::Closed { by, opens_at } => {
-                opens_at.into_iter().for_each(|at| plan.wake_by(at));
+                if let Some(at) = opens_at {
+                    plan.wake_by(at);
+                }
                 let zone = cohort.zone.clone().unwrap_or_else(Zone::utc);
-                let devices = counts.queued + counts.away + counts.retrying;
+                let devices = waiting.saturating_sub(counts.absent) + counts.retrying;
                 add_closed(&mut closed, WaitingOn::Hours { devices, by, opens_at, zone });
             }
         }
@@ -118,7 +126,7 @@ fn add_closed(closed: &mut Vec<WaitingOn>, more: WaitingOn) {
 }
 
 /// Those that nothing can be done about now.
-fn others(snapshot: &Snapshot, spec: &Spec, counts: &Counts, plan: &mut Plan) {
+fn others(snapshot: &Snapshot, spec: &Spec, now: Time, counts: &Counts, plan: &mut Plan) {
     let Counts { away, absent, delivering, verifying, retrying, .. } = *counts;
     if away + absent > 0 {
         let deadline = snapshot.progression.deadline(spec);
@@ -126,6 +134,11 @@ fn others(snapshot: &Snapshot, spec: &Spec, counts: &Counts, plan: &mut Plan) {
     }
     if counts.queued == 0 && counts.active() > 0 {
         plan.waiting_on.push(WaitingOn::Active { delivering, verifying, retrying });
+    }
+    if counts.waiting() + counts.active() == 0
+        && let Some(until) = course::joinable_until(snapshot, spec, now)
+    {
+        plan.waiting_on.push(WaitingOn::Joiners { until });
     }
 }
 

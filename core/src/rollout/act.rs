@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PauseReason, Progression, Spec, State, WaveState};
+use super::{Deadline, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     gate::{Ruling, Tally, Verdict},
     snapshot::Counts,
@@ -77,7 +77,7 @@ pub enum Acted {
 
 /// Why an act makes no sense now, and what would.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a rollout that is {state} cannot {act}: {why}")]
+#[error("cannot {act} {}: {why}", a_rollout(*.state))]
 pub struct Refusal {
     /// Where it stands.
     pub state: State,
@@ -85,6 +85,11 @@ pub struct Refusal {
     pub act: Act,
     /// The reason, and a way out.
     pub why: &'static str,
+}
+
+fn a_rollout(state: State) -> String {
+    let article = if state.as_str().starts_with('a') { "an" } else { "a" };
+    format!("{article} {state} rollout")
 }
 
 /// The devices that an act judges by, counted.
@@ -132,6 +137,12 @@ impl Asked<'_> {
         Err(Refusal { state: self.progression.state, act: self.act, why })
     }
 
+    /// Whether all of its devices would be skipped at once.
+    fn is_too_late(&self) -> bool {
+        matches!(self.spec.deadline, Some(Deadline::At(at)) if at <= self.now)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it stands where a refusal could")]
     fn change(&self, change: impl FnOnce(&mut Progression)) -> Result<Acted, Refusal> {
         let mut progression = self.progression.clone();
         change(&mut progression);
@@ -148,6 +159,7 @@ impl Asked<'_> {
 
     fn start(&self) -> Result<Acted, Refusal> {
         match self.progression.state {
+            State::Draft if self.is_too_late() => self.refuse(TOO_LATE),
             State::Draft => self.to(State::Preparing),
             State::Preparing | State::Scheduled | State::Running => {
                 Ok(Acted::Already("it was started before"))
@@ -227,6 +239,9 @@ impl Asked<'_> {
         let is_last = wave + 1 == progression.waves.len();
         match progression.waves[wave].state {
             WaveState::Open { .. } if is_last => self.refuse("its last wave is open"),
+            WaveState::Pending if wave > 0 && is_overridden(progression, wave - 1) => {
+                Ok(Acted::Already("it was advanced before, and the next wave is about to open"))
+            }
             WaveState::Pending => self.refuse("no wave is open yet"),
             _ => self.change(|progression| self.pass(progression, wave)),
         }
@@ -252,6 +267,9 @@ impl Asked<'_> {
                 if counts.failures() + counts.canceled == 0 {
                     return self.refuse("no device failed");
                 }
+                if self.is_too_late() {
+                    return self.refuse(TOO_LATE);
+                }
                 self.change(|progression| {
                     progression.state = State::Preparing;
                     progression.round += 1;
@@ -261,6 +279,10 @@ impl Asked<'_> {
                 })
             }
             State::Draft => self.refuse("start it"),
+            State::Preparing if self.progression.round > 1 => {
+                Ok(Acted::Already("its next round is being prepared"))
+            }
+            State::Canceling | State::Aborting => self.refuse("wait until it has ended"),
             _ => self.refuse("what failed can be tried again once it has ended; cancel ends it"),
         }
     }
@@ -290,6 +312,14 @@ impl Asked<'_> {
             State::Completed | State::Failed => self.refuse("it has ended"),
         }
     }
+}
+
+/// Why a rollout whose deadline is a time that has passed is not begun.
+const TOO_LATE: &str = "its deadline has passed; create another one";
+
+fn is_overridden(progression: &Progression, wave: usize) -> bool {
+    let verdict = progression.waves[wave].verdict;
+    verdict.is_some_and(|verdict| verdict.ruling == Ruling::Override)
 }
 
 /// Where a rollout goes on that nothing pauses any more.

@@ -153,7 +153,7 @@ fn text(summary: &Summary) -> String {
     let Summary { counts, release, .. } = summary;
     let mut text = String::new();
     let total = counts.total();
-    let updated = counts.succeeded + counts.skipped;
+    let updated = counts.succeeded + counts.current;
     let head = match summary.result {
         PushResult::Completed => "done",
         PushResult::Failed => "ended with failures",
@@ -164,8 +164,8 @@ fn text(summary: &Summary) -> String {
     };
     let _ = writeln!(text, "{} {}: {head}", release.name, release.version);
     let _ = write!(text, "  {updated} of {total} devices have it");
-    if counts.skipped > 0 {
-        let _ = write!(text, " ({} had it already)", counts.skipped);
+    if counts.current > 0 {
+        let _ = write!(text, " ({} had it already)", counts.current);
     }
     if summary.result != PushResult::AlreadyDone {
         let secs = (summary.duration_ms as f64 / 1_000.0).max(0.001);

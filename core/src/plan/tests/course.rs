@@ -1,0 +1,290 @@
+//! When it begins, which wave is next, what its gate says, and when it ends.
+
+use super::*;
+use crate::{
+    brake::Brake,
+    gate::{Ruling, Tally},
+    rollout::{Deadline, Membership, OnFailure},
+    waiting::WaitingOn,
+};
+
+const SINCE: WaveState = WaveState::Open { since: NOW };
+const SOAKING: WaveState = WaveState::Soaking { since: NOW };
+const PASSED: WaveState = WaveState::Passed { at: NOW };
+const STOPPED: WaveState = WaveState::Stopped { at: NOW };
+const PENDING: WaveState = WaveState::Pending;
+
+/// Three waves, of which the first stands so with these devices.
+fn first(state: WaveState, counts: Counts) -> Snapshot {
+    snapshot(&[(state, counts), (PENDING, queued(40)), (PENDING, queued(50))])
+}
+
+fn ruling(plan: &Plan) -> Option<Ruling> {
+    match plan.change {
+        Some(Change::Rule(0, verdict)) => Some(verdict.ruling),
+        _ => None,
+    }
+}
+
+#[test]
+fn it_begins_when_its_time_has_come() {
+    let mut snapshot = running(queued(5));
+    snapshot.progression = Progression::draft(&spec());
+    assert_eq!(plan(&snapshot, &spec(), NOW).waiting_on, [WaitingOn::Start]);
+    snapshot.progression.state = State::Preparing;
+    assert_eq!(plan(&snapshot, &spec(), NOW).waiting_on, [WaitingOn::Preparing { done: 5 }]);
+    snapshot.progression.state = State::Scheduled;
+    let at = NOW + HOUR;
+    let spec = Spec { start_at: Some(at), ..spec() };
+    let waits = plan(&snapshot, &spec, NOW);
+    assert_eq!((waits.waiting_on, waits.wake_at), (vec![WaitingOn::StartAt { at }], Some(at)));
+    let (begun, done) = settle(&mut snapshot, &spec, at);
+    assert_eq!(done, [Change::Begin, Change::OpenWave(0)]);
+    assert_eq!((begun.claims_max, snapshot.progression.started_at), (5, Some(at)));
+}
+
+#[test]
+fn only_the_devices_of_an_open_wave_are_claimed() {
+    let now = plan(&first(SINCE, queued(10)), &three_waves(), NOW);
+    assert_eq!((now.open, now.claims_max), (vec![0], 10));
+    let min_success = Some(90);
+    let reason = WaitingOn::Wave { wave: 0, of: 3, ended: 0, devices: 10, min_success };
+    assert_eq!(now.waiting_on, [reason]);
+}
+
+#[test]
+fn a_wave_ends_soaks_and_is_judged() {
+    let spec = three_waves();
+    let done = Counts { succeeded: 9, failed: 1, ..Counts::default() };
+    let mut snapshot = first(SINCE, done);
+    let (soaking, changes) = settle(&mut snapshot, &spec, NOW);
+    assert_eq!(changes, [Change::Soak(0)]);
+    let until = NOW + HOUR;
+    assert_eq!((soaking.claims_max, soaking.wake_at), (0, Some(until)));
+    let tally = Tally { succeeded: 9, failed: 1, of: 10, ..Tally::default() };
+    let reason = WaitingOn::Soak { wave: 0, of: 3, until, min_success: Some(90), tally };
+    assert_eq!(soaking.waiting_on, [reason]);
+
+    let (open, changes) = settle(&mut snapshot, &spec, until);
+    let verdict = Verdict { at: until, ruling: Ruling::Go, tally, min_success: Some(90) };
+    assert_eq!(changes, [Change::Rule(0, verdict), Change::OpenWave(1)]);
+    assert_eq!((open.open, open.claims_max), (vec![1], 15));
+    assert_eq!(snapshot.progression.waves[0].verdict, Some(verdict));
+}
+
+#[test]
+fn what_a_gate_says() {
+    let base = Counts::default();
+    let spec = three_waves();
+    let later = NOW + HOUR;
+    for (state, now, counts, says) in [
+        (SINCE, NOW, Counts { succeeded: 8, failed: 1, queued: 1, ..base }, None),
+        // 90 % cannot be reached any more: nobody waits for the rest.
+        (SINCE, NOW, Counts { succeeded: 7, failed: 2, queued: 1, ..base }, Some(Ruling::Stop)),
+        (SOAKING, NOW, Counts { succeeded: 7, failed: 2, absent: 1, ..base }, Some(Ruling::Stop)),
+        (SOAKING, NOW, Counts { succeeded: 10, ..base }, None),
+        (SOAKING, later, Counts { succeeded: 10, ..base }, Some(Ruling::Go)),
+        (SOAKING, later, Counts { succeeded: 9, timed_out: 1, ..base }, Some(Ruling::Go)),
+        (SOAKING, later, Counts { current: 9, failed: 1, ..base }, Some(Ruling::Go)),
+        // Those not reached or left alone are no failures of the release.
+        (
+            SOAKING,
+            later,
+            Counts { succeeded: 9, unreachable: 9, skipped: 9, ..base },
+            Some(Ruling::Go),
+        ),
+        // Nothing to judge by is no success.
+        (SOAKING, later, Counts { unreachable: 10, ..base }, None),
+        (SOAKING, later, Counts { skipped: 10, ..base }, None),
+        (SOAKING, later, Counts { absent: 10, ..base }, None),
+        // Nobody is in it.
+        (SINCE, NOW, base, Some(Ruling::Go)),
+    ] {
+        let found = plan(&first(state, counts), &spec, now);
+        assert_eq!(ruling(&found), says, "{state:?} {counts:?}");
+        if says.is_none() {
+            assert!(!found.waiting_on.is_empty(), "{state:?} {counts:?}");
+        }
+    }
+}
+
+#[test]
+fn those_absent_do_not_hold_their_wave_and_go_on_behind_it() {
+    let absent = Counts { succeeded: 9, absent: 1, ..Counts::default() };
+    let away = Counts { succeeded: 9, away: 1, ..Counts::default() };
+    assert_eq!(plan(&first(SINCE, away), &three_waves(), NOW).change, None);
+    let mut snapshot = first(SINCE, absent);
+    settle(&mut snapshot, &three_waves(), NOW);
+    let (later, changes) = settle(&mut snapshot, &three_waves(), NOW + HOUR);
+    assert_eq!(changes.last(), Some(&Change::OpenWave(1)));
+    assert_eq!(later.open, [0, 1]);
+}
+
+#[test]
+fn nothing_to_judge_by_waits_for_an_operator_only_where_something_follows() {
+    let nobody = Counts { unreachable: 10, ..Counts::default() };
+    let waits = plan(&first(SOAKING, nobody), &three_waves(), NOW + HOUR);
+    assert!(matches!(waits.waiting_on[..], [WaitingOn::NothingToJudge { wave: 0, .. }]));
+    assert_eq!(waits.change, None);
+
+    for (counts, change) in
+        [(nobody, Change::Fail), (Counts { skipped: 10, ..Counts::default() }, Change::Complete)]
+    {
+        let last = snapshot(&[(PASSED, succeeded(9)), (PASSED, succeeded(9)), (SOAKING, counts)]);
+        assert_eq!(plan(&last, &three_waves(), NOW + HOUR).change, Some(change), "{counts:?}");
+        // The same where the devices of the waves to come had their end, too.
+        let skipped = Counts { skipped: 9, ..Counts::default() };
+        let all = snapshot(&[(SOAKING, counts), (PENDING, skipped), (PENDING, skipped)]);
+        assert_eq!(plan(&all, &three_waves(), NOW + HOUR).change, Some(change), "{counts:?}");
+    }
+}
+
+#[test]
+fn a_stop_pauses_or_aborts() {
+    let bad = Counts { succeeded: 5, failed: 5, ..Counts::default() };
+    for (on_failure, state) in
+        [(OnFailure::Pause, State::Paused), (OnFailure::Abort, State::Aborting)]
+    {
+        let spec = Spec { on_failure, ..three_waves() };
+        let mut snapshot = first(SINCE, bad);
+        let (stopped, _) = settle(&mut snapshot, &spec, NOW);
+        assert_eq!((snapshot.progression.state, stopped.claims_max), (state, 0));
+        assert!(matches!(snapshot.progression.waves[0].state, WaveState::Stopped { .. }));
+    }
+}
+
+#[test]
+fn the_brake_stops_claims_with_its_evidence() {
+    let counts = Counts { queued: 500, succeeded: 50, failed: 10, ..Counts::default() };
+    let braked = Spec { brake: Some(Brake::Percent(10)), ..spec() };
+    let mut snapshot = running(counts);
+    let now = plan(&snapshot, &braked, NOW);
+    let Some(Change::Pause { reason, evidence }) = now.change else { panic!("{now:?}") };
+    assert_eq!((reason, now.claims_max), (PauseReason::Brake, 0));
+    assert_eq!(evidence.unwrap().to_string(), "10 of 60 devices failed, allowed are 10 %");
+    snapshot.progression.failures_accepted = 10;
+    assert_eq!(plan(&snapshot, &braked, NOW).change, None, "an operator accepted these");
+    // When nothing is left to protect there is nothing to stop.
+    let over = Counts { queued: 0, ..counts };
+    assert!(!matches!(plan(&running(over), &braked, NOW).change, Some(Change::Pause { .. })));
+}
+
+#[test]
+fn the_end_is_told_apart_by_failures_or_by_gates() {
+    let one_failed = Counts { succeeded: 9, unreachable: 1, ..Counts::default() };
+    let skipped = Counts { succeeded: 9, skipped: 1, ..Counts::default() };
+    let canceled = Counts { succeeded: 9, canceled: 1, ..Counts::default() };
+    for (counts, change) in [
+        (skipped, Change::Complete),
+        (one_failed, Change::Fail),
+        (canceled, Change::Fail),
+        (Counts::default(), Change::Complete),
+    ] {
+        let (_, changes) = settle(&mut running(counts), &spec(), NOW);
+        assert_eq!(changes.last(), Some(&change), "{counts:?}");
+    }
+    let open = Counts { succeeded: 9, retrying: 1, ..Counts::default() };
+    assert_eq!(plan(&running(open), &spec(), NOW).change, None);
+    // Gates that all said go have said that it is well enough.
+    let gated = |last| snapshot(&[(PASSED, one_failed), (PASSED, skipped), (last, skipped)]);
+    assert_eq!(plan(&gated(PASSED), &three_waves(), NOW).change, Some(Change::Complete));
+    assert_eq!(plan(&gated(STOPPED), &three_waves(), NOW).change, Some(Change::Fail));
+}
+
+#[test]
+fn a_deadline_ends_those_not_begun_even_while_paused() {
+    let spec = Spec { deadline: Some(Deadline::At(NOW)), ..three_waves() };
+    let open = Counts { queued: 4, away: 1, retrying: 1, succeeded: 4, ..Counts::default() };
+    let mut snapshot = first(SINCE, open);
+    let now = plan(&snapshot, &spec, NOW);
+    let all = Some(Sweep { why: SweepReason::Deadline, cohorts: vec![0, 1, 2] });
+    assert_eq!((now.sweep, now.claims_max, now.fresh_max), (all.clone(), 1, 0));
+    snapshot.progression.state = State::Paused;
+    let now = plan(&snapshot, &spec, NOW);
+    assert_eq!((now.sweep, now.claims_max), (all, 0));
+    let before = plan(&snapshot, &spec, NOW - HOUR);
+    assert_eq!((before.sweep, before.wake_at), (None, Some(NOW)));
+}
+
+/// What is left when the deadline has swept ends by itself, without opening what has nobody.
+#[test]
+fn after_a_deadline_it_ends() {
+    let spec = Spec { deadline: Some(Deadline::At(NOW)), ..three_waves() };
+    let skipped = Counts { skipped: 40, ..Counts::default() };
+    let well = Counts { succeeded: 9, skipped: 1, ..Counts::default() };
+    let mut snapshot = snapshot(&[(SINCE, well), (PENDING, skipped), (PENDING, skipped)]);
+    let (_, changes) = settle(&mut snapshot, &spec, NOW);
+    assert_eq!(changes, [Change::Soak(0)]);
+    let (_, changes) = settle(&mut snapshot, &spec, NOW + HOUR);
+    assert!(matches!(changes[..], [Change::Rule(0, _), Change::Complete]), "{changes:?}");
+}
+
+#[test]
+fn what_is_paused_ends_when_everything_has_and_every_gate_has_ruled() {
+    let mut paused = running(Counts { succeeded: 3, verifying: 1, ..Counts::default() });
+    paused.progression.state = State::Paused;
+    paused.progression.paused.insert(PauseReason::Operator);
+    let reasons = [WaitingOn::Paused(PauseReason::Operator)];
+    let now = plan(&paused, &spec(), NOW);
+    assert_eq!((now.change, now.claims_max), (None, 0));
+    assert_eq!(now.waiting_on, reasons);
+    paused.cohorts[0].counts = succeeded(4);
+    assert_eq!(plan(&paused, &spec(), NOW).change, Some(Change::Complete));
+
+    let mut gated =
+        snapshot(&[(PASSED, succeeded(9)), (PASSED, succeeded(9)), (SINCE, succeeded(9))]);
+    gated.progression.state = State::Paused;
+    gated.progression.paused.insert(PauseReason::Operator);
+    let now = plan(&gated, &three_waves(), NOW);
+    assert_eq!((now.change, &now.waiting_on[..]), (None, &reasons[..]), "the last gate is asked");
+    gated.progression.state = State::Scheduled;
+    gated.progression.started_at = None;
+    gated.progression.state = State::Paused;
+    assert_eq!(plan(&gated, &spec(), NOW).change, None, "what has not begun has no end");
+}
+
+#[test]
+fn giving_up_ends_what_is_not_begun_and_waits_for_or_stops_the_rest() {
+    let counts = Counts { queued: 2, absent: 1, delivering: 3, retrying: 1, ..Counts::default() };
+    for (state, why, left, end) in [
+        (State::Canceling, SweepReason::Canceled, 3, Change::Canceled),
+        (State::Aborting, SweepReason::Aborted, 3, Change::Aborted),
+    ] {
+        let mut snapshot = running(counts);
+        snapshot.progression.state = state;
+        let now = plan(&snapshot, &spec(), NOW);
+        assert_eq!(now.sweep, Some(Sweep { why, cohorts: vec![0] }));
+        assert_eq!((now.claims_max, now.waiting_on), (0, vec![WaitingOn::Ending { open: left }]));
+        // Only those that are being sent to are left.
+        snapshot.cohorts[0].counts = Counts { delivering: 3, canceled: 4, ..Counts::default() };
+        let now = plan(&snapshot, &spec(), NOW);
+        assert_eq!((now.sweep.is_some(), now.change), (why == SweepReason::Aborted, None));
+        snapshot.cohorts[0].counts = Counts { succeeded: 3, canceled: 4, ..Counts::default() };
+        assert_eq!(plan(&snapshot, &spec(), NOW).change, Some(end));
+    }
+}
+
+#[test]
+fn others_may_join_until_the_deadline() {
+    let until = NOW + HOUR;
+    let spec = Spec {
+        membership: Membership::Dynamic,
+        deadline: Some(Deadline::At(until)),
+        ..three_waves()
+    };
+    let mut done =
+        snapshot(&[(PASSED, succeeded(1)), (PASSED, succeeded(4)), (PASSED, succeeded(5))]);
+    let now = plan(&done, &spec, NOW);
+    assert_eq!((now.change, now.wake_at), (None, Some(until)));
+    assert_eq!(now.waiting_on, [WaitingOn::Joiners { until }]);
+    done.progression.state = State::Paused;
+    assert_eq!(plan(&done, &spec, NOW).change, None, "nor does a pause end it");
+    done.progression.state = State::Running;
+    assert_eq!(plan(&done, &spec, until).change, Some(Change::Complete));
+
+    let nobody = Counts::default();
+    let mut empty = snapshot(&[(PENDING, nobody), (PENDING, nobody), (PENDING, nobody)]);
+    let (waits, changes) = settle(&mut empty, &spec, NOW);
+    assert_eq!(changes, [Change::OpenWave(0)], "no gate is passed while nobody is in it");
+    assert_eq!(waits.waiting_on, [WaitingOn::Joiners { until }]);
+}

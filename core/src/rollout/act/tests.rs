@@ -1,0 +1,243 @@
+//! The operator's verbs.
+
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+
+use super::*;
+use crate::{
+    release::{Digest, Release},
+    rollout::{WaveSize, WaveSpec},
+};
+
+const NOW: Time = Time::from_millis(1_000_000_000);
+
+fn spec() -> Spec {
+    let release = Release {
+        name: "pos".to_owned(),
+        version: "2.0.0".to_owned(),
+        artifact: Digest([7; 32]),
+        artifact_bytes: 12,
+    };
+    let wave = |size| WaveSpec { size, soak: Duration::ZERO, min_success: Some(95) };
+    let waves = vec![wave(WaveSize::Count(5)), wave(WaveSize::Percent(100))];
+    Spec { waves, ..Spec::immediate(release) }
+}
+
+/// A rollout in a state, with waves as they are then, and its pause reasons.
+fn standing(state: State, reasons: &[PauseReason]) -> Progression {
+    let mut progression = Progression { state, generation: 7, ..Progression::draft(&spec()) };
+    progression.paused = reasons.iter().copied().collect();
+    if !matches!(state, State::Draft | State::Preparing | State::Scheduled) {
+        progression.started_at = Some(NOW);
+        let is_stopped = progression.paused.contains(&PauseReason::Gate);
+        progression.waves[0].state = match state {
+            _ if is_stopped => WaveState::Stopped { at: NOW },
+            _ => WaveState::Open { since: NOW },
+        };
+    }
+    if matches!(state, State::Completed | State::Failed) {
+        progression.waves.iter_mut().for_each(|wave| wave.state = WaveState::Passed { at: NOW });
+    }
+    progression
+}
+
+/// Every state there is, and every set of pause reasons.
+fn standings() -> Vec<(String, Progression)> {
+    use PauseReason::{Brake, Gate, Operator};
+    let pauses: [&[PauseReason]; 7] = [
+        &[Operator],
+        &[Gate],
+        &[Brake],
+        &[Operator, Gate],
+        &[Operator, Brake],
+        &[Gate, Brake],
+        &[Operator, Gate, Brake],
+    ];
+    let mut standings = vec![];
+    for state in State::ALL {
+        match state {
+            State::Paused => {
+                for reasons in pauses {
+                    let progression = standing(state, reasons);
+                    standings.push((shown(&progression), progression));
+                }
+            }
+            State::Preparing => {
+                standings.push((state.to_string(), standing(state, &[])));
+                let held = standing(state, &[Operator]);
+                standings.push((shown(&held), held));
+            }
+            _ => standings.push((state.to_string(), standing(state, &[]))),
+        }
+    }
+    standings
+}
+
+fn shown(progression: &Progression) -> String {
+    let mut text = progression.state.to_string();
+    if !progression.paused.is_empty() {
+        let reasons: Vec<_> = progression.paused.iter().map(ToString::to_string).collect();
+        let _ = write!(text, "{{{}}}", reasons.join(", "));
+    }
+    text
+}
+
+fn numbers() -> Numbers {
+    let current = Counts { succeeded: 3, failed: 1, unreachable: 1, ..Counts::default() };
+    let all = Counts { queued: 40, ..current };
+    Numbers { all, current }
+}
+
+fn ask(progression: &Progression, verb: Act) -> Result<Acted, Refusal> {
+    act(progression, &spec(), &numbers(), verb, NOW)
+}
+
+fn changed(progression: &Progression, verb: Act) -> Progression {
+    match ask(progression, verb) {
+        Ok(Acted::Changed(progression)) => *progression,
+        other => panic!("{} {verb}: {other:?}", shown(progression)),
+    }
+}
+
+#[test]
+fn every_state_and_act() {
+    let mut table = String::new();
+    for (name, progression) in standings() {
+        for verb in Act::ALL {
+            let became = match ask(&progression, verb) {
+                Ok(Acted::Changed(to)) => format!("-> {}", shown(&to)),
+                Ok(Acted::Already(why)) => format!("already: {why}"),
+                Err(refusal) => format!("refused: {refusal}"),
+            };
+            let _ = writeln!(table, "{name:<29} {verb:<8} {became}");
+        }
+        table.push('\n');
+    }
+    insta::assert_snapshot!(table);
+}
+
+/// A verb that was carried out and comes again, as by a click too many, does no more than once.
+/// What still stands in the way is told, and `advance` takes the next obstacle.
+#[test]
+fn done_twice_is_done_once() {
+    for (name, progression) in standings() {
+        for verb in Act::ALL {
+            let Ok(Acted::Changed(once)) = ask(&progression, verb) else { continue };
+            assert_eq!(once.generation, 8, "{name} {verb}");
+            let is_next_obstacle = match verb {
+                Act::Advance => progression.paused.contains(&PauseReason::Brake),
+                Act::Resume => once.state == State::Paused,
+                _ => false,
+            };
+            match ask(&once, verb) {
+                Ok(Acted::Already(_)) => {}
+                other => assert!(is_next_obstacle, "{name} {verb} twice: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn no_pause_reason_clears_another() {
+    for (name, progression) in standings() {
+        let before = &progression.paused;
+        let left = |cleared: &[PauseReason]| -> BTreeSet<PauseReason> {
+            before.iter().copied().filter(|reason| !cleared.contains(reason)).collect()
+        };
+        for (verb, cleared) in [
+            (Act::Pause, [].as_slice()),
+            (Act::Resume, &[PauseReason::Operator]),
+            (Act::Advance, &[PauseReason::Gate, PauseReason::Brake]),
+        ] {
+            let Ok(Acted::Changed(to)) = ask(&progression, verb) else { continue };
+            assert!(to.paused.is_superset(&left(cleared)), "{name} {verb}: {:?}", to.paused);
+            // One obstacle at a time.
+            assert!(to.paused.len() + 1 >= before.len(), "{name} {verb}: {:?}", to.paused);
+            if to.state != State::Preparing {
+                assert_eq!(to.state == State::Paused, !to.paused.is_empty(), "{name} {verb}");
+            }
+        }
+    }
+}
+
+#[test]
+fn advance_is_recorded_with_its_numbers() {
+    for state in [WaveState::Open { since: NOW }, WaveState::Stopped { at: NOW }] {
+        let mut progression = standing(State::Running, &[]);
+        progression.waves[0].state = state;
+        let advanced = changed(&progression, Act::Advance);
+        assert_eq!(advanced.waves[0].state, WaveState::Passed { at: NOW });
+        let verdict = advanced.waves[0].verdict.unwrap();
+        assert_eq!(
+            (verdict.ruling, verdict.at, verdict.min_success),
+            (Ruling::Override, NOW, Some(95))
+        );
+        assert_eq!(verdict.tally, Tally::of(&numbers().current));
+        assert_eq!(advanced.waves[1].state, WaveState::Pending, "the plan opens it");
+    }
+}
+
+#[test]
+fn advance_over_the_brake_accepts_the_failures_and_opens_no_wave() {
+    let braked = standing(State::Paused, &[PauseReason::Brake]);
+    let advanced = changed(&braked, Act::Advance);
+    assert_eq!((advanced.state, advanced.failures_accepted), (State::Running, 2));
+    assert_eq!(advanced.waves, braked.waves);
+}
+
+#[test]
+fn the_last_wave_has_no_next_one_but_its_stop_can_be_overridden() {
+    let mut progression = standing(State::Running, &[]);
+    progression.waves[0].state = WaveState::Passed { at: NOW };
+    for (state, is_taken) in [
+        (WaveState::Open { since: NOW }, false),
+        (WaveState::Soaking { since: NOW }, true),
+        (WaveState::Stopped { at: NOW }, true),
+        (WaveState::Passed { at: NOW }, false),
+    ] {
+        progression.waves[1].state = state;
+        assert_eq!(ask(&progression, Act::Advance).is_ok(), is_taken, "{state:?}");
+    }
+}
+
+#[test]
+fn a_round_begins_from_the_start() {
+    let mut ended = standing(State::Failed, &[]);
+    ended.failures_accepted = 2;
+    let again = changed(&ended, Act::Retry);
+    assert_eq!((again.state, again.round, again.started_at), (State::Preparing, 2, None));
+    assert_eq!((again.failures_accepted, again.generation), (0, 8));
+    assert_eq!(again.waves, Progression::pending(2));
+
+    let well = Numbers { all: Counts { succeeded: 5, ..Counts::default() }, ..numbers() };
+    let refusal = act(&ended, &spec(), &well, Act::Retry, NOW).unwrap_err();
+    assert_eq!(refusal.why, "no device failed");
+}
+
+#[test]
+fn nothing_is_begun_whose_deadline_has_passed() {
+    for (state, verb) in [(State::Draft, Act::Start), (State::Failed, Act::Retry)] {
+        let progression = standing(state, &[]);
+        for (deadline, is_late) in [
+            (Deadline::At(NOW), true),
+            (Deadline::At(NOW + Duration::from_millis(1)), false),
+            (Deadline::After(Duration::ZERO), false),
+        ] {
+            let spec = Spec { deadline: Some(deadline), ..spec() };
+            let result = act(&progression, &spec, &numbers(), verb, NOW);
+            assert_eq!(result.is_err(), is_late, "{verb} {deadline:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_paused_goes_on_where_it_was() {
+    for (started_at, state) in [(None, State::Scheduled), (Some(NOW), State::Running)] {
+        let mut progression = standing(State::Paused, &[PauseReason::Operator]);
+        progression.started_at = started_at;
+        assert_eq!(changed(&progression, Act::Resume).state, state);
+        progression.state = State::Preparing;
+        assert_eq!(prepared(&progression), State::Paused, "paused while it was being prepared");
+        let resumed = changed(&progression, Act::Resume);
+        assert_eq!((resumed.state, prepared(&resumed)), (State::Preparing, state));
+    }
+}
