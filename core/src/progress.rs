@@ -147,6 +147,11 @@ fn work_through(spec: &Spec, zone: &Zone, from: Time, mut work: Duration) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        hours::Hours,
+        rollout::{Progression, WaveSize, WaveSpec},
+        snapshot::{Allowance, Cohort},
+    };
 
     #[test]
     fn the_rate_is_that_of_the_last_half_minute() {
@@ -162,16 +167,83 @@ mod tests {
         assert!(meter.samples.len() < 65);
     }
 
+    fn spec(waves: &[(u64, u8)]) -> Spec {
+        let release = crate::release::Release {
+            name: "pos".to_owned(),
+            version: "2".to_owned(),
+            artifact: crate::release::Digest([7; 32]),
+            artifact_bytes: 1,
+        };
+        let wave = |(soak, percent): &(u64, u8)| WaveSpec {
+            size: WaveSize::Percent(*percent),
+            soak: Duration::from_secs(*soak),
+            min_success: Some(90),
+        };
+        Spec { waves: waves.iter().map(wave).collect(), ..Spec::immediate(release) }
+    }
+
+    fn snapshot(spec: &Spec, queued: &[u64], zone: Option<&Zone>) -> Snapshot {
+        let cohort = |(wave, queued): (usize, &u64)| Cohort {
+            wave,
+            zone: zone.cloned(),
+            phase: Phase::Open { until: None },
+            closes_for_good_at: None,
+            counts: Counts { queued: *queued, ..Counts::default() },
+        };
+        let progression = Progression { state: State::Running, ..Progression::draft(spec) };
+        Snapshot {
+            progression,
+            cohorts: queued.iter().enumerate().map(cohort).collect(),
+            ahead_max: 5,
+            allowance: Allowance::UNLIMITED,
+            driver_places: 100,
+            is_stopping: false,
+        }
+    }
+
+    fn secs(secs: u64) -> Option<Duration> {
+        Some(Duration::from_secs(secs))
+    }
+
     #[test]
     fn no_rate_no_eta_and_never_a_negative_one() {
-        assert_eq!(eta(10, 0.0), None);
-        assert_eq!(eta(0, 0.0), Some(Duration::ZERO));
-        assert_eq!(eta(10, 5.0), Some(Duration::from_secs(2)));
-        assert_eq!(eta(u64::MAX, 1.0), None);
+        let spec = spec(&[]);
+        let now = Time::from_millis(5_000);
+        let of = |queued, rate| eta(&snapshot(&spec, &[queued], None), &spec, rate, now);
+        assert_eq!(of(10, 0.0), None);
+        assert_eq!(of(0, 0.0), secs(0));
+        assert_eq!(of(10, 5.0), secs(2));
+        assert_eq!(of(u64::MAX, 1.0), None);
         let mut meter = RateMeter::default();
-        meter.observe(Time::from_millis(5_000), 10);
+        meter.observe(now, 10);
         assert!(meter.per_sec(Time::from_millis(4_000), 5).abs() < f64::EPSILON);
         meter.observe(Time::from_millis(1_000), 10);
         assert!(meter.per_sec(Time::from_millis(2_000), 12) > 1.9);
+    }
+
+    #[test]
+    fn waves_come_one_after_the_other_each_with_its_soak() {
+        let spec = spec(&[(60, 10), (30, 100)]);
+        let mut snapshot = snapshot(&spec, &[10, 90], None);
+        let now = Time::from_millis(0);
+        assert_eq!(eta(&snapshot, &spec, 1.0, now), secs(10 + 60 + 90 + 30));
+        snapshot.progression.waves[0].state = WaveState::Soaking { since: now };
+        snapshot.cohorts[0].counts = Counts { succeeded: 10, ..Counts::default() };
+        let later = now + Duration::from_secs(45);
+        assert_eq!(eta(&snapshot, &spec, 1.0, later), secs(15 + 90 + 30));
+        snapshot.progression.waves[0].state = WaveState::Stopped { at: now };
+        assert_eq!(eta(&snapshot, &spec, 1.0, later), None);
+    }
+
+    #[test]
+    fn work_goes_on_only_within_hours() {
+        let mut spec = spec(&[]);
+        spec.schedule.hours =
+            Hours { windows: vec!["02:00-03:00".parse().unwrap()], freezes: vec![] };
+        let utc = Zone::utc();
+        let snapshot = snapshot(&spec, &[5_400], Some(&utc));
+        // An hour of work tonight, half an hour tomorrow night.
+        let midnight = Time::from_millis(0);
+        assert_eq!(eta(&snapshot, &spec, 1.0, midnight), secs(26 * 3_600 + 1_800));
     }
 }
