@@ -51,7 +51,7 @@ use crate::{
         step::{Engine, GATHER, Manner},
         takeover,
     },
-    store::{Store, StoreError, dir::DirError},
+    store::{StoreError, dir::DirError},
 };
 
 /// A push that is ready to run.
