@@ -46,6 +46,11 @@ pub enum Kind {
         /// What.
         act: Act,
     },
+    /// Its devices are written down.
+    RolloutPrepared {
+        /// How many there are.
+        devices: u64,
+    },
     /// Its time has come.
     RolloutBegan,
     /// The devices of a wave may be claimed.
@@ -204,6 +209,7 @@ impl fmt::Display for Event {
                 write!(f, "rollout {} goes on: {devices} devices", self.rollout)
             }
             Kind::OperatorActed { act } => write!(f, "the operator said {act}"),
+            Kind::RolloutPrepared { devices } => write!(f, "prepared: {devices} devices"),
             Kind::RolloutBegan => f.write_str("its time has come"),
             Kind::WaveOpened { wave, of, devices } => {
                 write!(f, "wave {wave} of {of} opened: {devices} devices")

@@ -100,6 +100,31 @@ impl Policy {
         self.attempts_max
     }
 
+    /// The longest wait there can be between two attempts.
+    pub fn longest_wait(&self) -> Duration {
+        self.cap.max(RETRY_AFTER_MAX)
+    }
+
+    /// The first wait.
+    pub const fn initial(&self) -> Duration {
+        self.initial
+    }
+
+    /// What each wait is multiplied with to give the next.
+    pub const fn multiplier(&self) -> f64 {
+        self.multiplier
+    }
+
+    /// The longest wait.
+    pub const fn cap(&self) -> Duration {
+        self.cap
+    }
+
+    /// The most that may be taken off a wait at random, in percent.
+    pub const fn jitter_percent(&self) -> u8 {
+        self.jitter_percent
+    }
+
     /// The wait between attempt `attempt` (counted from 1), which failed, and the next; `None`
     /// when that was the last one.
     ///

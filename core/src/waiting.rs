@@ -176,6 +176,9 @@ impl WaitingOn {
             }
             Self::StartAt { at } => format!("starts {}", when(*at, now)),
             Self::Paused(PauseReason::Operator) => "paused by the operator: resume goes on".into(),
+            Self::Paused(PauseReason::Artifact) => {
+                "paused: the artifact cannot be read; resume tries again".to_owned()
+            }
             Self::Paused(reason) => {
                 format!("paused by the {reason}: advance overrides it")
             }

@@ -8,7 +8,10 @@ use std::{
     collections::BTreeMap,
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -38,6 +41,14 @@ impl Clock {
         }
     }
 
+    /// Follows the machine's clock where it has gone apart: it was set, or the machine slept. For
+    /// those who go by the hour for days; the present time may jump, in both directions.
+    pub fn follow_wall(&self) {
+        if matches!(self, Self::System) {
+            follow_wall();
+        }
+    }
+
     /// Waits until `wait` has passed. `label` says what for.
     pub fn sleep(&self, wait: Duration, label: &'static str) -> Sleep {
         match self {
@@ -47,9 +58,23 @@ impl Clock {
     }
 }
 
+/// What was added since the anchor was set, in milliseconds, to follow the machine's clock.
+static OFFSET_MILLIS: AtomicI64 = AtomicI64::new(0);
+
+/// Clocks that differ by less are only uneven.
+const APART_MIN: i64 = 500;
+
 fn system_now() -> Time {
-    static ANCHOR: OnceLock<Anchor> = OnceLock::new();
-    ANCHOR.get_or_init(Anchor::set).at(Instant::now())
+    let counted = anchor().at(Instant::now());
+    Time::from_millis(counted.as_millis() + OFFSET_MILLIS.load(Ordering::Relaxed))
+}
+
+fn follow_wall() {
+    let apart = wall().as_millis() as i64 - system_now().as_millis();
+    if apart.abs() > APART_MIN {
+        tracing::info!("the clock is {apart} ms ahead of what was counted: it is followed");
+        OFFSET_MILLIS.fetch_add(apart, Ordering::Relaxed);
+    }
 }
 
 /// A moment by both clocks: the one that says which time it is, and the one nobody can set.
@@ -58,13 +83,17 @@ struct Anchor {
     instant: Instant,
 }
 
-impl Anchor {
-    #[expect(clippy::disallowed_methods, reason = "this is where the machine's clock is read")]
-    fn set() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { since_epoch, instant: Instant::now() }
-    }
+fn anchor() -> &'static Anchor {
+    static ANCHOR: OnceLock<Anchor> = OnceLock::new();
+    ANCHOR.get_or_init(|| Anchor { since_epoch: wall(), instant: Instant::now() })
+}
 
+#[expect(clippy::disallowed_methods, reason = "this is where the machine's clock is read")]
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+impl Anchor {
     fn at(&self, now: Instant) -> Time {
         let since_epoch = self.since_epoch + now.saturating_duration_since(self.instant);
         Time::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))

@@ -4,6 +4,7 @@
 //! To push from another program, start with [`Push`].
 
 pub use groundswell_core as core;
+pub use groundswell_core::units;
 
 pub mod artifacts;
 pub mod cli;
@@ -14,7 +15,7 @@ pub mod inventory;
 pub mod push;
 pub mod retry;
 pub mod sim;
+pub mod spec_file;
 pub mod store;
-pub mod units;
 
 pub use self::push::Push;

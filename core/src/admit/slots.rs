@@ -135,6 +135,11 @@ impl<T> Slots<T> {
         drained
     }
 
+    /// Frees every place, and forgets who waits.
+    pub fn reset(&mut self) {
+        *self = Self::new(self.per_host_max);
+    }
+
     /// How many candidates of a class wait for a host.
     pub const fn parked(&self, class: Class) -> usize {
         self.parked[class as usize]

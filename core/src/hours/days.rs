@@ -60,10 +60,12 @@ impl Days {
 }
 
 fn index(text: &str) -> Result<usize, WindowError> {
-    let is_it = |name: &&str| {
-        text.eq_ignore_ascii_case(name) || text.eq_ignore_ascii_case(&name[..NAME_LETTERS])
-    };
-    NAMES.iter().position(|name| is_it(name)).ok_or_else(|| WindowError::Day(echo(text)))
+    NAMES
+        .iter()
+        .position(|name| {
+            text.eq_ignore_ascii_case(name) || text.eq_ignore_ascii_case(&name[..NAME_LETTERS])
+        })
+        .ok_or_else(|| WindowError::Day(echo(text)))
 }
 
 impl fmt::Display for Days {

@@ -125,7 +125,9 @@ pub enum FreezeError {
     )]
     Edge(String),
     /// Ends too early.
-    #[error("a freeze from {from} to {to} is over before it begins; the earlier one comes first")]
+    #[error(
+        "a freeze from {from} to {to} would be over as it begins, or before; the earlier one comes first"
+    )]
     Order {
         /// Where it begins.
         from: Edge,

@@ -5,10 +5,12 @@
 //! [`Phase`].
 //!
 //! The meaning:
-//! - A window of a local date is the *first unbroken run* of instants whose local wall-clock time
-//!   lies in `[from, to)` of that date; a window over midnight belongs to the date it begins on and
-//!   ends at `to` of the next one. So a device is never touched when its wall clock shows a time
-//!   outside of the window, and a window never comes twice on one date.
+//! - An instant is in a window of a local date if its local wall-clock time lies in `[from, to)` of
+//!   that date; a window over midnight belongs to the date it begins on and ends at `to` of the next
+//!   one. So a device is never touched when its wall clock shows a time outside of the window.
+//! - A time that the clock shows twice counts once, the first time, unless the window holds all that
+//!   the clock repeats: then both passes count, in one piece. So a window never comes twice on one
+//!   date; what of it lies behind a repeated hour comes when the clock gets there.
 //! - Several windows are united; no windows at all means any time.
 //! - A freeze is a range of the wall clock. An instant is frozen if its local date and time lie in
 //!   the range; when an hour is repeated both passes count. A freeze beats every window.
@@ -28,13 +30,14 @@
 //! |---|---|
 //! | `01:00-02:00` | lasts two hours in one piece |
 //! | `00:00-04:00` | lasts five hours |
-//! | `01:00-01:30` | the first pass only |
-//! | `01:30-02:00` | the first pass only |
-//! | `01:30-05:00` | half an hour: it ends at the change, when the clock shows 01:00 |
+//! | `01:00-01:30` | half an hour, in the first pass |
+//! | `00:00-01:30` | an hour and a half, in the first pass |
+//! | `01:30-02:00` | half an hour, in the first pass |
+//! | `01:30-05:00` | half an hour in the first pass, and again from 02:00: three and a half hours |
 //! | `00:00-24:00` | lasts 25 hours |
 //!
-//! The last but one is the price of the rule: a window that begins inside the repeated hour is cut
-//! short once a year. Whoever minds lets it begin at the full hour before.
+//! Each window is judged by itself: where two meet inside the repeated hour neither holds all of
+//! it, and both are closed during the second pass, and only then.
 
 mod days;
 mod freeze;
@@ -60,7 +63,7 @@ pub use self::{
 const ECHO_CHARS_MAX: usize = 64;
 
 /// A refused text as a message shows it: on one line, and cut where nobody reads on.
-fn echo(text: &str) -> String {
+pub(crate) fn echo(text: &str) -> String {
     let mut shown: String =
         text.chars().take(ECHO_CHARS_MAX).flat_map(char::escape_debug).collect();
     if text.chars().nth(ECHO_CHARS_MAX).is_some() {

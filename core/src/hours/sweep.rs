@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::{
-    Freeze, HORIZON, Hours, Window, Zone,
+    Freeze, HORIZON, Hours, Zone,
     wall::{DAY_MILLIS, OFFSET_MILLIS_MAX, Wall},
 };
 use crate::time::Time;
@@ -14,10 +14,6 @@ use crate::time::Time;
 /// The first instant jiff can name, and the last one from which the horizon can still be named:
 /// beyond them times count as these.
 const INSTANTS: Range<i64> = -377_705_023_201_000..253_300_000_000_000;
-
-/// Days around a change of the clock that are looked at one by one. Farther away every week is like
-/// the one before: a window reaches into the day after it begins, an offset a day and more.
-const UNSTEADY_MILLIS: i64 = 3 * DAY_MILLIS;
 
 /// A search that begins at one instant.
 pub(super) struct Sweep<'a> {
@@ -110,12 +106,11 @@ impl<'a> Sweep<'a> {
         // What is open now began on this local date or, over midnight, on the one before.
         for day in [today - 1, today] {
             for window in &self.hours.windows {
-                let end = window
-                    .on(day)
-                    .filter(|range| range.contains(&local))
-                    .and_then(|range| self.wall.first_run(&range, i64::MIN))
-                    .filter(|run| run.contains(&at))
-                    .map(|run| run.end);
+                let Some(range) = window.on(day).filter(|range| range.contains(&local)) else {
+                    continue;
+                };
+                let pieces = self.wall.pieces(&range);
+                let end = pieces.iter().find(|piece| piece.contains(&at)).map(|piece| piece.end);
                 latest = latest.max(end);
             }
         }
@@ -131,10 +126,10 @@ impl<'a> Sweep<'a> {
         {
             end = next;
             let span = self.wall.span(end);
-            let steady_from = self.now.max(span.from.saturating_add(UNSTEADY_MILLIS));
-            // A whole steady week without a gap: so are the weeks until the next change.
-            if end >= steady_from + 7 * DAY_MILLIS {
-                end = end.max(span.until.min(bound) - UNSTEADY_MILLIS);
+            // A week without a gap and without a change: windows leave no gap in any week until
+            // the clock is changed, for only what comes within a day of a change is ever cut.
+            if end >= span.from.max(self.now) + 7 * DAY_MILLIS {
+                end = end.max(span.until.min(bound));
             }
         }
         end.min(bound)
@@ -148,18 +143,13 @@ impl<'a> Sweep<'a> {
         // No later date can begin earlier than this one might.
         while day * DAY_MILLIS - OFFSET_MILLIS_MAX < earliest.unwrap_or(self.horizon) {
             for window in &self.hours.windows {
-                let start = self.occurrence(*window, day).map(|run| run.start);
-                if let Some(start) = start.filter(|start| *start > after) {
-                    earliest = Some(earliest.map_or(start, |earliest| earliest.min(start)));
-                }
+                let Some(range) = window.on(day) else { continue };
+                let pieces = self.wall.pieces(&range);
+                let start = pieces.iter().map(|piece| piece.start).find(|start| *start > after);
+                earliest = earliest.into_iter().chain(start).min();
             }
             day += 1;
         }
         earliest
-    }
-
-    /// When the window that begins on a date is open.
-    fn occurrence(&mut self, window: Window, day: i64) -> Option<Range<i64>> {
-        self.wall.first_run(&window.on(day)?, i64::MIN)
     }
 }

@@ -111,6 +111,56 @@ impl<'z> Wall<'z> {
         }
         run
     }
+
+    /// The instants at which the clock shows a time in this range that counts, in order: each
+    /// reading counts once, when it is first shown. It counts again only within the same unbroken
+    /// run, which is so if the range holds all that the clock repeats.
+    pub(super) fn pieces(&mut self, local: &Range<i64>) -> Vec<Range<i64>> {
+        self.reach(local.end + OFFSET_MILLIS_MAX);
+        let mut pieces = vec![];
+        let mut shown: Vec<Range<i64>> = vec![];
+        // How many of the readings shown belong to runs that are over, and when this one is.
+        let mut over = 0;
+        let mut run_end = i64::MIN;
+        for span in &self.spans {
+            let showing = span.showing(local);
+            if showing.is_empty() {
+                continue;
+            }
+            if showing.start != run_end {
+                over = shown.len();
+            }
+            run_end = showing.end;
+            let readings = showing.start + span.offset..showing.end + span.offset;
+            for fresh in without(&readings, &shown[..over]) {
+                append(&mut pieces, fresh.start - span.offset..fresh.end - span.offset);
+            }
+            shown.push(readings);
+        }
+        pieces
+    }
+}
+
+/// What is left of a range without others, in order.
+fn without(range: &Range<i64>, others: &[Range<i64>]) -> impl Iterator<Item = Range<i64>> {
+    let mut at = range.start;
+    std::iter::from_fn(move || {
+        while let Some(other) = others.iter().find(|other| other.contains(&at)) {
+            at = other.end;
+        }
+        let start = at;
+        let later = others.iter().map(|other| other.start).filter(|other| *other > start);
+        at = later.fold(range.end, i64::min);
+        (start < at).then_some(start..at)
+    })
+}
+
+/// Adds a range behind all others, to the last one if that ends where it begins.
+fn append(ranges: &mut Vec<Range<i64>>, next: Range<i64>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == next.start => last.end = next.end,
+        _ => ranges.push(next),
+    }
 }
 
 fn timestamp(instant: i64) -> Timestamp {

@@ -43,6 +43,12 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
+    /// A zone that no database has.
+    #[cfg(test)]
+    pub(super) const fn of_rules(rules: TimeZone) -> Self {
+        Self(rules)
+    }
+
     /// The rules of its clock.
     pub(super) const fn rules(&self) -> &TimeZone {
         &self.0

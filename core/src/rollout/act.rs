@@ -194,11 +194,16 @@ impl Asked<'_> {
     fn resume(&self) -> Result<Acted, Refusal> {
         let paused = &self.progression.paused;
         match self.progression.state {
-            State::Preparing | State::Paused if paused.contains(&PauseReason::Operator) => self
-                .change(|progression| {
+            State::Preparing | State::Paused
+                if paused.contains(&PauseReason::Operator)
+                    || paused.contains(&PauseReason::Artifact) =>
+            {
+                self.change(|progression| {
                     progression.paused.remove(&PauseReason::Operator);
+                    progression.paused.remove(&PauseReason::Artifact);
                     unpause(progression);
-                }),
+                })
+            }
             State::Paused if paused.contains(&PauseReason::Gate) => {
                 self.refuse("the gate of its wave stopped it; advance overrides the gate")
             }

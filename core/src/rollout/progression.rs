@@ -99,6 +99,8 @@ pub enum PauseReason {
     Gate,
     /// More devices failed than `max_failures` allows.
     Brake,
+    /// The artifact cannot be read.
+    Artifact,
 }
 
 impl fmt::Display for PauseReason {
@@ -107,6 +109,7 @@ impl fmt::Display for PauseReason {
             Self::Operator => "operator",
             Self::Gate => "gate",
             Self::Brake => "brake",
+            Self::Artifact => "artifact",
         })
     }
 }
@@ -126,6 +129,9 @@ pub struct Progression {
     pub started_at: Option<Time>,
     /// Failures that an operator has accepted by advancing over the brake.
     pub failures_accepted: u64,
+    /// What was chosen, as a digest, while its devices are being written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<String>,
     /// Its waves, in order; at least one.
     pub waves: Vec<Wave>,
 }
@@ -196,6 +202,7 @@ impl Progression {
             generation: 0,
             started_at: None,
             failures_accepted: 0,
+            prepared: None,
             waves: Self::pending(spec.wave_count()),
         }
     }

@@ -229,6 +229,17 @@ pub enum WaveSize {
     Select(String),
 }
 
+impl WaveSize {
+    /// The name of the field that says it.
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Percent(_) => "percent",
+            Self::Count(_) => "count",
+            Self::Select(_) => "select",
+        }
+    }
+}
+
 /// Whether devices that match later join.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -325,58 +336,60 @@ impl Spec {
         if self.verify.timeout > VERIFY_TIMEOUT_LIMIT {
             return Err(SpecError::VerifyTimeout(self.verify.timeout));
         }
-        self.check_waves()
+        wave_faults(&self.waves, self.membership).into_iter().next().map_or(Ok(()), Err)
     }
+}
 
-    fn check_waves(&self) -> Result<(), SpecError> {
-        let refuse = |wave: usize, why| Err(SpecError::Wave { wave: wave + 1, why });
-        if self.waves.len() > WAVES_LIMIT {
-            return Err(SpecError::TooManyWaves(self.waves.len()));
+/// All that is wrong with waves, at most one fault for each.
+pub fn wave_faults(waves: &[WaveSpec], membership: Membership) -> Vec<SpecError> {
+    if waves.len() > WAVES_LIMIT {
+        return vec![SpecError::TooManyWaves(waves.len())];
+    }
+    let mut percent_before = 0;
+    let mut faults = vec![];
+    for (index, wave) in waves.iter().enumerate() {
+        let is_last = index + 1 == waves.len();
+        if let Some((field, why)) = wave_fault(wave, membership, percent_before, is_last) {
+            faults.push(SpecError::Wave { wave: index + 1, field, why });
         }
-        let mut percent_before = 0;
-        for (number, wave) in self.waves.iter().enumerate() {
-            match &wave.size {
-                WaveSize::Percent(percent) if !(1..=100).contains(percent) => {
-                    return refuse(number, "percent must be between 1 and 100");
-                }
-                WaveSize::Percent(percent) if *percent <= percent_before => {
-                    return refuse(
-                        number,
-                        "percentages are cumulative: each must be more than the one before",
-                    );
-                }
-                WaveSize::Percent(percent) => percent_before = *percent,
-                WaveSize::Count(0) => return refuse(number, "count must be at least 1"),
-                WaveSize::Count(_) | WaveSize::Select(_)
-                    if self.membership == Membership::Dynamic =>
-                {
-                    return refuse(
-                        number,
-                        "with dynamic membership every wave has a percent: nobody knows yet who joins",
-                    );
-                }
-                WaveSize::Count(_) | WaveSize::Select(_) => {}
-            }
-            if wave.min_success.is_some_and(|percent| percent > 100) {
-                return refuse(number, "min_success must be between 0 and 100");
-            }
-            if wave.soak > WAIT_LIMIT {
-                return refuse(number, "soak must be at most a year");
-            }
+        if let WaveSize::Percent(percent) = wave.size {
+            percent_before = percent_before.max(percent);
         }
-        if !self.waves.is_empty() && percent_before != 100 {
-            return refuse(
-                self.waves.len() - 1,
-                "the last wave takes what is left: give it percent = 100",
-            );
+    }
+    faults
+}
+
+fn wave_fault(
+    wave: &WaveSpec,
+    membership: Membership,
+    percent_before: u8,
+    is_last: bool,
+) -> Option<(&'static str, &'static str)> {
+    let field = wave.size.field();
+    let is_percent = matches!(wave.size, WaveSize::Percent(_));
+    match wave.size {
+        WaveSize::Percent(percent) if !(1..=100).contains(&percent) => {
+            return Some((field, "must be between 1 and 100"));
         }
-        match self.waves.last().map(|wave| &wave.size) {
-            None | Some(WaveSize::Percent(100)) => Ok(()),
-            Some(_) => refuse(
-                self.waves.len() - 1,
-                "no wave may follow percent = 100: nothing is left for it",
-            ),
+        WaveSize::Percent(percent) if percent <= percent_before => {
+            return Some((field, "is cumulative: it must be more than in the waves before"));
         }
+        WaveSize::Count(0) => return Some((field, "must be at least 1")),
+        _ => {}
+    }
+    if !is_percent && membership == Membership::Dynamic {
+        let why = "with dynamic membership every wave has a percent: nobody knows yet who joins";
+        Some((field, why))
+    } else if percent_before == 100 {
+        Some((field, "no wave may follow percent = 100: nothing is left for it"))
+    } else if is_last && wave.size != WaveSize::Percent(100) {
+        Some((field, "the last wave takes what is left: give it percent = 100"))
+    } else if wave.min_success.is_some_and(|percent| percent > 100) {
+        Some(("min_success", "must be between 0 and 100"))
+    } else if wave.soak > WAIT_LIMIT {
+        Some(("soak", "must be at most a year"))
+    } else {
+        None
     }
 }
 
@@ -397,10 +410,12 @@ pub enum SpecError {
     #[error("verify_timeout must be at most 7 days, not {0:?}")]
     VerifyTimeout(Duration),
     /// A wave that cannot be.
-    #[error("waves: wave {wave}: {why}")]
+    #[error("waves[{wave}].{field}: {why}")]
     Wave {
         /// Which one, counted from 1.
         wave: usize,
+        /// Which of its fields.
+        field: &'static str,
         /// What is wrong with it.
         why: &'static str,
     },

@@ -4,31 +4,35 @@ use std::time::Duration;
 
 use groundswell_core::{
     event::Event,
-    ids::AssignmentId,
+    ids::{AssignmentId, RolloutId},
     outcome::{Answer, Outcome},
+    rollout::Spec,
     time::Time,
 };
 
-use super::watch::Question;
-use crate::store::{Batch, Candidate, Cursor, Page};
+use super::{choose::Division, watch::Question};
+use crate::store::{
+    Batch, Candidate, RolloutKey,
+    writer::{Done, Job},
+};
 
 /// What the engine is told.
 #[derive(Debug)]
 pub enum Fact {
-    /// The candidates that were asked for.
-    Fetched(Page),
-    /// The batch given last is durable.
-    Committed,
-    /// The batch given last is not durable, and none will be: the disk is full or failing.
-    NotCommitted(Batch),
-    /// Candidates cannot be read.
-    NotFetched,
+    /// The store did something, or could not.
+    Store(Done),
+    /// The devices of a rollout were chosen, or could not be.
+    Chosen(RolloutKey, Option<Box<Division>>),
+    /// Everything is ready to send for a rollout.
+    Opened(RolloutKey),
+    /// The artifact of a rollout cannot be sent, for this reason.
+    Unsendable(RolloutKey, String),
     /// A delivery ended.
-    Delivered(AssignmentId, Outcome),
+    Delivered(RolloutKey, AssignmentId, Outcome),
     /// A delivery was not begun, because nothing was to be sent any more.
-    Returned(AssignmentId),
+    Returned(RolloutKey, AssignmentId),
     /// A question was answered, or not.
-    Asked(AssignmentId, Answer),
+    Asked(RolloutKey, AssignmentId, Answer),
     /// The operator wants the run to stop.
     Stop,
 }
@@ -36,34 +40,44 @@ pub enum Fact {
 /// What the engine wants done.
 #[derive(Debug)]
 pub enum Command {
-    /// Read candidates.
-    Fetch {
-        /// From where on.
-        cursor: Cursor,
-        /// How many at the most.
-        limit: usize,
-        /// Of these, how many that were not begun before.
-        fresh_limit: usize,
-        /// Those to be tried again that are due by then.
-        until: Time,
-    },
-    /// Make this durable.
-    Commit(Batch),
+    /// Have the store do this.
+    Store(Job),
+    /// Choose the devices of a rollout, with a connection of its own.
+    Choose(RolloutKey, Box<Spec>),
+    /// Get ready to send for a rollout.
+    Open(Box<Opening>),
     /// Deliver to this device.
     Send(Sending),
     /// Ask this device for its version.
-    Ask(Question),
+    Ask(RolloutKey, Question),
+    /// Stop every delivery and question of a rollout.
+    Halt(RolloutKey),
     /// Tell whoever listens.
     Tell(Vec<Event>),
     /// Put these where a full disk cannot keep them out.
     Keep(Vec<Batch>),
+    /// A rollout is done with, for now or for good.
+    Close(RolloutKey, Ending),
     /// Nothing is left to do.
     End(Ending),
+}
+
+/// What is to be sent.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// For which rollout.
+    pub rollout: RolloutKey,
+    /// As devices are told.
+    pub id: RolloutId,
+    /// The release, and how long a delivery may take.
+    pub spec: Spec,
 }
 
 /// One delivery to be made.
 #[derive(Debug)]
 pub struct Sending {
+    /// For which rollout.
+    pub rollout: RolloutKey,
     /// To whom.
     pub candidate: Candidate,
     /// Whether to ask for the version first, and not to send if it is the release's.
@@ -80,17 +94,25 @@ pub struct Manner {
     /// How long results wait for company in a commit: `step::GATHER`, or nothing where the clock
     /// stands still.
     pub gather: Duration,
+    /// Most deliveries that may be open at once, of all rollouts.
+    pub in_flight_max: u32,
+    /// How often it is looked what others want; none: nobody can, and the run ends when its
+    /// rollouts have ended or are paused.
+    pub look_every: Option<Duration>,
 }
 
-/// How a run ended.
+/// How a run, or a rollout in it, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Every device ended.
     Ended,
-    /// The rollout stopped itself.
+    /// The rollout is paused.
     Paused,
     /// It was told to stop.
     Interrupted,
     /// The state could no longer be written.
     StoreFailed,
 }
+
+/// When something is due next, and what for.
+pub type Wake = Option<(Time, &'static str)>;

@@ -26,10 +26,10 @@ use tokio::{
     task::{JoinSet, yield_now},
 };
 
-use super::{fact::Fact, fact::Sending, shell::DeviceHeaders, watch::Question};
+use super::{fact::Fact, fact::Sending, outlet::DeviceHeaders, watch::Question};
 use crate::{
     delivery::http::{Client, Held, Reuse, Shipment, Target},
-    store::Candidate,
+    store::{Candidate, RolloutKey},
 };
 
 /// Longest time one question may take, if the deadline is further away.
@@ -37,6 +37,7 @@ const QUESTION_MAX: Duration = Duration::from_secs(30);
 
 /// What every errand of a run needs.
 pub(super) struct Courier {
+    pub(super) rollout: RolloutKey,
     pub(super) client: Client,
     pub(super) shipment: Arc<Shipment>,
     pub(super) headers: DeviceHeaders,
@@ -116,6 +117,7 @@ impl Lanes {
     /// Ends every lane, and returns when they have ended.
     pub(super) async fn shutdown(&mut self) {
         self.tasks.shutdown().await;
+        self.idle.lock().clear();
     }
 }
 
@@ -124,7 +126,7 @@ async fn run(courier: Arc<Courier>, slot: Arc<Slot>, idle: Arc<Idle>) {
     let mut held = Held::default();
     loop {
         let errand = slot.next().await;
-        let mut report = Report::of(&courier.facts, &errand);
+        let mut report = Report::of(&courier, &errand);
         let fact = courier.carry_out(&mut held, errand).await;
         // Idle first: whoever hears of the fact may have the next errand at once.
         let waiting = Waiting { slot: slot.clone(), held: held.origin() };
@@ -183,13 +185,14 @@ impl Courier {
             Errand::Deliver { sending, watched } => {
                 let id = sending.candidate.id;
                 match self.deliver(held, &sending, watched.as_deref()).await {
-                    Some(outcome) => Fact::Delivered(id, outcome),
-                    None => Fact::Returned(id),
+                    Some(outcome) => Fact::Delivered(self.rollout, id, outcome),
+                    None => Fact::Returned(self.rollout, id),
                 }
             }
             Errand::Ask(Question { candidate, within, is_host_shared }) => {
                 let within = within.min(QUESTION_MAX);
-                Fact::Asked(candidate.id, self.ask(held, &candidate, is_host_shared, within).await)
+                let answer = self.ask(held, &candidate, is_host_shared, within).await;
+                Fact::Asked(self.rollout, candidate.id, answer)
             }
         }
     }
@@ -201,7 +204,7 @@ impl Courier {
         sending: &Sending,
         watched: Option<&AtomicU64>,
     ) -> Option<Outcome> {
-        let Sending { candidate, ask_first, is_kept } = sending;
+        let Sending { candidate, ask_first, is_kept, .. } = sending;
         if *ask_first {
             let answer = self.ask(held, candidate, true, QUESTION_MAX).await;
             if matches!(&answer, Answer::Version { version } if version == self.shipment.version())
@@ -251,24 +254,24 @@ impl Courier {
 
 /// Tells what came of an errand, even of one that was cut short.
 struct Report<'a> {
-    facts: &'a mpsc::UnboundedSender<Fact>,
+    courier: &'a Courier,
     id: AssignmentId,
     is_question: bool,
     is_told: bool,
 }
 
 impl<'a> Report<'a> {
-    fn of(facts: &'a mpsc::UnboundedSender<Fact>, errand: &Errand) -> Self {
+    fn of(courier: &'a Courier, errand: &Errand) -> Self {
         let (id, is_question) = match errand {
             Errand::Deliver { sending, .. } => (sending.candidate.id, false),
             Errand::Ask(question) => (question.candidate.id, true),
         };
-        Self { facts, id, is_question, is_told: false }
+        Self { courier, id, is_question, is_told: false }
     }
 
     fn tell(&mut self, fact: Fact) {
         self.is_told = true;
-        let _ = self.facts.send(fact);
+        let _ = self.courier.facts.send(fact);
     }
 }
 
@@ -278,10 +281,11 @@ impl Drop for Report<'_> {
             return;
         }
         let (fault, detail) = (Fault::Canceled, "the delivery was cut short here".to_owned());
+        let rollout = self.courier.rollout;
         let fact = if self.is_question {
-            Fact::Asked(self.id, Answer::Silent { fault, detail })
+            Fact::Asked(rollout, self.id, Answer::Silent { fault, detail })
         } else {
-            Fact::Delivered(self.id, Outcome::Unknown { fault, detail })
+            Fact::Delivered(rollout, self.id, Outcome::Unknown { fault, detail })
         };
         self.tell(fact);
     }

@@ -5,11 +5,17 @@
 //! candidates, the clock) and carries the commands out. Production and every simulation run the
 //! same step. Types to read first: [`fact::Fact`], [`fact::Command`].
 
+pub mod choose;
+mod cohort;
+mod course;
 pub mod fact;
 pub mod hub;
 mod lane;
+pub(crate) mod outlet;
 mod pace;
+mod shared;
 pub(crate) mod shell;
 pub mod step;
 mod story;
+pub mod takeover;
 pub mod watch;

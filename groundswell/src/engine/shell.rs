@@ -1,40 +1,36 @@
 //! Around the step: gathers facts and carries commands out.
 //!
 //! Deliveries and questions are the lanes' ([`super::lane`]); what comes of them, and of the
-//! writer's jobs, meets here in one queue. Dropping the future of [`Shell::run`] ends every delivery at once and loses nothing:
-//! the next run takes over what was open.
+//! writer's jobs, meets here in one queue. Dropping the future of [`Shell::run`] ends every
+//! delivery at once and loses nothing: the next run takes over what was open.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use groundswell_core::{
     event::{Event, Kind},
-    ids::AssignmentId,
+    ids::RolloutId,
     progress::Progress,
-    rollout::PauseReason,
-    snapshot::Counts,
     time::Time,
 };
 use hashbrown::HashMap;
-use http::HeaderMap;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     hub::Hub,
-    lane::{Courier, Errand, Lanes},
-    step::{Command, Ending, Engine, Fact, Sending},
+    outlet::{Opened, Outlet, Outlets},
+    step::{Command, Ending, Engine, Fact},
 };
 use crate::{
     clock::{Clock, Sleep},
-    delivery::http::{Client, Shipment},
     store::{
-        Candidate, RolloutRecord, Store, StoreError,
+        Batch, RolloutKey, SqliteStore, Store, StoreError,
         dir::StateDir,
         reserve::Reserve,
         writer::{Done, Job, Writer},
@@ -47,34 +43,26 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// Facts taken into one step at the most, so that commands never wait long.
 const FACTS_MAX: usize = 512;
 
-/// From this size on, single deliveries tell how far they are.
-const DEVICE_PROGRESS_BYTES_MIN: u64 = 1 << 20;
-
-/// Headers that some devices want, by device id. They are secrets: kept in memory only.
-pub(crate) type DeviceHeaders = HashMap<Arc<str>, Arc<HeaderMap>>;
-
 /// What a run needs, apart from what it decides.
 pub(crate) struct Shell {
-    pub(crate) record: RolloutRecord,
-    pub(crate) client: Client,
-    pub(crate) shipment: Arc<Shipment>,
-    pub(crate) headers: DeviceHeaders,
+    /// Where the bytes of rollouts come from, and how they are sent.
+    pub(crate) outlets: Outlets,
     pub(crate) clock: Clock,
     pub(crate) hub: Hub,
-    pub(crate) progress: watch::Sender<Progress>,
+    /// How far this rollout is, is told here.
+    pub(crate) progress: Option<(RolloutKey, watch::Sender<Progress>)>,
     pub(crate) stop: CancellationToken,
     pub(crate) reserve: Reserve,
     pub(crate) dir: Arc<StateDir>,
 }
 
-/// How a run ended, and where the rollout stands.
+/// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) ending: Ending,
-    pub(crate) counts: Counts,
+    /// Where the rollouts stand that it had at the end.
+    pub(crate) engine: Engine,
     pub(crate) sent_bytes: u64,
-    /// Why it is paused, if it is.
-    pub(crate) paused: Vec<PauseReason>,
     /// What the store said when it failed.
     pub(crate) error: Option<StoreError>,
     /// Whether what could not be written was kept in the reserve.
@@ -85,14 +73,16 @@ pub(crate) struct Ended {
 struct Run {
     shell: Shell,
     engine: Engine,
-    lanes: Lanes,
-    /// Bytes handed to connections by large deliveries that ended.
+    facts: mpsc::UnboundedSender<Fact>,
+    outlets: HashMap<RolloutKey, Outlet>,
+    openings: mpsc::UnboundedSender<Opened>,
+    /// Bytes handed to connections for rollouts that are done with.
     sent_bytes: u64,
-    /// Large deliveries that are open.
-    large: HashMap<AssignmentId, (Arc<str>, Arc<AtomicU64>)>,
     progress_due_at: Time,
-    ended: Option<Ended>,
+    ended: Option<Ending>,
+    errors: (mpsc::UnboundedSender<StoreError>, mpsc::UnboundedReceiver<StoreError>),
     error: Option<StoreError>,
+    kept: Vec<Batch>,
     is_kept: bool,
 }
 
@@ -100,45 +90,37 @@ impl Shell {
     /// Drives `engine` over `store` until it ends, and hands the store back (`None` if the thread
     /// that wrote to it died).
     pub(crate) async fn run<S: Store + 'static>(
-        mut self,
+        self,
         store: S,
         engine: Engine,
     ) -> std::io::Result<(Ended, Option<S>)> {
-        // Bounded by what can be outstanding: deliveries, questions, one commit, one fetch.
+        // Bounded by what can be outstanding: deliveries, questions, and the store's jobs.
         let (facts, mut queue) = mpsc::unbounded_channel();
-        let (errors, mut errors_queue) = mpsc::unbounded_channel();
-        let done = facts.clone();
-        let dir = self.dir.clone();
-        let writer = Writer::start(store, move |result| {
-            // The directory stays ours until the last job is done, even if this run is dropped.
-            let _held = &dir;
-            let (fact, error) = fact_of(result);
-            if let Some(error) = error {
-                let _ = errors.send(error);
-            }
-            let _ = done.send(fact);
-        })?;
-        let lanes = Lanes::new(self.courier(facts));
+        let errors = mpsc::unbounded_channel();
+        let (openings, mut opened) = mpsc::unbounded_channel();
+        let writer = self.writer(store, facts.clone(), errors.0.clone())?;
         let mut run = Run {
             progress_due_at: self.clock.now(),
             shell: self,
             engine,
-            lanes,
+            facts,
+            outlets: HashMap::new(),
+            openings,
             sent_bytes: 0,
-            large: HashMap::new(),
             ended: None,
+            errors,
             error: None,
+            kept: vec![],
             is_kept: false,
         };
         let mut wait = Wait::new(&run.shell.clock);
         let mut batch = Vec::with_capacity(FACTS_MAX);
         let mut is_stopped = false;
         loop {
-            run.error = run.error.take().or_else(|| errors_queue.try_recv().ok());
+            run.error = run.error.take().or_else(|| run.errors.1.try_recv().ok());
             run.step(&mut batch, &writer).await;
-            if let Some(ended) = run.ended.take() {
-                run.lanes.shutdown().await;
-                return Ok((ended, writer.stop()));
+            if let Some(ending) = run.ended {
+                return Ok((run.end(ending).await, writer.stop()));
             }
             wait.until(&run.shell.clock, run.wake_at());
             tokio::select! {
@@ -147,24 +129,29 @@ impl Shell {
                     is_stopped = true;
                     batch.push(Fact::Stop);
                 }
+                Some(opened) = opened.recv() => batch.push(run.opened(opened)),
                 _ = queue.recv_many(&mut batch, FACTS_MAX) => {}
                 () = &mut wait.sleep => wait.at = None,
             }
         }
     }
-}
 
-impl Shell {
-    fn courier(&mut self, facts: mpsc::UnboundedSender<Fact>) -> Courier {
-        Courier {
-            client: self.client.clone(),
-            shipment: self.shipment.clone(),
-            headers: std::mem::take(&mut self.headers),
-            key_prefix: format!("{}-", self.record.id).into_boxed_str(),
-            facts,
-            sent_bytes: AtomicU64::new(0),
-            is_halted: AtomicBool::new(false),
-        }
+    fn writer<S: Store + 'static>(
+        &self,
+        store: S,
+        facts: mpsc::UnboundedSender<Fact>,
+        errors: mpsc::UnboundedSender<StoreError>,
+    ) -> std::io::Result<Writer<S>> {
+        let dir = self.dir.clone();
+        Writer::start(store, move |done| {
+            // The directory stays ours until the last job is done, even if this run is dropped.
+            let _held = &dir;
+            let (done, error) = without_error(done);
+            if let Some(error) = error {
+                let _ = errors.send(error);
+            }
+            let _ = facts.send(Fact::Store(done));
+        })
     }
 }
 
@@ -193,12 +180,31 @@ impl Wait {
     }
 }
 
-fn fact_of(done: Done) -> (Fact, Option<StoreError>) {
+/// The step needs to know that something failed; what the store said is for the report.
+fn without_error(done: Done) -> (Done, Option<StoreError>) {
+    fn part<T>(result: Result<T, StoreError>) -> (Result<T, StoreError>, Option<StoreError>) {
+        match result {
+            Ok(value) => (Ok(value), None),
+            Err(error) => (Err(StoreError::WriterDied), Some(error)),
+        }
+    }
+    macro_rules! parted {
+        ($variant:path, $result:expr $(, $first:expr)?) => {{
+            let (result, error) = part($result);
+            ($variant($($first,)? result), error)
+        }};
+    }
     match done {
-        Done::Fetched(Ok(page)) => (Fact::Fetched(page), None),
-        Done::Fetched(Err(error)) => (Fact::NotFetched, Some(error)),
-        Done::Committed(_, Ok(())) => (Fact::Committed, None),
-        Done::Committed(batch, Err(error)) => (Fact::NotCommitted(batch), Some(error)),
+        Done::Fetched(key, result) => parted!(Done::Fetched, result, key),
+        Done::Committed(batch, result) => parted!(Done::Committed, result, batch),
+        Done::Assigned(key, result) => parted!(Done::Assigned, result, key),
+        Done::Discarded(key, result) => parted!(Done::Discarded, result, key),
+        Done::RoundOpened(key, result) => parted!(Done::RoundOpened, result, key),
+        Done::Read(key, result) => parted!(Done::Read, result, key),
+        Done::Looked(result) => parted!(Done::Looked, result),
+        Done::Waiting(seq, result) => parted!(Done::Waiting, result, seq),
+        Done::Forgotten(result) => parted!(Done::Forgotten, result),
+        Done::Answered(seq, result) => parted!(Done::Answered, result, seq),
     }
 }
 
@@ -206,15 +212,16 @@ impl Run {
     async fn step<S: Store + 'static>(&mut self, facts: &mut Vec<Fact>, writer: &Writer<S>) {
         let now = self.shell.clock.now();
         for fact in &*facts {
-            if let Fact::Delivered(id, _) | Fact::Returned(id) = fact
-                && let Some((_, sent)) = self.large.remove(id)
+            if let Fact::Delivered(key, id, _) | Fact::Returned(key, id) = fact
+                && let Some(outlet) = self.outlets.get_mut(key)
             {
-                self.sent_bytes += sent.load(Ordering::Relaxed);
+                outlet.ended(*id);
             }
         }
         let commands = self.engine.step(now, facts.drain(..));
-        let is_halted = !self.engine.may_send();
-        self.lanes.courier().is_halted.store(is_halted, Ordering::Relaxed);
+        for (key, outlet) in &self.outlets {
+            outlet.set_halted(!self.engine.may_send(*key));
+        }
         for command in commands {
             self.carry_out(command, writer).await;
         }
@@ -225,90 +232,149 @@ impl Run {
     }
 
     async fn carry_out<S: Store + 'static>(&mut self, command: Command, writer: &Writer<S>) {
-        let record = &self.shell.record;
         match command {
-            Command::Fetch { cursor, limit, fresh_limit, until } => writer.give(Job::Fetch {
-                rollout: record.key,
-                round: self.engine.progression().round,
-                cursor,
-                until,
-                limit,
-                fresh_limit,
-            }),
-            Command::Commit(batch) => writer.give(Job::Commit(batch)),
-            Command::Send(sending) => self.send(sending),
-            Command::Ask(question) => self.lanes.give(Errand::Ask(question)),
+            Command::Store(job) => {
+                if matches!(job, Job::Look { .. }) {
+                    self.shell.clock.follow_wall();
+                }
+                writer.give(job);
+            }
+            Command::Choose(key, spec) => self.choose(key, *spec),
+            Command::Open(opening) => self.shell.outlets.open(*opening, &self.openings),
+            Command::Send(sending) => match self.outlets.get_mut(&sending.rollout) {
+                Some(outlet) => outlet.send(sending),
+                None => {
+                    let _ = self.facts.send(Fact::Returned(sending.rollout, sending.candidate.id));
+                }
+            },
+            Command::Ask(key, question) => {
+                if let Some(outlet) = self.outlets.get_mut(&key) {
+                    outlet.ask(question);
+                }
+            }
+            Command::Halt(key) => {
+                if let Some(outlet) = self.outlets.get_mut(&key) {
+                    outlet.shutdown().await;
+                }
+            }
             Command::Tell(events) => {
                 let Shell { hub, stop, clock, .. } = &mut self.shell;
                 hub.tell(events, stop, clock).await;
             }
-            Command::Keep(batches) => {
-                self.is_kept = match self.shell.reserve.keep(&batches) {
-                    Ok(()) => true,
-                    Err(error) => {
-                        let path = self.shell.reserve.path().display();
-                        tracing::error!("the last outcomes could not be kept in {path}: {error}");
-                        false
-                    }
-                };
-            }
-            Command::End(ending) => {
-                self.ended = Some(Ended {
-                    ending,
-                    counts: *self.engine.counts(),
-                    sent_bytes: self.sent_bytes(),
-                    paused: self.engine.progression().paused.iter().copied().collect(),
-                    error: self.error.take(),
-                    is_kept: self.is_kept,
-                });
-            }
+            Command::Keep(batches) => self.keep(batches),
+            Command::Close(key, _) => self.close(key).await,
+            Command::End(ending) => self.ended = Some(ending),
         }
+    }
+
+    fn keep(&mut self, batches: Vec<Batch>) {
+        self.kept.extend(batches);
+        self.is_kept = match self.shell.reserve.keep(&self.kept) {
+            Ok(()) => true,
+            Err(error) => {
+                let path = self.shell.reserve.path().display();
+                tracing::error!("the last outcomes could not be kept in {path}: {error}");
+                false
+            }
+        };
+    }
+
+    /// Reads and divides on a thread and a connection of its own, beside the writer.
+    fn choose(&self, key: RolloutKey, spec: groundswell_core::rollout::Spec) {
+        let (facts, errors) = (self.facts.clone(), self.errors.0.clone());
+        let (path, now) = (self.shell.dir.database(), self.shell.clock.now());
+        tokio::task::spawn_blocking(move || {
+            let chosen = SqliteStore::open_to_read(&path).and_then(|store| match store {
+                Some(store) => super::choose::choose(&store, &spec, now),
+                None => Err(StoreError::Damaged("the database is gone".to_owned())),
+            });
+            let division = match chosen {
+                Ok(division) => Some(Box::new(division)),
+                Err(error) => {
+                    let _ = errors.send(error);
+                    None
+                }
+            };
+            let _ = facts.send(Fact::Chosen(key, division));
+        });
+    }
+
+    /// A rollout can be sent for, or cannot.
+    fn opened(&mut self, opened: Opened) -> Fact {
+        match opened {
+            Ok(parts) => {
+                let (key, outlet) = Outlet::new(*parts, &self.facts);
+                self.outlets.insert(key, outlet);
+                Fact::Opened(key)
+            }
+            Err((key, why)) => Fact::Unsendable(key, why),
+        }
+    }
+
+    async fn close(&mut self, key: RolloutKey) {
+        if let Some(outlet) = self.outlets.get_mut(&key) {
+            outlet.shutdown().await;
+        }
+        // What a run of one rollout has sent is told with its last progress.
+        if self.shell.progress.is_none()
+            && let Some(outlet) = self.outlets.remove(&key)
+        {
+            self.sent_bytes += outlet.sent_bytes();
+        }
+    }
+
+    async fn end(mut self, ending: Ending) -> Ended {
+        for outlet in self.outlets.values_mut() {
+            outlet.shutdown().await;
+        }
+        Ended {
+            ending,
+            sent_bytes: self.sent_bytes(),
+            engine: self.engine,
+            error: self.error.take(),
+            is_kept: self.is_kept,
+        }
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent_bytes + self.outlets.values().map(Outlet::sent_bytes).sum::<u64>()
     }
 
     fn wake_at(&self) -> Option<(Time, &'static str)> {
         // A clock that is moved by hand is not to be moved for the sake of a display.
-        let is_watched = matches!(self.shell.clock, Clock::System)
-            && (self.shell.hub.is_heard() || self.shell.progress.receiver_count() > 0);
+        let is_heard = self.shell.hub.is_heard() && !self.outlets.is_empty();
+        let is_followed = self.shell.progress.as_ref().is_some_and(|(_, p)| p.receiver_count() > 0);
+        let is_watched = matches!(self.shell.clock, Clock::System) && (is_heard || is_followed);
         let progress = is_watched.then_some((self.progress_due_at, "progress"));
         self.engine.wake_at().into_iter().chain(progress).min_by_key(|(at, _)| *at)
     }
 
-    fn send(&mut self, sending: Sending) {
-        let is_large = self.shell.shipment.payload().len() >= DEVICE_PROGRESS_BYTES_MIN;
-        let watched = is_large.then(|| {
-            let Candidate { id, endpoint, .. } = &sending.candidate;
-            let sent = Arc::new(AtomicU64::new(0));
-            self.large.insert(*id, (endpoint.id.clone(), sent.clone()));
-            sent
-        });
-        self.lanes.give(Errand::Deliver { sending, watched });
-    }
-
-    fn sent_bytes(&self) -> u64 {
-        let large: u64 = self.large.values().map(|(_, sent)| sent.load(Ordering::Relaxed)).sum();
-        let small = self.lanes.courier().sent_bytes.load(Ordering::Relaxed);
-        self.sent_bytes + small + large
-    }
-
     fn tell_progress(&mut self, now: Time) {
-        let progress = self.engine.progress(now, self.sent_bytes());
+        let keys: Vec<(RolloutKey, Option<RolloutId>)> =
+            self.outlets.iter().map(|(key, outlet)| (*key, Some(outlet.id()))).collect();
         if self.shell.hub.is_heard() {
-            let rollout = self.shell.record.id;
-            let total_bytes = self.shell.shipment.payload().len();
-            let mut events: Vec<_> = self
-                .large
-                .values()
-                .map(|(device, sent)| Kind::DeviceProgress {
-                    device: device.clone(),
-                    sent_bytes: sent.load(Ordering::Relaxed),
-                    total_bytes,
-                })
-                .map(|kind| Event { at: now, rollout, kind })
-                .collect();
-            let kind = Kind::Progress(progress.clone());
-            events.push(Event { at: now, rollout, kind });
-            self.shell.hub.tell_if_room(events);
+            for (key, id) in keys {
+                let (Some(rollout), Some(outlet)) = (id, self.outlets.get(&key)) else { continue };
+                let kinds = outlet.device_progress();
+                let sent_bytes = outlet.sent_bytes();
+                let progress = self.engine.progress(key, now, sent_bytes).map(Kind::Progress);
+                let events = kinds.into_iter().chain(progress);
+                let events = events.map(|kind| Event { at: now, rollout, kind }).collect();
+                self.shell.hub.tell_if_room(events);
+            }
         }
-        self.shell.progress.send_replace(progress);
+        if let Some((key, told)) = &self.shell.progress
+            && let Some(progress) = self.engine.progress(*key, now, self.sent_bytes())
+        {
+            told.send_replace(progress);
+        }
     }
+}
+
+/// How many bytes a delivery has handed to its connection, for those who follow it.
+pub(super) type Sent = Arc<AtomicU64>;
+
+/// Reads it.
+pub(super) fn sent(bytes: &Sent) -> u64 {
+    bytes.load(Ordering::Relaxed)
 }

@@ -1,445 +1,462 @@
 //! The step: facts in, commands out, nothing touched.
 //!
-//! Owns the order of everything. What it knows of the fleet are counts, the devices that are
-//! claimed or being verified, and a few candidates; the rest is in the store. Every decision is
-//! the core's: [`core::plan`] says how many may go, [`core::admit`] which, and
-//! [`core::assignment::apply`] what follows from an outcome.
-//!
-//! [`core::plan`]: groundswell_core::plan
-//! [`core::admit`]: groundswell_core::admit
-//! [`core::assignment::apply`]: groundswell_core::assignment::apply
+//! Owns the order of everything: which rollouts are driven, who goes first, what they share. What
+//! happens within one is its [`Course`]'s. Its time is what the facts and the clock make of it: a
+//! rollout that waits costs nothing but being asked when it is due.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use groundswell_core::{
-    admit::Slots,
-    assignment::{self, Assignment, State},
-    event::{Event, Kind},
-    ids::{AssignmentId, Epoch, RolloutId},
-    outcome::{Answer, Outcome},
-    plan::{self, WaitingOn},
-    progress::{Progress, RateMeter, eta},
-    rollout::{self, Progression, Spec},
-    snapshot::{Counts, Snapshot},
+    event::Event,
+    gate::Tally,
+    ids::Epoch,
+    progress::Progress,
+    rollout::Progression,
+    snapshot::Counts,
     time::Time,
-    verify,
 };
-use hashbrown::HashMap;
 
-pub use super::fact::{Command, Ending, Fact, Manner, Sending};
-use super::{pace::Pace, story, watch::Watch};
-use crate::store::{Batch, Candidate, Change, Cursor, RolloutKey, RolloutRecord};
+pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
+use super::{course::Course, shared::Shared};
+use crate::store::{
+    Answer, Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
+    StoreError,
+    writer::{Done, Job, Looked},
+};
 
 /// Results wait at most this long for company in a commit: a few commits' time, so that a busy
 /// run writes hundreds at once and a quiet one loses next to nothing.
 pub const GATHER: Duration = Duration::from_millis(5);
 
+/// How often it is looked what others want of a driver: within this an act is taken up.
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// How long open deliveries may take to end after the run was told to stop.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
-mod claim;
-mod commit;
+/// A clock that goes back by less is only uneven.
+const SET_BACK_MIN: Duration = Duration::from_secs(1);
 
-/// A run of one rollout.
+/// A rollout as a driver takes it over.
+#[derive(Debug)]
+pub struct Taken {
+    /// The rollout.
+    pub record: RolloutRecord,
+    /// Its devices, counted.
+    pub cohorts: Vec<CohortRecord>,
+    /// Those an earlier driver left active.
+    pub active: Vec<Candidate>,
+}
+
+/// A run of all rollouts of a state directory, or of one.
 #[derive(Debug)]
 pub struct Engine {
-    key: RolloutKey,
-    id: RolloutId,
-    spec: Spec,
     epoch: Epoch,
-    progression: Progression,
-    counts: Counts,
-    /// Whether somebody listens, so that events need to be made at all.
-    is_heard: bool,
-    /// How long results wait for company in a commit.
-    gather: Duration,
-
-    slots: Slots<Candidate>,
-    /// Candidates that were begun before; they go first.
-    begun: VecDeque<Candidate>,
-    /// Candidates that were not.
-    fresh: VecDeque<Candidate>,
-    cursor: Cursor,
-    is_fetching: bool,
-    is_queue_read: bool,
-    next_retry_at: Option<Time>,
-    /// Nothing that is to be tried again may fall due before this: it was read up to here.
-    retry_floor: Time,
-
-    /// Claimed in the batch that is being committed.
-    claiming: Vec<Candidate>,
-    /// Claimed, durable, not sent.
-    ready: VecDeque<Candidate>,
-    open: HashMap<AssignmentId, Candidate>,
-    watch: Watch,
-
-    /// What was met when an answer was lost, for the reason of a failure that follows.
-    doubts: HashMap<AssignmentId, Box<str>>,
-    pending: Vec<Change>,
-    pending_progression: bool,
-    pending_since: Option<Time>,
-    events: Vec<Event>,
-    committing_events: Vec<Event>,
-    /// The soonest retry among what waits for a commit.
-    pending_retry_at: Option<Time>,
-    /// The soonest retry in the batch that is being committed.
-    committing_retry_at: Option<Time>,
-    is_committing: bool,
-    unwritten: Vec<Batch>,
-
-    stop: Option<Time>,
-    has_store_failed: bool,
+    manner: Manner,
+    courses: BTreeMap<RolloutKey, Course>,
+    shared: Shared,
+    /// What is to be done to rollouts that are being read.
+    wanted: BTreeMap<RolloutKey, Vec<(IntentSeq, Intent)>>,
+    /// Intents that were taken up and are not answered yet.
+    taken_up: std::collections::BTreeSet<IntentSeq>,
+    looked: Look,
+    stop: bool,
+    ended: Option<Ending>,
     has_ended: bool,
-    pace: Pace,
-    rate: RateMeter,
-    waiting_on: Vec<WaitingOn>,
+    last_now: Time,
+}
+
+/// How far it was looked what others want.
+#[derive(Debug)]
+struct Look {
+    due_at: Time,
+    is_looking: bool,
+    /// What is written by others that was seen last; none to look in any case.
+    version: Option<i64>,
+    /// Devices that were looked at and are to be forgotten once all who join are written down.
+    changed: Vec<DeviceKey>,
+    is_forgetting: bool,
 }
 
 impl Engine {
-    /// Takes over a rollout: `counts` are its devices, `open` those an earlier driver left
-    /// delivering or verifying.
-    pub fn new(
-        record: &RolloutRecord,
-        counts: Counts,
-        open: Vec<Candidate>,
-        epoch: Epoch,
-        Manner { is_heard, gather }: Manner,
-        now: Time,
-    ) -> Self {
-        let limits = record.spec.limits;
+    /// Takes over rollouts.
+    pub fn new(taken: Vec<Taken>, epoch: Epoch, manner: Manner, now: Time) -> Self {
         let mut engine = Self {
-            key: record.key,
-            id: record.id,
-            spec: record.spec.clone(),
             epoch,
-            progression: record.progression.clone(),
-            counts,
-            is_heard,
-            slots: Slots::new(limits.max_per_host),
-            begun: VecDeque::new(),
-            fresh: VecDeque::new(),
-            gather,
-            cursor: Cursor::default(),
-            is_fetching: false,
-            is_queue_read: false,
-            next_retry_at: None,
-            retry_floor: Time::ZERO,
-            claiming: vec![],
-            ready: VecDeque::new(),
-            open: HashMap::new(),
-            watch: Watch::new(limits.max_in_flight, limits.max_per_host),
-            doubts: HashMap::new(),
-            pending: vec![],
-            pending_progression: false,
-            pending_since: None,
-            events: vec![],
-            committing_events: vec![],
-            pending_retry_at: None,
-            committing_retry_at: None,
-            is_committing: false,
-            unwritten: vec![],
-            stop: None,
-            has_store_failed: false,
+            manner,
+            courses: BTreeMap::new(),
+            shared: Shared::default(),
+            wanted: BTreeMap::new(),
+            taken_up: std::collections::BTreeSet::new(),
+            looked: Look {
+                due_at: now,
+                is_looking: false,
+                version: None,
+                changed: vec![],
+                is_forgetting: false,
+            },
+            stop: false,
+            ended: None,
             has_ended: false,
-            pace: Pace::new(now),
-            rate: RateMeter::default(),
-            waiting_on: vec![],
+            last_now: now,
         };
-        let resumed = counts.queued != counts.total();
-        let devices = counts.total();
-        engine.tell(now, || Kind::RolloutStarted { devices, resumed });
-        if engine.progression.state == rollout::State::Paused {
-            // What made it stop is judged anew, by the limits of this run.
-            engine.progression.state = rollout::State::Running;
-            engine.progression.paused.clear();
-            engine.pending_progression = true;
+        for Taken { record, cohorts, active } in taken {
+            let course = Course::new(&record, cohorts, active, epoch, manner, now);
+            engine.add(course);
         }
-        if engine.spec.canary == 0 && !engine.progression.has_canary_passed {
-            // A run without canaries does not wait for those of an earlier one.
-            engine.progression.has_canary_passed = true;
-            engine.pending_progression = true;
-        }
-        engine.take_over(open, now);
+        engine.settle_rivals();
         engine
     }
 
-    fn take_over(&mut self, open: Vec<Candidate>, now: Time) {
-        for mut candidate in open {
-            if candidate.assignment.state == State::Delivering {
-                self.change(&mut candidate, &assignment::Fact::Orphaned, now);
-            }
-            if candidate.assignment.state == State::Verifying {
-                // A deadline set by a clock that was ahead is none.
-                let latest = now + self.spec.verify.timeout;
-                candidate.assignment.due_at = candidate.assignment.due_at.min(latest);
-                self.watch.add(candidate, now);
-            }
+    fn add(&mut self, course: Course) {
+        self.shared.ids.insert(course.key, course.id);
+        for device in course.active_devices() {
+            self.shared.hold(device, course.key);
+        }
+        self.courses.insert(course.key, course);
+    }
+
+    /// Newer rollouts of the same release name that were started supersede older ones.
+    fn settle_rivals(&mut self) {
+        let started: Vec<(RolloutKey, String)> = self
+            .courses
+            .values()
+            .filter(|course| course.progression.started_at.is_some())
+            .map(|course| (course.key, course.spec.release.name.clone()))
+            .collect();
+        for course in self.courses.values_mut() {
+            let name = &course.spec.release.name;
+            let newer = started.iter().filter(|(key, of)| *key > course.key && of == name);
+            course.add_rivals(newer.map(|(key, _)| *key).collect());
         }
     }
 
     /// Takes in what happened and says what to do.
     pub fn step(&mut self, now: Time, facts: impl IntoIterator<Item = Fact>) -> Vec<Command> {
         let mut commands = vec![];
+        if now + SET_BACK_MIN < self.last_now {
+            for course in self.courses.values_mut() {
+                course.clock_set_back(self.last_now, now);
+            }
+            self.looked.due_at = now;
+        }
+        self.last_now = now;
         for fact in facts {
             self.take_in(now, fact, &mut commands);
         }
         if self.has_ended {
             return commands;
         }
-        self.decide(now);
-        self.dispatch(now, &mut commands);
-        self.fetch(now, &mut commands);
-        self.commit(now, &mut commands);
-        self.rate.observe(now, self.counts.ended());
-        self.end(now, &mut commands);
+        self.step_courses(now, &mut commands);
+        self.look(now, &mut commands);
+        self.end(&mut commands);
         commands
     }
 
-    /// When the next step is due even if nothing happens, and what for.
-    pub fn wake_at(&self) -> Option<(Time, &'static str)> {
-        let is_going_on = !self.is_stopping();
-        let may_commit = !self.is_committing && !self.has_store_failed;
-        let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.gather);
-        let drained = self.stop.map(|at| at + DRAIN_MAX);
-        let asks = if is_going_on { self.watch.wake_at() } else { None };
-        // A retry behind one that is not durable yet is read after that commit.
-        let readable = |at: &Time| *at <= self.readable_until(*at);
-        let retry = self.next_retry_at.filter(|at| self.may_fetch() && readable(at));
-        [(flush, "flush"), (drained, "drain"), (asks, "verify"), (retry, "retry")]
-            .into_iter()
-            .filter_map(|(at, label)| Some((at?, label)))
-            .min_by_key(|(at, _)| *at)
-    }
-
-    /// How far the rollout is; `sent_bytes` is the shell's to count.
-    pub fn progress(&self, now: Time, sent_bytes: u64) -> Progress {
-        let ended = self.counts.ended();
-        let ended_per_sec = self.rate.per_sec(now, ended);
-        let is_going_on = self.progression.state == rollout::State::Running;
-        Progress {
-            counts: self.counts,
-            in_flight: self.open.len() as u32,
-            sent_bytes,
-            ended_per_sec,
-            eta: if is_going_on { eta(self.counts.total() - ended, ended_per_sec) } else { None },
-            waiting_on: self.waiting_on.clone(),
+    /// Lets every rollout take its step: those of a higher priority first, then the older ones.
+    fn step_courses(&mut self, now: Time, commands: &mut Vec<Command>) {
+        let mut order: Vec<(i32, RolloutKey)> =
+            self.courses.values().map(|course| (-course.spec.priority, course.key)).collect();
+        order.sort_unstable();
+        let started = self.started();
+        for (_, key) in &order {
+            self.share_places(*key);
+            let Some(course) = self.courses.get_mut(key) else { continue };
+            course.step(now, &mut self.shared, commands);
+            self.hand_on(*key);
+        }
+        self.close();
+        if self.started() != started {
+            self.settle_rivals();
         }
     }
 
-    /// Its devices, counted.
-    pub const fn counts(&self) -> &Counts {
-        &self.counts
+    fn started(&self) -> usize {
+        self.courses.values().filter(|c| c.progression.started_at.is_some()).count()
     }
 
-    /// Where it stands.
-    pub const fn progression(&self) -> &Progression {
-        &self.progression
+    /// Hands devices that a rollout is done with to those who wait for them.
+    fn hand_on(&mut self, key: RolloutKey) {
+        let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
+        for device in freed {
+            for (rollout, candidate) in self.shared.free(device) {
+                if let Some(course) = self.courses.get_mut(&rollout) {
+                    course.woken(candidate);
+                }
+            }
+        }
+    }
+
+    /// Says how many deliveries a rollout may add: what is free, but for a fair share of those that
+    /// have not got theirs, so that no priority starves the others.
+    fn share_places(&mut self, key: RolloutKey) {
+        if self.courses.len() == 1 {
+            return;
+        }
+        let max = self.manner.in_flight_max;
+        let wanting = self.courses.values().filter(|course| course.wants_places()).count() as u32;
+        let share = (max / (4 * wanting.max(1))).max(1);
+        let used: u32 = self.courses.values().map(Course::places_used).sum();
+        let kept: u32 = self
+            .courses
+            .values()
+            .filter(|course| course.key != key && course.wants_places())
+            .map(|course| share.saturating_sub(course.places_used()))
+            .sum();
+        if let Some(course) = self.courses.get_mut(&key) {
+            let free = max.saturating_sub(used).saturating_sub(kept);
+            let own = share.saturating_sub(course.places_used());
+            course.give_places(free.max(own));
+        }
+    }
+
+    /// Lets go of rollouts that are done with.
+    fn close(&mut self) {
+        let done: Vec<RolloutKey> = self
+            .courses
+            .values()
+            .filter(|course| course.ending.is_some())
+            .map(|course| course.key)
+            .collect();
+        for key in done {
+            for candidate in self.shared.withdraw(key) {
+                drop(candidate);
+            }
+            self.hand_on(key);
+            let ending = self.courses.get(&key).and_then(|course| course.ending);
+            if self.manner.look_every.is_some() && ending == Some(Ending::Ended) {
+                self.courses.remove(&key);
+                self.shared.ids.remove(&key);
+            }
+            self.ended = match (self.ended, ending) {
+                (Some(Ending::StoreFailed), _) => Some(Ending::StoreFailed),
+                (_, ending) => ending,
+            };
+        }
     }
 
     fn take_in(&mut self, now: Time, fact: Fact, commands: &mut Vec<Command>) {
         match fact {
-            Fact::Fetched(page) => {
-                self.is_fetching = false;
-                self.is_queue_read |= page.is_queue_read;
-                self.cursor = page.cursor;
-                self.next_retry_at = page.next_retry_at;
-                for candidate in page.candidates {
-                    match candidate.assignment.state {
-                        State::Queued => self.fresh.push_back(candidate),
-                        _ => self.begun.push_back(candidate),
-                    }
-                }
+            Fact::Store(done) => self.store_did(now, done, commands),
+            Fact::Chosen(key, division) => {
+                self.with(key, |course| course.chosen(now, division));
             }
-            Fact::Committed => {
-                self.is_committing = false;
-                self.ready.extend(self.claiming.drain(..));
-                let retry_at = self.committing_retry_at.take();
-                self.next_retry_at = self.next_retry_at.into_iter().chain(retry_at).min();
-                if !self.committing_events.is_empty() {
-                    commands.push(Command::Tell(std::mem::take(&mut self.committing_events)));
-                }
+            Fact::Opened(key) => self.with(key, Course::opened),
+            Fact::Unsendable(key, why) => self.with(key, |course| course.unsendable(now, &why)),
+            Fact::Delivered(key, id, outcome) => {
+                self.with(key, |course| course.delivered(now, id, outcome));
             }
-            Fact::NotCommitted(batch) => self.store_failed(now, Some(batch)),
-            Fact::NotFetched => self.store_failed(now, None),
-            Fact::Delivered(id, outcome) => self.delivered(now, id, outcome),
-            Fact::Returned(id) => self.returned(now, id),
-            Fact::Asked(id, answer) => self.asked(now, id, answer),
+            Fact::Returned(key, id) => self.with(key, |course| course.returned(now, id)),
+            Fact::Asked(key, id, answer) => self.with(key, |course| course.asked(now, id, answer)),
             Fact::Stop => {
-                if self.stop.is_none() {
-                    self.stop = Some(now);
+                self.stop = true;
+                self.courses.values_mut().for_each(|course| course.stop(now));
+            }
+        }
+    }
+
+    fn with(&mut self, key: RolloutKey, act: impl FnOnce(&mut Course)) {
+        if let Some(course) = self.courses.get_mut(&key) {
+            act(course);
+        }
+    }
+
+    fn store_did(&mut self, now: Time, done: Done, commands: &mut Vec<Command>) {
+        match done {
+            Done::Fetched(key, Ok(page)) => self.with(key, |course| course.fetched(now, page)),
+            Done::Committed(batch, Ok(())) => {
+                for (seq, _) in &batch.answers {
+                    self.taken_up.remove(seq);
+                }
+                let Some(course) = self.courses.get_mut(&batch.rollout) else { return };
+                let events = course.committed();
+                if !events.is_empty() {
+                    commands.push(Command::Tell(events));
+                }
+            }
+            Done::Committed(batch, Err(_)) => {
+                let key = batch.rollout;
+                self.with(key, |course| course.store_failed(now, Some(batch)));
+                self.store_failed(now);
+            }
+            Done::Assigned(key, Ok(added)) => self.with(key, |course| course.assigned(now, added)),
+            Done::Discarded(key, Ok(is_done)) => {
+                self.with(key, |course| course.discarded(is_done));
+            }
+            Done::RoundOpened(key, Ok(_)) => self.with(key, Course::round_opened),
+            Done::Read(key, Ok(found)) => self.read(now, key, found, commands),
+            Done::Looked(Ok(looked)) => {
+                self.looked.is_looking = false;
+                if let Some(looked) = looked {
+                    self.take_up(now, looked, commands);
+                }
+            }
+            Done::Waiting(seq, Ok(waiting)) => self.contacted(now, seq, waiting, commands),
+            Done::Forgotten(Ok(())) => self.looked.is_forgetting = false,
+            Done::Answered(seq, Ok(())) => {
+                self.taken_up.remove(&seq);
+            }
+            Done::Fetched(_, Err(_))
+            | Done::Assigned(_, Err(_))
+            | Done::Discarded(_, Err(_))
+            | Done::RoundOpened(_, Err(_))
+            | Done::Read(_, Err(_))
+            | Done::Looked(Err(_))
+            | Done::Waiting(_, Err(_))
+            | Done::Answered(_, Err(_))
+            | Done::Forgotten(Err(_)) => self.store_failed(now),
+        }
+    }
+
+    /// Nothing can be written any more: every rollout stops, and keeps what is not durable.
+    fn store_failed(&mut self, now: Time) {
+        self.stop = true;
+        self.looked.is_looking = false;
+        self.courses.values_mut().for_each(|course| course.store_failed(now, None));
+    }
+
+    /// What others want: acts on rollouts, news of devices, devices that may join.
+    fn take_up(&mut self, now: Time, looked: Looked, commands: &mut Vec<Command>) {
+        self.looked.version = Some(looked.version);
+        for (seq, intent) in looked.intents {
+            if !self.taken_up.insert(seq) {
+                continue;
+            }
+            match intent {
+                Intent::Act { rollout, act } => match self.courses.get_mut(&rollout) {
+                    Some(course) if course.ending.is_none() => course.act(now, seq, act),
+                    _ => {
+                        let wanted = self.wanted.entry(rollout).or_default();
+                        if wanted.is_empty() {
+                            commands.push(Command::Store(Job::Read(rollout)));
+                        }
+                        wanted.push((seq, intent));
+                    }
+                },
+                Intent::Contact { device } => {
+                    commands.push(Command::Store(Job::Waiting(seq, device)));
                 }
             }
         }
-    }
-
-    fn delivered(&mut self, now: Time, id: AssignmentId, outcome: Outcome) {
-        let Some(mut candidate) = self.open.remove(&id) else { return };
-        self.slots.free(candidate.endpoint.address.origin());
-        self.change(&mut candidate, &assignment::Fact::Delivered(outcome), now);
-        if candidate.assignment.state == State::Verifying {
-            self.watch.add(candidate, now);
-        }
-    }
-
-    fn returned(&mut self, now: Time, id: AssignmentId) {
-        let Some(mut candidate) = self.open.remove(&id) else { return };
-        self.slots.free(candidate.endpoint.address.origin());
-        self.change(&mut candidate, &assignment::Fact::Returned, now);
-    }
-
-    fn asked(&mut self, now: Time, id: AssignmentId, answer: Answer) {
-        let Some(candidate) = self.watch.answered(id) else { return };
-        let mut candidate = candidate.clone();
-        self.change(&mut candidate, &assignment::Fact::Asked(answer), now);
-        if candidate.assignment.state == State::Verifying {
-            self.watch.again(id, now);
-        } else {
-            self.watch.remove(id);
-        }
-    }
-
-    /// Applies a fact to an assignment, counts it, and puts what changed among what is pending.
-    fn change(&mut self, candidate: &mut Candidate, fact: &assignment::Fact, now: Time) {
-        let from = candidate.assignment;
-        let dice = story::dice(candidate.id, from.attempt);
-        let transition = match assignment::apply(&from, fact, &self.spec, now, dice) {
-            Ok(transition) => transition,
-            Err(illegal) => {
-                tracing::error!(device = %candidate.endpoint.id, "{illegal}: left as it was");
-                return;
+        if !looked.changed.is_empty() && self.looked.changed.is_empty() {
+            for course in self.courses.values_mut() {
+                course.may_join(now, &looked.changed);
             }
-        };
-        let mut to = transition.to;
-        if to == from {
-            return;
+            self.looked.changed = looked.changed.into_iter().map(|(key, _)| key).collect();
         }
-        if to.state == State::Retrying {
-            to.due_at = to.due_at.max(self.retry_floor + Duration::from_millis(1));
-            self.pending_retry_at = self.pending_retry_at.into_iter().chain([to.due_at]).min();
-        }
-        self.counts.shift(from.state, to.state);
-        candidate.assignment = to;
-        let detail = story::shorten(self.with_doubt(candidate.id, from, to, transition.detail));
-        if self.is_heard {
-            for kind in story::events(&candidate.endpoint.id, from, to, &detail) {
-                self.tell(now, || kind);
-            }
-        }
-        let detail = (!detail.is_empty()).then(|| detail.into_boxed_str());
-        self.pending.push(Change { id: candidate.id, to, detail });
-        self.pending_since.get_or_insert(now);
     }
 
-    /// A device that was asked because its answer had been lost: both belong to the reason.
-    fn with_doubt(
+    /// A rollout was read: because somebody wants something of it, or because it is prepared.
+    fn read(
         &mut self,
-        id: AssignmentId,
-        from: Assignment,
-        to: Assignment,
-        detail: String,
-    ) -> String {
-        if to.state == State::Verifying && to.in_doubt && !detail.is_empty() {
-            self.doubts.insert(id, detail.as_str().into());
-        } else if from.state == State::Verifying
-            && from.in_doubt
-            && let Some(doubt) = self.doubts.remove(&id)
-            && !detail.is_empty()
+        now: Time,
+        key: RolloutKey,
+        found: Option<(Box<RolloutRecord>, Vec<CohortRecord>)>,
+        commands: &mut Vec<Command>,
+    ) {
+        let Some(wanted) = self.wanted.remove(&key) else {
+            self.with(key, |course| course.read(now, found));
+            return;
+        };
+        let Some((record, cohorts)) = found else {
+            for (seq, _) in wanted {
+                let why = format!("there is no rollout {}", key.0);
+                commands.push(Command::Store(Job::Answer(seq, Answer::Refused(why))));
+            }
+            return;
+        };
+        let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
+        for (seq, intent) in wanted {
+            if let Intent::Act { act, .. } = intent {
+                course.act(now, seq, act);
+            }
+        }
+        if self.stop {
+            course.stop(now);
+        }
+        self.add(course);
+    }
+
+    fn contacted(
+        &mut self,
+        now: Time,
+        seq: IntentSeq,
+        waiting: Vec<(RolloutKey, Candidate)>,
+        commands: &mut Vec<Command>,
+    ) {
+        for (key, candidate) in waiting {
+            self.with(key, |course| course.contacted(now, candidate));
+        }
+        commands.push(Command::Store(Job::Answer(seq, Answer::Already(String::new()))));
+    }
+
+    fn look(&mut self, now: Time, commands: &mut Vec<Command>) {
+        let Some(every) = self.manner.look_every else { return };
+        if !self.looked.changed.is_empty()
+            && !self.looked.is_forgetting
+            && self.courses.values().all(Course::has_joined)
         {
-            return format!("{detail} (its answer was lost: {doubt})");
+            let changed = std::mem::take(&mut self.looked.changed);
+            // There may be more than were read at once.
+            self.looked.version = None;
+            self.looked.is_forgetting = true;
+            commands.push(Command::Store(Job::Forget(changed)));
         }
-        detail
-    }
-
-    fn tell(&mut self, at: Time, kind: impl FnOnce() -> Kind) {
-        if self.is_heard {
-            self.events.push(Event { at, rollout: self.id, kind: kind() });
-        }
-    }
-
-    /// Plans, carries out what concerns the rollout itself, and claims what may be claimed.
-    fn decide(&mut self, now: Time) {
-        loop {
-            let snapshot = Snapshot {
-                progression: self.progression.clone(),
-                counts: self.counts,
-                ahead_max: self.pace.ahead(),
-                is_stopping: self.is_stopping(),
-            };
-            let plan = plan::plan(&snapshot, &self.spec);
-            if let Some(change) = plan.change {
-                self.progress_by(now, &change);
-            } else {
-                self.waiting_on.clone_from(&plan.waiting_on);
-                if self.is_stopping() || self.progression.state != rollout::State::Running {
-                    self.hand_back(now);
-                } else {
-                    self.claim(now, &plan);
-                }
-                return;
-            }
+        let may_look = !self.looked.is_looking && !self.looked.is_forgetting && !self.stop;
+        if may_look && now >= self.looked.due_at {
+            self.looked.is_looking = true;
+            self.looked.due_at = now + every;
+            commands.push(Command::Store(Job::Look { seen: self.looked.version }));
         }
     }
 
-    fn progress_by(&mut self, now: Time, change: &plan::Change) {
-        self.pending_progression = true;
-        self.pending_since.get_or_insert(now);
-        let counts = self.counts;
-        match *change {
-            plan::Change::Pause { reason, evidence } => {
-                self.progression.state = rollout::State::Paused;
-                self.progression.paused.insert(reason);
-                self.tell(now, || Kind::RolloutPaused { reason, evidence });
-            }
-            plan::Change::PassCanary => {
-                self.progression.has_canary_passed = true;
-                self.tell(now, || Kind::CanaryPassed);
-            }
-            plan::Change::Complete => {
-                self.progression.state = rollout::State::Completed;
-                self.progression.paused.clear();
-                self.tell(now, || Kind::RolloutCompleted { counts });
-            }
-            plan::Change::Fail => {
-                self.progression.state = rollout::State::Failed;
-                self.progression.paused.clear();
-                self.tell(now, || Kind::RolloutFailed { counts });
-            }
+    fn end(&mut self, commands: &mut Vec<Command>) {
+        let is_done = match self.manner.look_every {
+            None => self.courses.values().all(|course| course.ending.is_some()),
+            Some(_) => self.stop && self.courses.values().all(|course| course.ending.is_some()),
+        };
+        if is_done && !self.looked.is_looking {
+            self.has_ended = true;
+            let nothing = if self.stop { Ending::Interrupted } else { Ending::Ended };
+            commands.push(Command::End(self.ended.unwrap_or(nothing)));
         }
     }
 
-    fn dispatch(&mut self, now: Time, commands: &mut Vec<Command>) {
-        let mut begun = vec![];
-        let mut sendings = vec![];
-        while self.open.len() < self.spec.limits.max_in_flight as usize {
-            let Some(candidate) = self.ready.pop_front() else { break };
-            let attempt = candidate.assignment.attempt;
-            if self.is_heard {
-                let kind = Kind::AttemptStarted { device: candidate.endpoint.id.clone(), attempt };
-                begun.push(Event { at: now, rollout: self.id, kind });
-            }
-            let host = candidate.endpoint.address.origin();
-            let is_kept = self.spec.verify.mode != verify::Mode::None || self.slots.is_shared(host);
-            self.open.insert(candidate.id, candidate.clone());
-            let ask_first = self.spec.verify.first && attempt == 1;
-            sendings.push(Command::Send(Sending { candidate, ask_first, is_kept }));
-        }
-        if !begun.is_empty() {
-            commands.push(Command::Tell(begun));
-        }
-        let sent = sendings.len() as u32;
-        commands.append(&mut sendings);
-        self.pace.observe(now, sent);
-        if !self.is_stopping() {
-            commands.extend(self.watch.questions(now).into_iter().map(Command::Ask));
-        }
+    /// When the next step is due even if nothing happens, and what for.
+    pub fn wake_at(&self) -> Wake {
+        let look = self.manner.look_every.filter(|_| !self.looked.is_looking && !self.stop);
+        let look = look.map(|_| (self.looked.due_at, "look"));
+        let going_on = self.courses.values().filter(|course| course.ending.is_none());
+        going_on.filter_map(Course::wake_at).chain(look).min_by_key(|(at, _)| *at)
     }
 
-    /// Whether deliveries that have not sent anything yet may do so.
-    pub fn may_send(&self) -> bool {
-        !self.is_stopping() && self.progression.state == rollout::State::Running
+    /// The rollouts that are driven.
+    pub fn rollouts(&self) -> impl Iterator<Item = RolloutKey> {
+        self.courses.keys().copied()
     }
 
-    fn is_stopping(&self) -> bool {
-        self.stop.is_some()
+    /// How far a rollout is; `sent_bytes` is the shell's to count.
+    pub fn progress(&mut self, key: RolloutKey, now: Time, sent_bytes: u64) -> Option<Progress> {
+        self.courses.get_mut(&key).map(|course| course.progress(now, sent_bytes))
+    }
+
+    /// The devices of a rollout, counted.
+    pub fn counts(&self, key: RolloutKey) -> Option<&Counts> {
+        self.courses.get(&key).map(Course::counts)
+    }
+
+    /// What the gate of a wave would judge by.
+    pub fn tally(&self, key: RolloutKey, wave: usize) -> Option<Tally> {
+        self.courses.get(&key).map(|course| course.tally(wave))
+    }
+
+    /// Where a rollout stands.
+    pub fn progression(&self, key: RolloutKey) -> Option<&Progression> {
+        self.courses.get(&key).map(|course| &course.progression)
+    }
+
+    /// Whether deliveries of a rollout that have not sent anything yet may do so.
+    pub fn may_send(&self, key: RolloutKey) -> bool {
+        self.courses.get(&key).is_some_and(Course::may_send)
     }
 }

@@ -23,6 +23,11 @@ pub(super) fn events(
     let detail = || detail.to_owned();
     match to.state {
         State::Queued | State::Delivering | State::Canceled => vec![],
+        // Heard of again, or away for longer than its wave waits: told when something is done.
+        State::Away | State::Absent if from.state == State::Away => vec![],
+        State::Away | State::Absent => {
+            vec![Kind::DeviceAway { device: device(), since: to.away_since, detail: detail() }]
+        }
         State::Verifying if to.in_doubt => {
             vec![Kind::AttemptUnanswered { device: device(), attempt, detail: detail() }]
         }

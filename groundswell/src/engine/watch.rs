@@ -13,7 +13,7 @@ use groundswell_core::{
 };
 use hashbrown::HashMap;
 
-use crate::store::Candidate;
+use crate::store::{Candidate, DeviceKey};
 
 /// How long a question may take at least, even beyond the deadline: the one that is open then
 /// decides, so it is given some time. What begins just before the deadline is no proof of silence.
@@ -108,6 +108,40 @@ impl Watch {
         if let Some(watched) = self.devices.get(&id) {
             let deadline = watched.candidate.assignment.due_at;
             self.due.push(Reverse((verify::next_question(watched.asked, now, deadline), id)));
+        }
+    }
+
+    /// How many devices are asked.
+    pub(crate) fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Whether this one is.
+    pub(crate) fn has(&self, id: AssignmentId) -> bool {
+        self.devices.contains_key(&id)
+    }
+
+    /// The devices that are asked.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = DeviceKey> {
+        self.devices.values().map(|watched| watched.candidate.device)
+    }
+
+    /// Stops asking, and hands all devices back. Answers that come later are of no interest.
+    pub(crate) fn drain(&mut self) -> Vec<Candidate> {
+        self.due.clear();
+        let open = std::mem::take(&mut self.devices).into_values();
+        self.hosts.reset();
+        self.open = 0;
+        open.map(|watched| watched.candidate).collect()
+    }
+
+    /// The clock was set back: nothing waits longer than it would have.
+    pub(crate) fn clock_set_back(&mut self, before: Time, now: Time) {
+        let due = std::mem::take(&mut self.due).into_iter();
+        self.due = due.map(|Reverse((at, id))| Reverse((now + at.since(before), id))).collect();
+        for watched in self.devices.values_mut() {
+            let due_at = &mut watched.candidate.assignment.due_at;
+            *due_at = now + due_at.since(before);
         }
     }
 

@@ -4,8 +4,9 @@
 use groundswell_core::{
     device::Device,
     event::{Event, Kind},
+    gate::{Ruling, Tally, Verdict},
     ids::{Epoch, RolloutId},
-    rollout::{Spec, State},
+    rollout::{PauseReason, Progression, Spec, State, WaveState},
     time::Time,
 };
 
@@ -15,13 +16,18 @@ use crate::{
         payload::Payload,
         store::{ArtifactError, Artifacts, Kept},
     },
+    engine::takeover::recover,
     store::{
-        Batch, RolloutRecord, SqliteStore, Store, StoreError, dir::StateDir, reserve::Reserve,
+        Batch, CohortName, RolloutRecord, SqliteStore, Store, StoreError, Which, dir::StateDir,
+        reserve::Reserve,
     },
 };
 
 /// Devices written down in one transaction: some 20 ms of it.
 const CHUNK: usize = 4_000;
+
+/// Rows taken back in one transaction.
+const DISCARD: usize = 10_000;
 
 /// A push that holds its state directory.
 pub(super) struct Begun {
@@ -87,19 +93,6 @@ fn begin_blocking(order: &mut Order) -> Result<Beginning, PushError> {
     Ok(Beginning::Begun(Box::new(Begun { dir, record, store, epoch, reserve, artifact })))
 }
 
-/// Writes to the database what an earlier run could not.
-fn recover(store: &mut SqliteStore, reserve: &Reserve) -> Result<(), PushError> {
-    let batches: Vec<Batch> = reserve.kept().map_err(PushError::Run)?;
-    for batch in &batches {
-        store.commit(batch)?;
-    }
-    if !batches.is_empty() {
-        tracing::info!("took over what was kept when the disk was full");
-        reserve.clear().map_err(PushError::Run)?;
-    }
-    Ok(())
-}
-
 /// Gives up or refuses other rollouts that are not finished, and returns this one if it is known.
 fn settle_unfinished(
     store: &mut SqliteStore,
@@ -107,13 +100,14 @@ fn settle_unfinished(
     identity: &[u8; 32],
     now: Time,
 ) -> Result<Option<RolloutRecord>, PushError> {
-    for record in store.unfinished()? {
-        let is_other = record.identity != *identity;
+    for record in store.rollouts(Which::Driven)? {
+        let is_other = record.identity != Some(*identity);
         if record.progression.state == State::Preparing {
             // Nothing was ever sent for it, and it may lack devices.
-            store.discard(record.key)?;
+            while store.discard(record.key, DISCARD)? == DISCARD {}
+            store.remove(record.key)?;
         } else if order.abandon {
-            let counts = store.cancel(record.key, now)?;
+            let counts = store.give_up(record.key, now)?;
             let kind = Kind::RolloutCanceled { counts };
             order.canceled.push(Event { at: now, rollout: record.id, kind });
             let release = &record.spec.release;
@@ -125,7 +119,7 @@ fn settle_unfinished(
                 counts.canceled
             );
         } else if is_other {
-            let counts = store.counts(record.key, record.progression.round)?;
+            let counts = store.count(record.key, record.progression.round)?;
             let differs = differences(&record.spec, &order.spec).join(", ");
             return Err(PushError::OtherUnfinished {
                 state: order.state.clone(),
@@ -181,25 +175,72 @@ fn go_on(
         let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
         store.put_devices(&devices)?;
     }
-    let had_canaries = record.spec.canary > 0;
+    let Progression { state, round, .. } = record.progression;
+    if !state.is_ended() && order.canary > 0 && record.spec.waves.is_empty() {
+        return Err(PushError::NoCanaries);
+    }
+    let waves = record.spec.waves;
     record.spec = order.spec.clone();
-    if order.spec.canary > 0 && !had_canaries && !record.progression.state.is_ended() {
-        // The verdict over those that were begun comes before any other.
-        record.progression.has_canary_passed = false;
-        store.commit(&Batch {
-            rollout: record.key,
-            epoch: Epoch(0),
-            at: now,
-            changes: vec![],
-            progression: Some(record.progression.clone()),
-        })?;
+    if state.is_ended() {
+        let canaries = (order.canary > 0).then_some(order.canary);
+        if store.open_round(record.key, round + 1, canaries)? == 0 {
+            return Err(PushError::NothingToRetry("no device failed"));
+        }
+        record.progression = Progression { round: round + 1, ..ready(&record.spec) };
+    } else {
+        let counts = store.cohorts(record.key, round)?;
+        let canaries = counts.iter().filter(|cohort| cohort.wave == 0).map(|cohort| cohort.counts);
+        let tally = Tally::of(&canaries.sum());
+        record.spec.waves = waves;
+        judge_anew(&mut record, order.canary > 0, tally, now);
     }
     store.set_spec(record.key, &record.spec)?;
-    if record.progression.state.is_ended() && store.open_round(record.key, now)? == 0 {
-        return Err(PushError::NothingToRetry("no device failed"));
+    set_progression(store, &record, now)?;
+    Ok(record)
+}
+
+/// What made a rollout stop is judged anew, by the limits of this run. Without `--canary` the
+/// others do not wait for the verdict over the canaries.
+fn judge_anew(record: &mut RolloutRecord, has_canaries: bool, tally: Tally, now: Time) {
+    let progression = &mut record.progression;
+    progression.paused.remove(&PauseReason::Gate);
+    progression.paused.remove(&PauseReason::Brake);
+    progression.paused.remove(&PauseReason::Artifact);
+    progression.paused.remove(&PauseReason::Operator);
+    if progression.state == State::Paused {
+        progression.state = match progression.started_at {
+            Some(_) => State::Running,
+            None => State::Scheduled,
+        };
     }
-    let identity = record.identity;
-    store.find(&identity)?.ok_or_else(|| lost("a rollout vanished"))
+    for (number, wave) in progression.waves.iter_mut().enumerate() {
+        let is_canary = number == 0 && record.spec.waves.len() > 1;
+        if let WaveState::Stopped { at } = wave.state {
+            wave.state = WaveState::Open { since: at };
+            wave.verdict = None;
+        }
+        if is_canary && !has_canaries && !matches!(wave.state, WaveState::Passed { .. }) {
+            let (ruling, min_success) = (Ruling::Override, Some(100));
+            wave.state = WaveState::Passed { at: now };
+            wave.verdict = Some(Verdict { at: now, ruling, tally, min_success });
+        }
+    }
+    progression.generation += 1;
+}
+
+/// A rollout whose devices are written down, and whose time has come.
+fn ready(spec: &Spec) -> Progression {
+    Progression { state: State::Scheduled, ..Progression::draft(spec) }
+}
+
+fn set_progression(
+    store: &mut SqliteStore,
+    record: &RolloutRecord,
+    now: Time,
+) -> Result<(), PushError> {
+    let progression = Some(record.progression.clone());
+    store.commit(&Batch { progression, ..Batch::empty(record.key, Epoch(0), now) })?;
+    Ok(())
 }
 
 fn create(
@@ -209,20 +250,28 @@ fn create(
     now: Time,
 ) -> Result<RolloutRecord, PushError> {
     let id = RolloutId(uuid::Uuid::now_v7());
-    let key = store.create(id, identity, &order.spec, now)?;
+    let key = store.create(id, Some(identity), &order.spec, now)?;
+    let mut record = store.rollout(key)?.ok_or_else(|| lost("a new rollout vanished"))?;
+    record.progression.state = State::Preparing;
+    set_progression(store, &record, now)?;
+    let waves = 0..order.spec.wave_count();
+    let cohorts: Vec<CohortName> = waves.map(|wave| CohortName { wave, zone: None }).collect();
+    let mut number = 0;
     for chunk in order.entries.chunks(CHUNK) {
-        let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
-        store.add_devices(key, &devices)?;
+        let devices: Vec<(&Device, usize)> = chunk
+            .iter()
+            .map(|entry| {
+                // Canaries are the first of the inventory: whoever wrote it chose them.
+                let is_canary = number < order.canary;
+                number += 1;
+                (&entry.device, if is_canary { 0 } else { cohorts.len() - 1 })
+            })
+            .collect();
+        store.add_devices(key, &cohorts, &devices)?;
     }
-    let mut record = store.find(identity)?.ok_or_else(|| lost("a new rollout vanished"))?;
-    record.progression.state = State::Running;
-    store.commit(&Batch {
-        rollout: key,
-        epoch: Epoch(0),
-        at: now,
-        changes: vec![],
-        progression: Some(record.progression.clone()),
-    })?;
+    record.progression = ready(&order.spec);
+    record.devices = order.entries.len() as u64;
+    set_progression(store, &record, now)?;
     Ok(record)
 }
 
@@ -238,8 +287,9 @@ impl Order {
             state: self.state.clone(),
             spec: self.spec.clone(),
             entries: vec![],
-            headers: crate::engine::shell::DeviceHeaders::new(),
+            headers: crate::engine::outlet::DeviceHeaders::new(),
             http: self.http.clone(),
+            canary: self.canary,
             retry_failed: self.retry_failed,
             abandon: self.abandon,
             canceled: vec![],

@@ -9,7 +9,7 @@ use groundswell_core::{
     presence::check_interval,
     release::{Digest, Release},
     retry,
-    rollout::{Limits, Spec, Verify},
+    rollout::{Limits, Offline, Spec, Verify, WaveSize, WaveSpec},
     selector::Selector,
     verify::Mode,
 };
@@ -20,7 +20,7 @@ use super::{Push, PushError};
 use crate::{
     clock::Clock,
     delivery::http,
-    engine::{hub::Hub, shell::DeviceHeaders},
+    engine::{hub::Hub, outlet::DeviceHeaders},
     inventory::Entry,
 };
 
@@ -41,6 +41,8 @@ pub(super) struct Order {
     pub(super) entries: Vec<Entry>,
     pub(super) headers: DeviceHeaders,
     pub(super) http: http::Config,
+    /// So many devices go first.
+    pub(super) canary: u32,
     pub(super) retry_failed: bool,
     pub(super) abandon: bool,
     /// What is to be told of rollouts that were given up for this one.
@@ -59,14 +61,13 @@ impl Builder {
     pub(super) fn new(file: PathBuf, version: String) -> Self {
         let name =
             file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let release = Release { name, version, artifact: Digest([0; 32]), artifact_bytes: 0 };
+        // Whoever pushes has chosen the devices: what is known of them is no reason to leave one.
         let spec = Spec {
-            release: Release { name, version, artifact: Digest([0; 32]), artifact_bytes: 0 },
-            select: None,
-            limits: Limits::default(),
-            retry: retry::Policy::default(),
-            verify: Verify::default(),
-            brake: Brake::default(),
-            canary: 0,
+            offline: Offline::Try,
+            allow_downgrade: true,
+            brake: Some(Brake::default()),
+            ..Spec::immediate(release)
         };
         let order = Order {
             file,
@@ -75,6 +76,7 @@ impl Builder {
             entries: vec![],
             headers: DeviceHeaders::new(),
             http: http::Config::default(),
+            canary: 0,
             retry_failed: false,
             abandon: false,
             canceled: vec![],
@@ -144,14 +146,15 @@ impl Builder {
     /// How many failures are put up with.
     #[must_use]
     pub const fn max_failures(mut self, brake: Brake) -> Self {
-        self.order.spec.brake = brake;
+        self.order.spec.brake = Some(brake);
         self
     }
 
     /// This many devices first, and the others only if all of these succeeded.
     #[must_use]
-    pub const fn canary(mut self, devices: u32) -> Self {
-        self.order.spec.canary = devices;
+    pub fn canary(mut self, devices: u32) -> Self {
+        self.order.canary = devices;
+        self.order.spec.waves = if devices > 0 { canary_waves(devices) } else { vec![] };
         self
     }
 
@@ -245,4 +248,10 @@ fn check(device: &Device) -> Result<(), PushError> {
         Some(_) => Ok(()),
         None => Err(PushError::NoAddress(device.id.clone())),
     }
+}
+
+/// So many first, of which every one must succeed, and then the others.
+fn canary_waves(devices: u32) -> Vec<WaveSpec> {
+    let wave = |size, min_success| WaveSpec { size, soak: Duration::ZERO, min_success };
+    vec![wave(WaveSize::Count(devices), Some(100)), wave(WaveSize::Percent(100), None)]
 }

@@ -9,7 +9,7 @@ use super::{PushError, builder::Order, identity::identity};
 use crate::{
     artifacts::store::{self, ArtifactError},
     delivery::http::Client,
-    store::{SqliteStore, Store, dir},
+    store::{SqliteStore, Store, Which, dir},
 };
 
 /// Hosts and devices named as examples.
@@ -97,9 +97,9 @@ pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
             limits.max_per_host,
             limits.max_unverified,
             order.spec.retry.attempts_max(),
-            order.spec.brake,
-            if order.spec.canary > 0 {
-                format!(", {} canaries first", order.spec.canary)
+            order.spec.brake.unwrap_or_default(),
+            if order.canary > 0 {
+                format!(", {} canaries first", order.canary)
             } else {
                 String::new()
             }
@@ -118,8 +118,8 @@ fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
     let Some(store) = SqliteStore::open_to_read(&dir::database(&order.state))? else {
         return Ok(nothing);
     };
-    let other = store.unfinished()?.into_iter().find(|record| {
-        record.identity != *identity && record.progression.state != State::Preparing
+    let other = store.rollouts(Which::Driven)?.into_iter().find(|record| {
+        record.identity != Some(*identity) && record.progression.state != State::Preparing
     });
     if let Some(other) = other
         && !order.abandon
@@ -129,7 +129,7 @@ fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
         return Ok(Would::BeRefused { why });
     }
     let Some(record) = store.find(identity)? else { return Ok(nothing) };
-    let counts = store.counts(record.key, record.progression.round)?;
+    let counts = store.count(record.key, record.progression.round)?;
     let to_retry = counts.failures() + counts.canceled;
     Ok(match record.progression.state {
         State::Preparing => nothing,
@@ -143,6 +143,9 @@ fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
         state if state.is_ended() && to_retry == 0 => refused("nothing to retry: no device failed"),
         state if state.is_ended() => Would::Retry { devices: to_retry },
         _ if order.abandon => nothing,
+        _ if order.canary > 0 && record.spec.waves.is_empty() => {
+            refused("it began without --canary")
+        }
         _ => Would::GoOn { counts },
     })
 }

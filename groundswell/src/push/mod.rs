@@ -46,8 +46,10 @@ use crate::{
     delivery::http::{Client, ConfigError, Shipment, ShipmentError},
     engine::{
         hub::{Events, Hub},
+        outlet::Outlets,
         shell::Shell,
         step::{Engine, GATHER, Manner},
+        takeover,
     },
     store::{Store, StoreError, dir::DirError},
 };
@@ -73,6 +75,9 @@ pub enum PushError {
     /// The state database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What an earlier run left cannot be taken over.
+    #[error(transparent)]
+    Takeover(#[from] takeover::TakeoverError),
     /// The file cannot be read or kept.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -133,6 +138,12 @@ pub enum PushError {
         /// What makes it another one.
         differs: Box<str>,
     },
+    /// A push goes on with canaries that it began without.
+    #[error(
+        "this push began without --canary, and devices were sent to: go on without it, or give it \
+         up with --abandon"
+    )]
+    NoCanaries,
     /// `retry_failed` without failures.
     #[error("nothing to retry: {0}")]
     NothingToRetry(&'static str),
@@ -205,22 +216,22 @@ impl Push {
         let payload = begun.payload()?;
         let shipment = Shipment::new(begun.record.id, &begun.record.spec.release.version, payload)?;
         let begin::Begun { dir, record, store, epoch, reserve, .. } = begun;
-        let counts = store.counts(record.key, record.progression.round)?;
-        let open = store.open(record.key, record.progression.round)?;
+        let key = record.key;
+        let taken = takeover::take(&store, record.clone())?;
+        let ended_before = taken.cohorts.iter().map(|cohort| cohort.counts.ended()).sum();
         let gather = match clock {
             crate::clock::Clock::System => GATHER,
             crate::clock::Clock::Manual(_) => std::time::Duration::ZERO,
         };
-        let manner = Manner { is_heard: hub.is_heard(), gather };
-        let engine = Engine::new(&record, counts, open, epoch, manner, clock.now());
+        let is_heard = hub.is_heard();
+        let manner = Manner { is_heard, gather, in_flight_max: u32::MAX, look_every: None };
+        let engine = Engine::new(vec![taken], epoch, manner, clock.now());
+        let parts = Box::new((client, Arc::new(shipment), order.headers));
         let shell = Shell {
-            record: record.clone(),
-            client,
-            shipment: Arc::new(shipment),
-            headers: order.headers,
+            outlets: Outlets::One(Some(parts)),
             clock: clock.clone(),
             hub,
-            progress,
+            progress: Some((key, progress)),
             stop,
             reserve,
             dir: Arc::new(dir),
@@ -229,8 +240,7 @@ impl Push {
         let store = store.ok_or_else(|| {
             PushError::Run(io::Error::other("the thread that writes the state died"))
         })?;
-        let run =
-            summary::Run { ended_before: counts.ended(), duration: clock.now().since(started_at) };
+        let run = summary::Run { ended_before, duration: clock.now().since(started_at) };
         Ok(summary::summarize(&store, &record, ended, run))
     }
 }

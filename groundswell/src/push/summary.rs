@@ -109,8 +109,10 @@ pub(super) fn summarize(
     ended: Ended,
     run: Run,
 ) -> Summary {
+    let counts = ended.engine.counts(record.key).copied().unwrap_or_default();
+    let paused = ended.engine.progression(record.key).map(|progression| &progression.paused);
     let result = match ended.ending {
-        Ending::Ended if ended.counts.failures() + ended.counts.canceled == 0 => Result::Completed,
+        Ending::Ended if counts.failures() + counts.canceled == 0 => Result::Completed,
         Ending::Ended => Result::Failed,
         Ending::Paused => Result::Paused,
         Ending::Interrupted => Result::Interrupted,
@@ -118,13 +120,13 @@ pub(super) fn summarize(
     };
     let mut summary = Summary {
         result,
-        paused: ended.paused,
+        paused: paused.into_iter().flatten().copied().collect(),
         rollout: record.id,
         round: record.progression.round,
         release: record.spec.release.clone(),
-        counts: ended.counts,
-        not_sent: ended.counts.queued,
-        ended_now: ended.counts.ended().saturating_sub(run.ended_before),
+        counts,
+        not_sent: counts.queued,
+        ended_now: counts.ended().saturating_sub(run.ended_before),
         duration_ms: run.duration.as_millis() as u64,
         sent_bytes: ended.sent_bytes,
         failures: vec![],
@@ -160,7 +162,7 @@ pub(super) fn already_done(
     store: &impl Store,
     record: &RolloutRecord,
 ) -> std::result::Result<Summary, PushError> {
-    let mut counts = store.counts(record.key, record.progression.round)?;
+    let mut counts = store.count(record.key, record.progression.round)?;
     add_earlier_rounds(store, record, &mut counts)?;
     let mut summary = Summary {
         result: Result::AlreadyDone,
@@ -189,6 +191,7 @@ fn add_earlier_rounds(
 ) -> std::result::Result<(), crate::store::StoreError> {
     let before = store.counts_before(record.key, record.progression.round)?;
     counts.succeeded += before.succeeded;
+    counts.current += before.current;
     counts.skipped += before.skipped;
     Ok(())
 }

@@ -25,7 +25,7 @@ pub use self::{
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Heard,
-        Cursor, DETAIL_BYTES_MAX, DeviceKey, Intent, IntentSeq, Known, Page, QueuedWant,
+        Cursor, DETAIL_BYTES_MAX, DeviceKey, Intent, IntentSeq, Known, Page, QueueRead, QueueWant,
         RolloutKey, RolloutRecord, Unfinished, Want,
     },
 };
@@ -114,15 +114,16 @@ pub trait Store: Send {
         now: Time,
     ) -> Result<RolloutKey, StoreError>;
 
-    /// Assigns devices of the inventory to the cohorts of a round, and counts them. Devices that
-    /// the rollout has in this round already are left out; how many these are is returned.
+    /// Assigns devices of the inventory to the cohorts of a round, and returns these with the
+    /// devices added counted. Unless they are `all_new`, those that the round has are left out.
     fn assign(
         &mut self,
         rollout: RolloutKey,
         round: u32,
         cohorts: &[CohortName],
         devices: &[Assign],
-    ) -> Result<u64, StoreError>;
+        all_new: bool,
+    ) -> Result<Vec<CohortRecord>, StoreError>;
 
     /// Writes devices to the inventory and assigns each to the cohort at the place beside it.
     fn add_devices(
@@ -183,9 +184,21 @@ pub trait Store: Send {
     /// these were; with none left, its cohorts go, too.
     fn discard(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError>;
 
+    /// Removes a rollout that has no assignments.
+    fn remove(&mut self, rollout: RolloutKey) -> Result<(), StoreError>;
+
+    /// Gives up a rollout that nobody drives: everything not ended becomes `canceled`.
+    fn give_up(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError>;
+
     /// Writes rows of round `round` for the devices that failed, or were given up, in the one
-    /// before, and says how many these are.
-    fn open_round(&mut self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError>;
+    /// before, and says how many these are. Each is in its wave again; with `canaries` the first so
+    /// many are wave 0, and the others wave 1.
+    fn open_round(
+        &mut self,
+        rollout: RolloutKey,
+        round: u32,
+        canaries: Option<u32>,
+    ) -> Result<u64, StoreError>;
 
     /// The cohorts of a round, with their devices counted.
     fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError>;
@@ -227,7 +240,7 @@ pub trait Store: Send {
     fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError>;
 
     /// Answers an intent that changes nothing.
-    fn answer(&mut self, seq: IntentSeq, answer: &Answer, now: Time) -> Result<(), StoreError>;
+    fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError>;
 
     /// The answer to an intent, once there is one.
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError>;

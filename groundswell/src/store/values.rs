@@ -98,8 +98,7 @@ pub struct Known {
     pub is_superseded: bool,
 }
 
-/// How far the candidates of a rollout have been read: those that are to be tried again or are
-/// away, by when they are due, and which.
+/// How far the devices that are away have been read, by when they are due, and which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// When the last one handed out was due.
@@ -119,23 +118,25 @@ pub struct Want {
     pub until: Time,
     /// How many in all, at the most.
     pub limit: usize,
-    /// Of these, queued ones.
-    pub queued: Option<QueuedWant>,
+    /// Of these, others than those due.
+    pub queue: Option<QueueWant>,
     /// Whether what is known of them is wanted, too.
     pub is_known_wanted: bool,
     /// Rollouts that supersede this one.
     pub rivals: Vec<RolloutKey>,
 }
 
-/// Which queued candidates are wanted.
+/// Which candidates of a cohort are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueuedWant {
+pub struct QueueWant {
     /// Of which cohort.
     pub cohort: CohortKey,
     /// Behind this one.
     pub after: i64,
     /// How many at the most.
     pub limit: usize,
+    /// Whether those that are away are wanted, too, whenever they are due.
+    pub is_sweep: bool,
 }
 
 /// Candidates in order: those due first, as they fell due, then the queued.
@@ -145,10 +146,23 @@ pub struct Page {
     pub candidates: Vec<Candidate>,
     /// From where to read on.
     pub cursor: Cursor,
-    /// The cohort whose queue was read, the last one read of it, and whether none is left.
-    pub queued: Option<(CohortKey, i64, bool)>,
+    /// How far the queue of a cohort was read.
+    pub queue: Option<QueueRead>,
     /// When the next one falls due.
     pub next_due_at: Option<Time>,
+}
+
+/// How far the queue of a cohort was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRead {
+    /// Of which cohort.
+    pub cohort: CohortKey,
+    /// The last one read.
+    pub last: i64,
+    /// Whether none is left behind it.
+    pub is_end: bool,
+    /// Whether those that are away were read, too.
+    pub is_sweep: bool,
 }
 
 /// One assignment that changed.

@@ -13,7 +13,7 @@ use std::{
 use groundswell_core::device::Device;
 
 use super::{
-    Assign, Batch, Candidate, CohortName, CohortRecord, DeviceKey, Intent, IntentSeq, Page,
+    Answer, Assign, Batch, Candidate, CohortName, CohortRecord, DeviceKey, Intent, IntentSeq, Page,
     RolloutKey, RolloutRecord, Store, StoreError, Want,
 };
 
@@ -47,6 +47,8 @@ pub enum Job {
     Waiting(IntentSeq, DeviceKey),
     /// Note that these devices were looked at.
     Forget(Vec<DeviceKey>),
+    /// Answer an intent that changes nothing.
+    Answer(IntentSeq, Answer),
 }
 
 /// Devices to be assigned.
@@ -60,6 +62,8 @@ pub struct Assignment {
     pub cohorts: Arc<[CohortName]>,
     /// The devices.
     pub devices: Vec<Assign>,
+    /// Whether the round cannot have any of them.
+    pub all_new: bool,
 }
 
 /// What others have written.
@@ -80,8 +84,8 @@ pub enum Done {
     Fetched(RolloutKey, Result<Page, StoreError>),
     /// The batch is durable, or nothing of it is; it comes back either way.
     Committed(Batch, Result<(), StoreError>),
-    /// Devices were assigned.
-    Assigned(RolloutKey, Result<(), StoreError>),
+    /// Devices were assigned to these cohorts, in which they alone are counted.
+    Assigned(RolloutKey, Result<Vec<CohortRecord>, StoreError>),
     /// So many rows were taken back; fewer than could be if none are left.
     Discarded(RolloutKey, Result<bool, StoreError>),
     /// The next round is written down.
@@ -94,6 +98,8 @@ pub enum Done {
     Waiting(IntentSeq, Result<Vec<(RolloutKey, Candidate)>, StoreError>),
     /// Devices were noted as looked at.
     Forgotten(Result<(), StoreError>),
+    /// An intent was answered.
+    Answered(IntentSeq, Result<(), StoreError>),
 }
 
 /// A handle on the thread.
@@ -170,6 +176,7 @@ fn failed(job: Job) -> Done {
         Job::Look { .. } => Done::Looked(Err(died())),
         Job::Waiting(seq, _) => Done::Waiting(seq, Err(died())),
         Job::Forget(_) => Done::Forgotten(Err(died())),
+        Job::Answer(seq, _) => Done::Answered(seq, Err(died())),
     }
 }
 
@@ -198,21 +205,21 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
     Came::Other(match job {
         Job::Commit(batch) => return Came::Committed(store.commit(batch)),
         Job::Fetch(want) => Done::Fetched(want.rollout, store.candidates(want)),
-        Job::Assign(Assignment { rollout, round, cohorts, devices }) => {
-            let done = store.assign(*rollout, *round, cohorts, devices);
-            Done::Assigned(*rollout, done.map(drop))
+        Job::Assign(Assignment { rollout, round, cohorts, devices, all_new }) => {
+            Done::Assigned(*rollout, store.assign(*rollout, *round, cohorts, devices, *all_new))
         }
         Job::Discard(rollout) => {
             let removed = store.discard(*rollout, DISCARD_MAX);
             Done::Discarded(*rollout, removed.map(|removed| removed < DISCARD_MAX))
         }
         Job::OpenRound(rollout, round) => {
-            Done::RoundOpened(*rollout, store.open_round(*rollout, *round))
+            Done::RoundOpened(*rollout, store.open_round(*rollout, *round, None))
         }
         Job::Read(rollout) => Done::Read(*rollout, read(store, *rollout)),
         Job::Look { seen } => Done::Looked(look(store, *seen)),
         Job::Waiting(seq, device) => Done::Waiting(*seq, store.waiting(*device)),
         Job::Forget(devices) => Done::Forgotten(store.forget_changed(devices)),
+        Job::Answer(seq, answer) => Done::Answered(*seq, store.answer(*seq, answer)),
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod cli;
 mod delivery;
+mod devices;
 mod disk;
 mod engine;
 mod kill;

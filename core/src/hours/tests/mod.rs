@@ -1,1 +1,6 @@
+mod changes;
+mod naive;
+mod random;
+mod tables;
 mod texts;
+mod wider;

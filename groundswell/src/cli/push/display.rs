@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use groundswell_core::{plan::WaitingOn, progress::Progress, rollout::PauseReason, time::Time};
+use groundswell_core::{
+    progress::Progress, rollout::PauseReason, time::Time, waiting::WaitingOn,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
@@ -90,7 +92,7 @@ fn lines(mut progress: watch::Receiver<Progress>, is_over: &mpsc::Receiver<()>) 
 
 /// Rate, time left, what is under way and what failed.
 fn words(progress: &Progress) -> String {
-    let Progress { counts, in_flight, sent_bytes, ended_per_sec, eta, waiting_on } = progress;
+    let Progress { counts, in_flight, sent_bytes, ended_per_sec, eta, waiting_on, .. } = progress;
     let mut words = format!("{ended_per_sec:.0}/s");
     match eta {
         Some(eta) if counts.total() > counts.ended() => {
@@ -110,7 +112,7 @@ fn words(progress: &Progress) -> String {
         && let Some(reason) = waiting_on.first()
         && !matches!(reason, WaitingOn::Active { .. })
     {
-        let _ = write!(words, "  [{reason}]");
+        let _ = write!(words, "  [{}]", reason.in_words(Clock::System.now()));
     }
     words
 }
@@ -151,7 +153,7 @@ fn text(summary: &Summary) -> String {
     let Summary { counts, release, .. } = summary;
     let mut text = String::new();
     let total = counts.total();
-    let updated = counts.succeeded + counts.skipped;
+    let updated = counts.succeeded + counts.current;
     let head = match summary.result {
         PushResult::Completed => "done",
         PushResult::Failed => "ended with failures",
@@ -162,8 +164,8 @@ fn text(summary: &Summary) -> String {
     };
     let _ = writeln!(text, "{} {}: {head}", release.name, release.version);
     let _ = write!(text, "  {updated} of {total} devices have it");
-    if counts.skipped > 0 {
-        let _ = write!(text, " ({} had it already)", counts.skipped);
+    if counts.current > 0 {
+        let _ = write!(text, " ({} had it already)", counts.current);
     }
     if summary.result != PushResult::AlreadyDone {
         let secs = (summary.duration_ms as f64 / 1_000.0).max(0.001);
@@ -225,7 +227,7 @@ fn hints(text: &mut String, summary: &Summary) {
             for reason in &summary.paused {
                 let _ = writeln!(text, "  stopped by the {reason}");
             }
-            let is_canary = summary.paused.contains(&PauseReason::Canary);
+            let is_canary = summary.paused.contains(&PauseReason::Gate);
             let how = if is_canary { "without --canary" } else { "with a higher --max-failures" };
             let _ = writeln!(
                 text,

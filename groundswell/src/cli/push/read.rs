@@ -44,6 +44,7 @@ pub(super) fn push(args: &Args) -> Result<Push, Failure> {
             max_in_flight: args.max_in_flight,
             max_unverified: args.max_unverified,
             max_per_host: args.max_per_host,
+            per_minute: None,
         })
         .retry(policy)
         .verify(Verify {

@@ -4,7 +4,7 @@ use groundswell_core::snapshot::Counts;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows;
-use crate::store::{Assign, CohortKey, CohortName, RolloutKey, StoreError};
+use crate::store::{Assign, CohortKey, CohortName, CohortRecord, RolloutKey, StoreError};
 
 /// Rollout, cohort, device, state, and whether the device may be in the round already.
 const ASSIGN: &str = "INSERT INTO assignment \
@@ -21,13 +21,13 @@ pub(super) struct Assigner<'a> {
     round: u32,
     cohorts: Vec<Cohort<'a>>,
     added: u64,
-    left_out: u64,
 }
 
 struct Cohort<'a> {
     name: &'a CohortName,
     /// Its row and its devices, once one was assigned to it.
     row: Option<(CohortKey, Counts)>,
+    added: Counts,
 }
 
 impl<'a> Assigner<'a> {
@@ -37,8 +37,8 @@ impl<'a> Assigner<'a> {
         round: u32,
         cohorts: &'a [CohortName],
     ) -> Self {
-        let cohorts = cohorts.iter().map(|name| Cohort { name, row: None }).collect();
-        Self { connection, rollout, round, cohorts, added: 0, left_out: 0 }
+        let cohorts = cohorts.iter().map(|name| Cohort { name, row: None, added: Counts::default() });
+        Self { connection, rollout, round, cohorts: cohorts.collect(), added: 0 }
     }
 
     /// Assigns a device that the round cannot have yet.
@@ -50,6 +50,7 @@ impl<'a> Assigner<'a> {
             none => none.insert(find(self.connection, self.rollout, self.round, cohort.name)?),
         };
         *counts.of_mut(device.state) += 1;
+        *cohort.added.of_mut(device.state) += 1;
         self.added += 1;
         self.connection.prepare_cached(ASSIGN)?.execute(params![
             self.rollout.0,
@@ -64,17 +65,19 @@ impl<'a> Assigner<'a> {
     pub(super) fn add_if_new(&mut self, device: &Assign) -> Result<(), StoreError> {
         let mut is_there = self.connection.prepare_cached(IS_THERE)?;
         if is_there.exists(params![self.rollout.0, device.device.0, self.round])? {
-            self.left_out += 1;
             return Ok(());
         }
         self.add(device)
     }
 
-    /// Writes the counts, and says how many devices were left out.
-    pub(super) fn finish(self) -> Result<u64, StoreError> {
-        for cohort in &self.cohorts {
-            if let Some((key, counts)) = &cohort.row {
-                set_counts(self.connection, *key, counts)?;
+    /// Writes the counts, and returns the cohorts with the devices added counted.
+    pub(super) fn finish(self) -> Result<Vec<CohortRecord>, StoreError> {
+        let mut added = vec![];
+        for Cohort { name, row, added: counts } in &self.cohorts {
+            if let Some((key, all)) = row {
+                set_counts(self.connection, *key, all)?;
+                let CohortName { wave, zone } = (*name).clone();
+                added.push(CohortRecord { key: *key, wave, zone, counts: *counts });
             }
         }
         if self.round == 1 {
@@ -82,7 +85,7 @@ impl<'a> Assigner<'a> {
             let mut statement = self.connection.prepare_cached(sql)?;
             statement.execute(params![self.rollout.0, self.added as i64])?;
         }
-        Ok(self.left_out)
+        Ok(added)
     }
 }
 
@@ -126,6 +129,7 @@ pub(super) fn round(
     connection: &Connection,
     rollout: RolloutKey,
     round: u32,
+    canaries: Option<u32>,
 ) -> Result<u64, StoreError> {
     let failed = rows::codes_where(|state| {
         state.is_failure() || state == groundswell_core::assignment::State::Canceled
@@ -140,7 +144,9 @@ pub(super) fn round(
     let mut devices = vec![];
     while let Some(row) = found.next()? {
         let zone = rows::zone(&row.get::<_, String>(2)?)?;
-        let name = CohortName { wave: row.get::<_, i64>(1)?.unsigned_abs() as usize, zone };
+        let own = row.get::<_, i64>(1)?.unsigned_abs() as usize;
+        let wave = canaries.map_or(own, |first| usize::from(devices.len() >= first as usize));
+        let name = CohortName { wave, zone };
         let cohort = names.iter().position(|known| *known == name).unwrap_or_else(|| {
             names.push(name);
             names.len() - 1

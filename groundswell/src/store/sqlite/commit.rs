@@ -33,7 +33,7 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
         device::saw(connection, heard.device.0, batch.at, heard.version.as_deref())?;
     }
     for (seq, answer) in &batch.answers {
-        rollout::answer(connection, *seq, answer, batch.at)?;
+        rollout::answer(connection, *seq, answer)?;
     }
     if !batch.changes.is_empty() || batch.progression.is_some() {
         connection

@@ -14,8 +14,15 @@ use groundswell_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
 
-use super::{read, rows, selector};
+use super::{
+    read, rows,
+    selector::{self, Condition},
+};
 use crate::store::{Chosen, Contact, DeviceKey, Put, StoreError};
+
+/// Devices that are looked at one by one for a page: some milliseconds, and a page of 100 is filled
+/// by them unless fewer than one in 20 is chosen.
+const WALK_MAX: u32 = 2_000;
 
 /// What a device as given did to the row of its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,8 +296,11 @@ pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Device>, 
     rows.next()?.map(device).transpose()
 }
 
-/// At most `limit` devices that are chosen, in the order of their ids, from the one behind `after`
-/// on.
+/// At most `limit` devices that are chosen, in the order of their ids, behind `after`.
+///
+/// An index of what a selector asks about knows nothing of that order: for every page it would
+/// have to find all that are chosen, and sort them. So the next devices are looked at one by one
+/// first. Only if these do not fill the page does the selector choose few, and an index find them.
 pub(super) fn list(
     connection: &Connection,
     select: Option<&Selector>,
@@ -298,7 +308,41 @@ pub(super) fn list(
     limit: usize,
     now: Time,
 ) -> Result<Vec<Device>, StoreError> {
-    let (sql, params) = list_query(select, after, limit, now);
+    let after = after.unwrap_or_default();
+    let Some(select) = select else { return query(connection, None, after, limit, now) };
+    let mut found = Vec::new();
+    let mut behind = after.to_owned();
+    let mut walked = 0;
+    let mut next = connection.prepare_cached(&list_query(None, now).0)?;
+    let mut rows = next.query(params![after, WALK_MAX])?;
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let device = device(row)?;
+        walked += 1;
+        behind.clone_from(&device.id);
+        if select.matches(&device, now) {
+            found.push(device);
+        }
+    }
+    if found.len() < limit && walked == WALK_MAX {
+        let left = limit - found.len();
+        found.extend(query(connection, Some(select), &behind, left, now)?);
+    }
+    Ok(found)
+}
+
+/// The page that the database finds.
+fn query(
+    connection: &Connection,
+    select: Option<&Selector>,
+    after: &str,
+    limit: usize,
+    now: Time,
+) -> Result<Vec<Device>, StoreError> {
+    let (sql, mut params) = list_query(select, now);
+    params.push(Value::Text(after.to_owned()));
+    params.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     // Not kept: selectors are as many as their writers, and would drive out what commits run.
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query(params_from_iter(params))?;
@@ -309,25 +353,12 @@ pub(super) fn list(
     Ok(devices)
 }
 
-pub(super) fn list_query(
-    select: Option<&Selector>,
-    after: Option<&str>,
-    limit: usize,
-    now: Time,
-) -> (String, Vec<Value>) {
-    let (condition, mut params) = selector::condition_of(select, now);
-    params.push(Value::Text(after.unwrap_or_default().to_owned()));
-    params.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-    let sql = format!(
-        "SELECT {COLUMNS} FROM {} WHERE {condition} AND d.id > ? ORDER BY d.id LIMIT ?",
-        selector::FROM
-    );
-    (sql, params)
-}
-
-pub(super) fn count_query(select: Option<&Selector>, now: Time) -> (String, Vec<Value>) {
-    let (condition, params) = selector::condition_of(select, now);
-    (format!("SELECT count(*) FROM {} WHERE {condition}", selector::FROM), params)
+/// Followed by two parameters: behind which id, and how many.
+fn list_query(select: Option<&Selector>, now: Time) -> (String, Vec<Value>) {
+    let Condition { sql, params, .. } = selector::condition(select, now);
+    let from = selector::FROM;
+    let order = "AND d.id > ? ORDER BY d.id LIMIT ?";
+    (format!("SELECT {COLUMNS} FROM {from} WHERE {sql} {order}"), params)
 }
 
 /// How many devices are chosen.
@@ -340,6 +371,11 @@ pub(super) fn count(
     let mut statement = connection.prepare(&sql)?;
     let count: i64 = statement.query_row(params_from_iter(params), |row| row.get(0))?;
     Ok(count.unsigned_abs())
+}
+
+pub(super) fn count_query(select: Option<&Selector>, now: Time) -> (String, Vec<Value>) {
+    let Condition { from, sql, params } = selector::condition(select, now);
+    (format!("SELECT count(*) FROM {from} WHERE {sql}"), params)
 }
 
 fn device(row: &Row<'_>) -> Result<Device, StoreError> {

@@ -2,7 +2,7 @@
 //!
 //! The body is a JSON array of entries `{"to": state, "n": attempt, "ids": [..]}` in the order in
 //! which things happened; an id stands for itself, a pair for all ids from its first to its last.
-//! `due` (milliseconds since the epoch) and `why` are there where the state has them.
+//! `due` and `away` (milliseconds since the epoch), `doubt` and `why` are there where the state has them.
 
 use groundswell_core::assignment::{Assignment, State};
 use serde::Serialize;
@@ -17,6 +17,8 @@ struct Entry<'a> {
     due: i64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     doubt: bool,
+    #[serde(skip_serializing_if = "is_zero")]
+    away: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
     ids: Vec<Ids>,
@@ -57,12 +59,13 @@ pub(super) fn body(batch: &Batch) -> Result<String, StoreError> {
 }
 
 fn entry(change: &Change) -> Entry<'_> {
-    let Assignment { state, attempt, in_doubt, due_at } = &change.to;
+    let Assignment { state, attempt, in_doubt, due_at, away_since } = &change.to;
     Entry {
         to: state,
         n: *attempt,
         due: due_at.as_millis(),
         doubt: *in_doubt,
+        away: away_since.as_millis(),
         why: change.detail.as_deref(),
         ids: vec![Ids::One(change.id.0)],
     }
@@ -73,6 +76,7 @@ fn is_alike(entry: &Entry<'_>, change: &Change) -> bool {
         && entry.n == change.to.attempt
         && entry.due == change.to.due_at.as_millis()
         && entry.doubt == change.to.in_doubt
+        && entry.away == change.to.away_since.as_millis()
         && entry.why == change.detail.as_deref()
 }
 
@@ -102,7 +106,7 @@ mod tests {
     use crate::store::RolloutKey;
 
     fn change(id: i64, state: State, detail: Option<&str>) -> Change {
-        let to = Assignment { state, attempt: 1, in_doubt: false, due_at: Time::ZERO };
+        let to = Assignment { state, attempt: 1, due_at: Time::ZERO, ..Assignment::queued() };
         Change { id: AssignmentId(id), to, detail: detail.map(Into::into) }
     }
 
@@ -116,7 +120,7 @@ mod tests {
             change(1, State::Canceled, Some("no \"more\"")),
         ];
         let (rollout, epoch, at) = (RolloutKey(1), Epoch(1), Time::ZERO);
-        let batch = Batch { rollout, epoch, at, changes, progression: None };
+        let batch = Batch { changes, ..Batch::empty(rollout, epoch, at) };
         assert_eq!(
             body(&batch).unwrap(),
             r#"[{"to":"delivering","n":1,"ids":[[1,3],9]},{"to":"canceled","n":1,"why":"no \"more\"","ids":[1]}]"#

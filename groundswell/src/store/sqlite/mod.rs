@@ -158,15 +158,16 @@ impl Store for SqliteStore {
         round: u32,
         cohorts: &[CohortName],
         devices: &[Assign],
-    ) -> Result<u64, StoreError> {
+        all_new: bool,
+    ) -> Result<Vec<CohortRecord>, StoreError> {
         let transaction = self.write()?;
         let mut assigner = assign::Assigner::new(&transaction, rollout, round, cohorts);
         for device in devices {
-            assigner.add_if_new(device)?;
+            if all_new { assigner.add(device)? } else { assigner.add_if_new(device)? }
         }
-        let left_out = assigner.finish()?;
+        let added = assigner.finish()?;
         transaction.commit()?;
-        Ok(left_out)
+        Ok(added)
     }
 
     fn add_devices(
@@ -250,9 +251,27 @@ impl Store for SqliteStore {
         Ok(removed)
     }
 
-    fn open_round(&mut self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError> {
+    fn remove(&mut self, rollout: RolloutKey) -> Result<(), StoreError> {
         let transaction = self.write()?;
-        let devices = assign::round(&transaction, rollout, round)?;
+        rollout::remove(&transaction, rollout)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn give_up(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError> {
+        let transaction = self.write()?;
+        let counts = rollout::give_up(&transaction, rollout, now)?;
+        transaction.commit()?;
+        Ok(counts)
+    }
+
+    fn open_round(
+        &mut self,
+        rollout: RolloutKey,
+        round: u32,
+        canaries: Option<u32>,
+    ) -> Result<u64, StoreError> {
+        let transaction = self.write()?;
+        let devices = assign::round(&transaction, rollout, round, canaries)?;
         transaction.commit()?;
         Ok(devices)
     }
@@ -308,8 +327,8 @@ impl Store for SqliteStore {
         rollout::intents(&self.connection)
     }
 
-    fn answer(&mut self, seq: IntentSeq, answer: &Answer, now: Time) -> Result<(), StoreError> {
-        rollout::answer(&self.connection, seq, answer, now)
+    fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError> {
+        rollout::answer(&self.connection, seq, answer)
     }
 
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError> {
@@ -353,8 +372,8 @@ mod tests {
         for (sql, found_by) in [
             (commit::UPDATE_RUN.to_owned(), key),
             (commit::SAW_RUN.to_owned(), key),
-            (plain.queued_sql(), queued),
-            (full.queued_sql(), queued),
+            (plain.queue_sql(false), queued),
+            (full.queue_sql(true), queued),
             (plain.due_sql(), due),
             (full.due_sql(), due),
         ] {

@@ -4,7 +4,9 @@ use groundswell_core::time::Time;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{read::all, rows};
-use crate::store::{Candidate, Cursor, DeviceKey, Page, RolloutKey, StoreError, Want};
+use crate::store::{
+    Candidate, Cursor, DeviceKey, Page, QueueRead, QueueWant, RolloutKey, StoreError, Want,
+};
 
 pub(super) fn active(
     connection: &Connection,
@@ -47,16 +49,13 @@ pub(super) fn candidates(connection: &Connection, want: &Want) -> Result<Page, S
     if let Some(last) = page.candidates.last() {
         page.cursor = Cursor { due_at: last.assignment.due_at, id: last.id.0 };
     }
-    if let Some(queued) = &want.queued {
-        let places = queued.limit.min(want.limit - page.candidates.len());
-        let found = all(
-            connection,
-            &shape.queued_sql(),
-            params![queued.cohort.0, queued.after, places as i64],
-            read,
-        )?;
-        let last = found.last().map_or(queued.after, |last| last.id.0);
-        page.queued = Some((queued.cohort, last, found.len() < places));
+    if let Some(QueueWant { cohort, after, limit, is_sweep }) = want.queue {
+        let places = limit.min(want.limit.saturating_sub(page.candidates.len()));
+        let sql = shape.queue_sql(is_sweep);
+        let found = all(connection, &sql, params![cohort.0, after, places as i64], read)?;
+        let last = found.last().map_or(after, |last| last.id.0);
+        let is_end = found.len() < places;
+        page.queue = Some(QueueRead { cohort, last, is_end, is_sweep });
         page.candidates.extend(found);
     }
     page.next_due_at = next_due(connection, want.rollout, page.cursor)?;
@@ -75,7 +74,7 @@ impl Shape<'_> {
         format!(
             "SELECT {} FROM assignment a INDEXED BY assignment_due \
              JOIN device d ON d.key = a.device {} \
-             WHERE a.state IN (3, 4, 5) AND a.rollout = ?1 \
+             WHERE a.state IN (4, 5) AND a.rollout = ?1 \
              AND (a.due_at, a.id) > (?2, ?3) AND a.due_at <= ?4 ORDER BY a.due_at, a.id LIMIT ?5",
             self.columns(),
             self.join()
@@ -83,11 +82,12 @@ impl Shape<'_> {
     }
 
     /// Cohort, behind id, how many.
-    pub(super) fn queued_sql(&self) -> String {
+    pub(super) fn queue_sql(&self, is_sweep: bool) -> String {
+        let states = if is_sweep { "IN (0, 4, 5)" } else { "= 0" };
         format!(
             "SELECT {} FROM assignment a INDEXED BY assignment_cohort \
              JOIN device d ON d.key = a.device {} \
-             WHERE a.state = 0 AND a.cohort = ?1 AND a.id > ?2 ORDER BY a.id LIMIT ?3",
+             WHERE a.state {states} AND a.cohort = ?1 AND a.id > ?2 ORDER BY a.id LIMIT ?3",
             self.columns(),
             self.join()
         )
@@ -131,7 +131,7 @@ fn next_due(
     let due_at: Option<i64> = connection
         .prepare_cached(
             "SELECT due_at FROM assignment INDEXED BY assignment_due \
-             WHERE state IN (3, 4, 5) AND rollout = ?1 \
+             WHERE state IN (4, 5) AND rollout = ?1 \
              AND (due_at, id) > (?2, ?3) ORDER BY due_at, id LIMIT 1",
         )?
         .query_row(params![rollout.0, cursor.due_at.as_millis(), cursor.id], |row| row.get(0))

@@ -1,13 +1,15 @@
 //! Rollouts: written down, changed, and what the driver is wanted to do with them.
 
 use groundswell_core::{
+    assignment,
     ids::RolloutId,
-    rollout::{Progression, Spec},
+    rollout::{Progression, Spec, State},
+    snapshot::Counts,
     time::Time,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::rows;
+use super::{assign, read, rows};
 use crate::store::{Answer, Intent, IntentSeq, RolloutKey, StoreError};
 
 pub(super) fn create(
@@ -62,6 +64,44 @@ pub(super) fn discard(
     Ok(removed)
 }
 
+/// A rollout without assignments, and what the log says of it.
+pub(super) fn remove(connection: &Connection, rollout: RolloutKey) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM log WHERE rollout = ?1", [rollout.0])?;
+    connection.execute("DELETE FROM rollout WHERE key = ?1", [rollout.0])?;
+    Ok(())
+}
+
+pub(super) fn give_up(
+    connection: &Connection,
+    rollout: RolloutKey,
+    now: Time,
+) -> Result<Counts, StoreError> {
+    let record = read::rollout(connection, rollout)?
+        .ok_or_else(|| StoreError::Damaged("a rollout is gone".to_owned()))?;
+    let mut progression = record.progression;
+    progression.state = State::Canceled;
+    progression.paused.clear();
+    progression.generation += 1;
+    let open = rows::codes_where(|state| !state.is_terminal());
+    let canceled = rows::code(assignment::State::Canceled);
+    connection.execute(
+        &format!(
+            "UPDATE assignment SET state = ?2, due_at = 0, away_since = 0, changed_at = ?3 \
+             WHERE cohort IN (SELECT key FROM cohort WHERE rollout = ?1) AND state IN ({open})"
+        ),
+        params![rollout.0, canceled, now.as_millis()],
+    )?;
+    set_progression(connection, rollout, &progression)?;
+    for cohort in read::cohorts(connection, rollout, progression.round)? {
+        let counts = read::count_cohort(connection, cohort.key)?;
+        assign::set_counts(connection, cohort.key, &counts)?;
+    }
+    let sql = "INSERT INTO log (rollout, at, body) VALUES (?1, ?2, ?3)";
+    let body = r#"[{"rollout":"canceled by --abandon"}]"#;
+    connection.execute(sql, params![rollout.0, now.as_millis(), body])?;
+    read::count(connection, rollout, progression.round)
+}
+
 pub(super) fn put_intent(
     connection: &Connection,
     intent: &Intent,
@@ -73,7 +113,7 @@ pub(super) fn put_intent(
 }
 
 pub(super) fn intents(connection: &Connection) -> Result<Vec<(IntentSeq, Intent)>, StoreError> {
-    let sql = "SELECT seq, body FROM intent WHERE answered_at IS NULL ORDER BY seq LIMIT 1000";
+    let sql = "SELECT seq, body FROM intent WHERE answer IS NULL ORDER BY seq LIMIT 1000";
     super::read::all(connection, sql, [], |row| {
         Ok((IntentSeq(row.get(0)?), rows::json(&row.get::<_, String>(1)?)?))
     })
@@ -83,11 +123,9 @@ pub(super) fn answer(
     connection: &Connection,
     seq: IntentSeq,
     answer: &Answer,
-    now: Time,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE intent SET answered_at = ?2, answer = ?3 WHERE seq = ?1";
-    let json = rows::to_json(answer)?;
-    connection.prepare_cached(sql)?.execute(params![seq.0, now.as_millis(), json])?;
+    let sql = "UPDATE intent SET answer = ?2 WHERE seq = ?1";
+    connection.prepare_cached(sql)?.execute(params![seq.0, rows::to_json(answer)?])?;
     Ok(())
 }
 

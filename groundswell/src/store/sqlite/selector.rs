@@ -17,25 +17,37 @@ use groundswell_core::{
 };
 use rusqlite::types::Value;
 
-/// What a condition is about: `d` and `s` are names it relies on.
+/// Devices and when they were seen: every column of a device, by the names `d` and `s`.
 pub(super) const FROM: &str = "device d LEFT JOIN seen s ON s.device = d.key";
 
-/// The condition under which a row of [`FROM`] is chosen when it is `now`, and its parameters in
-/// order. Placeholders have no numbers, so that other parameters can stand before and after them.
-pub(super) fn condition(selector: &Selector, now: Time) -> (String, Vec<Value>) {
-    let mut query = Query { sql: String::new(), params: vec![], now };
-    query.expr(selector.expr());
-    (query.sql, query.params)
+/// Devices without that: a count that asks for no more is spared a look-up for each of them.
+const FROM_DEVICE: &str = "device d";
+
+/// A condition of a query, under which a device is chosen.
+pub(super) struct Condition {
+    /// The least that the query is over; it may be over [`FROM`] instead.
+    pub(super) from: &'static str,
+    /// The condition. Its placeholders have no numbers, so that other parameters can stand before
+    /// and after them.
+    pub(super) sql: String,
+    /// Its parameters, in order.
+    pub(super) params: Vec<Value>,
 }
 
-/// As [`condition`]; every device is chosen by none.
-pub(super) fn condition_of(selector: Option<&Selector>, now: Time) -> (String, Vec<Value>) {
-    selector.map_or_else(|| ("1".to_owned(), vec![]), |selector| condition(selector, now))
+/// The condition under which a device is chosen when it is `now`; none chooses every device.
+pub(super) fn condition(select: Option<&Selector>, now: Time) -> Condition {
+    let condition = Condition { from: FROM_DEVICE, sql: String::new(), params: vec![] };
+    let mut query = Query { condition, now };
+    match select {
+        Some(select) => query.expr(select.expr()),
+        None => query.push("1"),
+    }
+    query.condition
 }
 
+/// A condition being written.
 struct Query {
-    sql: String,
-    params: Vec<Value>,
+    condition: Condition,
     now: Time,
 }
 
@@ -50,27 +62,30 @@ impl Query {
 
     /// Conditions in parentheses, with a joint between each two.
     fn joined<T>(&mut self, parts: &[T], joint: &str, write: impl Fn(&mut Self, &T)) {
-        self.sql.push('(');
+        self.condition.sql.push('(');
         for (position, part) in parts.iter().enumerate() {
             if position > 0 {
-                self.sql.push_str(joint);
+                self.condition.sql.push_str(joint);
             }
             write(self, part);
         }
-        self.sql.push(')');
+        self.condition.sql.push(')');
     }
 
     fn push(&mut self, sql: &str) {
-        self.sql.push_str(sql);
+        self.condition.sql.push_str(sql);
     }
 
     /// A placeholder and what it stands for.
     fn param(&mut self, value: Value) {
-        self.sql.push('?');
-        self.params.push(value);
+        self.condition.sql.push('?');
+        self.condition.params.push(value);
     }
 
     fn comparison(&mut self, field: &Field, test: &Test) {
+        if matches!(field, Field::Version | Field::LastSeen | Field::Status) {
+            self.condition.from = FROM;
+        }
         match field {
             Field::Id => self.column("d.id", test),
             Field::Name => self.column("d.name", test),

@@ -94,8 +94,8 @@ CREATE UNIQUE INDEX assignment_active ON assignment (device) WHERE state IN (1, 
 -- A cohort's rows in order: what is read from the queue. It never changes with a state.
 CREATE INDEX assignment_cohort ON assignment (cohort);
 CREATE INDEX assignment_device ON assignment (device);
--- To be tried again, or not there.
-CREATE INDEX assignment_due ON assignment (rollout, due_at, id) WHERE state IN (3, 4, 5);
+-- Not there.
+CREATE INDEX assignment_due ON assignment (rollout, due_at, id) WHERE state IN (4, 5);
 
 -- Why an assignment is where it is; most have nothing to say.
 CREATE TABLE detail (
@@ -116,10 +116,9 @@ CREATE TABLE intent (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
     body TEXT NOT NULL,
-    answered_at INTEGER,
     answer TEXT
 );
-CREATE INDEX intent_open ON intent (seq) WHERE answered_at IS NULL;
+CREATE INDEX intent_open ON intent (seq) WHERE answer IS NULL;
 
 -- Devices that were written since the driver last looked who joins a rollout.
 CREATE TABLE changed_device (

@@ -1,0 +1,153 @@
+//! A document read from a tree: the fields, their defaults, and which of them go together.
+
+use std::time::Duration;
+
+use super::{
+    Document, DocumentError, ReleaseName, Tree, delivery,
+    error::Faults,
+    reader::{Field, Table},
+    schedule, waves,
+};
+use crate::{
+    rollout::{Membership, Offline, OnFailure, Strategy, WAIT_ABSENT, WAIT_LIMIT},
+    selector::Selector,
+};
+
+pub(super) const STRATEGIES: [(&str, Strategy); 4] = [
+    (Strategy::Immediate.as_str(), Strategy::Immediate),
+    (Strategy::Scheduled.as_str(), Strategy::Scheduled),
+    (Strategy::Progressive.as_str(), Strategy::Progressive),
+    (Strategy::OnConnect.as_str(), Strategy::OnConnect),
+];
+
+pub(super) const MEMBERSHIPS: [(&str, Membership); 2] =
+    [("snapshot", Membership::Snapshot), ("dynamic", Membership::Dynamic)];
+
+pub(super) const OFFLINES: [(&str, Offline); 3] =
+    [("skip", Offline::Skip), ("wait", Offline::Wait), ("try", Offline::Try)];
+
+pub(super) const ON_FAILURES: [(&str, OnFailure); 2] =
+    [("pause", OnFailure::Pause), ("abort", OnFailure::Abort)];
+
+const RELEASE_EXAMPLE: &str = "pos-app 2.3.0";
+
+impl Document {
+    /// Reads what was written.
+    ///
+    /// # Errors
+    /// [`DocumentError`] has every fault that was found.
+    pub fn read(tree: &Tree) -> Result<Self, DocumentError> {
+        let faults = Faults::default();
+        let document = Table::document(tree, &faults).map(|table| read(&table));
+        faults.finish(document)
+    }
+}
+
+/// What could not be read has its default; it has left a fault.
+fn read(table: &Table<'_>) -> Document {
+    let field = |name| table.field(name);
+    let strategy = strategy(table);
+    let membership = field("membership").and_then(|field| field.word(&MEMBERSHIPS));
+    let membership = membership.unwrap_or_default();
+    let delivery = delivery::delivery(table);
+    Document {
+        release: release(table),
+        select: field("select").and_then(|field| selector(&field)),
+        strategy,
+        start_at: schedule::start_at(table),
+        deadline: schedule::deadline(table),
+        schedule: schedule::schedule(table),
+        waves: waves::waves(table, membership),
+        membership,
+        salt: field("salt").and_then(|field| field.label("pilot-2026")),
+        offline: offline(table, strategy),
+        wait_absent: wait_absent(table),
+        limits: delivery.limits,
+        retry: delivery.retry,
+        verify: delivery.verify,
+        delivery_timeout: delivery.timeout,
+        brake: delivery.brake,
+        on_failure: field("on_failure").and_then(|f| f.word(&ON_FAILURES)).unwrap_or_default(),
+        priority: field("priority").and_then(|f| f.whole(i32::MIN..=i32::MAX)).unwrap_or(0),
+        allow_downgrade: field("allow_downgrade").and_then(|f| f.bool()).unwrap_or(false),
+    }
+}
+
+/// `"name version"`, or a table of both.
+fn release(table: &Table<'_>) -> ReleaseName {
+    let nameless = ReleaseName { name: String::new(), version: String::new() };
+    let Some(field) = table.required("release", RELEASE_EXAMPLE) else { return nameless };
+    if let Tree::Table(_) = field.tree() {
+        let Some(table) = field.table("release") else { return nameless };
+        let label = |name, example| {
+            table.required(name, example).and_then(|field| field.label(example)).unwrap_or_default()
+        };
+        return ReleaseName { name: label("name", "pos-app"), version: label("version", "2.3.0") };
+    }
+    let Some(text) = field.label(RELEASE_EXAMPLE) else { return nameless };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if let [name, version] = words[..] {
+        ReleaseName { name: name.to_owned(), version: version.to_owned() }
+    } else {
+        field.refuse_kind(
+            "a name and a version",
+            "one such as \"pos-app 2.3.0\", or a table of name and version where either has blanks",
+        );
+        nameless
+    }
+}
+
+/// An expression in its canonical text.
+pub(super) fn selector(field: &Field<'_>) -> Option<String> {
+    field.parsed::<Selector>("tag.region==northeast").map(|selector| selector.to_string())
+}
+
+/// The strategy, and whether the fields that go with it are there.
+fn strategy(table: &Table<'_>) -> Strategy {
+    let has = |name| table.field(name).is_some();
+    let Some(field) = table.field("strategy") else {
+        return if has("waves") { Strategy::Progressive } else { Strategy::Immediate };
+    };
+    let Some(strategy) = field.word(&STRATEGIES) else { return Strategy::default() };
+    match (strategy, table.field("waves")) {
+        (Strategy::Progressive, None) => field.refuse(
+            "progressive goes by waves, and there are none; write [[waves]], the last with \
+             percent = 100, or strategy = \"immediate\"",
+        ),
+        (Strategy::Progressive, Some(_)) | (_, None) => {}
+        (other, Some(waves)) => waves.refuse(format!(
+            "strategy = \"{other}\" has no waves; write strategy = \"progressive\", or leave the \
+             waves out"
+        )),
+    }
+    if strategy == Strategy::Scheduled && !has("start_at") && !has("windows") {
+        field.refuse(
+            "scheduled goes by start_at or windows, and there is neither; write one, or strategy = \
+             \"immediate\"",
+        );
+    }
+    strategy
+}
+
+fn offline(table: &Table<'_>, strategy: Strategy) -> Offline {
+    let default = match strategy {
+        Strategy::Immediate => Offline::Skip,
+        Strategy::Scheduled | Strategy::Progressive | Strategy::OnConnect => Offline::Wait,
+    };
+    let Some(field) = table.field("offline") else { return default };
+    let Some(offline) = field.word(&OFFLINES) else { return default };
+    if strategy == Strategy::OnConnect && offline != Offline::Wait {
+        field.refuse(
+            "strategy = \"on_connect\" waits for devices that are away; write \"wait\", or leave it \
+             out",
+        );
+    }
+    offline
+}
+
+fn wait_absent(table: &Table<'_>) -> Duration {
+    let field = table.field("wait_absent");
+    field
+        .and_then(|field| field.duration(&(Duration::ZERO..=WAIT_LIMIT), "24h"))
+        .unwrap_or(WAIT_ABSENT)
+}

@@ -1,0 +1,119 @@
+//! A document that was read and found sound, but for the release it names.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::{DocumentError, Tree, error::Faults, salt_of};
+use crate::{
+    brake::Brake,
+    release::Release,
+    retry,
+    rollout::{
+        Deadline, Limits, Membership, Offline, OnFailure, Schedule, Spec, Strategy, Verify,
+        WaveSpec,
+    },
+    time::Time,
+};
+
+/// A rollout as it was ordered, with every default filled in; the fields are those of [`Spec`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// What is sent, by its names.
+    pub release: ReleaseName,
+    /// The selector that chooses the devices, in its canonical text.
+    pub select: Option<String>,
+    /// By which plan.
+    pub strategy: Strategy,
+    /// Nothing happens before this time.
+    pub start_at: Option<Time>,
+    /// Nothing is begun after this time.
+    pub deadline: Option<Deadline>,
+    /// When devices may be touched.
+    pub schedule: Schedule,
+    /// The waves, in order.
+    pub waves: Vec<WaveSpec>,
+    /// Whether devices that match later join.
+    pub membership: Membership,
+    /// What the order of the devices is drawn with, if not with what [`salt_of`] gives.
+    pub salt: Option<String>,
+    /// What becomes of devices that are known to be away.
+    pub offline: Offline,
+    /// How long a wave waits for devices that are away.
+    pub wait_absent: Duration,
+    /// How much may happen at once.
+    pub limits: Limits,
+    /// When a device is tried again.
+    pub retry: retry::Policy,
+    /// How a device shows that it runs the release.
+    pub verify: Verify,
+    /// How long one delivery may take in all.
+    pub delivery_timeout: Option<Duration>,
+    /// When to stop by itself.
+    pub brake: Option<Brake>,
+    /// What follows when a gate or the brake stops it.
+    pub on_failure: OnFailure,
+    /// Goes before rollouts of a lower one.
+    pub priority: i32,
+    /// Whether devices that run a newer version are sent this one.
+    pub allow_downgrade: bool,
+}
+
+/// The name and version of a release, by which it is looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseName {
+    /// What it is a release of.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Document {
+    /// What is to happen, with the release that the document names.
+    ///
+    /// # Errors
+    /// [`DocumentError`] if it is another release, or if a field was set since to what it cannot
+    /// be.
+    pub fn into_spec(self, release: Release) -> Result<Spec, DocumentError> {
+        let faults = Faults::default();
+        let ReleaseName { name, version } = &self.release;
+        if (name, version) != (&release.name, &release.version) {
+            let (other, other_version) = (&release.name, &release.version);
+            let what = format!("is {name} {version}, but {other} {other_version} was looked up");
+            faults.push("release", what);
+        }
+        let mut spec = Spec {
+            release,
+            select: self.select,
+            strategy: self.strategy,
+            start_at: self.start_at,
+            deadline: self.deadline,
+            schedule: self.schedule,
+            waves: self.waves,
+            membership: self.membership,
+            salt: String::new(),
+            offline: self.offline,
+            wait_absent: self.wait_absent,
+            limits: self.limits,
+            retry: self.retry,
+            verify: self.verify,
+            delivery_timeout: self.delivery_timeout,
+            brake: self.brake,
+            on_failure: self.on_failure,
+            priority: self.priority,
+            allow_downgrade: self.allow_downgrade,
+        };
+        spec.salt = self.salt.unwrap_or_else(|| salt_of(&spec));
+        if let Err(error) = spec.check() {
+            faults.push_spec(&error);
+        }
+        faults.finish(Some(spec))
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    /// Reads it by way of a [`Tree`]; whoever wants the faults one by one does the same.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(&Tree::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}

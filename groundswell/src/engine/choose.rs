@@ -1,0 +1,147 @@
+//! Which devices a rollout has, and in which waves.
+//!
+//! Reads what the selector chooses and divides it by the core's rule. The result is in the order
+//! in which rows are written: by wave, then zone, then as drawn; so a wave's rows lie together.
+
+use std::collections::{BTreeMap, HashSet};
+
+use groundswell_core::{
+    assignment::{SkipReason, State},
+    hours::Zone,
+    rollout::{Spec, WaveSize},
+    selector::Selector,
+    time::Time,
+    wave::{self, Chosen},
+};
+use sha2::{Digest, Sha256};
+
+use crate::store::{Assign, CohortName, DeviceKey, Store, StoreError};
+
+/// The devices of a rollout, divided.
+#[derive(Clone, Debug, Default)]
+pub struct Division {
+    /// The cohorts that the devices name by their places.
+    pub cohorts: Vec<CohortName>,
+    /// The devices, in the order in which they are written.
+    pub devices: Vec<Assign>,
+    /// Sha-256 of all that: the same as long as the same devices are chosen the same way.
+    pub digest: [u8; 32],
+}
+
+/// A device before it has a wave.
+struct Drawn {
+    place: u128,
+    device: DeviceKey,
+    zone: u32,
+    has_address: bool,
+}
+
+/// Chooses and divides the devices of a rollout, when it is `now`.
+///
+/// # Errors
+/// [`StoreError`] if they cannot be read, or if the stored selector is none.
+pub fn choose<S: Store>(store: &S, spec: &Spec, now: Time) -> Result<Division, StoreError> {
+    let mut zones = Zones::new(spec);
+    let mut drawn = vec![];
+    let select = spec.select.as_deref().map(parse).transpose()?;
+    store.for_each_chosen(select.as_ref(), now, &mut |device| {
+        drawn.push(Drawn {
+            place: wave::place(&spec.salt, device.id),
+            device: device.key,
+            zone: zones.of(device.time_zone),
+            has_address: device.has_address,
+        });
+    })?;
+    drawn.sort_unstable_by_key(|drawn| (drawn.place, drawn.device));
+    let chosen = chosen_by_waves(store, spec, now, &drawn)?;
+    let waves = wave::divide(&spec.waves, &chosen);
+    Ok(divide(&drawn, &waves, &zones))
+}
+
+/// A stored selector.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if it is none.
+pub fn parse(text: &str) -> Result<Selector, StoreError> {
+    Selector::parse(text).map_err(|error| StoreError::Damaged(format!("a selector: {error}")))
+}
+
+/// The zones that occur, by their places.
+struct Zones<'a> {
+    spec: &'a Spec,
+    names: BTreeMap<String, u32>,
+    zones: Vec<Option<Zone>>,
+}
+
+impl<'a> Zones<'a> {
+    const fn new(spec: &'a Spec) -> Self {
+        Self { spec, names: BTreeMap::new(), zones: vec![] }
+    }
+
+    fn of(&mut self, device_zone: Option<&str>) -> u32 {
+        let name = device_zone.unwrap_or_default();
+        if let Some(at) = self.names.get(name) {
+            return *at;
+        }
+        let zone = zone_of(self.spec, device_zone);
+        let at = self.zones.iter().position(|known| *known == zone).unwrap_or_else(|| {
+            self.zones.push(zone);
+            self.zones.len() - 1
+        });
+        self.names.insert(name.to_owned(), at as u32);
+        at as u32
+    }
+}
+
+/// In whose zone the hours of a device are judged; none if there are none.
+pub fn zone_of(spec: &Spec, device_zone: Option<&str>) -> Option<Zone> {
+    (!spec.schedule.is_always_open()).then(|| spec.schedule.zone_of(device_zone))
+}
+
+/// Which of the waves' own selectors choose each device.
+fn chosen_by_waves<S: Store>(
+    store: &S,
+    spec: &Spec,
+    now: Time,
+    drawn: &[Drawn],
+) -> Result<Vec<Chosen>, StoreError> {
+    let mut chosen = vec![0; drawn.len()];
+    for (number, wave) in spec.waves.iter().enumerate() {
+        let WaveSize::Select(text) = &wave.size else { continue };
+        let selector = parse(text)?;
+        let mut own = HashSet::new();
+        store.for_each_chosen(Some(&selector), now, &mut |device| {
+            own.insert(device.key);
+        })?;
+        for (bits, drawn) in chosen.iter_mut().zip(drawn) {
+            *bits |= Chosen::from(own.contains(&drawn.device)) << number;
+        }
+    }
+    Ok(chosen)
+}
+
+fn divide(drawn: &[Drawn], waves: &[u16], zones: &Zones<'_>) -> Division {
+    let mut order: Vec<u32> = (0..drawn.len() as u32).collect();
+    let key = |at: &u32| (waves[*at as usize], drawn[*at as usize].zone, *at);
+    order.sort_unstable_by_key(key);
+    let mut division = Division::default();
+    let mut hasher = Sha256::new();
+    for at in order {
+        let (Drawn { device, zone, has_address, .. }, wave) =
+            (&drawn[at as usize], usize::from(waves[at as usize]));
+        let name = CohortName { wave, zone: zones.zones[*zone as usize].clone() };
+        if division.cohorts.last() != Some(&name) {
+            hasher.update(format!("\n{wave} {:?}:", name.zone.as_ref().map(|zone| zone.name())));
+            division.cohorts.push(name);
+        }
+        let state = match has_address {
+            true => State::Queued,
+            false => State::Skipped(SkipReason::NoAddress),
+        };
+        hasher.update(device.0.to_be_bytes());
+        let cohort = division.cohorts.len() - 1;
+        division.devices.push(Assign { device: *device, cohort, state });
+    }
+    division.digest = hasher.finalize().into();
+    division
+}

@@ -1,0 +1,478 @@
+//! One rollout on its way: what a driver knows of it, and what it does next.
+//!
+//! What it knows of the fleet are counts by cohort, the devices that are active, and a few
+//! candidates; the rest is in the store. Every decision is the core's: [`core::plan`] says what
+//! happens next and how many may go, [`core::admit`] which, and [`core::assignment::apply`] what
+//! follows from an outcome. Type to read first: [`Course`].
+//!
+//! [`core::plan`]: groundswell_core::plan
+//! [`core::admit`]: groundswell_core::admit
+//! [`core::assignment::apply`]: groundswell_core::assignment::apply
+
+mod claim;
+mod commit;
+mod decide;
+mod join;
+mod prepare;
+mod sweep;
+mod take_in;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use groundswell_core::{
+    admit::{Rate, Slots},
+    assignment::{self, Assignment, State},
+    event::{Event, Kind},
+    gate::Tally,
+    ids::{AssignmentId, Epoch, RolloutId},
+    plan::Sweep,
+    progress::{Progress, RateMeter, WaveProgress},
+    rollout::{self, Numbers, Progression, Spec},
+    snapshot::{Counts, Snapshot},
+    time::Time,
+    waiting::WaitingOn,
+};
+use hashbrown::HashMap;
+
+use super::{
+    cohort::Cohort,
+    fact::{Ending, Manner, Wake},
+    pace::Pace,
+    story,
+    watch::Watch,
+};
+use crate::store::{
+    Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard, IntentSeq,
+    RolloutKey, RolloutRecord,
+};
+
+/// A rollout that is driven.
+#[derive(Debug)]
+pub(super) struct Course {
+    pub(super) key: RolloutKey,
+    pub(super) id: RolloutId,
+    pub(super) spec: Spec,
+    pub(super) progression: Progression,
+    epoch: Epoch,
+    manner: Manner,
+
+    cohorts: Vec<Cohort>,
+    cohort_at: HashMap<CohortKey, usize>,
+    /// All of the round.
+    counts: Counts,
+    /// Rollouts of the same release name that are newer and were started.
+    rivals: Vec<RolloutKey>,
+
+    slots: Slots<Candidate>,
+    /// Candidates that were begun before and are due; they go first.
+    begun: VecDeque<Candidate>,
+    /// Those that are due later.
+    later: BTreeMap<(Time, AssignmentId), Candidate>,
+    /// How far the devices that are away have been read.
+    cursor: Cursor,
+    is_fetching: bool,
+    next_away_at: Option<Time>,
+    /// Nobody that is away may fall due before this: it was read up to here.
+    away_floor: Time,
+    rate: Option<Rate>,
+    /// Devices that are busy with another rollout, and one such rollout.
+    busy: (u64, Option<RolloutId>),
+
+    /// Claimed in the batch that is being committed.
+    claiming: Vec<Candidate>,
+    /// Claimed, durable, not sent.
+    ready: VecDeque<Candidate>,
+    open: HashMap<AssignmentId, Candidate>,
+    watch: Watch,
+    /// Devices that are not active any more since the last step.
+    freed: Vec<DeviceKey>,
+    preparation: prepare::Preparation,
+    /// Devices that join, and are not written down yet.
+    joiners: Vec<(CohortName, DeviceKey, State)>,
+    /// Whether the store is assigning devices: no counts may be written meanwhile.
+    is_joining: bool,
+    sweep: Option<Sweep>,
+    /// Whether what is open is to be stopped.
+    is_halting: bool,
+    readiness: Readiness,
+
+    /// What was met when an answer was lost, for the reason of a failure that follows.
+    doubts: HashMap<AssignmentId, Box<str>>,
+    pending: Vec<Change>,
+    heard: Vec<Heard>,
+    answers: Vec<(IntentSeq, crate::store::Answer)>,
+    /// Acts that are acknowledged once every claim that nothing was sent for is handed back.
+    unacknowledged: Vec<IntentSeq>,
+    pending_progression: bool,
+    pending_since: Option<Time>,
+    events: Vec<Event>,
+    committing_events: Vec<Event>,
+    /// The soonest time at which somebody who is away is due, among what waits for a commit.
+    pending_away_at: Option<Time>,
+    /// The same in the batch that is being committed.
+    committing_away_at: Option<Time>,
+    is_committing: bool,
+    unwritten: Vec<Batch>,
+
+    stop: Option<Time>,
+    has_store_failed: bool,
+    pub(super) ending: Option<Ending>,
+    pace: Pace,
+    meter: RateMeter,
+    waiting_on: Vec<WaitingOn>,
+    wake_at: Option<Time>,
+    /// When it was last decided what happens next.
+    decided_at: Time,
+    places: u32,
+}
+
+/// Whether its artifact can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readiness {
+    /// Nobody has asked.
+    Closed,
+    /// It is being looked at.
+    Opening,
+    /// It can.
+    Open,
+}
+
+impl Course {
+    /// Takes over a rollout: `cohorts` are its devices, `active` those an earlier driver left
+    /// delivering, verifying or to be tried again.
+    pub(super) fn new(
+        record: &RolloutRecord,
+        cohorts: Vec<CohortRecord>,
+        active: Vec<Candidate>,
+        epoch: Epoch,
+        manner: Manner,
+        now: Time,
+    ) -> Self {
+        let limits = record.spec.limits;
+        let mut course = Self {
+            key: record.key,
+            id: record.id,
+            spec: record.spec.clone(),
+            progression: record.progression.clone(),
+            epoch,
+            manner,
+            cohorts: vec![],
+            cohort_at: HashMap::new(),
+            counts: Counts::default(),
+            rivals: vec![],
+            slots: Slots::new(limits.max_per_host),
+            begun: VecDeque::new(),
+            later: BTreeMap::new(),
+            cursor: Cursor::default(),
+            is_fetching: false,
+            next_away_at: None,
+            away_floor: Time::ZERO,
+            rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),
+            busy: (0, None),
+            claiming: vec![],
+            ready: VecDeque::new(),
+            open: HashMap::new(),
+            watch: Watch::new(limits.max_in_flight, limits.max_per_host),
+            freed: vec![],
+            preparation: prepare::Preparation::default(),
+            joiners: vec![],
+            is_joining: false,
+            sweep: None,
+            is_halting: false,
+            readiness: Readiness::Closed,
+            doubts: HashMap::new(),
+            pending: vec![],
+            heard: vec![],
+            answers: vec![],
+            unacknowledged: vec![],
+            pending_progression: false,
+            pending_since: None,
+            events: vec![],
+            committing_events: vec![],
+            pending_away_at: None,
+            committing_away_at: None,
+            is_committing: false,
+            unwritten: vec![],
+            stop: None,
+            has_store_failed: false,
+            ending: None,
+            pace: Pace::new(now),
+            meter: RateMeter::default(),
+            waiting_on: vec![],
+            wake_at: None,
+            decided_at: Time::ZERO,
+            places: u32::MAX,
+        };
+        course.set_cohorts(cohorts);
+        if course.progression.state.is_driven() {
+            let devices = course.counts.total();
+            let resumed = course.counts.queued != devices;
+            course.tell(now, || Kind::RolloutStarted { devices, resumed });
+        }
+        course.take_over(active, now);
+        course
+    }
+
+    fn set_cohorts(&mut self, cohorts: Vec<CohortRecord>) {
+        // Whoever is away may be due already.
+        let away: u64 = cohorts.iter().map(|c| c.counts.away + c.counts.absent).sum();
+        self.next_away_at = (away > 0).then_some(Time::ZERO);
+        self.counts = cohorts.iter().map(|cohort| cohort.counts).sum();
+        self.cohort_at =
+            cohorts.iter().enumerate().map(|(at, cohort)| (cohort.key, at)).collect();
+        self.cohorts = cohorts.into_iter().map(Cohort::new).collect();
+    }
+
+    fn take_over(&mut self, active: Vec<Candidate>, now: Time) {
+        for mut candidate in active {
+            if candidate.assignment.state == State::Delivering {
+                self.change(&mut candidate, &assignment::Fact::Orphaned, now);
+            }
+            match candidate.assignment.state {
+                State::Verifying => {
+                    // A deadline set by a clock that was ahead is none.
+                    let latest = now + self.spec.verify.timeout;
+                    candidate.assignment.due_at = candidate.assignment.due_at.min(latest);
+                    self.watch.add(candidate, now);
+                }
+                State::Retrying => self.try_later(candidate, now),
+                _ => {}
+            }
+        }
+    }
+
+    /// Devices that are active, for whoever keeps a device from being active twice.
+    pub(super) fn active_devices(&self) -> Vec<DeviceKey> {
+        let later = self.later.values().chain(&self.begun);
+        later.map(|candidate| candidate.device).chain(self.watch.devices()).collect()
+    }
+
+    /// Keeps one that is to be tried again until it is due; no longer than the longest wait, which
+    /// a clock that was ahead may have made it.
+    fn try_later(&mut self, candidate: Candidate, now: Time) {
+        let latest = now + self.spec.retry.longest_wait();
+        let due_at = candidate.assignment.due_at.min(latest);
+        self.later.insert((due_at, candidate.id), candidate);
+    }
+
+    /// Applies a fact to an assignment, counts it, and puts what changed among what is pending.
+    fn change(&mut self, candidate: &mut Candidate, fact: &assignment::Fact, now: Time) {
+        let from = candidate.assignment;
+        let dice = story::dice(candidate.id, from.attempt);
+        let transition = match assignment::apply(&from, fact, &self.spec, now, dice) {
+            Ok(transition) => transition,
+            Err(illegal) => {
+                tracing::error!(device = %candidate.endpoint.id, "{illegal}: left as it was");
+                return;
+            }
+        };
+        let mut to = transition.to;
+        if to == from {
+            return;
+        }
+        if matches!(to.state, State::Away | State::Absent) {
+            let floor = self.away_floor + std::time::Duration::from_millis(1);
+            to.due_at = to.due_at.max(floor);
+            self.pending_away_at = self.pending_away_at.into_iter().chain([to.due_at]).min();
+        }
+        self.count(candidate.cohort, from.state, to.state);
+        candidate.assignment = to;
+        if from.state.is_active() && !to.state.is_active() {
+            self.freed.push(candidate.device);
+        }
+        let detail = story::shorten(self.with_doubt(candidate.id, from, to, transition.detail));
+        if self.manner.is_heard {
+            for kind in story::events(&candidate.endpoint.id, from, to, &detail) {
+                self.tell(now, || kind);
+            }
+        }
+        let detail = (!detail.is_empty()).then(|| detail.into_boxed_str());
+        self.pending.push(Change { id: candidate.id, to, detail });
+        self.pending_since.get_or_insert(now);
+        self.sweep_again(candidate, now);
+    }
+
+    fn count(&mut self, cohort: CohortKey, from: State, to: State) {
+        self.counts.shift(from, to);
+        if let Some(cohort) = self.cohort_at.get(&cohort).and_then(|at| self.cohorts.get_mut(*at)) {
+            cohort.record.counts.shift(from, to);
+            cohort.pending += 1;
+            cohort.is_changed = true;
+        }
+    }
+
+    /// A device that was asked because its answer had been lost: both belong to the reason.
+    fn with_doubt(
+        &mut self,
+        id: AssignmentId,
+        from: Assignment,
+        to: Assignment,
+        detail: String,
+    ) -> String {
+        if to.state == State::Verifying && to.in_doubt && !detail.is_empty() {
+            self.doubts.insert(id, detail.as_str().into());
+        } else if from.state == State::Verifying
+            && from.in_doubt
+            && let Some(doubt) = self.doubts.remove(&id)
+            && !detail.is_empty()
+        {
+            return format!("{detail} (its answer was lost: {doubt})");
+        }
+        detail
+    }
+
+    fn tell(&mut self, at: Time, kind: impl FnOnce() -> Kind) {
+        if self.manner.is_heard {
+            self.events.push(Event { at, rollout: self.id, kind: kind() });
+        }
+    }
+
+    /// Rollouts that supersede this one, even after they have ended; candidates in memory are
+    /// judged by the new list, too.
+    pub(super) fn add_rivals(&mut self, rivals: Vec<RolloutKey>) {
+        let new: Vec<_> = rivals.into_iter().filter(|key| !self.rivals.contains(key)).collect();
+        if !new.is_empty() {
+            self.rivals.extend(new);
+            self.forget_fresh();
+        }
+    }
+
+    /// Devices that are not active any more since this was last asked.
+    pub(super) fn take_freed(&mut self) -> Vec<DeviceKey> {
+        std::mem::take(&mut self.freed)
+    }
+
+    /// Has candidates that were not begun read anew: what is known of them may have changed.
+    fn forget_fresh(&mut self) {
+        for candidate in self.slots.drain() {
+            match candidate.assignment.state {
+                State::Retrying => self.begun.push_back(candidate),
+                _ => self.keep_fresh(candidate),
+            }
+        }
+        for cohort in &mut self.cohorts {
+            let queued = cohort.fresh.iter().filter(|c| c.assignment.state == State::Queued);
+            if let Some(first) = queued.map(|candidate| candidate.id.0).min() {
+                cohort.read_to = cohort.read_to.min(first - 1);
+                cohort.is_read = false;
+            }
+            // Those that are away stay: they are judged when they are claimed.
+            cohort.fresh.retain(|candidate| candidate.assignment.state != State::Queued);
+        }
+    }
+
+    fn keep_fresh(&mut self, candidate: Candidate) {
+        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
+            self.cohorts[*at].fresh.push_front(candidate);
+        }
+    }
+
+    /// What a decision sees.
+    pub(super) fn snapshot(&mut self, now: Time) -> Snapshot {
+        let started_at = self.progression.started_at;
+        let spec = &self.spec;
+        let cohorts = self.cohorts.iter_mut();
+        Snapshot {
+            progression: self.progression.clone(),
+            cohorts: cohorts.map(|cohort| cohort.snapshot(spec, started_at, now)).collect(),
+            ahead_max: self.pace.ahead(),
+            allowance: self
+                .rate
+                .map_or(groundswell_core::snapshot::Allowance::UNLIMITED, |rate| rate.allowance(now)),
+            driver_places: self.places,
+            is_stopping: self.is_stopping(),
+        }
+    }
+
+    /// What an operator's act is judged by.
+    fn numbers(&self) -> Numbers {
+        let current = self.progression.current();
+        let cohorts = self.cohorts.iter().filter(|cohort| Some(cohort.record.wave) == current);
+        Numbers { all: self.counts, current: cohorts.map(|cohort| cohort.record.counts).sum() }
+    }
+
+    /// How far the rollout is; `sent_bytes` is the shell's to count.
+    pub(super) fn progress(&mut self, now: Time, sent_bytes: u64) -> Progress {
+        let ended = self.counts.ended();
+        let ended_per_sec = self.meter.per_sec(now, ended);
+        let snapshot = self.snapshot(now);
+        let eta = groundswell_core::progress::eta(&snapshot, &self.spec, ended_per_sec, now);
+        let waves = self.progression.waves.iter().enumerate().map(|(wave, state)| WaveProgress {
+            state: state.state,
+            verdict: state.verdict,
+            counts: snapshot.counts_of(wave),
+        });
+        Progress {
+            counts: self.counts,
+            waves: waves.collect(),
+            in_flight: self.open.len() as u32,
+            sent_bytes,
+            ended_per_sec,
+            eta,
+            waiting_on: self.waiting_on.clone(),
+        }
+    }
+
+    /// Devices that are open or claimed: what the driver's places are counted by.
+    pub(super) fn places_used(&self) -> u32 {
+        (self.open.len() + self.ready.len() + self.claiming.len()) as u32
+    }
+
+    /// Whether it could use places for deliveries.
+    pub(super) const fn wants_places(&self) -> bool {
+        matches!(self.progression.state, rollout::State::Running)
+            && self.counts.waiting() + self.counts.retrying > 0
+    }
+
+    /// Places that it may use on top of those it does.
+    pub(super) const fn give_places(&mut self, places: u32) {
+        self.places = places;
+    }
+
+    /// Its devices, counted.
+    pub(super) const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The numbers of the wave that has not passed.
+    pub(super) fn tally(&self, wave: usize) -> Tally {
+        let cohorts = self.cohorts.iter().filter(|cohort| cohort.record.wave == wave);
+        Tally::of(&cohorts.map(|cohort| cohort.record.counts).sum())
+    }
+
+    /// Whether deliveries that have not sent anything yet may do so.
+    pub(super) fn may_send(&self) -> bool {
+        !self.is_stopping() && self.progression.state == rollout::State::Running
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// When the next step is due even if nothing happens, and what for.
+    pub(super) fn wake_at(&self) -> Wake {
+        let may_commit = !self.is_committing && !self.has_store_failed;
+        let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.manner.gather);
+        let drained = self.stop.map(|at| at + super::step::DRAIN_MAX);
+        let asks = if self.is_stopping() { None } else { self.watch.wake_at() };
+        let is_running = self.progression.state == rollout::State::Running && !self.is_stopping();
+        // Those that were due before wait for something else.
+        let next = self.later.range((self.decided_at, AssignmentId(i64::MAX))..).next();
+        let retry = next.map(|((at, _), _)| *at).filter(|_| is_running);
+        // Somebody behind one that is not durable yet is read after that commit.
+        let readable = |at: &Time| *at <= self.readable_until(*at);
+        let away = self.next_away_at.filter(|at| self.may_fetch() && readable(at));
+        let plan = self.wake_at.filter(|_| !self.is_stopping());
+        [
+            (flush, "flush"),
+            (drained, "drain"),
+            (asks, "verify"),
+            (retry, "retry"),
+            (away, "away"),
+            (plan, "plan"),
+        ]
+        .into_iter()
+        .filter_map(|(at, label)| Some((at?, label)))
+        .min_by_key(|(at, _)| *at)
+    }
+}

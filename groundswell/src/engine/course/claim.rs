@@ -1,0 +1,261 @@
+//! Claims: who is claimed next, and where candidates come from.
+
+use std::time::Duration;
+
+use groundswell_core::{
+    admit::{Admission, Class, Judged, Judgment, judge},
+    assignment::{self, State},
+    ids::AssignmentId,
+    plan::Plan,
+    presence::presence,
+    rollout,
+    time::Time,
+};
+
+use super::Course;
+use crate::{
+    engine::shared::Shared,
+    store::{Candidate, Known, QueueWant, Want, writer::Job},
+};
+
+/// Candidates not begun before that may wait for a host or a device in memory; beyond this no more
+/// of them are read, and the run goes on at the pace of those.
+const PARKED_MAX: usize = 50_000;
+
+impl Course {
+    /// Claims for the next commit, when sending is about to run out of claims.
+    pub(super) fn claim(&mut self, now: Time, plan: &Plan, shared: &mut Shared) {
+        let is_ample = self.ready.len() as u32 > self.pace.ahead() / 2;
+        if self.is_committing || is_ample {
+            return;
+        }
+        self.take_due(now, plan);
+        let mut fresh_max = plan.fresh_max;
+        let mut places = plan.claims_max;
+        let mut claims = 0;
+        while places > 0 {
+            let next = self.next_admitted(now, plan, &mut fresh_max, shared);
+            let Some(mut candidate) = next else { break };
+            places -= 1;
+            claims += 1;
+            self.change(&mut candidate, &assignment::Fact::Claimed, now);
+            shared.hold(candidate.device, self.key);
+            if candidate.assignment.state == State::Verifying {
+                // It may have the update already: it is asked before anything is sent.
+                self.slots.free(candidate.endpoint.address.origin());
+                self.watch.add(candidate, now);
+            } else {
+                self.claiming.push(candidate);
+            }
+        }
+        if let Some(rate) = &mut self.rate {
+            rate.used(claims, now);
+        }
+    }
+
+    /// Those that are due again, and whose hours are on.
+    fn take_due(&mut self, now: Time, plan: &Plan) {
+        let due = self.later.range(..=(now, AssignmentId(i64::MAX)));
+        let due: Vec<_> = due.filter(|(_, c)| self.is_open(c, plan)).map(|(at, _)| *at).collect();
+        for at in due {
+            self.begun.extend(self.later.remove(&at));
+        }
+    }
+
+    /// The next candidate that has a place on its host: those begun before first, then at most
+    /// `fresh_max` others, and of each those that waited for their host.
+    fn next_admitted(
+        &mut self,
+        now: Time,
+        plan: &Plan,
+        fresh_max: &mut u32,
+        shared: &mut Shared,
+    ) -> Option<Candidate> {
+        while let Some(candidate) = self.slots.next_woken(Class::Begun) {
+            if self.is_open(&candidate, plan) {
+                return Some(candidate);
+            }
+            self.slots.free(candidate.endpoint.address.origin());
+            self.later.insert((now, candidate.id), candidate);
+        }
+        while let Some(candidate) = self.begun.pop_front() {
+            if !self.is_open(&candidate, plan) {
+                self.later.insert((now, candidate.id), candidate);
+                continue;
+            }
+            let endpoint = candidate.endpoint.clone();
+            let host = endpoint.address.origin();
+            if let Admission::Claimed(candidate) = self.slots.admit(candidate, Class::Begun, host) {
+                return Some(candidate);
+            }
+        }
+        if *fresh_max == 0 {
+            return None;
+        }
+        let candidate = self.next_fresh(now, plan, shared);
+        *fresh_max -= u32::from(candidate.is_some());
+        candidate
+    }
+
+    fn is_open(&self, candidate: &Candidate, plan: &Plan) -> bool {
+        self.cohort_at.get(&candidate.cohort).is_some_and(|at| plan.open.contains(at))
+    }
+
+    fn next_fresh(&mut self, now: Time, plan: &Plan, shared: &mut Shared) -> Option<Candidate> {
+        while let Some(candidate) = self.slots.next_woken(Class::Fresh) {
+            if self.is_open(&candidate, plan) && !self.is_busy(&candidate, shared) {
+                return Some(candidate);
+            }
+            self.slots.free(candidate.endpoint.address.origin());
+            self.keep_fresh(candidate);
+        }
+        while let Some(mut candidate) = self.pop_fresh(plan) {
+            if self.slots.parked(Class::Fresh) >= PARKED_MAX {
+                self.keep_fresh(candidate);
+                return None;
+            }
+            match self.judge(&candidate, now) {
+                Judgment::Go => {}
+                Judgment::Skip(reason) => {
+                    self.change(&mut candidate, &assignment::Fact::Skipped(reason), now);
+                    continue;
+                }
+                Judgment::Wait { since } => {
+                    self.change(&mut candidate, &assignment::Fact::Away { since }, now);
+                    continue;
+                }
+            }
+            if self.is_busy(&candidate, shared) {
+                self.park(candidate, shared);
+                continue;
+            }
+            let endpoint = candidate.endpoint.clone();
+            let host = endpoint.address.origin();
+            if let Admission::Claimed(candidate) = self.slots.admit(candidate, Class::Fresh, host) {
+                return Some(candidate);
+            }
+        }
+        None
+    }
+
+    fn pop_fresh(&mut self, plan: &Plan) -> Option<Candidate> {
+        plan.open.iter().find_map(|at| self.cohorts[*at].fresh.pop_front())
+    }
+
+    fn is_busy(&self, candidate: &Candidate, shared: &Shared) -> bool {
+        shared.busy_with(candidate.device, self.key).is_some()
+    }
+
+    fn park(&mut self, candidate: Candidate, shared: &mut Shared) {
+        self.busy.0 += 1;
+        self.busy.1 = shared
+            .busy_with(candidate.device, self.key)
+            .and_then(|holder| shared.id_of(holder))
+            .or(self.busy.1);
+        shared.park(self.key, candidate);
+    }
+
+    fn judge(&self, candidate: &Candidate, now: Time) -> Judgment {
+        let Some(known) = &candidate.known else { return Judgment::Go };
+        let Known { last_seen, check_in, version, is_superseded } = &**known;
+        // One that could not be reached is tried again when that is due, whatever else is known.
+        let is_tried = candidate.assignment.attempt > 0;
+        let judged = Judged {
+            presence: presence(*check_in, *last_seen, now),
+            last_seen: *last_seen,
+            version: version.as_deref(),
+            is_superseded: *is_superseded,
+        };
+        match judge(&judged, &self.spec) {
+            Judgment::Wait { .. } if is_tried && check_in.is_none() => Judgment::Go,
+            judgment => judgment,
+        }
+    }
+
+    /// Hands back claims that nothing was sent for.
+    pub(super) fn hand_back(&mut self, now: Time) {
+        for mut candidate in std::mem::take(&mut self.ready) {
+            self.hand_back_one(&mut candidate, now);
+            self.keep(candidate, now);
+        }
+    }
+
+    /// Asks for candidates before they run out, and for those that are due.
+    pub(super) fn fetch(&mut self, now: Time, plan: &Plan) -> Option<Job> {
+        if self.is_fetching || self.has_store_failed {
+            return None;
+        }
+        if let Some(queue) = self.sweep_want() {
+            return Some(self.want(now, queue.limit, Some(queue), false));
+        }
+        if !self.may_fetch() {
+            return None;
+        }
+        let limit = 2 * self.pace.ahead() as usize;
+        let cohort = self.cohort_wanted(plan, limit / 2);
+        let is_due = self.next_away_at.is_some_and(|at| at <= self.readable_until(now));
+        if cohort.is_none() && !is_due {
+            return None;
+        }
+        let queue = cohort.map(|at| QueueWant {
+            cohort: self.cohorts[at].record.key,
+            after: self.cohorts[at].read_to,
+            limit,
+            is_sweep: false,
+        });
+        Some(self.want(now, limit, queue, true))
+    }
+
+    fn want(&mut self, now: Time, limit: usize, queue: Option<QueueWant>, is_due: bool) -> Job {
+        self.is_fetching = true;
+        let until = if is_due { self.readable_until(now) } else { Time::from_millis(-1) };
+        self.away_floor = self.away_floor.max(until);
+        let is_judged = queue.is_none_or(|queue| !queue.is_sweep);
+        Job::Fetch(Want {
+            rollout: self.key,
+            cursor: self.cursor,
+            until,
+            limit,
+            queue,
+            is_known_wanted: is_judged && self.spec.asks_what_is_known(),
+            rivals: if is_judged { self.rivals.clone() } else { vec![] },
+        })
+    }
+
+    /// The first cohort that is open and has more candidates than are in memory.
+    fn cohort_wanted(&self, plan: &Plan, enough: usize) -> Option<usize> {
+        let parked = self.slots.parked(Class::Fresh) + self.busy.0 as usize;
+        if parked >= PARKED_MAX || plan.fresh_max == 0 {
+            return None;
+        }
+        let mut there = self.begun.len();
+        for at in &plan.open {
+            let cohort = &self.cohorts[*at];
+            there += cohort.fresh.len();
+            if there >= enough {
+                return None;
+            }
+            if !cohort.is_read {
+                return Some(*at);
+            }
+        }
+        None
+    }
+
+    /// Up to when those that are away may be read: what is not durable yet must not fall behind the
+    /// cursor, or it would never be read.
+    pub(super) fn readable_until(&self, now: Time) -> Time {
+        let unwritten = self.pending_away_at.into_iter().chain(self.committing_away_at).min();
+        match unwritten {
+            Some(at) => now.min(at - Duration::from_millis(1)),
+            None => now,
+        }
+    }
+
+    pub(super) fn may_fetch(&self) -> bool {
+        !self.is_fetching
+            && !self.is_stopping()
+            && self.progression.state == rollout::State::Running
+            && self.begun.len() <= self.pace.ahead() as usize
+    }
+}

@@ -1,0 +1,152 @@
+//! Commits: when what changed is written, what becomes of it if it cannot be, and the end.
+
+use groundswell_core::{
+    assignment::State,
+    event::Kind,
+    rollout,
+    time::Time,
+    verify::Mode,
+};
+
+use super::Course;
+use crate::{
+    engine::{
+        fact::{Command, Ending},
+        step::DRAIN_MAX,
+    },
+    store::{Answer, Batch, writer::Job},
+};
+
+/// Results that are enough company.
+const GATHER_CHANGES_MAX: usize = 1_000;
+
+impl Course {
+    /// Commits when there are claims, when results waited long enough or are many.
+    pub(super) fn commit(&mut self, now: Time, commands: &mut Vec<Command>) {
+        if self.is_committing || self.is_joining || self.has_store_failed {
+            return;
+        }
+        self.acknowledge();
+        let is_gathered = self.pending_since.is_some_and(|since| {
+            now.since(since) >= self.manner.gather || now < since
+        });
+        let is_worth_it = !self.claiming.is_empty()
+            || is_gathered
+            || self.pending.len() >= GATHER_CHANGES_MAX
+            || self.pending_progression
+            || !self.answers.is_empty()
+            || self.is_stopping();
+        if !is_worth_it || !self.has_pending() {
+            return;
+        }
+        self.is_committing = true;
+        self.committing_events = std::mem::take(&mut self.events);
+        self.committing_away_at = self.pending_away_at.take();
+        let batch = self.batch(now);
+        commands.push(Command::Store(Job::Commit(batch)));
+    }
+
+    fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+            || self.pending_progression
+            || !self.answers.is_empty()
+            || !self.heard.is_empty()
+    }
+
+    /// An act is acknowledged when nothing is claimed that was not sent, or may be sent again.
+    fn acknowledge(&mut self) {
+        let is_handed_back = self.claiming.is_empty() && self.ready.is_empty();
+        if self.unacknowledged.is_empty() || !(is_handed_back || self.may_send()) {
+            return;
+        }
+        let state = self.progression.state;
+        let open = (self.open.len() + self.watch.len()) as u64;
+        for seq in std::mem::take(&mut self.unacknowledged) {
+            self.answers.push((seq, Answer::Done { state, open }));
+        }
+    }
+
+    fn batch(&mut self, now: Time) -> Batch {
+        self.pending_since = None;
+        let has_progressed = std::mem::take(&mut self.pending_progression);
+        let mut cohorts = vec![];
+        for cohort in &mut self.cohorts {
+            cohort.committing += std::mem::take(&mut cohort.pending);
+            if std::mem::take(&mut cohort.is_changed) {
+                cohorts.push((cohort.record.key, cohort.record.counts));
+            }
+        }
+        // Without a look at its version nobody knows what a device runs.
+        let is_version_seen = self.spec.verify.mode == Mode::Version;
+        Batch {
+            rollout: self.key,
+            epoch: self.epoch,
+            at: now,
+            changes: std::mem::take(&mut self.pending),
+            progression: has_progressed.then(|| self.progression.clone()),
+            cohorts,
+            version: is_version_seen.then(|| self.spec.release.version.as_str().into()),
+            heard: std::mem::take(&mut self.heard),
+            answers: std::mem::take(&mut self.answers),
+        }
+    }
+
+    /// What was claimed in a batch that is not durable was not claimed.
+    pub(in crate::engine) fn store_failed(&mut self, now: Time, batch: Option<Batch>) {
+        self.has_store_failed = true;
+        self.stop.get_or_insert(now);
+        self.is_fetching = false;
+        self.is_joining = false;
+        let Some(mut batch) = batch else { return };
+        self.is_committing = false;
+        for candidate in std::mem::take(&mut self.claiming) {
+            batch.changes.retain(|change| change.id != candidate.id);
+            self.slots.free(candidate.endpoint.address.origin());
+            let was = candidate.assignment.before_claim();
+            self.count(candidate.cohort, State::Delivering, was);
+        }
+        for (key, counts) in &mut batch.cohorts {
+            if let Some(at) = self.cohort_at.get(key) {
+                *counts = self.cohorts[*at].record.counts;
+            }
+        }
+        self.unwritten.push(batch);
+    }
+
+    pub(super) fn end(&mut self, now: Time, commands: &mut Vec<Command>) {
+        let is_drained = self.stop.is_some_and(|at| now.since(at) >= DRAIN_MAX);
+        if (!self.open.is_empty() || self.is_committing || self.is_joining) && !is_drained {
+            return;
+        }
+        if self.has_store_failed {
+            let last = self.batch(now);
+            let mut batches = std::mem::take(&mut self.unwritten);
+            if !last.is_empty() {
+                batches.push(last);
+            }
+            self.ending = Some(Ending::StoreFailed);
+            commands.push(Command::Keep(batches));
+            commands.push(Command::Close(self.key, Ending::StoreFailed));
+            return;
+        }
+        if self.has_pending() || !self.unacknowledged.is_empty() {
+            return;
+        }
+        let is_alone = self.manner.look_every.is_none();
+        let ending = match self.progression.state {
+            state if !state.is_driven() => Ending::Ended,
+            _ if self.stop.is_some() => Ending::Interrupted,
+            rollout::State::Paused if is_alone && self.counts.verifying == 0 => Ending::Paused,
+            _ => return,
+        };
+        self.ending = Some(ending);
+        if ending == Ending::Interrupted {
+            let counts = self.counts;
+            self.tell(now, || Kind::RolloutInterrupted { counts });
+        }
+        if !self.events.is_empty() {
+            commands.push(Command::Tell(std::mem::take(&mut self.events)));
+        }
+        commands.push(Command::Close(self.key, ending));
+    }
+}

@@ -1,0 +1,206 @@
+//! Decisions carried out: what happens next, what is sent, what an operator wants.
+
+use groundswell_core::{
+    assignment,
+    event::{Event, Kind},
+    plan::{self, Change, Plan},
+    rollout::{self, Act, Acted, act},
+    time::Time,
+    verify,
+    waiting::WaitingOn,
+};
+
+use super::{Course, Readiness};
+use crate::{
+    engine::{
+        fact::{Command, Opening, Sending},
+        shared::Shared,
+    },
+    store::{Answer, IntentSeq},
+};
+
+impl Course {
+    /// Decides, claims, and says what is to be done.
+    pub(in crate::engine) fn step(
+        &mut self,
+        now: Time,
+        shared: &mut Shared,
+        commands: &mut Vec<Command>,
+    ) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.decided_at = now;
+        let plan = self.decide(now, shared, commands);
+        self.dispatch(now, commands);
+        if let Some(job) = self.fetch(now, &plan) {
+            commands.push(Command::Store(job));
+        }
+        self.prepare(now, commands);
+        self.join(commands);
+        self.commit(now, commands);
+        self.meter.observe(now, self.counts.ended());
+        self.end(now, commands);
+    }
+
+    /// Plans, carries out what concerns the rollout itself, and claims what may be claimed.
+    fn decide(&mut self, now: Time, shared: &mut Shared, commands: &mut Vec<Command>) -> Plan {
+        loop {
+            let snapshot = self.snapshot(now);
+            let plan = plan::plan(&snapshot, &self.spec, now);
+            if let Some(change) = plan.change {
+                self.carry_out(now, &change);
+                continue;
+            }
+            self.waiting_on.clone_from(&plan.waiting_on);
+            if let (devices @ 1.., Some(rollout)) = self.busy {
+                self.waiting_on.push(WaitingOn::Busy { devices, rollout });
+            }
+            self.wake_at = plan.wake_at.filter(|at| *at > now);
+            self.sweep.clone_from(&plan.sweep);
+            if self.progression.state == rollout::State::Aborting && !self.is_halting {
+                self.is_halting = true;
+                commands.push(Command::Halt(self.key));
+            }
+            self.sweep_now(now);
+            if !self.may_send() {
+                self.hand_back(now);
+            } else if self.readiness == Readiness::Open {
+                self.claim(now, &plan, shared);
+            }
+            self.open_if_closed(commands);
+            return plan;
+        }
+    }
+
+    /// Nothing is claimed, and nobody is asked, before the artifact was looked at.
+    fn open_if_closed(&mut self, commands: &mut Vec<Command>) {
+        let is_needed = self.progression.state == rollout::State::Running || self.watch.len() > 0;
+        if is_needed && self.readiness == Readiness::Closed && !self.is_stopping() {
+            self.readiness = Readiness::Opening;
+            let (rollout, id, spec) = (self.key, self.id, self.spec.clone());
+            commands.push(Command::Open(Box::new(Opening { rollout, id, spec })));
+        }
+    }
+
+    /// The artifact can be sent.
+    pub(in crate::engine) const fn opened(&mut self) {
+        self.readiness = Readiness::Open;
+    }
+
+    fn carry_out(&mut self, now: Time, change: &Change) {
+        change.apply(&mut self.progression, now);
+        self.pending_progression = true;
+        self.pending_since.get_or_insert(now);
+        let (counts, of) = (self.counts, self.progression.waves.len());
+        let kind = match *change {
+            Change::Begin => Kind::RolloutBegan,
+            Change::OpenWave(wave) => {
+                let devices = self.tally(wave).of;
+                Kind::WaveOpened { wave: wave + 1, of, devices }
+            }
+            Change::Soak(wave) => Kind::WaveEnded { wave: wave + 1, of },
+            Change::Rule(wave, verdict) => Kind::GateRuled { wave: wave + 1, of, verdict },
+            Change::Pause { reason, evidence } => Kind::RolloutPaused { reason, evidence },
+            Change::Abort { reason, evidence } => Kind::RolloutAborting { reason, evidence },
+            Change::Complete => Kind::RolloutCompleted { counts },
+            Change::Fail => Kind::RolloutFailed { counts },
+            Change::Canceled => Kind::RolloutCanceled { counts },
+            Change::Aborted => Kind::RolloutAborted { counts },
+        };
+        // A rollout of one wave is all its wave: nobody asked for more words.
+        let is_plain = of == 1 && self.spec.waves.is_empty();
+        let is_of_wave =
+            matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
+        let is_begin = matches!(change, Change::Begin) && self.spec.start_at.is_none();
+        if !(is_plain && is_of_wave) && !is_begin {
+            self.tell(now, || kind);
+        }
+    }
+
+    fn dispatch(&mut self, now: Time, commands: &mut Vec<Command>) {
+        let mut begun = vec![];
+        let mut sendings = vec![];
+        while self.open.len() < self.spec.limits.max_in_flight as usize {
+            let Some(candidate) = self.ready.pop_front() else { break };
+            let attempt = candidate.assignment.attempt;
+            if self.manner.is_heard {
+                let kind = Kind::AttemptStarted { device: candidate.endpoint.id.clone(), attempt };
+                begun.push(Event { at: now, rollout: self.id, kind });
+            }
+            let host = candidate.endpoint.address.origin();
+            let is_kept = self.spec.verify.mode != verify::Mode::None || self.slots.is_shared(host);
+            self.open.insert(candidate.id, candidate.clone());
+            let ask_first = self.spec.verify.first && attempt == 1;
+            let rollout = self.key;
+            sendings.push(Command::Send(Sending { rollout, candidate, ask_first, is_kept }));
+        }
+        if !begun.is_empty() {
+            commands.push(Command::Tell(begun));
+        }
+        let sent = sendings.len() as u32;
+        commands.append(&mut sendings);
+        self.pace.observe(now, sent);
+        let may_ask = self.readiness == Readiness::Open && !self.is_stopping();
+        if may_ask && self.progression.state != rollout::State::Aborting {
+            let questions = self.watch.questions(now).into_iter();
+            commands.extend(questions.map(|question| Command::Ask(self.key, question)));
+        }
+    }
+
+    /// Does what an operator wants, or says why not.
+    pub(in crate::engine) fn act(&mut self, now: Time, seq: IntentSeq, asked: Act) {
+        let before = self.progression.state;
+        match act(&self.progression, &self.spec, &self.numbers(), asked, now) {
+            Ok(Acted::Changed(progression)) => {
+                self.progression = *progression;
+                self.pending_progression = true;
+                self.pending_since.get_or_insert(now);
+                self.unacknowledged.push(seq);
+                self.is_halting = false;
+                self.tell(now, || Kind::OperatorActed { act: asked });
+                if before.is_ended() {
+                    self.begin_round();
+                }
+            }
+            Ok(Acted::Already(what)) => self.answer(now, seq, Answer::Already(what.to_owned())),
+            Err(refusal) => self.answer(now, seq, Answer::Refused(refusal.to_string())),
+        }
+    }
+
+    /// The artifact cannot be sent: nothing new is claimed before an operator has looked.
+    pub(in crate::engine) fn unsendable(&mut self, now: Time, why: &str) {
+        tracing::error!(rollout = self.key.0, "its artifact cannot be sent: {why}");
+        self.readiness = Readiness::Closed;
+        if self.progression.state.is_ended() {
+            return;
+        }
+        self.progression.paused.insert(rollout::PauseReason::Artifact);
+        if matches!(self.progression.state, rollout::State::Running | rollout::State::Scheduled) {
+            self.progression.state = rollout::State::Paused;
+        }
+        self.progression.generation += 1;
+        self.pending_progression = true;
+        self.pending_since.get_or_insert(now);
+        let reason = rollout::PauseReason::Artifact;
+        self.tell(now, || Kind::RolloutPaused { reason, evidence: None });
+    }
+
+    /// Ends what is open, at once.
+    pub(super) fn stop_open(&mut self, now: Time) {
+        let claimed = std::mem::take(&mut self.ready);
+        let open = std::mem::take(&mut self.open).into_values();
+        for mut candidate in claimed.into_iter().chain(open) {
+            self.slots.free(candidate.endpoint.address.origin());
+            self.change(&mut candidate, &assignment::Fact::Canceled, now);
+        }
+        for mut candidate in self.watch.drain() {
+            self.change(&mut candidate, &assignment::Fact::Canceled, now);
+        }
+    }
+
+    /// The run is to stop: nothing new is claimed.
+    pub(in crate::engine) fn stop(&mut self, now: Time) {
+        self.stop.get_or_insert(now);
+    }
+}

@@ -1,0 +1,177 @@
+//! Writing down the devices of a rollout: chosen once, written in chunks, gone on with after a kill.
+
+use std::sync::Arc;
+
+use groundswell_core::{
+    rollout::{self, State},
+    time::Time,
+};
+
+use super::Course;
+use crate::{
+    engine::{choose::Division, fact::Command},
+    store::{
+        CohortRecord, RolloutRecord,
+        writer::{Assignment, Job},
+    },
+};
+
+/// Devices written down in one transaction: some 20 ms of it.
+const CHUNK: usize = 2_500;
+
+/// How far the devices of a rollout are written down.
+#[derive(Debug, Default)]
+pub(super) struct Preparation {
+    stage: Stage,
+    division: Option<Box<Division>>,
+    next: usize,
+    is_waiting: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is known yet.
+    #[default]
+    Begin,
+    /// Rows of other devices, chosen before a kill, are taken back.
+    Discard,
+    /// Rows are written.
+    Write,
+    /// All are written, and read back as they are counted.
+    Read,
+}
+
+impl Course {
+    /// The next step of the preparation, if it waits for none.
+    pub(super) fn prepare(&mut self, now: Time, commands: &mut Vec<Command>) {
+        let is_due = self.progression.state == State::Preparing && !self.preparation.is_waiting;
+        if !is_due || self.is_stopping() || self.is_committing || self.has_store_failed {
+            return;
+        }
+        let command = match self.preparation.stage {
+            Stage::Begin if self.progression.round > 1 => {
+                Command::Store(Job::OpenRound(self.key, self.progression.round))
+            }
+            Stage::Begin => Command::Choose(self.key, Box::new(self.spec.clone())),
+            Stage::Discard => Command::Store(Job::Discard(self.key)),
+            Stage::Write => match self.next_chunk() {
+                Some(chunk) => {
+                    self.is_joining = true;
+                    Command::Store(Job::Assign(chunk))
+                }
+                None => {
+                    self.preparation.stage = Stage::Read;
+                    Command::Store(Job::Read(self.key))
+                }
+            },
+            Stage::Read => Command::Store(Job::Read(self.key)),
+        };
+        self.preparation.is_waiting = true;
+        self.pending_since.get_or_insert(now);
+        commands.push(command);
+    }
+
+    fn next_chunk(&self) -> Option<Assignment> {
+        let division = self.preparation.division.as_ref()?;
+        let from = self.preparation.next.min(division.devices.len());
+        let chunk = &division.devices[from..division.devices.len().min(from + CHUNK)];
+        (!chunk.is_empty()).then(|| Assignment {
+            rollout: self.key,
+            round: self.progression.round,
+            cohorts: Arc::from(division.cohorts.as_slice()),
+            devices: chunk.to_vec(),
+            all_new: true,
+        })
+    }
+
+    /// The devices were chosen. Rows that were written before a kill count if they are the same
+    /// devices in the same order, and are taken back otherwise.
+    pub(in crate::engine) fn chosen(&mut self, now: Time, division: Option<Box<Division>>) {
+        self.preparation.is_waiting = false;
+        let Some(division) = division else { return self.stop(now) };
+        let written = self.counts.total() as usize;
+        let digest = hex(&division.digest);
+        let is_same = self.progression.prepared.as_deref() == Some(&digest);
+        (self.preparation.stage, self.preparation.next) = match written {
+            0 => (Stage::Write, 0),
+            _ if is_same => (Stage::Write, written),
+            _ => (Stage::Discard, 0),
+        };
+        self.preparation.division = Some(division);
+        if !is_same {
+            self.progression.prepared = Some(digest);
+            self.pending_progression = true;
+            self.pending_since.get_or_insert(now);
+        }
+    }
+
+    pub(in crate::engine) fn discarded(&mut self, is_done: bool) {
+        self.preparation.is_waiting = false;
+        if is_done {
+            self.set_cohorts(vec![]);
+            self.preparation.stage = Stage::Write;
+        }
+    }
+
+    /// Devices were assigned: those of a chunk, or those that joined.
+    pub(in crate::engine) fn assigned(&mut self, now: Time, added: Vec<CohortRecord>) {
+        self.is_joining = false;
+        if self.progression.state == State::Preparing {
+            self.preparation.is_waiting = false;
+        }
+        for record in added {
+            self.preparation.next += record.counts.total() as usize;
+            self.counts += record.counts;
+            match self.cohort_at.get(&record.key) {
+                Some(at) => {
+                    let cohort = &mut self.cohorts[*at];
+                    cohort.record.counts += record.counts;
+                    cohort.is_read = false;
+                    cohort.is_swept = false;
+                }
+                None => {
+                    self.cohort_at.insert(record.key, self.cohorts.len());
+                    self.cohorts.push(super::Cohort::new(record));
+                }
+            }
+        }
+        self.pending_since.get_or_insert(now);
+    }
+
+    pub(in crate::engine) fn round_opened(&mut self) {
+        self.preparation.is_waiting = false;
+        self.preparation.stage = Stage::Read;
+    }
+
+    /// The next round begins with nothing known of it.
+    pub(super) fn begin_round(&mut self) {
+        self.preparation = Preparation::default();
+        self.progression.prepared = None;
+        self.set_cohorts(vec![]);
+    }
+
+    /// The rollout as it is written down: with its devices, if these were being prepared.
+    pub(in crate::engine) fn read(
+        &mut self,
+        now: Time,
+        found: Option<(Box<RolloutRecord>, Vec<CohortRecord>)>,
+    ) {
+        let Some((_, cohorts)) = found else { return };
+        if self.preparation.stage != Stage::Read || self.progression.state != State::Preparing {
+            return;
+        }
+        self.preparation = Preparation::default();
+        self.set_cohorts(cohorts);
+        self.progression.state = rollout::prepared(&self.progression);
+        self.progression.generation += 1;
+        self.pending_progression = true;
+        self.pending_since.get_or_insert(now);
+        let devices = self.counts.total();
+        let kind = groundswell_core::event::Kind::RolloutPrepared { devices };
+        self.tell(now, || kind);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

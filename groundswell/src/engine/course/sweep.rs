@@ -1,0 +1,98 @@
+//! Devices that are ended without being sent to: given up, too late, or out of their hours.
+//!
+//! Those in memory first; then cohort by cohort those in the store, read only while nothing of the
+//! cohort waits for a commit, so that no row is read as it was.
+
+use groundswell_core::{
+    assignment::{self, SkipReason, State},
+    plan::{Sweep, SweepReason},
+    time::Time,
+};
+
+use super::Course;
+use crate::store::{Candidate, CohortKey, QueueWant};
+
+/// Devices ended in one go: some 20 ms of the writer's time.
+const SWEEP_MAX: usize = 4_000;
+
+const fn fact_of(why: SweepReason) -> assignment::Fact {
+    match why {
+        SweepReason::Canceled | SweepReason::Aborted => assignment::Fact::Canceled,
+        SweepReason::Deadline => assignment::Fact::Expired(SkipReason::Deadline),
+        SweepReason::WindowClosed => assignment::Fact::Expired(SkipReason::WindowClosed),
+    }
+}
+
+/// Whether a sweep ends devices in `state`.
+const fn ends(why: SweepReason, state: State) -> bool {
+    match why {
+        SweepReason::Aborted => !state.is_terminal(),
+        SweepReason::Canceled => state.is_waiting() || matches!(state, State::Retrying),
+        SweepReason::Deadline | SweepReason::WindowClosed => state.is_waiting(),
+    }
+}
+
+impl Course {
+    fn is_swept(&self, cohort: CohortKey) -> bool {
+        let at = self.cohort_at.get(&cohort);
+        let sweep = self.sweep.as_ref();
+        at.zip(sweep).is_some_and(|(at, sweep)| sweep.cohorts.contains(at))
+    }
+
+    /// Ends those in memory that are to be ended.
+    pub(super) fn sweep_now(&mut self, now: Time) {
+        let Some(Sweep { why, cohorts }) = self.sweep.clone() else { return };
+        let fact = fact_of(why);
+        if why == SweepReason::Aborted {
+            self.stop_open(now);
+        }
+        let mut swept: Vec<Candidate> = vec![];
+        for candidate in self.slots.drain() {
+            match candidate.assignment.state {
+                State::Retrying => self.begun.push_back(candidate),
+                _ => self.keep_fresh(candidate),
+            }
+        }
+        for at in cohorts {
+            swept.extend(self.cohorts[at].fresh.drain(..));
+        }
+        if ends(why, State::Retrying) {
+            swept.extend(self.begun.drain(..));
+            swept.extend(std::mem::take(&mut self.later).into_values());
+        }
+        for mut candidate in swept {
+            if ends(why, candidate.assignment.state) {
+                self.change(&mut candidate, &fact, now);
+            } else {
+                self.keep(candidate, now);
+            }
+        }
+    }
+
+    /// One that is to be ended by now comes back to waiting: it is ended.
+    pub(super) fn sweep_again(&mut self, candidate: &mut Candidate, now: Time) {
+        let state = candidate.assignment.state;
+        if let Some(Sweep { why, .. }) = &self.sweep
+            && !state.is_terminal()
+            && ends(*why, state)
+            && self.is_swept(candidate.cohort)
+        {
+            let fact = fact_of(*why);
+            self.change(candidate, &fact, now);
+        }
+    }
+
+    /// What is to be read next to be ended.
+    pub(super) fn sweep_want(&self) -> Option<QueueWant> {
+        let sweep = self.sweep.as_ref()?;
+        sweep.cohorts.iter().map(|at| &self.cohorts[*at]).find_map(|cohort| {
+            let is_settled = cohort.pending + cohort.committing == 0;
+            (is_settled && !cohort.is_swept).then_some(QueueWant {
+                cohort: cohort.record.key,
+                after: cohort.swept_to,
+                limit: SWEEP_MAX,
+                is_sweep: true,
+            })
+        })
+    }
+}

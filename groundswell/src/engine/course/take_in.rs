@@ -1,0 +1,139 @@
+//! What happened, taken in.
+
+use groundswell_core::{
+    assignment::{self, State},
+    ids::AssignmentId,
+    outcome::{Answer, Outcome},
+    time::Time,
+    verify,
+};
+
+use super::Course;
+use crate::store::{Candidate, Heard, IntentSeq, Page, QueueRead};
+
+impl Course {
+    pub(in crate::engine) fn fetched(&mut self, now: Time, page: Page) {
+        self.is_fetching = false;
+        self.cursor = page.cursor;
+        self.next_away_at = page.next_due_at;
+        if let Some(QueueRead { cohort, last, is_end, is_sweep }) = page.queue
+            && let Some(at) = self.cohort_at.get(&cohort)
+        {
+            let cohort = &mut self.cohorts[*at];
+            if is_sweep {
+                (cohort.swept_to, cohort.is_swept) = (last, is_end);
+            } else {
+                (cohort.read_to, cohort.is_read) = (last, is_end);
+            }
+        }
+        for candidate in page.candidates {
+            if let Some(at) = self.cohort_at.get(&candidate.cohort) {
+                self.cohorts[*at].fresh.push_back(candidate);
+            }
+        }
+        self.sweep_now(now);
+    }
+
+    pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
+        self.is_committing = false;
+        self.ready.extend(self.claiming.drain(..));
+        let away_at = self.committing_away_at.take();
+        self.next_away_at = self.next_away_at.into_iter().chain(away_at).min();
+        for cohort in &mut self.cohorts {
+            cohort.committing = 0;
+        }
+        std::mem::take(&mut self.committing_events)
+    }
+
+    pub(in crate::engine) fn delivered(&mut self, now: Time, id: AssignmentId, outcome: Outcome) {
+        let Some(mut candidate) = self.open.remove(&id) else { return };
+        self.slots.free(candidate.endpoint.address.origin());
+        let is_answer = matches!(&outcome, Outcome::Accepted { .. } | Outcome::Refused { .. });
+        if is_answer && self.spec.verify.mode != verify::Mode::None {
+            self.heard.push(Heard { device: candidate.device, version: None });
+        }
+        self.change(&mut candidate, &assignment::Fact::Delivered(outcome), now);
+        self.keep(candidate, now);
+    }
+
+    pub(in crate::engine) fn returned(&mut self, now: Time, id: AssignmentId) {
+        let Some(mut candidate) = self.open.remove(&id) else { return };
+        self.hand_back_one(&mut candidate, now);
+        self.keep(candidate, now);
+    }
+
+    pub(super) fn hand_back_one(&mut self, candidate: &mut Candidate, now: Time) {
+        self.slots.free(candidate.endpoint.address.origin());
+        self.change(candidate, &assignment::Fact::Returned, now);
+    }
+
+    /// Keeps a device where it will be found when something is to be done with it. Those that are
+    /// away are in the store.
+    pub(super) fn keep(&mut self, candidate: Candidate, now: Time) {
+        match candidate.assignment.state {
+            State::Verifying => self.watch.add(candidate, now),
+            State::Retrying => self.try_later(candidate, now),
+            State::Queued => self.keep_fresh(candidate),
+            _ => {}
+        }
+    }
+
+    pub(in crate::engine) fn asked(&mut self, now: Time, id: AssignmentId, answer: Answer) {
+        let Some(candidate) = self.watch.answered(id) else { return };
+        let mut candidate = candidate.clone();
+        let shown = match &answer {
+            Answer::Version { version } => Some(Some(version.as_str().into())),
+            Answer::Unreadable { .. } => Some(None),
+            Answer::Silent { .. } => None,
+        };
+        self.change(&mut candidate, &assignment::Fact::Asked(answer), now);
+        match (candidate.assignment.state, shown) {
+            (State::Verifying, _) => return self.watch.again(id, now),
+            (State::Succeeded, _) | (_, None) => {}
+            (_, Some(version)) => self.heard.push(Heard { device: candidate.device, version }),
+        }
+        self.watch.remove(id);
+        self.keep(candidate, now);
+    }
+
+    /// A device was heard of that is away here: it is due at once, unless it is dealt with already.
+    pub(in crate::engine) fn contacted(&mut self, now: Time, mut candidate: Candidate) {
+        let id = candidate.id;
+        let is_known = self.open.contains_key(&id)
+            || self.watch.has(id)
+            || self.pending.iter().any(|change| change.id == id)
+            || self.ready.iter().chain(&self.claiming).chain(&self.begun).any(|c| c.id == id)
+            || self.cohorts.iter().any(|cohort| cohort.fresh.iter().any(|c| c.id == id));
+        if !is_known {
+            self.change(&mut candidate, &assignment::Fact::Contacted, now);
+        }
+    }
+
+    /// A candidate whose device was busy with another rollout.
+    pub(in crate::engine) fn woken(&mut self, candidate: Candidate) {
+        self.busy.0 = self.busy.0.saturating_sub(1);
+        self.keep_fresh(candidate);
+    }
+
+    /// Answers an intent with the next commit.
+    pub(in crate::engine) fn answer(
+        &mut self,
+        now: Time,
+        seq: IntentSeq,
+        answer: crate::store::Answer,
+    ) {
+        self.answers.push((seq, answer));
+        self.pending_since.get_or_insert(now);
+    }
+
+    /// The clock was set back: nothing waits longer than it would have.
+    pub(in crate::engine) fn clock_set_back(&mut self, before: Time, now: Time) {
+        let later = std::mem::take(&mut self.later);
+        for ((due_at, id), candidate) in later {
+            self.later.insert((now + due_at.since(before), id), candidate);
+        }
+        self.watch.clock_set_back(before, now);
+        self.pending_since = self.pending_since.map(|_| now);
+        self.away_floor = self.away_floor.min(now);
+    }
+}

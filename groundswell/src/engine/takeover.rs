@@ -1,0 +1,43 @@
+//! How a driver takes over what is in a state directory.
+
+use std::io;
+
+use super::step::Taken;
+use crate::store::{Batch, RolloutRecord, Store, StoreError, reserve::Reserve};
+
+/// Why what an earlier driver left could not be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeoverError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The reserve.
+    #[error("the reserve for a full disk cannot be read")]
+    Reserve(#[source] io::Error),
+}
+
+/// Writes to the database what an earlier run could not.
+///
+/// # Errors
+/// [`TakeoverError`]; nothing of the reserve is lost.
+pub(crate) fn recover(store: &mut impl Store, reserve: &Reserve) -> Result<(), TakeoverError> {
+    let batches: Vec<Batch> = reserve.kept().map_err(TakeoverError::Reserve)?;
+    for batch in &batches {
+        store.commit(batch)?;
+    }
+    if !batches.is_empty() {
+        tracing::info!("took over what was kept when the disk was full");
+        reserve.clear().map_err(TakeoverError::Reserve)?;
+    }
+    Ok(())
+}
+
+/// A rollout with all that a driver has to know of it.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be read.
+pub fn take(store: &impl Store, record: RolloutRecord) -> Result<Taken, StoreError> {
+    let cohorts = store.cohorts(record.key, record.progression.round)?;
+    let active = store.active(record.key)?;
+    Ok(Taken { record, cohorts, active })
+}
