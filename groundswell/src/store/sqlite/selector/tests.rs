@@ -101,7 +101,7 @@ fn chosen(store: &SqliteStore, select: &Selector) -> Vec<String> {
 }
 
 /// Texts that meet each other, among them every character that means something to SQL, to GLOB, to
-/// LIKE or to the notation, and some that GLOB takes for one another or UTF-16 orders otherwise.
+/// LIKE or to the notation, and some that UTF-16 would order otherwise.
 const POOL: [&str; 24] = [
     "",
     "a",
@@ -246,6 +246,15 @@ fn any_selector() -> impl Strategy<Value = String> {
             format!("({})", parts.join(if all { " and " } else { " or " }))
         })
     })
+}
+
+#[test]
+fn a_pattern_does_not_end_at_a_nul() {
+    let mut store = store();
+    store.put_devices(&[&Device { id: "a".to_owned(), ..Device::default() }]).unwrap();
+    for (text, expected) in [("id=='a*\0*'", 0), ("id!='a*\0*'", 1), ("id=='a*'", 1)] {
+        assert_eq!(chosen(&store, &text.parse().unwrap()).len(), expected, "{text:?}");
+    }
 }
 
 proptest! {
