@@ -116,7 +116,7 @@ impl Driver {
         let Begun { dir, store, reserve, taken, epoch } =
             begun.map_err(|error| DriveError::Run(error.into()))??;
         let gather = match clock {
-            Clock::System => GATHER,
+            Clock::System | Clock::Scaled(_) => GATHER,
             Clock::Manual(_) => std::time::Duration::ZERO,
         };
         let is_heard = hub.is_heard();
