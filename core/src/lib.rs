@@ -35,3 +35,4 @@ pub mod verify;
 pub mod version;
 pub mod waiting;
 pub mod wave;
+pub mod why;
