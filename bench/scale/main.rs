@@ -312,7 +312,8 @@ impl World {
 fn idle(dir: &Path) {
     let mut store = open(dir);
     for part in 0..ROLLOUTS {
-        let mut spec = spec(release(dir, &format!("9.3.{part}")), Some(&format!("tag.part=={part}")));
+        let mut spec =
+            spec(release(dir, &format!("9.3.{part}")), Some(&format!("tag.part=={part}")));
         // No window opens while it is watched, wherever in the world: one an hour ago.
         let hour = Clock::System.now().as_millis() / 3_600_000 % 24;
         let closed = (hour + 22) % 24;

@@ -288,6 +288,25 @@ pub struct CohortName {
     pub zone: Option<Zone>,
 }
 
+/// One device in one round of one rollout, for whoever asks about the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Of which rollout.
+    pub rollout: RolloutKey,
+    /// In which round.
+    pub round: u32,
+    /// In which wave, counted from 0.
+    pub wave: usize,
+    /// In whose zone its hours are judged; none if no hours are.
+    pub zone: Option<Zone>,
+    /// Where it stands.
+    pub assignment: Assignment,
+    /// When that changed; none if it never did.
+    pub changed_at: Option<Time>,
+    /// Why, if there is more to say.
+    pub detail: Option<String>,
+}
+
 /// A device that did not get the release, for the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unfinished {
