@@ -75,6 +75,9 @@ pub struct Candidate {
     pub assignment: Assignment,
     /// How to reach it.
     pub endpoint: Arc<Endpoint>,
+    /// Whether there is a way to reach it: its address may have been taken away since it was
+    /// assigned.
+    pub has_address: bool,
     /// What is known of it, where that was asked for.
     pub known: Option<Box<Known>>,
 }
