@@ -3,10 +3,13 @@
 //! Owns arguments, exit codes and messages. Start with [`Command`].
 
 pub mod demo;
+mod follow;
 mod log;
 mod out;
 pub mod push;
+pub mod run;
 pub mod sim;
+pub mod wire;
 
 use std::{io::Write, process::ExitCode};
 
@@ -30,6 +33,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Send one release to a fleet, durably
     Push(Box<push::Args>),
+    /// Drive the rollouts of a state directory until stopped
+    Run(Box<run::Args>),
     /// Run a simulated fleet on one port, to rehearse against
     Sim(sim::Args),
 }
@@ -48,6 +53,7 @@ pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Push(args) => push::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Sim(args) => sim::run(&args),
     }
 }

@@ -102,7 +102,7 @@ mod tests {
 
     fn event() -> Vec<Event> {
         let rollout = RolloutId(uuid::Uuid::nil());
-        vec![Event { at: Time::ZERO, rollout, kind: Kind::CanaryPassed }]
+        vec![Event { at: Time::ZERO, rollout, kind: Kind::RolloutBegan }]
     }
 
     #[tokio::test]

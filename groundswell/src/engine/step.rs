@@ -7,20 +7,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use groundswell_core::{
-    event::Event,
-    gate::Tally,
-    ids::Epoch,
-    progress::Progress,
-    rollout::Progression,
-    snapshot::Counts,
-    time::Time,
+    gate::Tally, ids::Epoch, progress::Progress, rollout::Progression, snapshot::Counts, time::Time,
 };
 
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, shared::Shared};
 use crate::store::{
     Answer, Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
-    StoreError,
     writer::{Done, Job, Looked},
 };
 

@@ -152,11 +152,8 @@ mod tests {
             detail: Some("x".repeat(100).into()),
         };
         let batch = Batch {
-            rollout: RolloutKey(1),
-            epoch: Epoch(2),
-            at: Time::ZERO,
             changes: (0..12_000).map(change).collect(),
-            progression: None,
+            ..Batch::empty(RolloutKey(1), Epoch(2), Time::ZERO)
         };
         reserve.keep(std::slice::from_ref(&batch)).unwrap();
         let kept = Reserve::open(&path).unwrap().kept().unwrap();
@@ -176,11 +173,8 @@ mod tests {
             detail: Some("x".repeat(1_200).into()),
         };
         let batch = Batch {
-            rollout: RolloutKey(1),
-            epoch: Epoch(2),
-            at: Time::ZERO,
             changes: (0..15_000).map(change).collect(),
-            progression: None,
+            ..Batch::empty(RolloutKey(1), Epoch(2), Time::ZERO)
         };
         reserve.keep(&[batch]).unwrap();
         let kept = reserve.kept().unwrap();
@@ -193,13 +187,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("reserve");
         let reserve = Reserve::open(&path).unwrap();
-        let batch = Batch {
-            rollout: RolloutKey(1),
-            epoch: Epoch(2),
-            at: Time::ZERO,
-            changes: vec![],
-            progression: None,
-        };
+        let batch = Batch { changes: vec![], ..Batch::empty(RolloutKey(1), Epoch(2), Time::ZERO) };
         reserve.keep(&[batch]).unwrap();
         reserve.file.write_all_at(b"!", HEAD_BYTES + 3).unwrap();
         assert!(reserve.kept().unwrap().is_empty());

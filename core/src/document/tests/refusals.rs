@@ -260,7 +260,7 @@ fn windows_and_zones() {
       windows[3]: `Sut` is no day of the week; write Mon, Tue, Wed, Thu, Fri, Sat or Sun, as in Mon-Fri 22:00-06:00
     {"freezes":["2026-12-20",{"from":"2026-12-20","to":"2026-12-19"},{"from":"12/20"}]}
       freezes[1]: `2026-12-20` is no freeze; write 2026-12-20..2027-01-02 (both dates are frozen whole) or 2026-12-24T12:00..2026-12-27T06:00
-      freezes[2]: a freeze from 2026-12-20 to 2026-12-19 is over before it begins; the earlier one comes first
+      freezes[2]: a freeze from 2026-12-20 to 2026-12-19 would be over as it begins, or before; the earlier one comes first
       freezes[3].from: `12/20` is no local date; write 2026-12-24 or 2026-12-24T12:00, without an offset: every device judges it by its own clock
       freezes[3].to: is missing; write one such as "2027-01-02"
     {"windows":[(64 times)"02:00-04:00"]}

@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use groundswell_core::{
-    progress::Progress, rollout::PauseReason, time::Time, waiting::WaitingOn,
-};
+use groundswell_core::{progress::Progress, rollout::PauseReason, time::Time, waiting::WaitingOn};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};

@@ -35,15 +35,14 @@ impl Course {
         for (key, device) in devices {
             if select.as_ref().is_none_or(|select| select.matches(device, now)) {
                 let place = wave::place(&self.spec.salt, &device.id);
-                let last = self.progression.waves.len().saturating_sub(1);
-                let current = Some(self.progression.current().unwrap_or(last));
+                let current = self.progression.current();
                 let wave = wave::wave_of_joiner(&self.spec.waves, place, current);
                 let zone = choose::zone_of(&self.spec, device.time_zone.as_deref());
                 let state = match device.address {
                     Some(_) => State::Queued,
                     None => State::Skipped(SkipReason::NoAddress),
                 };
-                let name = CohortName { wave: wave.unwrap_or_default(), zone };
+                let name = CohortName { wave, zone };
                 self.joiners.push((name, *key, state));
             }
         }

@@ -252,11 +252,10 @@ pub(super) fn for_each_chosen(
     now: Time,
     each: &mut dyn FnMut(Chosen<'_>),
 ) -> Result<(), StoreError> {
-    let (condition, params) = selector::condition_of(select, now);
+    let Condition { from, sql: condition, params } = selector::condition(select, now);
     let sql = format!(
-        "SELECT d.key, d.id, d.time_zone, d.address IS NOT NULL FROM {} WHERE {condition} \
-         ORDER BY d.key",
-        selector::FROM
+        "SELECT d.key, d.id, d.time_zone, d.address IS NOT NULL FROM {from} WHERE {condition} \
+         ORDER BY d.key"
     );
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query(params_from_iter(params))?;

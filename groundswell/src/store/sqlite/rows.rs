@@ -120,7 +120,8 @@ pub(super) fn zone(name: &str) -> Result<Option<Zone>, StoreError> {
 }
 
 /// Columns that [`rollout`] reads, in its order.
-pub(super) const ROLLOUT_COLUMNS: &str = "key, id, identity, spec, progression, devices, created_at";
+pub(super) const ROLLOUT_COLUMNS: &str =
+    "key, id, identity, spec, progression, devices, created_at";
 
 pub(super) fn rollout(row: &Row<'_>) -> Result<RolloutRecord, StoreError> {
     let id: String = row.get(1)?;
