@@ -188,12 +188,12 @@ fn create(dir: &Path) {
     let mut other = open(dir);
     let total = other.count_devices(None, Clock::System.now()).unwrap() as usize;
     // Something goes on beside it: as fast as it can, in commits like those of any rollout.
-    let mut beside = Spec::immediate(release(dir, "1"));
+    let mut beside = Spec::immediate(release(dir, "9.1"));
     beside.select = Some(format!("id=lt=pos-{:07}", BESIDE.min(total / 2)));
     beside.verify.mode = Mode::None;
     beside.limits.per_minute = Some(60_000);
     let beside_key = add(&mut other, &beside);
-    let key = add(&mut other, &spec(release(dir, "2"), None));
+    let key = add(&mut other, &spec(release(dir, "9.2"), None));
     let mut world = World::new(dir);
     let mut created = None;
     let started = Instant::now();
@@ -208,6 +208,10 @@ fn create(dir: &Path) {
     }
     let rows = other.count(key, 1).unwrap().total() as usize;
     assert_eq!(rows, total, "every device is in it");
+    if env::var_os("SCALE_DEBUG").is_some() {
+        eprintln!("{:?}", other.count(beside_key, 1));
+        eprintln!("{:?}", world.engine.progress(beside_key, Clock::System.now(), 0));
+    }
     let mut times = std::mem::take(&mut world.times);
     times.sort_unstable();
     let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
@@ -308,7 +312,8 @@ impl World {
 fn idle(dir: &Path) {
     let mut store = open(dir);
     for part in 0..ROLLOUTS {
-        let mut spec = spec(release(dir, &format!("3.{part}")), Some(&format!("tag.part=={part}")));
+        let mut spec =
+            spec(release(dir, &format!("9.3.{part}")), Some(&format!("tag.part=={part}")));
         // No window opens while it is watched, wherever in the world: one an hour ago.
         let hour = Clock::System.now().as_millis() / 3_600_000 % 24;
         let closed = (hour + 22) % 24;

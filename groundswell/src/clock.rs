@@ -49,6 +49,11 @@ impl ScaledClock {
         Self { begun: Instant::now(), started, speed: speed.max(1) }
     }
 
+    /// How many times as fast as the machine's clock it goes.
+    pub const fn speed(&self) -> u32 {
+        self.speed
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is where the machine's clock is read")]
     fn now(&self) -> Time {
         let elapsed = Instant::now().saturating_duration_since(self.begun);

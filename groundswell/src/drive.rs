@@ -119,8 +119,14 @@ impl Driver {
             Clock::System | Clock::Scaled(_) => GATHER,
             Clock::Manual(_) => std::time::Duration::ZERO,
         };
+        // Operators are as fast as they are: a clock that runs ahead is no reason to look without
+        // a pause.
+        let look_every = match clock {
+            Clock::Scaled(scaled) => LOOK_EVERY * scaled.speed(),
+            Clock::System | Clock::Manual(_) => LOOK_EVERY,
+        };
         let is_heard = hub.is_heard();
-        let manner = Manner { is_heard, gather, in_flight_max, look_every: Some(LOOK_EVERY) };
+        let manner = Manner { is_heard, gather, in_flight_max, look_every: Some(look_every) };
         clock.follow_wall();
         let engine = Engine::new(taken, epoch, manner, clock.now());
         let shell = Shell {
