@@ -36,6 +36,8 @@ impl World {
             };
             if !has_done {
                 self.tell_of_hosts(&plan, &members);
+                let counts = self.counts();
+                self.see(&Observation::Counted { rollout: ROLLOUT, counts: &counts });
                 let reasons = self.waiting_on.len();
                 self.see(&Observation::Idle { rollout: ROLLOUT, reasons });
                 return Ok(());
