@@ -23,7 +23,7 @@ pub(super) fn scheduled(spec: &Spec, now: Time) -> Plan {
 pub(super) fn paused(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     let progression = &snapshot.progression;
     let is_unjudged = |(wave, state): (usize, &Wave)| {
-        let is_open = !matches!(state.state, WaveState::Passed { .. } | WaveState::Stopped { .. });
+        let is_open = matches!(state.state, WaveState::Open { .. } | WaveState::Soaking { .. });
         is_open && spec.gate(wave) != (Duration::ZERO, None)
     };
     // What has not begun has no end, and a gate that has not ruled is asked when it goes on.

@@ -237,9 +237,12 @@ fn what_is_paused_ends_when_everything_has_and_every_gate_has_ruled() {
     gated.progression.paused.insert(PauseReason::Operator);
     let now = plan(&gated, &three_waves(), NOW);
     assert_eq!((now.change, &now.waiting_on[..]), (None, &reasons[..]), "the last gate is asked");
-    gated.progression.state = State::Scheduled;
+    let skipped = Counts { skipped: 9, ..Counts::default() };
+    let mut stopped = snapshot(&[(STOPPED, succeeded(9)), (PENDING, skipped), (PENDING, skipped)]);
+    stopped.progression.state = State::Paused;
+    stopped.progression.paused.insert(PauseReason::Gate);
+    assert_eq!(plan(&stopped, &three_waves(), NOW).change, Some(Change::Fail));
     gated.progression.started_at = None;
-    gated.progression.state = State::Paused;
     assert_eq!(plan(&gated, &spec(), NOW).change, None, "what has not begun has no end");
 }
 
