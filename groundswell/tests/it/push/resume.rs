@@ -82,6 +82,25 @@ async fn canaries_go_first_among_those_tried_again() {
 }
 
 #[tokio::test]
+async fn without_canary_those_tried_again_go_at_once() {
+    let stage = Stage::new(Options::default());
+    for n in [1, 6, 7] {
+        stage.fleet.set_offline(&format!("pos-{n}"), true);
+    }
+    let all = Brake::Percent(100);
+    let (first, _) = stage.run(stage.push(10).max_failures(all).canary(2)).await;
+    assert_eq!((first.result, first.not_sent), (PushResult::Paused, 8));
+    let (rest, _) = stage.run(stage.push(10).max_failures(all)).await;
+    assert_eq!((rest.result, rest.counts.failures()), (PushResult::Failed, 3));
+    for n in [1, 6, 7] {
+        stage.fleet.set_offline(&format!("pos-{n}"), false);
+    }
+    let again = stage.push(10).max_failures(all).retry_failed(true);
+    let (round, _) = stage.run(again).await;
+    assert_eq!((round.result, round.round, round.ended_now), (PushResult::Completed, 2, 3));
+}
+
+#[tokio::test]
 async fn canaries_that_come_late_are_refused() {
     let faults = vec!["status:404".parse().unwrap()];
     let stage = Stage::new(Options { faults, ..Options::default() });
