@@ -182,15 +182,17 @@ fn go_on(
     let waves = record.spec.waves;
     record.spec = order.spec.clone();
     if state.is_ended() {
-        let canaries = (order.canary > 0).then_some(order.canary);
-        if store.open_round(record.key, round + 1, canaries)? == 0 {
+        // The waves are this run's, whatever those were that the round before had.
+        if store.open_round(record.key, round + 1, Some(order.canary))? == 0 {
             return Err(PushError::NothingToRetry("no device failed"));
         }
-        record.progression = Progression { round: round + 1, ..ready(&record.spec) };
+        let generation = record.progression.generation + 1;
+        record.progression =
+            Progression { round: round + 1, generation, ..ready(&record.spec) };
     } else {
         let counts = store.cohorts(record.key, round)?;
         let canaries = counts.iter().filter(|cohort| cohort.wave == 0).map(|cohort| cohort.counts);
-        let tally = Tally::of(&canaries.sum());
+        let tally = order.spec.tally(&canaries.sum());
         record.spec.waves = waves;
         judge_anew(&mut record, order.canary > 0, tally, now);
     }
