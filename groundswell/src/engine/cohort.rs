@@ -16,6 +16,8 @@ pub(super) struct Cohort {
     pub(super) record: CohortRecord,
     /// Candidates that were not begun before.
     pub(super) fresh: VecDeque<Candidate>,
+    /// Those of which something else may be known by now; asked again before they are claimed.
+    pub(super) stale: VecDeque<Candidate>,
     /// The last queued assignment that was read.
     pub(super) read_to: i64,
     pub(super) is_read: bool,
@@ -36,6 +38,7 @@ impl Cohort {
         Self {
             record,
             fresh: VecDeque::new(),
+            stale: VecDeque::new(),
             read_to: 0,
             is_read: false,
             swept_to: 0,
@@ -46,6 +49,11 @@ impl Cohort {
             phase: None,
             closes_for_good_at: None,
         }
+    }
+
+    /// What is known of its candidates may have changed.
+    pub(super) fn expire(&mut self) {
+        self.stale.append(&mut self.fresh);
     }
 
     /// Whether its devices may be touched now; looked up anew only when the answer may change.

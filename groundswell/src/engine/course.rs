@@ -71,6 +71,8 @@ pub(super) struct Course {
     /// How far the devices that are away have been read.
     cursor: Cursor,
     is_fetching: bool,
+    /// Those that it is being asked for what is known of them.
+    refreshing: HashMap<AssignmentId, Candidate>,
     next_away_at: Option<Time>,
     /// Nobody that is away may fall due before this: it was read up to here.
     away_floor: Time,
@@ -124,6 +126,8 @@ pub(super) struct Course {
     /// When it was last decided what happens next.
     decided_at: Time,
     places: u32,
+    /// Whether anything happened since the last step.
+    pub(super) is_dirty: bool,
 }
 
 /// Whether its artifact can be sent.
@@ -165,6 +169,7 @@ impl Course {
             later: BTreeMap::new(),
             cursor: Cursor::default(),
             is_fetching: false,
+            refreshing: HashMap::new(),
             next_away_at: None,
             away_floor: Time::ZERO,
             rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),
@@ -202,6 +207,7 @@ impl Course {
             wake_at: None,
             decided_at: Time::ZERO,
             places: u32::MAX,
+            is_dirty: true,
         };
         course.set_cohorts(cohorts);
         if course.progression.state.is_driven() {
@@ -341,7 +347,7 @@ impl Course {
         std::mem::take(&mut self.freed)
     }
 
-    /// Has candidates that were not begun read anew: what is known of them may have changed.
+    /// Has it looked up anew what is known of candidates that were not begun.
     fn forget_fresh(&mut self) {
         for candidate in self.slots.drain() {
             match candidate.assignment.state {
@@ -349,14 +355,20 @@ impl Course {
                 _ => self.keep_fresh(candidate),
             }
         }
-        for cohort in &mut self.cohorts {
-            let queued = cohort.fresh.iter().filter(|c| c.assignment.state == State::Queued);
-            if let Some(first) = queued.map(|candidate| candidate.id.0).min() {
-                cohort.read_to = cohort.read_to.min(first - 1);
-                cohort.is_read = false;
-            }
-            // Those that are away stay: they are judged when they are claimed.
-            cohort.fresh.retain(|candidate| candidate.assignment.state != State::Queued);
+        self.cohorts.iter_mut().for_each(Cohort::expire);
+    }
+
+    /// Whether anything is asked about a device before it is claimed.
+    pub(super) fn asks_what_is_known(&self) -> bool {
+        self.spec.asks_what_is_known() || !self.rivals.is_empty()
+    }
+
+    fn keep_stale(&mut self, candidate: Candidate) {
+        if !self.asks_what_is_known() {
+            return self.keep_fresh(candidate);
+        }
+        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
+            self.cohorts[*at].stale.push_front(candidate);
         }
     }
 
@@ -424,8 +436,14 @@ impl Course {
     }
 
     /// Places that it may use on top of those it does.
-    pub(super) const fn give_places(&mut self, places: u32) {
+    pub(super) fn give_places(&mut self, places: u32) {
+        self.is_dirty |= places > self.places && self.waiting_on.contains(&WaitingOn::Driver);
         self.places = places;
+    }
+
+    /// Whether a step would do anything.
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        self.is_dirty || self.wake_at().is_some_and(|(at, _)| at <= now)
     }
 
     /// Its devices, counted.

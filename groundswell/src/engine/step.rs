@@ -14,7 +14,7 @@ pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, shared::Shared};
 use crate::store::{
     Answer, Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
-    writer::{Done, Job, Looked},
+    writer::{Done, Found, Job, Looked},
 };
 
 /// Results wait at most this long for company in a commit: a few commits' time, so that a busy
@@ -39,6 +39,8 @@ pub struct Taken {
     pub cohorts: Vec<CohortRecord>,
     /// Those an earlier driver left active.
     pub active: Vec<Candidate>,
+    /// Newer rollouts of the same release name that were started.
+    pub rivals: Vec<RolloutKey>,
 }
 
 /// A run of all rollouts of a state directory, or of one.
@@ -93,8 +95,9 @@ impl Engine {
             has_ended: false,
             last_now: now,
         };
-        for Taken { record, cohorts, active } in taken {
-            let course = Course::new(&record, cohorts, active, epoch, manner, now);
+        for Taken { record, cohorts, active, rivals } in taken {
+            let mut course = Course::new(&record, cohorts, active, epoch, manner, now);
+            course.add_rivals(rivals);
             engine.add(course);
         }
         engine.settle_rivals();
@@ -120,6 +123,7 @@ impl Engine {
         for course in self.courses.values_mut() {
             let name = &course.spec.release.name;
             let newer = started.iter().filter(|(key, of)| *key > course.key && of == name);
+            course.is_dirty = true;
             course.add_rivals(newer.map(|(key, _)| *key).collect());
         }
     }
@@ -129,6 +133,7 @@ impl Engine {
         let mut commands = vec![];
         if now + SET_BACK_MIN < self.last_now {
             for course in self.courses.values_mut() {
+                course.is_dirty = true;
                 course.clock_set_back(self.last_now, now);
             }
             self.looked.due_at = now;
@@ -155,6 +160,9 @@ impl Engine {
         for (_, key) in &order {
             self.share_places(*key);
             let Some(course) = self.courses.get_mut(key) else { continue };
+            if !course.is_due(now) {
+                continue;
+            }
             course.step(now, &mut self.shared, commands);
             self.hand_on(*key);
         }
@@ -173,9 +181,7 @@ impl Engine {
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
         for device in freed {
             for (rollout, candidate) in self.shared.free(device) {
-                if let Some(course) = self.courses.get_mut(&rollout) {
-                    course.woken(candidate);
-                }
+                self.with(rollout, |course| course.woken(candidate));
             }
         }
     }
@@ -243,13 +249,17 @@ impl Engine {
             Fact::Asked(key, id, answer) => self.with(key, |course| course.asked(now, id, answer)),
             Fact::Stop => {
                 self.stop = true;
-                self.courses.values_mut().for_each(|course| course.stop(now));
+                for course in self.courses.values_mut() {
+                    course.is_dirty = true;
+                    course.stop(now);
+                }
             }
         }
     }
 
     fn with(&mut self, key: RolloutKey, act: impl FnOnce(&mut Course)) {
         if let Some(course) = self.courses.get_mut(&key) {
+            course.is_dirty = true;
             act(course);
         }
     }
@@ -262,6 +272,7 @@ impl Engine {
                     self.taken_up.remove(seq);
                 }
                 let Some(course) = self.courses.get_mut(&batch.rollout) else { return };
+                course.is_dirty = true;
                 let events = course.committed();
                 if !events.is_empty() {
                     commands.push(Command::Tell(events));
@@ -305,7 +316,10 @@ impl Engine {
     fn store_failed(&mut self, now: Time) {
         self.stop = true;
         self.looked.is_looking = false;
-        self.courses.values_mut().for_each(|course| course.store_failed(now, None));
+        for course in self.courses.values_mut() {
+            course.is_dirty = true;
+            course.store_failed(now, None);
+        }
     }
 
     /// What others want: acts on rollouts, news of devices, devices that may join.
@@ -317,7 +331,10 @@ impl Engine {
             }
             match intent {
                 Intent::Act { rollout, act } => match self.courses.get_mut(&rollout) {
-                    Some(course) if course.ending.is_none() => course.act(now, seq, act),
+                    Some(course) if course.ending.is_none() => {
+                        course.is_dirty = true;
+                        course.act(now, seq, act);
+                    }
                     _ => {
                         let wanted = self.wanted.entry(rollout).or_default();
                         if wanted.is_empty() {
@@ -333,6 +350,7 @@ impl Engine {
         }
         if !looked.changed.is_empty() && self.looked.changed.is_empty() {
             for course in self.courses.values_mut() {
+                course.is_dirty = true;
                 course.may_join(now, &looked.changed);
             }
             self.looked.changed = looked.changed.into_iter().map(|(key, _)| key).collect();
@@ -344,21 +362,24 @@ impl Engine {
         &mut self,
         now: Time,
         key: RolloutKey,
-        found: Option<(Box<RolloutRecord>, Vec<CohortRecord>)>,
+        found: Option<Box<Found>>,
         commands: &mut Vec<Command>,
     ) {
         let Some(wanted) = self.wanted.remove(&key) else {
-            self.with(key, |course| course.read(now, found));
+            let cohorts = found.map(|found| found.cohorts);
+            self.with(key, |course| course.read(now, cohorts));
             return;
         };
-        let Some((record, cohorts)) = found else {
+        let Some(found) = found else {
             for (seq, _) in wanted {
                 let why = format!("there is no rollout {}", key.0);
                 commands.push(Command::Store(Job::Answer(seq, Answer::Refused(why))));
             }
             return;
         };
+        let Found { record, cohorts, rivals } = *found;
         let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
+        course.add_rivals(rivals);
         for (seq, intent) in wanted {
             if let Intent::Act { act, .. } = intent {
                 course.act(now, seq, act);

@@ -216,6 +216,9 @@ pub trait Store: Send {
     /// The assignments of a rollout that are active.
     fn active(&self, rollout: RolloutKey) -> Result<Vec<Candidate>, StoreError>;
 
+    /// Rollouts of the same release name that are newer and were started.
+    fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError>;
+
     /// The candidates that are wanted.
     fn candidates(&self, want: &Want) -> Result<Page, StoreError>;
 

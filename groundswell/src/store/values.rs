@@ -117,6 +117,8 @@ pub struct Want {
     pub limit: usize,
     /// Of these, others than those due.
     pub queue: Option<QueueWant>,
+    /// These as well, to know what is known of them now.
+    pub refresh: Vec<AssignmentId>,
     /// Whether what is known of them is wanted, too.
     pub is_known_wanted: bool,
     /// Rollouts that supersede this one.
@@ -145,6 +147,8 @@ pub struct Page {
     pub cursor: Cursor,
     /// How far the queue of a cohort was read.
     pub queue: Option<QueueRead>,
+    /// What is known now of those it was asked for.
+    pub refreshed: Vec<(AssignmentId, Known)>,
     /// When the next one falls due.
     pub next_due_at: Option<Time>,
 }

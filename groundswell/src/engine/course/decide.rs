@@ -31,6 +31,7 @@ impl Course {
             return;
         }
         self.decided_at = now;
+        self.is_dirty = false;
         let plan = self.decide(now, shared, commands);
         self.dispatch(now, commands);
         if let Some(job) = self.fetch(now, &plan) {
@@ -63,6 +64,7 @@ impl Course {
                 commands.push(Command::Halt(self.key));
             }
             self.sweep_now(now);
+            self.expire_closed(&plan);
             if !self.may_send() {
                 self.hand_back(now);
             } else if self.readiness == Readiness::Open {

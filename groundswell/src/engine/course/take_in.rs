@@ -26,6 +26,15 @@ impl Course {
                 (cohort.read_to, cohort.is_read) = (last, is_end);
             }
         }
+        for (id, known) in page.refreshed {
+            if let Some(mut candidate) = self.refreshing.remove(&id) {
+                candidate.known = Some(Box::new(known));
+                self.keep_fresh(candidate);
+            }
+        }
+        for (_, candidate) in std::mem::take(&mut self.refreshing) {
+            self.keep_fresh(candidate);
+        }
         for candidate in page.candidates {
             if let Some(at) = self.cohort_at.get(&candidate.cohort) {
                 self.cohorts[*at].fresh.push_back(candidate);
@@ -103,7 +112,11 @@ impl Course {
             || self.watch.has(id)
             || self.pending.iter().any(|change| change.id == id)
             || self.ready.iter().chain(&self.claiming).chain(&self.begun).any(|c| c.id == id)
-            || self.cohorts.iter().any(|cohort| cohort.fresh.iter().any(|c| c.id == id));
+            || self.refreshing.contains_key(&id)
+            || self
+                .cohorts
+                .iter()
+                .any(|cohort| cohort.fresh.iter().chain(&cohort.stale).any(|c| c.id == id));
         if !is_known {
             self.change(&mut candidate, &assignment::Fact::Contacted, now);
         }
@@ -112,7 +125,8 @@ impl Course {
     /// A candidate whose device was busy with another rollout.
     pub(in crate::engine) fn woken(&mut self, candidate: Candidate) {
         self.busy.0 = self.busy.0.saturating_sub(1);
-        self.keep_fresh(candidate);
+        // It may run something else by now.
+        self.keep_stale(candidate);
     }
 
     /// Answers an intent with the next commit.
