@@ -102,7 +102,7 @@ fn settle_unfinished(
 ) -> Result<Option<RolloutRecord>, PushError> {
     for record in store.rollouts(Which::Driven)? {
         let is_other = record.identity != Some(*identity);
-        if record.progression.state == State::Preparing {
+        if is_half_written(&record) {
             // Nothing was ever sent for it, and it may lack devices.
             while store.discard(record.key, DISCARD)? == DISCARD {}
             store.remove(record.key)?;
@@ -146,6 +146,13 @@ fn settle_unfinished(
         tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
     }
     Ok(found)
+}
+
+/// Whether it is a push that was killed while its devices were being written down. Other rollouts
+/// are prepared by whoever drives them, and each of their rounds is.
+pub(super) const fn is_half_written(record: &RolloutRecord) -> bool {
+    let Progression { state, round, .. } = &record.progression;
+    record.identity.is_some() && matches!(state, State::Preparing) && *round == 1
 }
 
 /// What tells two pushes apart: parts of the identity, in words.
