@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Change, Plan, Sweep, SweepReason, limit};
 use crate::{
-    gate::{self, Opinion, Ruling, Tally, Verdict},
+    gate::{self, Opinion, Ruling, Verdict},
     rollout::{Membership, OnFailure, PauseReason, Spec, Wave, WaveState},
     snapshot::{Cohort, Counts, Snapshot},
     time::Time,
@@ -151,7 +151,7 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
     let progression = &snapshot.progression;
     let wave = progression.current()?;
     let counts = snapshot.counts_of(wave);
-    let tally = Tally::of(&counts);
+    let tally = spec.tally(&counts);
     let (soak, min_success) = spec.gate(wave);
     let of = progression.waves.len();
     let rule = |ruling| Change::Rule(wave, Verdict { at: now, ruling, tally, min_success });

@@ -454,7 +454,7 @@ impl Course {
     /// The numbers of the wave that has not passed.
     pub(super) fn tally(&self, wave: usize) -> Tally {
         let cohorts = self.cohorts.iter().filter(|cohort| cohort.record.wave == wave);
-        Tally::of(&cohorts.map(|cohort| cohort.record.counts).sum())
+        self.spec.tally(&cohorts.map(|cohort| cohort.record.counts).sum())
     }
 
     /// Whether deliveries that have not sent anything yet may do so.

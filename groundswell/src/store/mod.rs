@@ -192,7 +192,7 @@ pub trait Store: Send {
 
     /// Writes rows of round `round` for the devices that failed, or were given up, in the one
     /// before, and says how many these are. Each is in its wave again; with `canaries` the first so
-    /// many are wave 0, and the others wave 1.
+    /// many are wave 0 and the others wave 1, or all wave 0 if there are to be none.
     fn open_round(
         &mut self,
         rollout: RolloutKey,
