@@ -445,16 +445,24 @@ impl Course {
         !self.is_stopping() && self.progression.state == rollout::State::Running
     }
 
+    /// Whether devices may be asked for their version.
+    fn may_ask(&self) -> bool {
+        self.readiness == Readiness::Open
+            && !self.is_stopping()
+            && self.progression.state != rollout::State::Aborting
+    }
+
     fn is_stopping(&self) -> bool {
         self.stop.is_some()
     }
 
     /// When the next step is due even if nothing happens, and what for.
     pub(super) fn wake_at(&self) -> Wake {
-        let may_commit = !self.is_committing && !self.has_store_failed;
+        let may_commit =
+            !self.is_committing && !self.is_joining && !self.has_store_failed && self.has_pending();
         let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.manner.gather);
         let drained = self.stop.map(|at| at + super::step::DRAIN_MAX);
-        let asks = if self.is_stopping() { None } else { self.watch.wake_at() };
+        let asks = if self.may_ask() { self.watch.wake_at() } else { None };
         let is_running = self.progression.state == rollout::State::Running && !self.is_stopping();
         // Those that were due before wait for something else.
         let next = self.later.range((self.decided_at, AssignmentId(i64::MAX))..).next();

@@ -46,7 +46,7 @@ impl Course {
         commands.push(Command::Store(Job::Commit(batch)));
     }
 
-    fn has_pending(&self) -> bool {
+    pub(super) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
             || self.pending_progression
             || !self.answers.is_empty()
