@@ -18,7 +18,7 @@ use groundswell_core::{
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, shared::Shared};
 use crate::store::{
-    Answer, Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
+    Answer, Candidate, CohortRecord, DeviceKey, INTENTS_MAX, Intent, IntentSeq, RolloutKey, RolloutRecord,
     writer::{Done, Job, Looked},
 };
 
@@ -315,7 +315,9 @@ impl Engine {
 
     /// What others want: acts on rollouts, news of devices, devices that may join.
     fn take_up(&mut self, now: Time, looked: Looked, commands: &mut Vec<Command>) {
-        self.looked.version = Some(looked.version);
+        // There may be more than were read at once.
+        let is_all = looked.intents.len() < INTENTS_MAX;
+        self.looked.version = is_all.then_some(looked.version);
         for (seq, intent) in looked.intents {
             if !self.taken_up.insert(seq) {
                 continue;
