@@ -91,6 +91,13 @@ pub enum WaitingOn {
         /// The limit.
         max: u32,
     },
+    /// As many deliveries to their hosts are open as may be.
+    Host {
+        /// How many devices wait for theirs.
+        devices: u64,
+        /// The limit for each host.
+        max: u32,
+    },
     /// Other rollouts have all places for deliveries that the driver has.
     Driver,
     /// As many devices are sent to and not verified, or to be tried again, as may be.
@@ -189,6 +196,10 @@ impl WaitingOn {
                 hours(*count, by, *opens_at, zone, now)
             }
             Self::InFlight { max } => format!("{max} deliveries are open, the most allowed"),
+            Self::Host { devices: count, max } => format!(
+                "{} for {max} open deliveries to the same host, the most allowed",
+                devices(*count, "waits", "wait")
+            ),
             Self::Driver => "other rollouts use every place for deliveries".to_owned(),
             Self::Unverified { max } => {
                 format!("{max} devices are begun and not known to be well, the most allowed")

@@ -1,6 +1,7 @@
 //! Decisions carried out: what happens next, what is sent, what an operator wants.
 
 use groundswell_core::{
+    admit::Class,
     assignment,
     event::{Event, Kind},
     plan::{self, Change, Plan},
@@ -53,9 +54,6 @@ impl Course {
                 continue;
             }
             self.waiting_on.clone_from(&plan.waiting_on);
-            if let (devices @ 1.., Some(rollout)) = self.busy {
-                self.waiting_on.push(WaitingOn::Busy { devices, rollout });
-            }
             self.wake_at = plan.wake_at.filter(|at| *at > now);
             self.sweep.clone_from(&plan.sweep);
             if self.progression.state == rollout::State::Aborting && !self.is_halting {
@@ -68,8 +66,21 @@ impl Course {
             } else if self.readiness == Readiness::Open {
                 self.claim(now, &plan, shared);
             }
+            self.add_reasons();
             self.open_if_closed(commands);
             return plan;
+        }
+    }
+
+    /// What keeps devices that only the driver knows of: counts do not show it.
+    fn add_reasons(&mut self) {
+        if let (devices @ 1.., Some(rollout)) = self.busy {
+            self.waiting_on.push(WaitingOn::Busy { devices, rollout });
+        }
+        let parked = self.slots.parked(Class::Begun) + self.slots.parked(Class::Fresh);
+        if parked > 0 {
+            let (devices, max) = (parked as u64, self.spec.limits.max_per_host);
+            self.waiting_on.push(WaitingOn::Host { devices, max });
         }
     }
 
@@ -141,8 +152,7 @@ impl Course {
         let sent = sendings.len() as u32;
         commands.append(&mut sendings);
         self.pace.observe(now, sent);
-        let may_ask = self.readiness == Readiness::Open && !self.is_stopping();
-        if may_ask && self.progression.state != rollout::State::Aborting {
+        if self.may_ask() {
             let questions = self.watch.questions(now).into_iter();
             commands.extend(questions.map(|question| Command::Ask(self.key, question)));
         }
