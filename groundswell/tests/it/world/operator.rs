@@ -27,6 +27,8 @@ pub(crate) struct Operator {
     pub(crate) to_create: u64,
     /// Longest time between two acts; none if nobody does anything.
     act_every_secs_max: Option<u64>,
+    /// Acts that are left to them.
+    acts_left: u64,
     advances: u32,
 }
 
@@ -35,11 +37,13 @@ impl Operator {
         let act_every_secs_max =
             dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
         let to_create = dice.range(1, 5);
-        Self { dice, rollouts: vec![], to_create, act_every_secs_max, advances: 0 }
+        let acts_left = *dice.pick(&[10, 60, 1_200]);
+        Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
     }
 
     pub(crate) fn next_act_in(&mut self) -> Option<Duration> {
         let max = self.act_every_secs_max?;
+        self.acts_left = self.acts_left.checked_sub(1)?;
         Some(Duration::from_millis(self.dice.range(1, max * 1_000)))
     }
 }
