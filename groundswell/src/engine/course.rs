@@ -84,8 +84,11 @@ pub(super) struct Course {
     ready: VecDeque<Candidate>,
     open: HashMap<AssignmentId, Candidate>,
     watch: Watch,
-    /// Devices that are not active any more since the last step.
+    /// Devices that are not active any more: as far as that waits for a commit, is in the one under
+    /// way, or is durable since the last step. Only then another rollout may claim them.
     freed: Vec<DeviceKey>,
+    committing_freed: Vec<DeviceKey>,
+    durably_freed: Vec<DeviceKey>,
     preparation: prepare::Preparation,
     /// Devices that join, and are not written down yet.
     joiners: Vec<(CohortName, DeviceKey, State)>,
@@ -174,6 +177,8 @@ impl Course {
             open: HashMap::new(),
             watch: Watch::new(limits.max_in_flight, limits.max_per_host),
             freed: vec![],
+            committing_freed: vec![],
+            durably_freed: vec![],
             preparation: prepare::Preparation::default(),
             joiners: vec![],
             is_joining: false,
@@ -337,9 +342,9 @@ impl Course {
         }
     }
 
-    /// Devices that are not active any more since this was last asked.
+    /// Devices that are durably not active any more since this was last asked.
     pub(super) fn take_freed(&mut self) -> Vec<DeviceKey> {
-        std::mem::take(&mut self.freed)
+        std::mem::take(&mut self.durably_freed)
     }
 
     /// Has candidates that were not begun read anew: what is known of them may have changed.

@@ -158,10 +158,12 @@ impl Engine {
         order.sort_unstable();
         let started = self.started();
         for (_, key) in &order {
+            self.hand_on(*key);
+        }
+        for (_, key) in &order {
             self.share_places(*key);
             let Some(course) = self.courses.get_mut(key) else { continue };
             course.step(now, &mut self.shared, commands);
-            self.hand_on(*key);
         }
         self.close();
         if self.started() != started {
@@ -173,7 +175,7 @@ impl Engine {
         self.courses.values().filter(|c| c.progression.started_at.is_some()).count()
     }
 
-    /// Hands devices that a rollout is done with to those who wait for them.
+    /// Hands devices that a rollout is durably done with to those who wait for them.
     fn hand_on(&mut self, key: RolloutKey) {
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
         for device in freed {

@@ -37,6 +37,7 @@ impl Course {
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
         self.is_committing = false;
         self.ready.extend(self.claiming.drain(..));
+        self.durably_freed.append(&mut self.committing_freed);
         let away_at = self.committing_away_at.take();
         self.next_away_at = self.next_away_at.into_iter().chain(away_at).min();
         for cohort in &mut self.cohorts {
