@@ -80,14 +80,17 @@ pub(super) struct Course {
     /// Devices that are busy with another rollout, and one such rollout.
     busy: (u64, Option<RolloutId>),
 
-    /// Claimed in the batch that is being committed.
-    claiming: Vec<Candidate>,
+    /// Claimed in the batch that is being committed, and where they stood before.
+    claiming: Vec<(State, Candidate)>,
     /// Claimed, durable, not sent.
     ready: VecDeque<Candidate>,
     open: HashMap<AssignmentId, Candidate>,
     watch: Watch,
-    /// Devices that are not active any more since the last step.
+    /// Devices that are not active any more: as far as that waits for a commit, is in the one under
+    /// way, or is durable since the last step. Only then another rollout may claim them.
     freed: Vec<DeviceKey>,
+    committing_freed: Vec<DeviceKey>,
+    durably_freed: Vec<DeviceKey>,
     preparation: prepare::Preparation,
     /// Devices that join, and are not written down yet.
     joiners: Vec<(CohortName, DeviceKey, State)>,
@@ -179,6 +182,8 @@ impl Course {
             open: HashMap::new(),
             watch: Watch::new(limits.max_in_flight, limits.max_per_host),
             freed: vec![],
+            committing_freed: vec![],
+            durably_freed: vec![],
             preparation: prepare::Preparation::default(),
             joiners: vec![],
             is_joining: false,
@@ -342,9 +347,9 @@ impl Course {
         }
     }
 
-    /// Devices that are not active any more since this was last asked.
+    /// Devices that are durably not active any more since this was last asked.
     pub(super) fn take_freed(&mut self) -> Vec<DeviceKey> {
-        std::mem::take(&mut self.freed)
+        std::mem::take(&mut self.durably_freed)
     }
 
     /// Has it looked up anew what is known of candidates that were not begun.
@@ -462,16 +467,24 @@ impl Course {
         !self.is_stopping() && self.progression.state == rollout::State::Running
     }
 
+    /// Whether devices may be asked for their version.
+    fn may_ask(&self) -> bool {
+        self.readiness == Readiness::Open
+            && !self.is_stopping()
+            && self.progression.state != rollout::State::Aborting
+    }
+
     fn is_stopping(&self) -> bool {
         self.stop.is_some()
     }
 
     /// When the next step is due even if nothing happens, and what for.
     pub(super) fn wake_at(&self) -> Wake {
-        let may_commit = !self.is_committing && !self.has_store_failed;
+        let may_commit =
+            !self.is_committing && !self.is_joining && !self.has_store_failed && self.has_pending();
         let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.manner.gather);
         let drained = self.stop.map(|at| at + super::step::DRAIN_MAX);
-        let asks = if self.is_stopping() { None } else { self.watch.wake_at() };
+        let asks = if self.may_ask() { self.watch.wake_at() } else { None };
         let is_running = self.progression.state == rollout::State::Running && !self.is_stopping();
         // Those that were due before wait for something else.
         let next = self.later.range((self.decided_at, AssignmentId(i64::MAX))..).next();

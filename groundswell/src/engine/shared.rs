@@ -11,7 +11,9 @@ use crate::store::{Candidate, DeviceKey, RolloutKey};
 /// Devices that are active, and who waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    active: HashMap<DeviceKey, RolloutKey>,
+    /// With how many claims that nothing durable has ended: one that was handed back may be claimed
+    /// again before that is written.
+    active: HashMap<DeviceKey, (RolloutKey, u32)>,
     waiting: HashMap<DeviceKey, Vec<(RolloutKey, Candidate)>>,
     /// The rollouts that are driven.
     pub(super) ids: HashMap<RolloutKey, RolloutId>,
@@ -20,17 +22,19 @@ pub(super) struct Shared {
 impl Shared {
     /// The other rollout that a device is busy with.
     pub(super) fn busy_with(&self, device: DeviceKey, rollout: RolloutKey) -> Option<RolloutKey> {
-        self.active.get(&device).copied().filter(|holder| *holder != rollout)
+        self.active.get(&device).map(|(holder, _)| *holder).filter(|holder| *holder != rollout)
     }
 
     /// A device is active in this rollout from now on.
     pub(super) fn hold(&mut self, device: DeviceKey, rollout: RolloutKey) {
         match self.active.entry(device) {
             Entry::Vacant(free) => {
-                free.insert(rollout);
+                free.insert((rollout, 1));
             }
-            Entry::Occupied(held) => {
-                debug_assert_eq!(*held.get(), rollout, "a device is active twice");
+            Entry::Occupied(mut held) => {
+                let (holder, claims) = held.get_mut();
+                debug_assert_eq!(*holder, rollout, "a device is active twice");
+                *claims += 1;
             }
         }
     }
@@ -40,10 +44,16 @@ impl Shared {
         self.waiting.entry(candidate.device).or_default().push((rollout, candidate));
     }
 
-    /// A device is not active any more; everybody who waited for it is handed back, and whoever
-    /// comes second parks again: the first may have lost interest.
+    /// A device is not active any more, and that is durable; everybody who waited for it is handed
+    /// back, and whoever comes second parks again: the first may have lost interest.
     pub(super) fn free(&mut self, device: DeviceKey) -> Vec<(RolloutKey, Candidate)> {
-        self.active.remove(&device);
+        if let Entry::Occupied(mut held) = self.active.entry(device) {
+            held.get_mut().1 -= 1;
+            if held.get().1 > 0 {
+                return vec![];
+            }
+            held.remove();
+        }
         if self.waiting.is_empty() {
             return vec![];
         }

@@ -13,7 +13,8 @@ use groundswell_core::{
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, shared::Shared};
 use crate::store::{
-    Answer, Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
+    Answer, Candidate, CohortRecord, DeviceKey, INTENTS_MAX, Intent, IntentSeq, RolloutKey,
+    RolloutRecord,
     writer::{Done, Found, Job, Looked},
 };
 
@@ -158,13 +159,15 @@ impl Engine {
         order.sort_unstable();
         let started = self.started();
         for (_, key) in &order {
+            self.hand_on(*key);
+        }
+        for (_, key) in &order {
             self.share_places(*key);
             let Some(course) = self.courses.get_mut(key) else { continue };
             if !course.is_due(now) {
                 continue;
             }
             course.step(now, &mut self.shared, commands);
-            self.hand_on(*key);
         }
         self.close();
         if self.started() != started {
@@ -176,7 +179,7 @@ impl Engine {
         self.courses.values().filter(|c| c.progression.started_at.is_some()).count()
     }
 
-    /// Hands devices that a rollout is done with to those who wait for them.
+    /// Hands devices that a rollout is durably done with to those who wait for them.
     fn hand_on(&mut self, key: RolloutKey) {
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
         for device in freed {
@@ -324,16 +327,18 @@ impl Engine {
 
     /// What others want: acts on rollouts, news of devices, devices that may join.
     fn take_up(&mut self, now: Time, looked: Looked, commands: &mut Vec<Command>) {
-        self.looked.version = Some(looked.version);
+        // There may be more than were read at once.
+        let is_all = looked.intents.len() < INTENTS_MAX;
+        self.looked.version = is_all.then_some(looked.version);
         for (seq, intent) in looked.intents {
             if !self.taken_up.insert(seq) {
                 continue;
             }
             match intent {
-                Intent::Act { rollout, act } => match self.courses.get_mut(&rollout) {
+                Intent::Act { rollout, act, generation } => match self.courses.get_mut(&rollout) {
                     Some(course) if course.ending.is_none() => {
                         course.is_dirty = true;
-                        course.act(now, seq, act);
+                        course.act(now, seq, act, generation);
                     }
                     _ => {
                         let wanted = self.wanted.entry(rollout).or_default();
@@ -381,8 +386,8 @@ impl Engine {
         let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
         course.add_rivals(rivals);
         for (seq, intent) in wanted {
-            if let Intent::Act { act, .. } = intent {
-                course.act(now, seq, act);
+            if let Intent::Act { act, generation, .. } = intent {
+                course.act(now, seq, act, generation);
             }
         }
         if self.stop {

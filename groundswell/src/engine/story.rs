@@ -24,7 +24,7 @@ pub(super) fn events(
     match to.state {
         State::Queued | State::Delivering | State::Canceled => vec![],
         // Heard of again, or away for longer than its wave waits: told when something is done.
-        State::Away | State::Absent if from.state == State::Away => vec![],
+        State::Away | State::Absent if matches!(from.state, State::Away | State::Absent) => vec![],
         State::Away | State::Absent => {
             vec![Kind::DeviceAway { device: device(), since: to.away_since, detail: detail() }]
         }
@@ -32,6 +32,10 @@ pub(super) fn events(
             vec![Kind::AttemptUnanswered { device: device(), attempt, detail: detail() }]
         }
         State::Verifying => vec![Kind::AttemptAccepted { device: device(), attempt }],
+        // Nothing was tried: the device was left as it is, or its time was up.
+        state if from.state.is_waiting() => {
+            vec![Kind::DeviceEnded { device: device(), state, detail: detail() }]
+        }
         state @ (State::Succeeded | State::Skipped(_)) => {
             vec![Kind::AttemptSucceeded { device: device(), attempt, state }]
         }

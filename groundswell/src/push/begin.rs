@@ -194,8 +194,7 @@ fn go_on(
             return Err(PushError::NothingToRetry("no device failed"));
         }
         let generation = record.progression.generation + 1;
-        record.progression =
-            Progression { round: round + 1, generation, ..ready(&record.spec) };
+        record.progression = Progression { round: round + 1, generation, ..ready(&record.spec) };
     } else {
         let counts = store.cohorts(record.key, round)?;
         let canaries = counts.iter().filter(|cohort| cohort.wave == 0).map(|cohort| cohort.counts);

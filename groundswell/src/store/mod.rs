@@ -25,8 +25,8 @@ pub use self::{
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
-        DETAIL_BYTES_MAX, DeviceKey, Heard, Intent, IntentSeq, Known, Page, QueueRead, QueueWant,
-        RolloutKey, RolloutRecord, Standing, Unfinished, Want,
+        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, Page, QueueRead,
+        QueueWant, RolloutKey, RolloutRecord, Standing, Unfinished, Want,
     },
 };
 
@@ -250,7 +250,7 @@ pub trait Store: Send {
     /// Writes down what somebody wants of the driver.
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError>;
 
-    /// What nobody has answered yet, oldest first.
+    /// What nobody has answered yet, oldest first, at most [`INTENTS_MAX`].
     fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError>;
 
     /// Answers an intent that changes nothing.

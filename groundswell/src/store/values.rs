@@ -18,6 +18,10 @@ use serde::{Deserialize, Serialize};
 /// Longest detail of an assignment that is kept, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1_200;
 
+/// Intents that are read at once: more than people give, and what a driver that was down for long
+/// takes up in one go.
+pub const INTENTS_MAX: usize = 1_000;
+
 /// The key of a rollout's row, and its number for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RolloutKey(pub i64);
@@ -250,6 +254,9 @@ pub enum Intent {
         rollout: RolloutKey,
         /// Which one.
         act: Act,
+        /// The generation that whoever wants it has seen; it is refused of another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generation: Option<u64>,
     },
     /// A device was heard of that rollouts wait for.
     Contact {

@@ -38,14 +38,18 @@ impl Course {
             let Some(mut candidate) = next else { break };
             places -= 1;
             claims += 1;
+            // One that is tried again is held already.
+            if !candidate.assignment.state.is_active() {
+                shared.hold(candidate.device, self.key);
+            }
+            let was = candidate.assignment.state;
             self.change(&mut candidate, &assignment::Fact::Claimed, now);
-            shared.hold(candidate.device, self.key);
             if candidate.assignment.state == State::Verifying {
                 // It may have the update already: it is asked before anything is sent.
                 self.slots.free(candidate.endpoint.address.origin());
                 self.watch.add(candidate, now);
             } else {
-                self.claiming.push(candidate);
+                self.claiming.push((was, candidate));
             }
         }
         if let Some(rate) = &mut self.rate {

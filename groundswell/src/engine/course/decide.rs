@@ -1,6 +1,7 @@
 //! Decisions carried out: what happens next, what is sent, what an operator wants.
 
 use groundswell_core::{
+    admit::Class,
     assignment,
     event::{Event, Kind},
     plan::{self, Change, Plan},
@@ -54,9 +55,6 @@ impl Course {
                 continue;
             }
             self.waiting_on.clone_from(&plan.waiting_on);
-            if let (devices @ 1.., Some(rollout)) = self.busy {
-                self.waiting_on.push(WaitingOn::Busy { devices, rollout });
-            }
             self.wake_at = plan.wake_at.filter(|at| *at > now);
             self.sweep.clone_from(&plan.sweep);
             if self.progression.state == rollout::State::Aborting && !self.is_halting {
@@ -70,8 +68,21 @@ impl Course {
             } else if self.readiness == Readiness::Open {
                 self.claim(now, &plan, shared);
             }
+            self.add_reasons();
             self.open_if_closed(commands);
             return plan;
+        }
+    }
+
+    /// What keeps devices that only the driver knows of: counts do not show it.
+    fn add_reasons(&mut self) {
+        if let (devices @ 1.., Some(rollout)) = self.busy {
+            self.waiting_on.push(WaitingOn::Busy { devices, rollout });
+        }
+        let parked = self.slots.parked(Class::Begun) + self.slots.parked(Class::Fresh);
+        if parked > 0 {
+            let (devices, max) = (parked as u64, self.spec.limits.max_per_host);
+            self.waiting_on.push(WaitingOn::Host { devices, max });
         }
     }
 
@@ -142,15 +153,25 @@ impl Course {
         let sent = sendings.len() as u32;
         commands.append(&mut sendings);
         self.pace.observe(now, sent);
-        let may_ask = self.readiness == Readiness::Open && !self.is_stopping();
-        if may_ask && self.progression.state != rollout::State::Aborting {
+        if self.may_ask() {
             let questions = self.watch.questions(now).into_iter();
             commands.extend(questions.map(|question| Command::Ask(self.key, question)));
         }
     }
 
     /// Does what an operator wants, or says why not.
-    pub(in crate::engine) fn act(&mut self, now: Time, seq: IntentSeq, asked: Act) {
+    pub(in crate::engine) fn act(
+        &mut self,
+        now: Time,
+        seq: IntentSeq,
+        asked: Act,
+        seen: Option<u64>,
+    ) {
+        if seen.is_some_and(|seen| seen != self.progression.generation) {
+            let why =
+                "it has moved on since you looked; look again, and say it again if you mean it";
+            return self.answer(now, seq, Answer::Refused(why.to_owned()));
+        }
         let before = self.progression.state;
         match act(&self.progression, &self.spec, &self.numbers(), asked, now) {
             Ok(Acted::Changed(progression)) => {

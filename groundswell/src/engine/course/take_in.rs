@@ -45,7 +45,8 @@ impl Course {
 
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
         self.is_committing = false;
-        self.ready.extend(self.claiming.drain(..));
+        self.ready.extend(self.claiming.drain(..).map(|(_, candidate)| candidate));
+        self.durably_freed.append(&mut self.committing_freed);
         let away_at = self.committing_away_at.take();
         self.next_away_at = self.next_away_at.into_iter().chain(away_at).min();
         for cohort in &mut self.cohorts {
@@ -111,7 +112,8 @@ impl Course {
         let is_known = self.open.contains_key(&id)
             || self.watch.has(id)
             || self.pending.iter().any(|change| change.id == id)
-            || self.ready.iter().chain(&self.claiming).chain(&self.begun).any(|c| c.id == id)
+            || self.claiming.iter().any(|(_, claimed)| claimed.id == id)
+            || self.ready.iter().chain(&self.begun).any(|c| c.id == id)
             || self.refreshing.contains_key(&id)
             || self
                 .cohorts

@@ -141,7 +141,7 @@ impl Checker {
         let after = batch.progression.clone().unwrap_or_else(|| watched.progression.clone());
         let before = std::mem::replace(&mut watched.progression, after.clone());
         if after.round > before.round {
-            watched.listed_to = self.rows.last();
+            watched.listed_to = 0;
         }
         let mut breaches = vec![];
         // Claims come last: what is decided before them in the same step comes before them here.

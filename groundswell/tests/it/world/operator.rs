@@ -27,6 +27,8 @@ pub(crate) struct Operator {
     pub(crate) to_create: u64,
     /// Longest time between two acts; none if nobody does anything.
     act_every_secs_max: Option<u64>,
+    /// Acts that are left to them.
+    acts_left: u64,
     advances: u32,
 }
 
@@ -34,11 +36,13 @@ impl Operator {
     pub(crate) fn new(mut dice: Dice) -> Self {
         let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
         let to_create = dice.range(1, 5);
-        Self { dice, rollouts: vec![], to_create, act_every_secs_max, advances: 0 }
+        let acts_left = *dice.pick(&[10, 60, 1_200]);
+        Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
     }
 
     pub(crate) fn next_act_in(&mut self) -> Option<Duration> {
         let max = self.act_every_secs_max?;
+        self.acts_left = self.acts_left.checked_sub(1)?;
         Some(Duration::from_millis(self.dice.range(1, max * 1_000)))
     }
 }
@@ -108,7 +112,8 @@ impl World {
 
     fn want(&mut self, rollout: RolloutKey, act: Act) {
         let clock = self.agenda.clock();
-        let seq = self.desk.put_intent(&Intent::Act { rollout, act }, clock).unwrap();
+        let seq =
+            self.desk.put_intent(&Intent::Act { rollout, act, generation: None }, clock).unwrap();
         self.trace.add(format!("{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0));
         self.checker.wanted(seq, Some((rollout, act)), self.agenda.now);
     }
