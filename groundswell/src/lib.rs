@@ -12,6 +12,7 @@ pub mod clock;
 pub mod delivery;
 pub mod engine;
 pub mod inventory;
+pub mod operate;
 pub mod push;
 pub mod retry;
 pub mod sim;
