@@ -53,7 +53,7 @@ pub enum OperateError {
         meant: Option<String>,
     },
     /// No such release.
-    #[error("there is no release {name} {version}{}", release_hint(.name, .known))]
+    #[error("there is no release {name} {version}{}", release_hint(.name, .version, .known))]
     UnknownRelease {
         /// As asked for.
         name: String,
@@ -160,9 +160,9 @@ fn meant_or(meant: Option<&str>, otherwise: &str) -> String {
     meant.map_or_else(|| otherwise.to_owned(), |name| format!("; did you mean `{name}`?"))
 }
 
-fn release_hint(name: &str, known: &[String]) -> String {
+fn release_hint(name: &str, version: &str, known: &[String]) -> String {
     match known {
-        [] => format!("; `groundswell release create {name} VERSION FILE` makes one"),
+        [] => format!("; `groundswell release create {name} {version} FILE` makes it"),
         known => format!("; there is {}", known.join(", ")),
     }
 }

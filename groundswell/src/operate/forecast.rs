@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use groundswell_core::{
     assignment::State as Standing,
     hours::{Phase, Zone},
-    rollout::{Spec, WaveSize},
+    rollout::{Membership, Spec, WaveSize},
     time::Time,
 };
 use hashbrown::HashMap;
@@ -23,6 +23,10 @@ const FIRST_SHOWN: usize = 3;
 /// What a rollout would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Forecast {
+    /// When that is.
+    pub at: Time,
+    /// Whether devices that match later join.
+    pub membership: Membership,
     /// Devices that are chosen now.
     pub devices: u64,
     /// Those of them that have no address, and so are left as they are.
@@ -31,6 +35,13 @@ pub struct Forecast {
     pub waves: Vec<ForecastWave>,
     /// The zones that hours are judged in; none if devices may be touched at any time.
     pub zones: Vec<ForecastZone>,
+}
+
+impl Forecast {
+    /// Whether its spec says anything of waves.
+    pub fn has_waves(&self) -> bool {
+        self.waves.iter().any(|wave| wave.size.is_some())
+    }
 }
 
 /// A wave before it is one.
@@ -70,6 +81,8 @@ impl State {
         let division = choose::choose(&self.store, spec, now)?;
         let no_address = division.devices.iter().filter(|device| device.state != Standing::Queued);
         Ok(Forecast {
+            at: now,
+            membership: spec.membership,
             devices: division.devices.len() as u64,
             without_address: no_address.count() as u64,
             waves: self.waves(spec, &division, now)?,

@@ -5,7 +5,7 @@ use groundswell_core::{
     assignment::{self, Assignment, SkipReason},
     device::Device,
     hours::Phase,
-    plan,
+    plan, rollout,
     time::Time,
     waiting::WaitingOn,
     why::{Subject, Why, why},
@@ -30,7 +30,7 @@ pub struct DeviceWhy {
     pub version: String,
     /// Where the device stands in it; none if it is not in it.
     pub state: Option<assignment::State>,
-    /// Its wave, counted from 1; in a draft the one it would be in now.
+    /// Its wave, counted from 1; before devices are written down the one it would be in now.
     pub wave: Option<usize>,
     /// How many waves there are.
     pub of: usize,
@@ -62,9 +62,17 @@ impl State {
         if let Some(at) = all.iter().position(|why| why.rollout == record.key.0) {
             return Ok(all.swap_remove(at));
         }
-        let is_draft = record.progression.state == groundswell_core::rollout::State::Draft;
-        let wave = if is_draft { self.wave_in_draft(record, key, now)? } else { None };
-        let waiting_on = if wave.is_some() { vec![WaitingOn::Start] } else { vec![] };
+        // Nobody is in it before its devices are written down.
+        let wave = match record.progression.state {
+            rollout::State::Draft | rollout::State::Preparing => {
+                self.wave_to_be(record, key, now)?
+            }
+            _ => None,
+        };
+        let waiting_on = match wave {
+            Some(_) => plan::plan(&self.snapshot(record, now)?, &record.spec, now).waiting_on,
+            None => vec![],
+        };
         Ok(DeviceWhy { wave, waiting_on, ..nowhere(record) })
     }
 
@@ -131,8 +139,8 @@ impl State {
         })
     }
 
-    /// The wave that a device would be in if a draft were started now; none if it is not chosen.
-    fn wave_in_draft(
+    /// The wave that a device would be in if it were chosen now; none if it would not be.
+    fn wave_to_be(
         &self,
         record: &RolloutRecord,
         key: DeviceKey,

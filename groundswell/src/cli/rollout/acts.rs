@@ -26,16 +26,21 @@ pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
     let acting = state.act(record.key, act, Clock::System.now())?;
     let release = &record.spec.release;
     let name = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
-    on.show(&Acted { rollout: record.key.0, act, acting: &acting }, || words(on, &name, &acting))?;
+    on.show(&Acted { rollout: record.key.0, act, acting: &acting }, || {
+        words(on, act, &name, &acting)
+    })?;
     Ok(())
 }
 
-fn words(on: &state::On, name: &str, acting: &Acting) -> String {
+fn words(on: &state::On, act: Act, name: &str, acting: &Acting) -> String {
     let Acting { state, open, already, driver } = acting;
     let mut words = match already {
         Some(what) => format!("{name} is {state}: {what}"),
         None => format!("{name} is {state}"),
     };
+    if act == Act::Pause && *state == Stands::Preparing {
+        words.push_str(", and paused once its devices are written down");
+    }
     if *open > 0 && *state != Stands::Running {
         words.push_str(&format!("; {} still open", count(*open, "device")));
     }

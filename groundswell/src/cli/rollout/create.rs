@@ -59,17 +59,10 @@ fn words(on: &state::On, created: &Created<'_>, now: Time) -> String {
     words.push_str(&fields([
         ("id", id.map(|id| id.to_string())),
         ("select", Some(spec.select.clone().unwrap_or_else(|| "every device".to_owned()))),
-        ("devices", Some(devices(forecast, spec))),
+        ("devices", Some(devices(forecast))),
         ("starts", spec.start_at.map(|at| when(at, now))),
     ]));
-    if !spec.waves.is_empty() {
-        words.push('\n');
-        words.push_str(&waves(&forecast.waves));
-    }
-    if !forecast.zones.is_empty() {
-        words.push('\n');
-        words.push_str(&zones(&forecast.zones, now));
-    }
+    words.push_str(&tables(forecast));
     if let Some(number) = number {
         let start = on.command(&format!("rollout start {number}"));
         words.push_str(&format!("\n{start} begins it"));
@@ -77,14 +70,28 @@ fn words(on: &state::On, created: &Created<'_>, now: Time) -> String {
     words
 }
 
-fn devices(forecast: &Forecast, spec: &Spec) -> String {
-    let Forecast { devices, without_address, waves, .. } = forecast;
+/// Its waves, and the hours of its zones.
+pub(super) fn tables(forecast: &Forecast) -> String {
+    let mut words = String::new();
+    if forecast.has_waves() {
+        words.push('\n');
+        words.push_str(&waves(&forecast.waves));
+    }
+    if !forecast.zones.is_empty() {
+        words.push('\n');
+        words.push_str(&zones(&forecast.zones, forecast.at));
+    }
+    words
+}
+
+pub(super) fn devices(forecast: &Forecast) -> String {
+    let Forecast { devices, without_address, waves, membership, .. } = forecast;
     let mut words = match devices {
         0 => "none matches now".to_owned(),
         1 => "1 matches now".to_owned(),
         many => format!("{many} match now"),
     };
-    if *devices > 0 && spec.waves.is_empty() {
+    if *devices > 0 && !forecast.has_waves() {
         let first = waves.first().map(first).unwrap_or_default();
         words.push_str(&format!(": {first}"));
     }
@@ -92,7 +99,7 @@ fn devices(forecast: &Forecast, spec: &Spec) -> String {
         let no_address = count(*without_address, "device");
         words.push_str(&format!("; {no_address} without an address to be left as they are"));
     }
-    words.push_str(match spec.membership {
+    words.push_str(match membership {
         Membership::Snapshot => "; who is in it is settled at its start",
         Membership::Dynamic => "; others may join",
     });

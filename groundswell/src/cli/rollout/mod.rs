@@ -9,7 +9,7 @@ pub(super) mod why;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
-use groundswell_core::rollout::Act;
+use groundswell_core::rollout::{Act, State as Stands};
 
 use super::state::{self, Told};
 use crate::{clock::Clock, operate::State};
@@ -97,8 +97,13 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         }
         Verb::Show(of) => {
             let (state, now) = (State::look(&on.state)?, Clock::System.now());
-            let overview = state.overview(&state.find_rollout(&of.rollout)?, 0.0, now)?;
-            on.show(&overview, || show::show(on, &overview, now))?;
+            let record = state.find_rollout(&of.rollout)?;
+            let overview = state.overview(&record, 0.0, now)?;
+            let forecast = match overview.state {
+                Stands::Draft => Some(state.forecast(&record.spec, now)?),
+                _ => None,
+            };
+            on.show(&overview, || show::show(on, &overview, forecast.as_ref(), now))?;
         }
         Verb::Watch(of) => return watch::watch(on, &of.rollout),
         Verb::Why { rollout, device } => why::why(on, rollout, device.as_deref())?,

@@ -12,7 +12,8 @@ use super::super::{
     state,
     text::{count, counts, date, fields, number, table, text, when},
 };
-use crate::operate::{Overview, RolloutView, WaveView};
+use super::create;
+use crate::operate::{Forecast, Overview, RolloutView, WaveView};
 
 pub(super) fn list(on: &state::On, rollouts: &[RolloutView]) -> String {
     if rollouts.is_empty() {
@@ -44,28 +45,35 @@ pub(super) fn list(on: &state::On, rollouts: &[RolloutView]) -> String {
     table(&columns, &rollouts.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn show(on: &state::On, overview: &Overview, now: Time) -> String {
-    let mut words = format!("{}\n", headline(overview, now));
+/// How far a rollout is. One that is not begun is shown with what it would do, if that is given.
+pub(super) fn show(
+    on: &state::On,
+    overview: &Overview,
+    forecast: Option<&Forecast>,
+    now: Time,
+) -> String {
+    let mut words = format!("{}\n", headline(overview));
     words.push_str(&fields([
         ("id", Some(overview.id.to_string())),
         ("select", Some(overview.select.clone().unwrap_or_else(|| "every device".to_owned()))),
         ("created", Some(when(overview.created_at, now))),
         ("began", overview.started_at.map(|at| when(at, now))),
         ("deadline", overview.deadline.map(|at| when(at, now))),
-        ("devices", devices(overview)),
+        ("devices", devices(overview).or_else(|| forecast.map(create::devices))),
         ("time left", overview.eta_secs.map(time_left)),
     ]));
-    if overview.waves.len() > 1 {
+    if overview.waves.len() > 1 && overview.counts.total() > 0 {
         words.push('\n');
         words.push_str(&waves(&overview.waves));
     }
+    words.push_str(&forecast.map(create::tables).unwrap_or_default());
     words.push_str(&failures(overview));
     words.push_str(&waits(on, overview, now));
     words
 }
 
 /// What it is, and where it stands.
-pub(super) fn headline(overview: &Overview, now: Time) -> String {
+pub(super) fn headline(overview: &Overview) -> String {
     let Overview { number, release, strategy, state, round, .. } = overview;
     let mut line = format!(
         "rollout {number}: {} {}, {strategy}, {state}",
@@ -73,12 +81,12 @@ pub(super) fn headline(overview: &Overview, now: Time) -> String {
     );
     if !overview.paused.is_empty() {
         let reasons: Vec<String> = overview.paused.iter().map(ToString::to_string).collect();
-        let _ = write!(line, " by the {}", reasons.join(" and the "));
+        let to_be = if *state == Stands::Preparing { ", to be paused" } else { "" };
+        let _ = write!(line, "{to_be} by the {}", reasons.join(" and the "));
     }
     if *round > 1 {
         let _ = write!(line, ", round {round}");
     }
-    let _ = now;
     line
 }
 

@@ -69,7 +69,7 @@ impl Shown {
         now: Time,
     ) -> anyhow::Result<bool> {
         if on.output == Output::Text && is_terminal() {
-            return Ok(self.draw(&show::show(on, overview, now)));
+            return Ok(self.draw(&show::show(on, overview, None, now)));
         }
         let settled = Overview { eta_secs: None, ..overview.clone() };
         let settled = serde_json::to_string(&settled)?;

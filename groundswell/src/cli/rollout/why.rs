@@ -30,7 +30,7 @@ pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result
             on.show(&overview, || {
                 let waits = show::waits(on, &overview, now);
                 let waits = if waits.is_empty() { nothing(&record) } else { waits };
-                format!("{}\n{waits}", show::headline(&overview, now))
+                format!("{}\n{waits}", show::headline(&overview))
             })?;
         }
     }
@@ -50,7 +50,12 @@ fn of_device(record: &RolloutRecord, id: &str, why: &DeviceWhy, now: Time) -> St
     match (state, wave) {
         (Some(_), _) => format!("{id} in {}", of_rollout(why, now)),
         (None, Some(wave)) => {
-            format!("{id} would be in wave {wave} of {of} of {rollout}, which is a draft")
+            let place = if *of > 1 { format!("wave {wave} of {of} of ") } else { String::new() };
+            let mut words = format!("{id} would be in {place}{rollout}");
+            for sentence in show::sentences(&why.waiting_on, now) {
+                let _ = write!(words, "\n  {sentence}");
+            }
+            words
         }
         (None, None) => format!("{id} is not in {rollout}, which selects {select}"),
     }
