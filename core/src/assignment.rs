@@ -201,8 +201,8 @@ pub struct Assignment {
     pub in_doubt: bool,
     /// Retrying, away, absent: when it is due. Verifying: the deadline. Otherwise [`Time::ZERO`].
     pub due_at: Time,
-    /// Away, absent: since when, as far as is known. It is kept until the device was reached.
-    /// Otherwise [`Time::ZERO`].
+    /// Away, absent: since when, as far as is known; kept while it is claimed from there, so that
+    /// it can go back. Otherwise [`Time::ZERO`].
     pub away_since: Time,
 }
 
@@ -521,6 +521,12 @@ impl Rule<'_> {
 
     fn retry(&self, retry_after: Option<Duration>, end: State, detail: String) -> Transition {
         let attempt = self.assignment.attempt;
+        let is_missing =
+            end == State::Failed(FailReason::Unreachable) && self.spec.offline == Offline::Wait;
+        if is_missing && self.assignment.away_since > Time::ZERO {
+            // It was away before it was tried: trying it every second would not bring it back.
+            return self.unreachable(detail);
+        }
         // Attempt 0 is a claim whose driver died: it is due again, and that uses up nothing.
         let wait = match attempt {
             0 => Some(Duration::ZERO),
@@ -530,19 +536,11 @@ impl Rule<'_> {
             Some(wait) => {
                 let due_at = self.now + wait;
                 let state = State::Retrying;
-                // One that took the connection is there.
-                let away_since = match end {
-                    State::Failed(FailReason::Unreachable) => self.assignment.away_since,
-                    _ => Time::ZERO,
-                };
+                let away_since = Time::ZERO;
                 let to = Assignment { state, attempt, in_doubt: false, due_at, away_since };
                 Transition { to, detail }
             }
-            None if end == State::Failed(FailReason::Unreachable)
-                && self.spec.offline == Offline::Wait =>
-            {
-                self.unreachable(detail)
-            }
+            None if is_missing => self.unreachable(detail),
             None => self.end(end, detail),
         }
     }

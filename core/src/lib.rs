@@ -12,6 +12,7 @@
 pub mod admit;
 pub mod assignment;
 pub mod brake;
+pub mod check;
 pub mod device;
 pub mod document;
 pub mod event;

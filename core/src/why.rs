@@ -99,7 +99,8 @@ fn presence(
     now: Time,
 ) -> (Option<WaitingOn>, Option<SkipReason>) {
     let Assignment { state, attempt, due_at, .. } = *subject.assignment;
-    let next_try = (due_at > now && due_at < Time::MAX).then_some(WaitingOn::NextTry { at: due_at });
+    let next_try =
+        (due_at > now && due_at < Time::MAX).then_some(WaitingOn::NextTry { at: due_at });
     if state == State::Retrying {
         return (next_try, None);
     }

@@ -377,12 +377,15 @@ fn one_that_cannot_be_reached_is_tried_more_and_more_seldom() {
 fn one_that_answers_is_not_away_any_more() {
     let there = next(&in_state(State::Absent, 0), &Fact::Contacted, &patient(), NOW);
     let claimed = next(&there, &Fact::Claimed, &patient(), NOW);
-    for (outcome, since) in
-        [(refused(503), Time::ZERO), (fault(Fault::ConnectRefused), there.away_since)]
-    {
+    for outcome in [refused(503), fault(Fault::Reset)] {
         let again = next(&claimed, &Fact::Delivered(outcome), &patient(), NOW);
-        assert_eq!((again.state, again.away_since), (State::Retrying, since));
+        assert_eq!((again.state, again.away_since), (State::Retrying, Time::ZERO));
     }
+    // It was not there after all: back it goes, for its wave has waited long enough.
+    let gone = Fact::Delivered(fault(Fault::ConnectRefused));
+    let again = next(&claimed, &gone, &patient(), NOW);
+    assert_eq!((again.state, again.away_since), (State::Absent, there.away_since));
+    assert_eq!((again.attempt, again.due_at), (1, NOW + MINUTE));
     let sent = next(&claimed, &Fact::Delivered(Outcome::Accepted { status: 200 }), &patient(), NOW);
     assert_eq!((sent.state, sent.away_since), (State::Verifying, Time::ZERO));
 }

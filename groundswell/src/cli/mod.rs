@@ -4,14 +4,17 @@
 
 pub mod demo;
 pub mod device;
+mod follow;
 mod log;
 mod out;
 pub mod push;
 pub mod release;
 pub mod rollout;
+pub mod run;
 pub mod sim;
 pub mod state;
 mod text;
+pub mod wire;
 
 use std::{io::Write, process::ExitCode};
 
@@ -41,6 +44,8 @@ pub enum Command {
     Release(release::Args),
     /// Rollouts: create, start, pause, advance, watch and the rest
     Rollout(rollout::Args),
+    /// Drive the rollouts of a state directory until stopped
+    Run(Box<run::Args>),
     /// Run a simulated fleet on one port, to rehearse against
     Sim(sim::Args),
 }
@@ -62,6 +67,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Device(args) => device::run(&args),
         Command::Release(args) => release::run(&args),
         Command::Rollout(args) => rollout::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Sim(args) => sim::run(&args),
     }
 }

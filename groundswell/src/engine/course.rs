@@ -42,8 +42,8 @@ use super::{
     watch::Watch,
 };
 use crate::store::{
-    Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard, IntentSeq,
-    RolloutKey, RolloutRecord,
+    Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard,
+    IntentSeq, RolloutKey, RolloutRecord,
 };
 
 /// A rollout that is driven.
@@ -218,8 +218,7 @@ impl Course {
         let away: u64 = cohorts.iter().map(|c| c.counts.away + c.counts.absent).sum();
         self.next_away_at = (away > 0).then_some(Time::ZERO);
         self.counts = cohorts.iter().map(|cohort| cohort.counts).sum();
-        self.cohort_at =
-            cohorts.iter().enumerate().map(|(at, cohort)| (cohort.key, at)).collect();
+        self.cohort_at = cohorts.iter().enumerate().map(|(at, cohort)| (cohort.key, at)).collect();
         self.cohorts = cohorts.into_iter().map(Cohort::new).collect();
     }
 
@@ -376,9 +375,9 @@ impl Course {
             progression: self.progression.clone(),
             cohorts: cohorts.map(|cohort| cohort.snapshot(spec, started_at, now)).collect(),
             ahead_max: self.pace.ahead(),
-            allowance: self
-                .rate
-                .map_or(groundswell_core::snapshot::Allowance::UNLIMITED, |rate| rate.allowance(now)),
+            allowance: self.rate.map_or(groundswell_core::snapshot::Allowance::UNLIMITED, |rate| {
+                rate.allowance(now)
+            }),
             driver_places: self.places,
             is_stopping: self.is_stopping(),
         }

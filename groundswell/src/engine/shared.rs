@@ -54,7 +54,8 @@ impl Shared {
     pub(super) fn withdraw(&mut self, rollout: RolloutKey) -> Vec<Candidate> {
         let mut withdrawn = vec![];
         self.waiting.retain(|_, queue| {
-            let (own, others) = std::mem::take(queue).into_iter().partition(|(of, _)| *of == rollout);
+            let (own, others) =
+                std::mem::take(queue).into_iter().partition(|(of, _)| *of == rollout);
             *queue = others;
             let own: Vec<(RolloutKey, Candidate)> = own;
             withdrawn.extend(own.into_iter().map(|(_, candidate)| candidate));

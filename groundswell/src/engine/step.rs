@@ -7,12 +7,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use groundswell_core::{
-    gate::Tally,
-    ids::Epoch,
-    progress::Progress,
-    rollout::Progression,
-    snapshot::Counts,
-    time::Time,
+    gate::Tally, ids::Epoch, progress::Progress, rollout::Progression, snapshot::Counts, time::Time,
 };
 
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};

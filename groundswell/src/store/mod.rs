@@ -24,8 +24,8 @@ use serde::Serialize;
 pub use self::{
     sqlite::SqliteStore,
     values::{
-        Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Heard,
-        Cursor, DETAIL_BYTES_MAX, DeviceKey, Intent, IntentSeq, Known, Page, QueueRead, QueueWant,
+        Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
+        DETAIL_BYTES_MAX, DeviceKey, Heard, Intent, IntentSeq, Known, Page, QueueRead, QueueWant,
         RolloutKey, RolloutRecord, Standing, Unfinished, Want,
     },
 };

@@ -19,21 +19,15 @@ use serde::{Deserialize, Serialize};
 pub const DETAIL_BYTES_MAX: usize = 1_200;
 
 /// The key of a rollout's row, and its number for people.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RolloutKey(pub i64);
 
 /// The key of a device's row.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeviceKey(pub i64);
 
 /// The key of a cohort's row.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CohortKey(pub i64);
 
 /// A rollout that is written down.
@@ -81,6 +75,9 @@ pub struct Candidate {
     pub assignment: Assignment,
     /// How to reach it.
     pub endpoint: Arc<Endpoint>,
+    /// Whether there is a way to reach it: its address may have been taken away since it was
+    /// assigned.
+    pub has_address: bool,
     /// What is known of it, where that was asked for.
     pub known: Option<Box<Known>>,
 }
@@ -236,9 +233,7 @@ impl Batch {
 }
 
 /// The number of an intent.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IntentSeq(pub i64);
 
 /// What others want of the driver.

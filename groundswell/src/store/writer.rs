@@ -114,10 +114,7 @@ impl<S: Store + 'static> Writer<S> {
     ///
     /// # Errors
     /// An IO error if no thread can be started.
-    pub fn start(
-        store: S,
-        done: impl Fn(Done) + Send + 'static,
-    ) -> Result<Self, std::io::Error> {
+    pub fn start(store: S, done: impl Fn(Done) + Send + 'static) -> Result<Self, std::io::Error> {
         Self::start_with(store, carry_out, done)
     }
 }

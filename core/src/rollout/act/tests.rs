@@ -145,7 +145,7 @@ fn no_pause_reason_clears_another() {
         };
         for (verb, cleared) in [
             (Act::Pause, [].as_slice()),
-            (Act::Resume, &[PauseReason::Operator]),
+            (Act::Resume, &[PauseReason::Operator, PauseReason::Artifact]),
             (Act::Advance, &[PauseReason::Gate, PauseReason::Brake]),
         ] {
             let Ok(Acted::Changed(to)) = ask(&progression, verb) else { continue };

@@ -1,12 +1,6 @@
 //! Commits: when what changed is written, what becomes of it if it cannot be, and the end.
 
-use groundswell_core::{
-    assignment::State,
-    event::Kind,
-    rollout,
-    time::Time,
-    verify::Mode,
-};
+use groundswell_core::{assignment::State, event::Kind, rollout, time::Time, verify::Mode};
 
 use super::Course;
 use crate::{
@@ -27,9 +21,9 @@ impl Course {
             return;
         }
         self.acknowledge();
-        let is_gathered = self.pending_since.is_some_and(|since| {
-            now.since(since) >= self.manner.gather || now < since
-        });
+        let is_gathered = self
+            .pending_since
+            .is_some_and(|since| now.since(since) >= self.manner.gather || now < since);
         let is_worth_it = !self.claiming.is_empty()
             || is_gathered
             || self.pending.len() >= GATHER_CHANGES_MAX

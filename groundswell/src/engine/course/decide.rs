@@ -110,8 +110,7 @@ impl Course {
         };
         // A rollout of one wave is all its wave: nobody asked for more words.
         let is_plain = of == 1 && self.spec.waves.is_empty();
-        let is_of_wave =
-            matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
+        let is_of_wave = matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
         let is_begin = matches!(change, Change::Begin) && self.spec.start_at.is_none();
         if !(is_plain && is_of_wave) && !is_begin {
             self.tell(now, || kind);

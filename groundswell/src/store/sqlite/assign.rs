@@ -37,7 +37,8 @@ impl<'a> Assigner<'a> {
         round: u32,
         cohorts: &'a [CohortName],
     ) -> Self {
-        let cohorts = cohorts.iter().map(|name| Cohort { name, row: None, added: Counts::default() });
+        let cohorts =
+            cohorts.iter().map(|name| Cohort { name, row: None, added: Counts::default() });
         Self { connection, rollout, round, cohorts: cohorts.collect(), added: 0 }
     }
 

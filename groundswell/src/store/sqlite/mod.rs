@@ -32,8 +32,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::{
     Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey, Intent,
-    IntentSeq, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError, Unfinished,
-    Want, Which,
+    IntentSeq, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError, Unfinished, Want,
+    Which,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.

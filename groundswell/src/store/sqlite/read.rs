@@ -10,8 +10,8 @@ use rusqlite::{Connection, Params, params};
 
 use super::{is_unfinished, rows};
 use crate::store::{
-    CohortKey, CohortRecord, DeviceKey, RolloutKey, RolloutRecord, Standing, StoreError, Unfinished,
-    Which,
+    CohortKey, CohortRecord, DeviceKey, RolloutKey, RolloutRecord, Standing, StoreError,
+    Unfinished, Which,
 };
 
 pub(super) fn find(

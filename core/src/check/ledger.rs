@@ -1,0 +1,188 @@
+//! The bookkeeper: who is told what happened, and says what should not have.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    Breach, Invariant, Observation,
+    rollout::{Books, Who},
+};
+use crate::{ids::RolloutId, rollout::Spec, time::Time};
+
+/// Keeps the books of every rollout.
+///
+/// Its size is that of the devices in rounds that are not over, some tens of bytes each; nothing
+/// is kept of what has been.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    rollouts: BTreeMap<RolloutId, Books>,
+    devices: Vec<Device>,
+    numbers: HashMap<Box<str>, u32>,
+    hosts: HashMap<Box<str>, u32>,
+}
+
+#[derive(Debug, Default)]
+struct Device {
+    zone: Option<Box<str>>,
+    host: Option<u32>,
+    /// The rollout in which it is active.
+    active: Option<RolloutId>,
+}
+
+impl Ledger {
+    /// Writes down a rollout, or its changed spec. `ahead_max` is how many claims may be made
+    /// beyond `max_in_flight`.
+    pub fn rollout(&mut self, id: RolloutId, spec: &Spec, ahead_max: u32) {
+        match self.rollouts.get_mut(&id) {
+            Some(books) => books.respecify(spec.clone(), ahead_max),
+            None => {
+                self.rollouts.insert(id, Books::new(spec.clone(), ahead_max));
+            }
+        }
+    }
+
+    /// Writes down a device: its IANA time zone, and the host (scheme, name and port) it is
+    /// reached at. One that was not written down has neither.
+    pub fn device(&mut self, id: &str, zone: Option<&str>, host: Option<&str>) {
+        let host = host.map(|host| {
+            let next = self.hosts.len() as u32;
+            *self.hosts.entry(host.into()).or_insert(next)
+        });
+        let no = self.number(id);
+        let device = &mut self.devices[no as usize];
+        (device.zone, device.host) = (zone.map(Box::from), host);
+    }
+
+    fn number(&mut self, id: &str) -> u32 {
+        if let Some(no) = self.numbers.get(id) {
+            return *no;
+        }
+        let no = self.devices.len() as u32;
+        self.devices.push(Device::default());
+        self.numbers.insert(id.into(), no);
+        no
+    }
+
+    /// Takes note of what happened at `now`, and says what should not have.
+    pub fn observe(&mut self, seen: &Observation<'_>, now: Time) -> Vec<Breach> {
+        let mut breaches = vec![];
+        match *seen {
+            Observation::Restarted => self.rollouts.values_mut().for_each(Books::restart),
+            Observation::Showed { device, version } => self.show(device, version),
+            Observation::State { rollout, device, from, to } => {
+                self.with(rollout, device, &mut breaches, |books, who, breaches| {
+                    let was_and_is = books.go(who, from, to, now, breaches)?;
+                    Some((rollout, was_and_is))
+                });
+            }
+            Observation::Listed { rollout, device, wave } => {
+                self.with(rollout, device, &mut breaches, |books, who, breaches| {
+                    books.list(who, wave, breaches);
+                    None
+                });
+            }
+            Observation::Sent { rollout, device } => {
+                self.with(rollout, device, &mut breaches, |books, who, breaches| {
+                    books.send(who, breaches);
+                    None
+                });
+            }
+            Observation::Over { rollout, device } => {
+                self.with(rollout, device, &mut breaches, |books, who, _| {
+                    books.end_sending(who.no);
+                    None
+                });
+            }
+            Observation::NotTaken { rollout, device } => {
+                self.with(rollout, device, &mut breaches, |books, who, _| {
+                    books.clear_doubt(who.no);
+                    None
+                });
+            }
+            _ => self.observe_rollout(seen, now, &mut breaches),
+        }
+        breaches
+    }
+
+    fn observe_rollout(&mut self, seen: &Observation<'_>, now: Time, breaches: &mut Vec<Breach>) {
+        let (Observation::WaveOpened { rollout, .. }
+        | Observation::WaveEnded { rollout, .. }
+        | Observation::Advanced { rollout, .. }
+        | Observation::GateRuled { rollout, .. }
+        | Observation::Stopped { rollout }
+        | Observation::Resumed { rollout }
+        | Observation::Counted { rollout, .. }
+        | Observation::Idle { rollout, .. }
+        | Observation::Ended { rollout }
+        | Observation::RoundBegan { rollout }) = *seen
+        else {
+            return;
+        };
+        let Some(books) = self.rollouts.get_mut(&rollout) else {
+            return breaches.push(unknown(rollout));
+        };
+        let mut open = |what: &str| {
+            let count = books.open();
+            if count > 0 {
+                let what = format!("{count} devices are open, {what}");
+                breaches.push(Breach { invariant: Invariant::Ends, what });
+            }
+        };
+        match *seen {
+            Observation::WaveOpened { wave, .. } => books.open_wave(wave, breaches),
+            Observation::WaveEnded { wave, .. } => books.end_wave(wave, now, breaches),
+            Observation::Advanced { wave, .. } => books.advance(wave),
+            Observation::GateRuled { wave, ruling, .. } => books.rule(wave, ruling, now, breaches),
+            Observation::Stopped { .. } => books.stop(true),
+            Observation::Resumed { .. } => books.stop(false),
+            Observation::Counted { counts, .. } => books.check_counts(counts, breaches),
+            Observation::Idle { reasons: 0, .. } => open("and no reason is shown"),
+            Observation::Ended { .. } => open("though the rollout has ended"),
+            Observation::RoundBegan { .. } => {
+                open("though another round begins");
+                books.begin_round();
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks a device and a rollout up; what `then` returns says in which rollout the device was
+    /// and is active.
+    fn with(
+        &mut self,
+        rollout: RolloutId,
+        id: &str,
+        breaches: &mut Vec<Breach>,
+        then: impl FnOnce(&mut Books, Who<'_>, &mut Vec<Breach>) -> Option<(RolloutId, (bool, bool))>,
+    ) {
+        let no = self.number(id);
+        let Some(books) = self.rollouts.get_mut(&rollout) else {
+            return breaches.push(unknown(rollout));
+        };
+        let device = &mut self.devices[no as usize];
+        let who = Who { no, id, zone: device.zone.as_deref(), host: device.host };
+        let Some((rollout, (was_active, is_active))) = then(books, who, breaches) else { return };
+        match device.active {
+            Some(other) if is_active && other != rollout => {
+                let what = format!("{id} is active in {rollout} and in {other}");
+                breaches.push(Breach { invariant: Invariant::Ends, what });
+            }
+            _ if is_active => device.active = Some(rollout),
+            Some(own) if was_active && own == rollout => device.active = None,
+            _ => {}
+        }
+    }
+
+    fn show(&mut self, device: &str, version: &str) {
+        let no = self.number(device);
+        for books in self.rollouts.values_mut() {
+            if books.spec.release.version != version {
+                books.clear_doubt(no);
+            }
+        }
+    }
+}
+
+fn unknown(rollout: RolloutId) -> Breach {
+    let what = format!("something happened in rollout {rollout}, which nobody wrote down");
+    Breach { invariant: Invariant::Ends, what }
+}

@@ -1,0 +1,389 @@
+//! Each invariant: a breach of it is seen, and a correct course is none.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    assignment::{FailReason, SkipReason, Step},
+    hours::{Hours, Zone},
+    release::{Digest, Release},
+    rollout::{Limits, Schedule, Spec, WaveSize, WaveSpec, ZoneRule},
+    time::Time,
+    verify::Mode,
+};
+use State::{Absent, Delivering, Queued, Retrying, Succeeded, Verifying};
+
+const A: RolloutId = RolloutId(Uuid::from_u128(0xa));
+const B: RolloutId = RolloutId(Uuid::from_u128(0xb));
+
+/// 2026-11-25T04:00:00Z: 21:00 on the day before in Denver.
+const NOW: Time = Time::from_millis(1_795_579_200_000);
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn spec() -> Spec {
+    let release = Release {
+        name: "pos".to_owned(),
+        version: "2.0.0".to_owned(),
+        artifact: Digest([7; 32]),
+        artifact_bytes: 12,
+    };
+    let limits = Limits { max_in_flight: 2, max_unverified: 3, max_per_host: 2, per_minute: None };
+    let wave = |size| WaveSpec { size, soak: MINUTE, min_success: Some(50) };
+    let waves = vec![wave(WaveSize::Count(4)), wave(WaveSize::Percent(100))];
+    Spec { waves, limits, ..Spec::immediate(release) }
+}
+
+/// A ledger, and everything it has objected to.
+struct Watched {
+    ledger: Ledger,
+    now: Time,
+    breaches: Vec<String>,
+}
+
+/// Devices d1 to d4 in wave 1, which is open, and d5 in wave 2.
+fn watched(spec: &Spec) -> Watched {
+    let mut watched = Watched { ledger: Ledger::default(), now: NOW, breaches: vec![] };
+    watched.ledger.rollout(A, spec, 0);
+    for (wave, device) in [(0, "d1"), (0, "d2"), (0, "d3"), (0, "d4"), (1, "d5")] {
+        watched.see(Observation::Listed { rollout: A, device, wave });
+    }
+    watched.see(Observation::WaveOpened { rollout: A, wave: 0 });
+    watched
+}
+
+impl Watched {
+    fn see(&mut self, seen: Observation<'_>) {
+        let found = self.ledger.observe(&seen, self.now);
+        self.breaches.extend(found.iter().map(ToString::to_string));
+    }
+
+    fn go(&mut self, device: &str, states: &[State]) {
+        for pair in states.windows(2) {
+            self.see(Observation::State { rollout: A, device, from: pair[0], to: pair[1] });
+        }
+    }
+
+    fn send(&mut self, device: &str) {
+        self.see(Observation::Sent { rollout: A, device });
+    }
+
+    fn update(&mut self, device: &str) {
+        self.go(device, &[Queued, Delivering]);
+        self.send(device);
+        self.go(device, &[Delivering, Verifying]);
+        self.see(Observation::Showed { device, version: "2.0.0" });
+        self.go(device, &[Verifying, Succeeded]);
+    }
+
+    fn rule(&mut self, wave: usize, ruling: Ruling) {
+        self.see(Observation::GateRuled { rollout: A, wave, ruling });
+    }
+
+    /// What it objected to since it was asked last.
+    fn objections(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.breaches)
+    }
+}
+
+#[test]
+fn published_in_order_with_their_numbers() {
+    for (at, invariant) in Invariant::ALL.into_iter().enumerate() {
+        assert_eq!(usize::from(invariant.number()), at + 1);
+        assert!(invariant.to_string().starts_with(&format!("{}. ", at + 1)));
+    }
+}
+
+#[test]
+fn a_correct_course_is_no_breach() {
+    let mut watched = watched(&spec());
+    for device in ["d1", "d2", "d3"] {
+        watched.update(device);
+    }
+    watched.go("d4", &[Queued, Absent]);
+    watched.see(Observation::WaveEnded { rollout: A, wave: 0 });
+    watched.now = NOW + MINUTE;
+    watched.rule(0, Ruling::Go);
+    watched.see(Observation::WaveOpened { rollout: A, wave: 1 });
+    watched.see(Observation::Stopped { rollout: A });
+    watched.see(Observation::Idle { rollout: A, reasons: 1 });
+    watched.see(Observation::Resumed { rollout: A });
+    watched.update("d5");
+    watched.go("d4", &[Absent, State::Away, Delivering, Queued, State::Canceled]);
+    let counts = Counts { succeeded: 4, canceled: 1, ..Counts::default() };
+    watched.see(Observation::Counted { rollout: A, counts: &counts });
+    watched.see(Observation::Ended { rollout: A });
+    watched.see(Observation::RoundBegan { rollout: A });
+    watched.see(Observation::Listed { rollout: A, device: "d4", wave: 0 });
+    watched.see(Observation::WaveOpened { rollout: A, wave: 0 });
+    watched.update("d4");
+    assert_eq!(watched.objections(), [""; 0]);
+}
+
+#[test]
+fn invariant_1_waves_wait_for_gates() {
+    let mut watched = watched(&spec());
+    watched.see(Observation::WaveOpened { rollout: A, wave: 1 });
+    assert_eq!(watched.objections(), ["invariant 1: wave 2 opened before the gate of wave 1"]);
+
+    let mut watched = self::watched(&spec());
+    watched.go("d5", &[Queued, Delivering]);
+    let claimed = "invariant 1: d5 was claimed, but its wave 2 is not open";
+    assert_eq!(watched.objections(), [claimed]);
+    watched.rule(0, Ruling::Go);
+    watched.see(Observation::WaveEnded { rollout: A, wave: 0 });
+    watched.rule(0, Ruling::Override);
+    assert_eq!(
+        watched.objections(),
+        [
+            "invariant 1: the gate of wave 1 said go, but the wave had not ended",
+            "invariant 1: wave 1 ended with 4 devices open",
+            "invariant 1: wave 1 was advanced over, but by no operator",
+        ]
+    );
+    watched.see(Observation::Advanced { rollout: A, wave: 0 });
+    watched.rule(0, Ruling::Override);
+    assert_eq!(watched.objections(), [""; 0]);
+}
+
+#[test]
+fn invariant_1_a_go_needs_its_evidence_and_its_soak() {
+    let unreachable = State::Failed(FailReason::Unreachable);
+    let silent = State::TimedOut(Step::Verifying);
+    for (ends, after, objection) in [
+        ([Succeeded; 4], MINUTE / 2, "its soak was not over"),
+        ([unreachable; 4], MINUTE, "it had nothing to judge by"),
+        ([Succeeded, silent, silent, unreachable], MINUTE, "1 of 3 is less than 50 %"),
+        ([Succeeded, silent, unreachable, State::Skipped(SkipReason::Offline)], MINUTE, ""),
+        ([State::Skipped(SkipReason::AlreadyCurrent); 4], MINUTE, ""),
+    ] {
+        let mut watched = watched(&spec());
+        for (device, end) in ["d1", "d2", "d3", "d4"].into_iter().zip(ends) {
+            watched.go(device, &[Queued, Delivering, end]);
+        }
+        watched.see(Observation::WaveEnded { rollout: A, wave: 0 });
+        watched.now = NOW + after;
+        watched.rule(0, Ruling::Go);
+        let objections = watched.objections();
+        if objection.is_empty() {
+            assert_eq!(objections, [""; 0], "{ends:?}");
+        } else {
+            let text = format!("invariant 1: the gate of wave 1 said go, but {objection}");
+            assert_eq!(objections, [text], "{ends:?}");
+        }
+    }
+}
+
+#[test]
+fn invariant_2_limits() {
+    let mut watched = watched(&spec());
+    for device in ["d1", "d2"] {
+        watched.go(device, &[Queued, Delivering]);
+        watched.send(device);
+    }
+    watched.go("d1", &[Delivering, Verifying]);
+    watched.go("d3", &[Queued, Delivering]);
+    assert_eq!(watched.objections(), [""; 0]);
+    watched.go("d4", &[Queued, Delivering]);
+    assert_eq!(
+        watched.objections(),
+        [
+            "invariant 2: the claim of d4 makes 3 open deliveries, 2 allowed",
+            "invariant 2: the claim of d4 makes 4 devices not verified, 3 allowed",
+            "invariant 2: the claim of d4 makes 4 devices begun and not known to be well, 3 allowed",
+        ]
+    );
+    watched.send("d3");
+    watched.send("d4");
+    assert_eq!(watched.objections(), ["invariant 2: 3 deliveries are being sent, 2 allowed"]);
+}
+
+#[test]
+fn invariant_2_those_tried_again_hold_places_and_a_restart_frees_none() {
+    let mut watched = watched(&spec());
+    for device in ["d1", "d2", "d3"] {
+        watched.go(device, &[Queued, Delivering, Retrying]);
+    }
+    watched.see(Observation::Restarted);
+    watched.go("d1", &[Retrying, Delivering]);
+    assert_eq!(watched.objections(), [""; 0]);
+    watched.go("d4", &[Queued, Delivering]);
+    let text =
+        "invariant 2: the claim of d4 makes 4 devices begun and not known to be well, 3 allowed";
+    assert_eq!(watched.objections(), [text]);
+    // A limit that is lowered is exceeded by the world, not by us, until the next claim.
+    let lower = Spec { limits: Limits { max_in_flight: 1, ..spec().limits }, ..spec() };
+    watched.ledger.rollout(A, &lower, 0);
+    watched.go("d1", &[Delivering, Verifying]);
+    assert_eq!(watched.objections(), [""; 0]);
+}
+
+#[test]
+fn invariant_2_one_host_has_its_own_limit() {
+    let roomy = Limits { max_in_flight: 9, max_unverified: 9, ..spec().limits };
+    let mut watched = watched(&Spec { limits: roomy, ..spec() });
+    for device in ["d1", "d2", "d3"] {
+        watched.ledger.device(device, None, Some("http://gateway:80"));
+    }
+    watched.ledger.device("d4", None, Some("http://other:80"));
+    for device in ["d1", "d2", "d4"] {
+        watched.go(device, &[Queued, Delivering]);
+    }
+    watched.go("d1", &[Delivering, Queued, Delivering]);
+    assert_eq!(watched.objections(), [""; 0]);
+    watched.go("d3", &[Queued, Delivering]);
+    let text = "invariant 2: the claim of d3 makes 3 open deliveries to its host, 2 allowed";
+    assert_eq!(watched.objections(), [text]);
+}
+
+#[test]
+fn invariant_3_a_stop_is_a_stop() {
+    let mut watched = watched(&spec());
+    watched.go("d1", &[Queued, Delivering]);
+    watched.send("d1");
+    watched.go("d2", &[Queued, Delivering]);
+    watched.see(Observation::Stopped { rollout: A });
+    watched.go("d1", &[Delivering, Verifying, Succeeded]);
+    assert_eq!(watched.objections(), [""; 0], "what was sent may end");
+    watched.send("d2");
+    watched.go("d3", &[Queued, Delivering]);
+    assert_eq!(
+        watched.objections(),
+        [
+            "invariant 3: d2 was sent to after the stop was acknowledged",
+            "invariant 3: d3 was claimed after the stop was acknowledged",
+        ]
+    );
+}
+
+#[test]
+fn invariant_4_hours_on_the_wall_of_the_device() {
+    let hours = |windows: &[&str], freezes: &[&str]| {
+        let windows = windows.iter().map(|text| text.parse().unwrap()).collect();
+        let freezes = freezes.iter().map(|text| text.parse().unwrap()).collect();
+        Hours::new(windows, freezes).unwrap()
+    };
+    // d1 is in Denver, where it is Tuesday 2026-11-24, 21:00; d2 is nowhere: UTC, Wednesday, 04:00.
+    for (windows, freezes, objections) in [
+        (&["21:00-23:00"][..], &[][..], &["d2"][..]),
+        (&["02:00-04:00"], &[], &["d1", "d2"]),
+        (&["Tue 20:00-05:00"], &[], &[]),
+        (&["Wed 20:00-05:00"], &[], &["d1", "d2"]),
+        (&["20:59-21:00", "03:59-04:01"], &[], &["d1"]),
+        (&[], &["2026-11-24..2026-11-24"], &["d1"]),
+        (&["00:00-24:00"], &["2026-11-25..2026-11-26"], &["d2"]),
+        (&[], &["2026-11-24T20:00..2026-11-24T21:00"], &[]),
+    ] {
+        let hours = hours(windows, freezes);
+        let schedule = Schedule { hours, ..Schedule::default() };
+        let mut watched = watched(&Spec { schedule, ..spec() });
+        watched.ledger.device("d1", Some("America/Denver"), None);
+        watched.go("d1", &[Queued, Delivering]);
+        watched.go("d2", &[Queued, Delivering]);
+        let found = watched.objections();
+        assert_eq!(found.len(), objections.len(), "{windows:?} {freezes:?}: {found:?}");
+        for (text, device) in found.iter().zip(objections) {
+            assert!(text.starts_with(&format!("invariant 4: {device} was claimed at ")), "{text}");
+        }
+    }
+    let zone = ZoneRule::Fixed(Zone::parse("America/Denver").unwrap());
+    let schedule = Schedule { hours: hours(&["21:00-22:00"], &[]), zone, ..Schedule::default() };
+    let mut watched = watched(&Spec { schedule, ..spec() });
+    watched.ledger.device("d1", Some("Europe/Berlin"), None);
+    watched.go("d1", &[Queued, Delivering]);
+    assert_eq!(watched.objections(), [""; 0], "the rollout's zone for all");
+
+    let mut watched = self::watched(&Spec { start_at: Some(NOW + MINUTE), ..spec() });
+    watched.go("d1", &[Queued, Delivering]);
+    assert_eq!(watched.objections(), ["invariant 4: d1 was claimed before the start"]);
+}
+
+#[test]
+fn invariant_5_nothing_is_sent_twice_while_in_doubt() {
+    let twice = |between: &dyn Fn(&mut Watched), spec: &Spec| {
+        let mut watched = watched(spec);
+        watched.go("d1", &[Queued, Delivering]);
+        watched.send("d1");
+        between(&mut watched);
+        watched.go("d1", &[Delivering, Retrying, Delivering]);
+        watched.send("d1");
+        watched.objections()
+    };
+    let text = "invariant 5: d1 was sent to again before it refused or showed a version";
+    assert_eq!(twice(&|_| {}, &spec()), [text]);
+    let show = |version| {
+        move |watched: &mut Watched| watched.see(Observation::Showed { device: "d1", version })
+    };
+    assert_eq!(twice(&show("2.0.0"), &spec()), [text]);
+    assert_eq!(twice(&show("1.0.0"), &spec()), [""; 0]);
+    let refuse = |watched: &mut Watched| {
+        watched.see(Observation::NotTaken { rollout: A, device: "d1" });
+    };
+    assert_eq!(twice(&refuse, &spec()), [""; 0]);
+    let mut at_least_once = spec();
+    at_least_once.verify.mode = Mode::None;
+    assert_eq!(twice(&|_| {}, &at_least_once), [""; 0]);
+    assert_eq!(twice(&|watched| watched.see(Observation::Restarted), &spec()), [text]);
+
+    let mut watched = watched(&spec());
+    watched.send("d1");
+    assert_eq!(watched.objections(), ["invariant 5: d1 was sent to while queued"]);
+}
+
+#[test]
+fn invariant_5_a_restart_loses_no_result() {
+    let mut watched = watched(&spec());
+    watched.update("d1");
+    watched.see(Observation::Restarted);
+    watched.go("d1", &[Verifying, Succeeded]);
+    let counts = Counts { queued: 4, verifying: 1, ..Counts::default() };
+    watched.see(Observation::Counted { rollout: A, counts: &counts });
+    let found = watched.objections();
+    assert_eq!(found[0], "invariant 5: d1 had ended as succeeded and became succeeded");
+    assert!(found[1].starts_with("invariant 5: the counts shown are "), "{}", found[1]);
+}
+
+#[test]
+fn invariant_6_one_end_and_counts_that_add_up() {
+    let mut watched = watched(&spec());
+    watched.update("d1");
+    watched.go("d1", &[Succeeded, State::Canceled]);
+    watched.go("d2", &[Retrying, State::Canceled]);
+    watched.see(Observation::Listed { rollout: A, device: "d3", wave: 0 });
+    watched.see(Observation::Idle { rollout: A, reasons: 0 });
+    watched.see(Observation::Ended { rollout: A });
+    let counts = Counts { queued: 3, canceled: 3, ..Counts::default() };
+    watched.see(Observation::Counted { rollout: A, counts: &counts });
+    watched.see(Observation::RoundBegan { rollout: B });
+    let found = watched.objections();
+    assert_eq!(
+        found[..5],
+        [
+            "invariant 6: d1 had ended as succeeded and became canceled",
+            "invariant 6: d2 became canceled from retrying, but was queued",
+            "invariant 6: d3 was listed twice in one round",
+            "invariant 6: 3 devices are open, and no reason is shown",
+            "invariant 6: 3 devices are open, though the rollout has ended",
+        ]
+    );
+    assert!(found[5].starts_with("invariant 6: the counts shown are "), "{}", found[5]);
+    assert!(found[6].starts_with("invariant 6: something happened in rollout "), "{}", found[6]);
+}
+
+#[test]
+fn invariant_6_a_device_is_active_in_one_rollout() {
+    let mut watched = watched(&spec());
+    watched.ledger.rollout(B, &spec(), 0);
+    watched.see(Observation::Listed { rollout: B, device: "d1", wave: 0 });
+    watched.see(Observation::WaveOpened { rollout: B, wave: 0 });
+    let claim = Observation::State { rollout: B, device: "d1", from: Queued, to: Delivering };
+    watched.go("d1", &[Queued, Delivering, Succeeded]);
+    watched.see(claim);
+    assert_eq!(watched.objections(), [""; 0], "one after the other");
+    watched.go("d2", &[Queued, Delivering, Retrying]);
+    watched.see(Observation::Listed { rollout: B, device: "d2", wave: 0 });
+    watched.see(Observation::State { rollout: B, device: "d2", from: Queued, to: Delivering });
+    let text = format!("invariant 6: d2 is active in {B} and in {A}");
+    assert_eq!(watched.objections(), [text]);
+}
