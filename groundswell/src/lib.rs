@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod drive;
 pub mod engine;
 pub mod inventory;
+pub mod operate;
 pub mod push;
 pub mod retry;
 pub mod sim;
