@@ -143,6 +143,13 @@ pub enum Observation<'a> {
         /// The device's id.
         device: &'a str,
     },
+    /// A delivery ended, whatever came of it.
+    Over {
+        /// For which rollout.
+        rollout: RolloutId,
+        /// The device's id.
+        device: &'a str,
+    },
     /// A delivery ended without any doubt that the device did not take it: the body did not leave
     /// whole, or it refused.
     NotTaken {

@@ -179,8 +179,11 @@ impl WaitingOn {
             Self::Paused(PauseReason::Artifact) => {
                 "paused: the artifact cannot be read; resume tries again".to_owned()
             }
-            Self::Paused(reason) => {
-                format!("paused by the {reason}: advance overrides it")
+            Self::Paused(PauseReason::Brake) => {
+                "paused by the brake: advance accepts these failures and goes on".to_owned()
+            }
+            Self::Paused(PauseReason::Gate) => {
+                "paused by the gate: advance overrides it".to_owned()
             }
             Self::Ending { open } => {
                 format!("given up: {} still open", devices(*open, "is", "are"))
@@ -188,21 +191,23 @@ impl WaitingOn {
             Self::Hours { devices: count, by, opens_at, zone } => {
                 hours(*count, by, *opens_at, zone, now)
             }
+            Self::InFlight { max: 1 } => "1 delivery is open, the most allowed".to_owned(),
             Self::InFlight { max } => format!("{max} deliveries are open, the most allowed"),
             Self::Driver => "other rollouts use every place for deliveries".to_owned(),
             Self::Unverified { max } => {
-                format!("{max} devices are begun and not known to be well, the most allowed")
+                let devices = devices(u64::from(*max), "is", "are");
+                format!("{devices} begun and not known to be well, the most allowed")
             }
             Self::Rate { per_minute, next_at } => {
-                format!("{per_minute} devices a minute: the next one in {}", left(*next_at, now))
+                let devices = devices(u64::from(*per_minute), "device", "devices");
+                format!("{devices}a minute: the next one in {}", left(*next_at, now))
             }
             Self::Away { away, absent, deadline } => absence(*away, *absent, *deadline, now),
-            Self::Active { delivering, verifying, retrying } => format!(
-                "{delivering} being sent to, {verifying} to show their version, \
-                 {retrying} to be tried again"
-            ),
+            Self::Active { delivering, verifying, retrying } => {
+                under_way(*delivering, *verifying, *retrying)
+            }
             Self::Joiners { until } => {
-                format!("every device has ended; others may join until {}", stamp(*until, now))
+                format!("nothing is left to do; devices may join until {}", stamp(*until, now))
             }
             Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => {
                 self.of_wave(now)
@@ -227,8 +232,8 @@ impl WaitingOn {
                 text
             }
             Self::NothingToJudge { wave, of, tally } => format!(
-                "wave {} of {of} ended and none of its {} says anything about the release{}: \
-                 advance goes on without",
+                "wave {} of {of} ended, and its gate has nothing to judge by: none of {} \
+                 was updated or failed{}; advance goes on without",
                 wave + 1,
                 devices(tally.of, "device", "devices").trim_end(),
                 match tally.unreachable {
@@ -289,14 +294,30 @@ fn hours(count: u64, by: &ClosedBy, opens_at: Option<Time>, zone: &Zone, now: Ti
 
 fn absence(away: u64, absent: u64, deadline: Option<Time>, now: Time) -> String {
     let mut text = devices(away + absent, "is", "are");
-    text.push_str(" away: any contact makes them due");
-    if absent > 0 {
-        let _ = write!(text, " ({absent} for so long that their wave does not wait)");
+    text.push_str(" away, and due on any contact");
+    match (away, absent) {
+        (_, 0) => {}
+        (0, _) => text.push_str("; no wave waits any more"),
+        (_, absent) => {
+            let _ = write!(text, "; their wave does not wait for {absent} of them");
+        }
     }
     if let Some(at) = deadline {
         let _ = write!(text, "; given up {}", when(at, now));
     }
     text
+}
+
+/// Those that are open, by what is done to them; what nobody does is left out.
+fn under_way(delivering: u64, verifying: u64, retrying: u64) -> String {
+    let parts = [
+        (delivering, "being sent to"),
+        (verifying, "to show the new version"),
+        (retrying, "to be tried again"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    format!("under way: {}", parts.join(", "))
 }
 
 /// Such as `1 device is` or `3 devices are`.

@@ -86,6 +86,12 @@ impl Ledger {
                     None
                 });
             }
+            Observation::Over { rollout, device } => {
+                self.with(rollout, device, &mut breaches, |books, who, _| {
+                    books.end_sending(who.no);
+                    None
+                });
+            }
             Observation::NotTaken { rollout, device } => {
                 self.with(rollout, device, &mut breaches, |books, who, _| {
                     books.clear_doubt(who.no);

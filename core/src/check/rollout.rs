@@ -242,6 +242,12 @@ impl Books {
         }
     }
 
+    pub(super) fn end_sending(&mut self, no: u32) {
+        if let Some(entry) = self.entries.get_mut(&no) {
+            self.sending -= u64::from(std::mem::take(&mut entry.is_sending));
+        }
+    }
+
     pub(super) fn clear_doubt(&mut self, no: u32) {
         if let Some(entry) = self.entries.get_mut(&no) {
             entry.is_in_doubt = false;

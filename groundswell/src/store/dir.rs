@@ -52,7 +52,7 @@ impl StateDir {
     /// [`DirError::Locked`] names the process that drives it.
     pub fn lock(path: &Path, what: &str) -> Result<Self, DirError> {
         let fail = |source| DirError::Io { path: path.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+        make(path)?;
         let lock_path = path.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -65,11 +65,7 @@ impl StateDir {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let written = read_small(&lock_path, 200);
-                let holder = written.lines().next().unwrap_or_default();
-                let holder =
-                    if holder.is_empty() { "it did not say which" } else { holder }.to_owned();
-                return Err(DirError::Locked { path: path.to_owned(), holder });
+                return Err(DirError::Locked { path: path.to_owned(), holder: holder(&lock_path) });
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
@@ -87,7 +83,7 @@ impl StateDir {
 
     /// Where artifacts are kept.
     pub fn artifacts(&self) -> PathBuf {
-        self.path.join("artifacts")
+        artifacts(&self.path)
     }
 
     /// The preallocated reserve.
@@ -105,6 +101,38 @@ impl StateDir {
     }
 }
 
+/// What the process that has a lock wrote about itself.
+fn holder(lock: &Path) -> String {
+    let written = read_small(lock, 200);
+    let holder = written.lines().next().unwrap_or_default();
+    if holder.is_empty() { "it did not say which" } else { holder }.to_owned()
+}
+
+/// Who drives the state directory at `path` now, by its own words; none if nobody does.
+pub fn driver(path: &Path) -> Option<String> {
+    let lock_path = path.join("lock");
+    let lock = File::open(&lock_path).ok()?;
+    // Shared, and let go at once: others who look are not in each other's way.
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(holder(&lock_path)),
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
+/// Where artifacts are kept in the state directory at `path`.
+pub fn artifacts(path: &Path) -> PathBuf {
+    path.join("artifacts")
+}
+
+/// Makes the state directory at `path` if needed, readable by its owner only.
+///
+/// # Errors
+/// [`DirError::Io`] if it cannot be made.
+pub fn make(path: &Path) -> Result<(), DirError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| DirError::Io { path: path.to_owned(), source })
+}
+
 /// The database in the state directory at `path`, for those who only look.
 pub fn database(path: &Path) -> PathBuf {
     path.join("state.db")
@@ -118,11 +146,14 @@ mod tests {
     fn a_second_driver_is_refused_and_told_who() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
+        assert_eq!(driver(&path), None);
         let first = StateDir::lock(&path, "push a.bin").unwrap();
+        assert!(driver(&path).unwrap().ends_with(": groundswell push a.bin"));
         let refused = StateDir::lock(&path, "push b.bin").unwrap_err().to_string();
         let named = format!("(process {}: groundswell push a.bin)", std::process::id());
         assert!(refused.contains(&named), "{refused}");
         drop(first);
+        assert_eq!(driver(&path), None);
         StateDir::lock(&path, "push b.bin").unwrap();
     }
 }

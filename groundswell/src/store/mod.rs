@@ -26,7 +26,7 @@ pub use self::{
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
         DETAIL_BYTES_MAX, DeviceKey, Heard, Intent, IntentSeq, Known, Page, QueueRead, QueueWant,
-        RolloutKey, RolloutRecord, Unfinished, Want,
+        RolloutKey, RolloutRecord, Standing, Unfinished, Want,
     },
 };
 
@@ -222,6 +222,9 @@ pub trait Store: Send {
     /// The assignments of a device that wait for it, with their rollouts.
     fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError>;
 
+    /// Every assignment of a device, in all rounds of all rollouts, oldest first.
+    fn standings(&self, device: DeviceKey) -> Result<Vec<Standing>, StoreError>;
+
     /// Writes a batch and its log entry, durably, whole or not at all.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 
@@ -232,6 +235,14 @@ pub trait Store: Send {
         round: u32,
         each: &mut dyn FnMut(Unfinished),
     ) -> Result<(), StoreError>;
+
+    /// At most `limit` devices of a round that failed, in order.
+    fn failures(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+        limit: usize,
+    ) -> Result<Vec<Unfinished>, StoreError>;
 
     /// Writes down what somebody wants of the driver.
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError>;

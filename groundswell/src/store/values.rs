@@ -75,6 +75,9 @@ pub struct Candidate {
     pub assignment: Assignment,
     /// How to reach it.
     pub endpoint: Arc<Endpoint>,
+    /// Whether there is a way to reach it: its address may have been taken away since it was
+    /// assigned.
+    pub has_address: bool,
     /// What is known of it, where that was asked for.
     pub known: Option<Box<Known>>,
 }
@@ -286,6 +289,25 @@ pub struct CohortName {
     pub wave: usize,
     /// The zone; none if no hours are judged.
     pub zone: Option<Zone>,
+}
+
+/// One device in one round of one rollout, for whoever asks about the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Of which rollout.
+    pub rollout: RolloutKey,
+    /// In which round.
+    pub round: u32,
+    /// In which wave, counted from 0.
+    pub wave: usize,
+    /// In whose zone its hours are judged; none if no hours are.
+    pub zone: Option<Zone>,
+    /// Where it stands.
+    pub assignment: Assignment,
+    /// When that changed; none if it never did.
+    pub changed_at: Option<Time>,
+    /// Why, if there is more to say.
+    pub detail: Option<String>,
 }
 
 /// A device that did not get the release, for the report.

@@ -276,7 +276,7 @@ fn a_canary_that_fails_keeps_the_others_as_they_are() {
       28 not sent
       2 failed:
             2  failed: rejected: HTTP 400: {"error":"refused by design"} (pos-0, pos-1)
-      stopped by the canary
+      not every canary succeeded
       to go on with the rest: the same command without --canary; to give it up: push another release with --abandon
     "#);
     assert_eq!(ground.fleet.summary().receptions.count, 2);
@@ -303,7 +303,10 @@ fn json_is_one_object_with_the_counts() {
     assert_told!(&ground, serde_json::to_string_pretty(&summary).unwrap(), @r#"
     {
       "counts": {
+        "absent": 0,
+        "away": 0,
         "canceled": 0,
+        "current": 0,
         "delivering": 0,
         "failed": 2,
         "queued": 0,

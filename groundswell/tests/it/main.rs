@@ -13,3 +13,4 @@ mod push;
 mod sim;
 mod store;
 mod support;
+mod world;

@@ -161,7 +161,7 @@ fn the_brake_stops_claims_with_its_evidence() {
     let now = plan(&snapshot, &braked, NOW);
     let Some(Change::Pause { reason, evidence }) = now.change else { panic!("{now:?}") };
     assert_eq!((reason, now.claims_max), (PauseReason::Brake, 0));
-    assert_eq!(evidence.unwrap().to_string(), "10 of 60 devices failed, allowed are 10 %");
+    assert_eq!(evidence.unwrap().to_string(), "10 of 60 devices failed, at most 10 % may");
     snapshot.progression.failures_accepted = 10;
     assert_eq!(plan(&snapshot, &braked, NOW).change, None, "an operator accepted these");
     // When nothing is left to protect there is nothing to stop.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     admit::{Admission, Class, Judged, Judgment, judge},
-    assignment::{self, State},
+    assignment::{self, SkipReason, State},
     ids::AssignmentId,
     plan::Plan,
     presence::presence,
@@ -156,6 +156,9 @@ impl Course {
     }
 
     fn judge(&self, candidate: &Candidate, now: Time) -> Judgment {
+        if !candidate.has_address {
+            return Judgment::Skip(SkipReason::NoAddress);
+        }
         let Some(known) = &candidate.known else { return Judgment::Go };
         let Known { last_seen, check_in, version, is_superseded } = &**known;
         // One that could not be reached is tried again when that is due, whatever else is known.

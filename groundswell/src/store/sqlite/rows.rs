@@ -67,10 +67,15 @@ pub(super) const CANDIDATE_COLUMNS: &str = "a.id, a.state, a.attempt, a.in_doubt
 /// How many these are.
 pub(super) const CANDIDATE_COLUMN_COUNT: usize = 12;
 
+/// Stands where a device lost its address while it was waited for: nothing answers there, and
+/// nothing ever will (RFC 6761, section 6.4).
+const NO_ADDRESS: &str = "http://no-address.invalid";
+
 pub(super) fn candidate(row: &Row<'_>) -> Result<Candidate, StoreError> {
     let address = row.get_ref(10)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+    let has_address = address.is_some();
     let address = address
-        .unwrap_or_default()
+        .unwrap_or(NO_ADDRESS)
         .parse()
         .map_err(|error| StoreError::Damaged(format!("a stored address: {error}")))?;
     let text = |column| -> Result<&str, StoreError> {
@@ -93,6 +98,7 @@ pub(super) fn candidate(row: &Row<'_>) -> Result<Candidate, StoreError> {
             address,
             update_path: row.get::<_, Option<String>>(11)?.map(String::into_boxed_str),
         }),
+        has_address,
         known: None,
     })
 }

@@ -6,6 +6,7 @@ use groundswell::{
     core::{
         brake::Brake,
         event::Kind,
+        gate::Ruling,
         retry,
         rollout::{Limits, PauseReason, Verify},
         verify::Mode,
@@ -161,7 +162,19 @@ async fn canaries_go_first() {
     let stage = Stage::new(Options { reboot: Duration::from_secs(5), ..Options::default() });
     let (summary, events) = stage.run(stage.push(40).canary(4)).await;
     assert_eq!(summary.result, PushResult::Completed, "{:?}", summary.failures);
-    let passed = events.iter().position(|event| matches!(event.kind, Kind::CanaryPassed)).unwrap();
+    let is_go = |event: &groundswell::core::event::Event| match event.kind {
+        Kind::GateRuled { wave: 1, of: 2, verdict } => verdict.ruling == Ruling::Go,
+        _ => false,
+    };
+    let passed = events.iter().position(is_go).unwrap();
+    let opened: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event.kind {
+            Kind::WaveOpened { wave, of, devices } => Some((wave, of, devices)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(opened, [(1, 2, 4), (2, 2, 36)]);
     let started = |events: &[groundswell::core::event::Event]| {
         events.iter().filter(|event| matches!(event.kind, Kind::AttemptStarted { .. })).count()
     };
@@ -174,7 +187,7 @@ async fn a_canary_that_fails_stops_everything() {
     stage.fleet.set_offline("pos-1", true);
     let (summary, _) = stage.run(stage.push(40).canary(4)).await;
     assert_eq!((summary.result, summary.not_sent), (PushResult::Paused, 36));
-    assert_eq!(summary.paused, [PauseReason::Canary]);
+    assert_eq!(summary.paused, [PauseReason::Gate]);
     assert_eq!(stage.fleet.summary().receptions.complete, 3);
 }
 
@@ -187,7 +200,7 @@ async fn only_a_device_itself_can_say_that_it_is_current() {
     let verify = Verify { first: true, ..Verify::default() };
     let (summary, _) = stage.run(stage.push(0).devices(entries).verify(verify)).await;
     assert_eq!(summary.result, PushResult::Completed);
-    assert_eq!((summary.counts.succeeded, summary.counts.skipped), (2, 1));
+    assert_eq!((summary.counts.succeeded, summary.counts.current), (2, 1));
     assert_eq!(stage.fleet.device("pos-0").unwrap().receptions.count, 1);
     assert_eq!(stage.fleet.device("pos-1").unwrap().receptions.count, 0);
 }

@@ -6,7 +6,7 @@ use groundswell::{
     clock::Clock,
     core::{
         brake::Brake,
-        rollout::{Limits, PauseReason, Verify},
+        rollout::{Limits, Verify},
     },
     delivery::http::{Config, Timeouts},
     push::{PushError, PushResult},
@@ -82,17 +82,23 @@ async fn canaries_go_first_among_those_tried_again() {
 }
 
 #[tokio::test]
-async fn canaries_that_come_late_are_judged_with_those_that_were_begun() {
+async fn canaries_that_come_late_are_refused() {
     let faults = vec!["status:404".parse().unwrap()];
     let stage = Stage::new(Options { faults, ..Options::default() });
     let limits = Limits { max_in_flight: 1, ..Limits::default() };
     let push = |brake| stage.push(300).limits(limits).max_failures(brake);
     let (first, _) = stage.run(push(Brake::Count(3))).await;
     assert_eq!(first.result, PushResult::Paused);
-    let before = first.counts.failures();
-    let (late, _) = stage.run(push(Brake::Percent(100)).canary(2)).await;
-    assert_eq!(late.paused, [PauseReason::Canary], "{:?}", late.counts);
-    assert_eq!(late.counts.failures(), before, "more were sent to");
+    let sent = stage.fleet.summary().receptions.count;
+    let late = push(Brake::Percent(100)).canary(2).build().unwrap();
+    let would = late.dry_run().unwrap();
+    assert!(would.is_refused(), "{would}");
+    let refused = late.run().await.unwrap_err();
+    assert!(matches!(refused, PushError::NoCanaries), "{refused}");
+    assert_eq!(stage.fleet.summary().receptions.count, sent, "more were sent to");
+    // Nothing of that attempt is left behind: without canaries it goes on.
+    let (rest, _) = stage.run(push(Brake::Percent(100))).await;
+    assert_eq!((rest.result, rest.counts.failed), (PushResult::Failed, 300));
 }
 
 #[tokio::test]

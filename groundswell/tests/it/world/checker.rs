@@ -1,0 +1,348 @@
+//! Who notices what should not happen: the ledger of the core, told what became durable, and what
+//! only this world can see (the rows themselves, intents, rates).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use groundswell::{
+    core::{
+        assignment::State,
+        check::{Ledger, Observation},
+        device::Device,
+        ids::{AssignmentId, RolloutId},
+        outcome::Outcome,
+        rollout::{Act, Progression, Spec, State as RolloutState},
+        snapshot::Counts,
+        time::Time,
+    },
+    store::{Answer, Batch, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job},
+};
+
+use super::{courses, rows::Rows};
+
+/// Claims that a driver may make beyond what is open: its least, which no world here is fast
+/// enough to exceed.
+const AHEAD_MAX: u32 = 64;
+
+pub(crate) type Breaches = Vec<String>;
+
+/// A rollout, as the checker knows it.
+#[derive(Debug)]
+struct Watched {
+    id: RolloutId,
+    spec: Spec,
+    progression: Progression,
+    /// The last row that was listed.
+    listed_to: i64,
+    claims: VecDeque<Time>,
+}
+
+/// An assignment, as what became durable made it.
+#[derive(Debug)]
+struct Row {
+    rollout: RolloutKey,
+    device: String,
+    state: State,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    act: Option<(RolloutKey, Act)>,
+    put_at: i64,
+}
+
+pub(crate) struct Checker {
+    ledger: Ledger,
+    rows: Rows,
+    rollouts: BTreeMap<RolloutKey, Watched>,
+    assignments: BTreeMap<i64, Row>,
+    wanted: BTreeMap<IntentSeq, Wanted>,
+    /// Devices that were updated, in all.
+    pub(crate) updates: u64,
+}
+
+impl Checker {
+    pub(crate) fn new(rows: Rows) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            rows,
+            rollouts: BTreeMap::new(),
+            assignments: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            updates: 0,
+        }
+    }
+
+    pub(crate) fn device(&mut self, device: &Device) {
+        let host = device.address.as_ref().map(|address| address.as_str());
+        self.ledger.device(&device.id, device.time_zone.as_deref(), host);
+    }
+
+    pub(crate) fn rollout(&mut self, key: RolloutKey, id: RolloutId, spec: &Spec) {
+        self.ledger.rollout(id, spec, AHEAD_MAX);
+        let progression = Progression::draft(spec);
+        let (spec, claims) = (spec.clone(), VecDeque::new());
+        self.rollouts.insert(key, Watched { id, spec, progression, listed_to: 0, claims });
+    }
+
+    pub(crate) fn spec(&self, key: RolloutKey) -> &Spec {
+        &self.rollouts[&key].spec
+    }
+
+    fn observe(&mut self, seen: &Observation<'_>, at: Time) -> Breaches {
+        let breaches = self.ledger.observe(seen, at).into_iter();
+        breaches.map(|breach| format!("{breach} ({seen:?})")).collect()
+    }
+
+    /// Rows that are there and were not seen before.
+    fn list(&mut self, key: RolloutKey, at: Time) -> Breaches {
+        let Some(watched) = self.rollouts.get_mut(&key) else {
+            return vec![format!("rollout {} is not known", key.0)];
+        };
+        let id = watched.id;
+        let found = self.rows.behind(key, watched.progression.round, watched.listed_to);
+        watched.listed_to = found.last().map_or(watched.listed_to, |row| row.id);
+        let mut breaches = vec![];
+        for row in found {
+            let listed = Observation::Listed { rollout: id, device: &row.device, wave: row.wave };
+            breaches.extend(self.observe(&listed, at));
+            if row.state != State::Queued {
+                let (from, to) = (State::Queued, row.state);
+                let state = Observation::State { rollout: id, device: &row.device, from, to };
+                breaches.extend(self.observe(&state, at));
+            }
+            let (rollout, device, state) = (key, row.device, row.state);
+            self.assignments.insert(row.id, Row { rollout, device, state });
+        }
+        breaches
+    }
+
+    /// Devices were assigned.
+    pub(crate) fn assigned(&mut self, _: &SqliteStore, key: RolloutKey, at: Time) -> Breaches {
+        let state = self.rollouts.get(&key).map(|watched| watched.progression.state);
+        // What is being prepared may be taken back.
+        if state == Some(RolloutState::Preparing) { vec![] } else { self.list(key, at) }
+    }
+
+    /// A batch is about to be written: what it changes must have been there.
+    pub(crate) fn before_commit(&mut self, _: &SqliteStore, batch: &Batch) -> Breaches {
+        let is_new = |id: &AssignmentId| !self.assignments.contains_key(&id.0);
+        if batch.changes.iter().any(|change| is_new(&change.id)) {
+            return self.list(batch.rollout, batch.at);
+        }
+        vec![]
+    }
+
+    /// A batch is durable.
+    pub(crate) fn after_commit(&mut self, desk: &SqliteStore, batch: &Batch) -> Breaches {
+        let Some(watched) = self.rollouts.get_mut(&batch.rollout) else {
+            return vec!["a batch of a rollout that nobody created".to_owned()];
+        };
+        let id = watched.id;
+        let after = batch.progression.clone().unwrap_or_else(|| watched.progression.clone());
+        let before = std::mem::replace(&mut watched.progression, after.clone());
+        if after.round > before.round {
+            watched.listed_to = self.rows.last();
+        }
+        let mut breaches = vec![];
+        // Claims come last: what is decided before them in the same step comes before them here.
+        let first_claim = batch.changes.iter().position(|change| {
+            let was = self.assignments.get(&change.id.0).map(|row| row.state);
+            is_begun(change.to.state) && was.is_some_and(|was| !is_begun(was))
+        });
+        let (first, claims) = batch.changes.split_at(first_claim.unwrap_or(batch.changes.len()));
+        for change in first {
+            breaches.extend(self.changed(change.id, change.to.state, batch.at));
+        }
+        for (seen, at) in courses::observations(id, &before, &after, batch.at) {
+            breaches.extend(self.observe(&seen, at));
+        }
+        for change in claims {
+            breaches.extend(self.changed(change.id, change.to.state, batch.at));
+        }
+        if after.state != RolloutState::Running {
+            breaches.extend(self.observe(&Observation::Stopped { rollout: id }, batch.at));
+        }
+        if after.state != RolloutState::Preparing {
+            breaches.extend(self.list(batch.rollout, batch.at));
+            let cohorts = desk.cohorts(batch.rollout, after.round).unwrap();
+            let counts: Counts = cohorts.iter().map(|cohort| cohort.counts).sum();
+            let counted = Observation::Counted { rollout: id, counts: &counts };
+            breaches.extend(self.observe(&counted, batch.at));
+        }
+        if after.state.is_ended() && !before.state.is_ended() {
+            breaches.extend(self.observe(&Observation::Ended { rollout: id }, batch.at));
+        }
+        breaches
+    }
+
+    fn changed(&mut self, id: AssignmentId, to: State, at: Time) -> Breaches {
+        let Some(row) = self.assignments.get_mut(&id.0) else {
+            return vec![format!("assignment {id} was changed, and is not there")];
+        };
+        let from = std::mem::replace(&mut row.state, to);
+        if from == to {
+            return vec![];
+        }
+        self.updates += u64::from(to == State::Succeeded);
+        let (device, key) = (row.device.clone(), row.rollout);
+        let rollout = self.rollouts[&key].id;
+        let seen = Observation::State { rollout, device: &device, from, to };
+        let mut breaches = self.observe(&seen, at);
+        if is_begun(to) && !is_begun(from) {
+            breaches.extend(self.claimed(key, at));
+        }
+        breaches
+    }
+
+    /// Over any minute of the driver's clock no more is claimed than the rate allows.
+    fn claimed(&mut self, key: RolloutKey, at: Time) -> Breaches {
+        let Some(watched) = self.rollouts.get_mut(&key) else { return vec![] };
+        let Some(per_minute) = watched.spec.limits.per_minute else { return vec![] };
+        let minute = std::time::Duration::from_mins(1);
+        watched.claims.push_back(at);
+        while watched.claims.front().is_some_and(|first| *first + minute <= at) {
+            watched.claims.pop_front();
+        }
+        // A second's worth may have been saved up, and one is under way at each end.
+        let max = u64::from(per_minute) + u64::from(per_minute).div_ceil(60) + 1;
+        let claims = watched.claims.len() as u64;
+        if claims > max {
+            return vec![format!("{claims} claims within a minute, {per_minute} allowed")];
+        }
+        vec![]
+    }
+
+    /// The clock was set, or the driver started anew: rates begin anew.
+    pub(crate) fn forget_rates(&mut self) {
+        self.rollouts.values_mut().for_each(|watched| watched.claims.clear());
+    }
+
+    pub(crate) fn sent(&mut self, key: RolloutKey, device: &str, at: Time) -> Breaches {
+        let rollout = self.rollouts[&key].id;
+        self.observe(&Observation::Sent { rollout, device }, at)
+    }
+
+    /// A delivery ended as it did.
+    pub(crate) fn delivered(
+        &mut self,
+        key: RolloutKey,
+        id: AssignmentId,
+        outcome: &Outcome,
+        at: Time,
+    ) -> Breaches {
+        let rollout = self.rollouts[&key].id;
+        let device = &self.assignments[&id.0].device.clone();
+        let mut breaches = self.observe(&Observation::Over { rollout, device }, at);
+        if matches!(outcome, Outcome::NotSent { .. } | Outcome::Refused { .. }) {
+            breaches.extend(self.observe(&Observation::NotTaken { rollout, device }, at));
+        }
+        breaches
+    }
+
+    pub(crate) fn showed(&mut self, id: AssignmentId, version: &str, at: Time) -> Breaches {
+        let device = &self.assignments[&id.0].device.clone();
+        self.observe(&Observation::Showed { device, version }, at)
+    }
+
+    pub(crate) fn idle(&mut self, key: RolloutKey, reasons: usize, at: Time) -> Breaches {
+        let rollout = self.rollouts[&key].id;
+        self.observe(&Observation::Idle { rollout, reasons }, at)
+    }
+
+    pub(crate) fn restarted(&mut self, at: Time) -> Breaches {
+        self.forget_rates();
+        self.observe(&Observation::Restarted, at)
+    }
+
+    pub(crate) fn wanted(&mut self, seq: IntentSeq, act: Option<(RolloutKey, Act)>, put_at: i64) {
+        self.wanted.insert(seq, Wanted { act, put_at });
+    }
+
+    /// The oldest intent that nobody has answered: when it was put.
+    pub(crate) fn oldest_wanted(&self) -> Option<(IntentSeq, i64)> {
+        self.wanted.iter().map(|(seq, wanted)| (*seq, wanted.put_at)).min_by_key(|(_, at)| *at)
+    }
+
+    /// An intent is answered: what was said is so.
+    pub(crate) fn answered(
+        &mut self,
+        desk: &SqliteStore,
+        seq: IntentSeq,
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let Some(wanted) = self.wanted.remove(&seq) else {
+            return Err(format!("intent {} is answered twice: {answer:?}", seq.0));
+        };
+        if desk.answer_to(seq).unwrap().as_ref() != Some(answer) {
+            return Err(format!("the answer to intent {} is not what was written", seq.0));
+        }
+        let (Some((key, act)), Answer::Done { state, .. }) = (wanted.act, answer) else {
+            return Ok(());
+        };
+        let is_so = match act {
+            Act::Pause => matches!(state, RolloutState::Paused | RolloutState::Preparing),
+            Act::Cancel => matches!(state, RolloutState::Canceling | RolloutState::Canceled),
+            Act::Abort => matches!(state, RolloutState::Aborting | RolloutState::Aborted),
+            _ => true,
+        };
+        // Another act may have followed within the same commit.
+        let has_followed = self.wanted.values().any(|other| {
+            other.act.is_some_and(|(of, _)| of == key)
+        });
+        if is_so || has_followed {
+            return Ok(());
+        }
+        Err(format!("{act} of rollout {} is done, and it is {state}", key.0))
+    }
+
+    /// What is in the rows is what became durable, and the counts are those of the rows.
+    pub(crate) fn compare(&self) -> Breaches {
+        let mut breaches = vec![];
+        for (id, state) in self.rows.states() {
+            if let Some(row) = self.assignments.get(&id)
+                && row.state != state
+            {
+                let Row { rollout, device, state: was } = row;
+                let what = format!("{device} of rollout {} is {state}, was {was}", rollout.0);
+                breaches.push(what);
+            }
+        }
+        let is_settled = |key: &RolloutKey| {
+            self.rollouts.get(key).is_some_and(|w| w.progression.state != RolloutState::Preparing)
+        };
+        for (key, cohort, kept, counted) in self.rows.counts() {
+            if kept != counted && is_settled(&key) {
+                breaches.push(format!("cohort {cohort} has {counted:?}, and says {kept:?}"));
+            }
+        }
+        breaches
+    }
+}
+
+const fn is_begun(state: State) -> bool {
+    matches!(state, State::Delivering | State::Verifying)
+}
+
+/// A job in one line.
+pub(crate) fn job_text(job: &Job) -> String {
+    match job {
+        Job::Commit(batch) => {
+            let changes: Vec<String> = batch
+                .changes
+                .iter()
+                .map(|change| format!("{} {}", change.id, change.to.state))
+                .collect();
+            let state = batch.progression.as_ref().map(|progression| {
+                let waves: Vec<_> = progression.waves.iter().map(|w| w.state.as_str()).collect();
+                format!("{} {:?} {waves:?}", progression.state, progression.paused)
+            });
+            let key = batch.rollout.0;
+            format!("{key}: commit {changes:?} {state:?} answers {:?}", batch.answers)
+        }
+        Job::Fetch(want) => {
+            let (until, queue) = (want.until, want.queue);
+            format!("{}: fetch until {until} {queue:?}", want.rollout.0)
+        }
+        other => format!("{other:?}").chars().take(300).collect(),
+    }
+}

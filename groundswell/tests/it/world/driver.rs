@@ -1,0 +1,433 @@
+//! The driver of a world: the production engine over the production store, and around it what the
+//! shell would be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::PathBuf,
+    time::Duration,
+};
+
+use groundswell::{
+    core::{
+        ids::AssignmentId,
+        outcome::{Answer, Fault, Outcome},
+    },
+    engine::{
+        choose::choose,
+        fact::{Command, Ending, Fact, Opening, Sending},
+        step::Engine,
+        takeover,
+        watch::Question,
+    },
+    store::{
+        RolloutKey, SqliteStore, Store, StoreError, Which,
+        writer::{Done, Job, do_job},
+    },
+};
+
+use super::{Event, World, checker::job_text};
+
+/// Steps in a row that change nothing and that the clock does not move for.
+const SPINS_MAX: u32 = 20;
+
+/// A driver that is up.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    /// Which one: what an earlier one had under way dies with it.
+    pub(crate) no: u64,
+    pub(crate) engine: Engine,
+    pub(crate) store: SqliteStore,
+    pub(crate) jobs: VecDeque<Job>,
+    busy_until: i64,
+    /// Rollouts for which something can be sent.
+    outlets: BTreeSet<RolloutKey>,
+    /// Deliveries and questions under way.
+    errands: BTreeMap<u64, Errand>,
+    next_errand: u64,
+    is_disk_full: bool,
+    /// When it was started, in true time.
+    pub(crate) up_since: i64,
+    spins: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Errand {
+    rollout: RolloutKey,
+    id: AssignmentId,
+    is_question: bool,
+    has_begun: bool,
+}
+
+/// Where the database of a world is.
+pub(crate) fn database(dir: &std::path::Path) -> PathBuf {
+    dir.join("state.db")
+}
+
+impl World {
+    /// Starts a driver, which takes over what is there.
+    pub(crate) fn start(&mut self) {
+        let now = self.agenda.clock();
+        let mut store = SqliteStore::open(&database(self.dir.path())).unwrap();
+        let epoch = store.raise_epoch().unwrap();
+        for batch in std::mem::take(&mut self.kept) {
+            self.checker.before_commit(&self.desk, &batch);
+            if let Err(error) = store.commit(&batch) {
+                self.fail(&format!("what was kept is refused: {error:?}"));
+            }
+            self.committed(&batch);
+        }
+        let taken = store.rollouts(Which::Driven).unwrap().into_iter();
+        let taken = taken.map(|record| takeover::take(&store, record).unwrap()).collect();
+        let engine = Engine::new(taken, epoch, self.manner, now);
+        self.drivers += 1;
+        self.trace.add(format!("{} driver {} starts", self.stamp(), self.drivers));
+        self.driver = Some(Driver {
+            no: self.drivers,
+            engine,
+            store,
+            jobs: VecDeque::new(),
+            busy_until: self.agenda.now,
+            outlets: BTreeSet::new(),
+            errands: BTreeMap::new(),
+            next_errand: 0,
+            is_disk_full: false,
+            up_since: self.agenda.now,
+            spins: 0,
+        });
+        let breaches = self.checker.restarted(now);
+        self.breached(&breaches);
+        self.checker_compare();
+    }
+
+    /// The driver dies: what the store was given may have been carried out, or not.
+    pub(crate) fn crash(&mut self) {
+        let Some(mut driver) = self.driver.take() else { return };
+        self.trace.add(format!("{} driver {} dies", self.stamp(), driver.no));
+        let done = self.faults.dice.roll(driver.jobs.len() as u64 + 1);
+        for job in driver.jobs.drain(..).take(done as usize) {
+            if !driver.is_disk_full {
+                self.carry_out_job(&mut driver.store, job);
+            }
+        }
+        self.facts.clear();
+        let wait = self.faults.downtime();
+        self.agenda.put(wait, Event::Start);
+    }
+
+    /// One step, and what it wants done.
+    pub(crate) fn step(&mut self) {
+        let now = self.agenda.clock();
+        let Some(driver) = self.driver.as_mut() else { return self.facts.clear() };
+        let wake = driver.engine.wake_at().map(|(at, _)| at);
+        let is_due = wake.is_some_and(|at| at <= now);
+        if self.facts.is_empty() && !is_due {
+            return;
+        }
+        self.steps += 1;
+        let facts = shuffled(std::mem::take(&mut self.facts), &mut self.dice);
+        let had_facts = !facts.is_empty();
+        let commands = driver.engine.step(now, facts);
+        let is_idle = commands.is_empty() && !had_facts;
+        driver.spins = if is_idle { driver.spins + 1 } else { 0 };
+        if driver.spins > SPINS_MAX {
+            let wake = driver.engine.wake_at();
+            self.fail(&format!("it wakes again and again for nothing: {wake:?}, it is {now:?}"));
+        }
+        for command in commands {
+            if self.faults.dice.one_in(self.faults.crash_one_in) {
+                return self.crash();
+            }
+            self.carry_out(command);
+            if self.driver.is_none() {
+                return;
+            }
+        }
+        self.check_step();
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Store(job) => {
+                if !matches!(job, Job::Look { .. }) {
+                    self.trace.add(format!("{} store: {}", self.stamp(), job_text(&job)));
+                }
+                self.give(job);
+            }
+            Command::Choose(key, spec) => {
+                self.trace.add(format!("{} choose for {}", self.stamp(), key.0));
+                let wait = self.faults.opening_takes();
+                self.later(wait, |no| Event::Choose(no, key, spec));
+            }
+            Command::Open(opening) => self.open(&opening),
+            Command::Send(sending) => self.send(sending),
+            Command::Ask(key, question) => self.ask(key, &question),
+            Command::Halt(key) => self.cut(key, "halt"),
+            Command::Tell(_) => {}
+            Command::Keep(batches) => {
+                self.trace.add(format!("{} kept {} batches", self.stamp(), batches.len()));
+                self.kept.extend(batches);
+            }
+            Command::Close(key, ending) => {
+                self.trace.add(format!("{} closed {}: {ending:?}", self.stamp(), key.0));
+                self.cut(key, "close");
+                self.running().outlets.remove(&key);
+            }
+            Command::End(ending) => self.ended(ending),
+        }
+    }
+
+    fn ended(&mut self, ending: Ending) {
+        self.trace.add(format!("{} the run ended: {ending:?}", self.stamp()));
+        let Some(driver) = self.driver.take() else { return };
+        if !driver.jobs.is_empty() && ending != Ending::StoreFailed {
+            self.fail(&format!("it ended with jobs open: {:?}", driver.jobs));
+        }
+        self.facts.clear();
+        let wait = self.faults.downtime();
+        self.agenda.put(wait, Event::Start);
+    }
+
+    pub(crate) fn running(&mut self) -> &mut Driver {
+        self.driver.as_mut().expect("a driver is up")
+    }
+
+    fn later(&mut self, wait: Duration, event: impl FnOnce(u64) -> Event) {
+        let no = self.drivers;
+        self.agenda.put(wait, event(no));
+    }
+
+    fn give(&mut self, job: Job) {
+        let takes = self.faults.store_takes().as_millis() as i64;
+        let now = self.agenda.now;
+        let driver = self.running();
+        driver.jobs.push_back(job);
+        driver.busy_until = driver.busy_until.max(now) + takes;
+        let (at, no) = (driver.busy_until, driver.no);
+        self.agenda.put_at(at, Event::StoreDone(no));
+    }
+
+    /// The store comes to the end of its next job.
+    pub(crate) fn store_done(&mut self) {
+        let one_in = self.faults.disk_full_one_in;
+        let fills = self.faults.dice.one_in(one_in);
+        let mut driver = self.driver.take().expect("a driver is up");
+        driver.is_disk_full |= fills;
+        let job = driver.jobs.pop_front().expect("a job is open");
+        let done = if driver.is_disk_full {
+            self.trace.add(format!("{} disk full", self.stamp()));
+            failed(job)
+        } else {
+            self.carry_out_job(&mut driver.store, job)
+        };
+        self.driver = Some(driver);
+        self.facts.push(Fact::Store(done));
+    }
+
+    fn carry_out_job(&mut self, store: &mut SqliteStore, job: Job) -> Done {
+        if let Job::Commit(batch) = &job {
+            let breaches = self.checker.before_commit(&self.desk, batch);
+            self.breached(&breaches);
+        }
+        let seq = match &job {
+            Job::Answer(seq, answer) => Some((*seq, answer.clone())),
+            _ => None,
+        };
+        let done = do_job(store, job);
+        match &done {
+            Done::Committed(batch, Ok(())) => {
+                let batch = batch.clone();
+                self.committed(&batch);
+            }
+            Done::Committed(_, Err(error)) => self.fail(&format!("a commit is refused: {error:?}")),
+            Done::Assigned(key, Ok(_)) => {
+                let breaches = self.checker.assigned(&self.desk, *key, self.agenda.clock());
+                self.breached(&breaches);
+            }
+            Done::Answered(_, Ok(())) => {
+                if let Some((seq, answer)) = seq {
+                    self.answered(seq, &answer);
+                }
+            }
+            Done::Fetched(_, Ok(_))
+            | Done::Discarded(_, Ok(_))
+            | Done::RoundOpened(_, Ok(_))
+            | Done::Read(_, Ok(_))
+            | Done::Looked(Ok(_))
+            | Done::Waiting(_, Ok(_))
+            | Done::Forgotten(Ok(())) => {}
+            failed => self.fail(&format!("a job is refused: {failed:?}")),
+        }
+        done
+    }
+
+    /// The devices of a rollout are chosen, by a connection of its own.
+    pub(crate) fn chosen(&mut self, key: RolloutKey, spec: &groundswell::core::rollout::Spec) {
+        let store = SqliteStore::open_to_read(&database(self.dir.path())).unwrap().unwrap();
+        let division = choose(&store, spec, self.agenda.clock()).unwrap();
+        self.trace.add(format!("{} chose {} devices", self.stamp(), division.devices.len()));
+        self.facts.push(Fact::Chosen(key, Some(Box::new(division))));
+    }
+
+    fn open(&mut self, opening: &Opening) {
+        let key = opening.rollout;
+        let is_readable = !self.faults.dice.percent(self.faults.unsendable);
+        self.trace.add(format!("{} open {}, readable: {is_readable}", self.stamp(), key.0));
+        let wait = self.faults.opening_takes();
+        self.later(wait, |no| Event::Opened(no, key, is_readable));
+    }
+
+    pub(crate) fn opened(&mut self, key: RolloutKey, is_readable: bool) {
+        if is_readable {
+            self.running().outlets.insert(key);
+            self.facts.push(Fact::Opened(key));
+        } else {
+            self.facts.push(Fact::Unsendable(key, "as this world wants it".to_owned()));
+        }
+    }
+
+    fn errand(&mut self, rollout: RolloutKey, id: AssignmentId, is_question: bool) -> u64 {
+        let driver = self.running();
+        driver.next_errand += 1;
+        let errand = Errand { rollout, id, is_question, has_begun: false };
+        driver.errands.insert(driver.next_errand, errand);
+        driver.next_errand
+    }
+
+    /// A delivery is handed to a lane, which begins a little later.
+    fn send(&mut self, sending: Sending) {
+        let (key, id) = (sending.rollout, sending.candidate.id);
+        let device = sending.candidate.endpoint.id.clone();
+        let attempt = sending.candidate.assignment.attempt;
+        let stamp = self.stamp();
+        self.trace.add(format!("{stamp} {}: send {id} to {device}, attempt {attempt}", key.0));
+        if !self.running().outlets.contains(&key) {
+            return self.facts.push(Fact::Returned(key, id));
+        }
+        let errand = self.errand(key, id, false);
+        self.check_open();
+        let wait = Duration::from_millis(if self.dice.percent(80) { 0 } else { self.dice.roll(5) });
+        self.later(wait, |no| Event::Begin(no, errand, Box::new(sending)));
+    }
+
+    /// A lane begins a delivery: it may ask first, and looks whether it still may send.
+    pub(crate) fn begin_errand(&mut self, errand: u64, sending: Box<Sending>) {
+        let now = self.agenda.now;
+        let (key, id) = (sending.rollout, sending.candidate.id);
+        let device = sending.candidate.endpoint.id.clone();
+        let driver = self.running();
+        let Some(open) = driver.errands.get_mut(&errand) else { return };
+        let has_asked = std::mem::replace(&mut open.has_begun, true);
+        if sending.ask_first && !has_asked {
+            let (wait, answer) = self.fleet.ask(&device, Duration::from_mins(1), now);
+            let version = &self.checker.spec(key).release.version;
+            if matches!(&answer, Answer::Version { version: shown } if shown == version) {
+                let fact = Fact::Delivered(key, id, Outcome::AlreadyCurrent);
+                return self.later(wait, |no| Event::Outcome(no, errand, Box::new(fact)));
+            }
+            return self.later(wait, |no| Event::Begin(no, errand, sending));
+        }
+        if !driver.engine.may_send(key) {
+            driver.errands.remove(&errand);
+            return self.facts.push(Fact::Returned(key, id));
+        }
+        let breaches = self.checker.sent(key, &device, self.agenda.clock());
+        self.breached(&breaches);
+        let fate = self.fleet.deliver(&device, now);
+        self.trace.add(format!("{} {}: {device} {fate:?}", self.stamp(), key.0));
+        if let Some(wait) = fate.taken_in {
+            let version = self.checker.spec(key).release.version.clone();
+            self.agenda.put(wait, Event::Take(device.to_string(), version));
+        }
+        let fact = Fact::Delivered(key, id, fate.outcome);
+        self.later(fate.answered_in, |no| Event::Outcome(no, errand, Box::new(fact)));
+    }
+
+    fn ask(&mut self, key: RolloutKey, question: &Question) {
+        if !self.running().outlets.contains(&key) {
+            self.fail(&format!("rollout {} asks without being opened", key.0));
+        }
+        let id = question.candidate.id;
+        let errand = self.errand(key, id, true);
+        let device = question.candidate.endpoint.id.clone();
+        let (wait, answer) = self.fleet.ask(&device, question.within, self.agenda.now);
+        self.trace.add(format!("{} {}: ask {device}: {answer:?}", self.stamp(), key.0));
+        let fact = Fact::Asked(key, id, answer);
+        self.later(wait, |no| Event::Outcome(no, errand, Box::new(fact)));
+    }
+
+    /// A delivery or a question ended, unless it was cut off before.
+    pub(crate) fn outcome(&mut self, errand: u64, fact: Fact) {
+        let now = self.agenda.clock();
+        if self.running().errands.remove(&errand).is_none() {
+            return;
+        }
+        let breaches = match &fact {
+            Fact::Delivered(key, id, outcome) => self.checker.delivered(*key, *id, outcome, now),
+            Fact::Asked(_, id, Answer::Version { version }) => {
+                self.checker.showed(*id, version, now)
+            }
+            _ => vec![],
+        };
+        self.breached(&breaches);
+        self.facts.push(fact);
+    }
+
+    /// Every delivery and question of a rollout is cut off; what has left may still arrive.
+    fn cut(&mut self, key: RolloutKey, why: &str) {
+        let driver = self.running();
+        let (cut, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut driver.errands)
+            .into_iter()
+            .partition(|(_, errand)| errand.rollout == key);
+        driver.errands = kept;
+        if !cut.is_empty() {
+            self.trace.add(format!("{} {why} {}: {} cut off", self.stamp(), key.0, cut.len()));
+        }
+        let (fault, detail) = (Fault::Canceled, "cut short".to_owned());
+        for errand in cut.into_values() {
+            let detail = detail.clone();
+            self.facts.push(if errand.is_question {
+                Fact::Asked(key, errand.id, Answer::Silent { fault, detail })
+            } else {
+                Fact::Delivered(key, errand.id, Outcome::Unknown { fault, detail })
+            });
+        }
+    }
+
+    /// No more deliveries are open than the driver may have, of all rollouts.
+    fn check_open(&mut self) {
+        let max = self.manner.in_flight_max as usize;
+        let errands = self.running().errands.values();
+        let open = errands.filter(|errand| !errand.is_question).count();
+        if open > max {
+            self.fail(&format!("{open} deliveries are open, the driver's limit is {max}"));
+        }
+    }
+}
+
+/// Facts that did not come from the store may come in any order.
+fn shuffled(facts: Vec<Fact>, dice: &mut super::dice::Dice) -> Vec<Fact> {
+    let (mut facts, others): (Vec<Fact>, Vec<Fact>) =
+        facts.into_iter().partition(|fact| matches!(fact, Fact::Store(_)));
+    for fact in others {
+        let at = dice.roll(facts.len() as u64 + 1) as usize;
+        facts.insert(at, fact);
+    }
+    facts
+}
+
+/// What comes of a job that the store cannot do.
+fn failed(job: Job) -> Done {
+    let error = || StoreError::WriterDied;
+    match job {
+        Job::Fetch(want) => Done::Fetched(want.rollout, Err(error())),
+        Job::Commit(batch) => Done::Committed(batch, Err(error())),
+        Job::Assign(assignment) => Done::Assigned(assignment.rollout, Err(error())),
+        Job::Discard(key) => Done::Discarded(key, Err(error())),
+        Job::OpenRound(key, _) => Done::RoundOpened(key, Err(error())),
+        Job::Read(key) => Done::Read(key, Err(error())),
+        Job::Look { .. } => Done::Looked(Err(error())),
+        Job::Waiting(seq, _) => Done::Waiting(seq, Err(error())),
+        Job::Forget(_) => Done::Forgotten(Err(error())),
+        Job::Answer(seq, _) => Done::Answered(seq, Err(error())),
+    }
+}

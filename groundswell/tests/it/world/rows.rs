@@ -1,0 +1,102 @@
+//! The rows of the database as they are, read past the store.
+
+use std::path::Path;
+
+use groundswell::{
+    core::{
+        assignment::{FailReason, SkipReason, State, Step},
+        snapshot::Counts,
+    },
+    store::RolloutKey,
+};
+use rusqlite::{Connection, OpenFlags, params};
+
+pub(crate) struct Rows(Connection);
+
+/// An assignment as it is written.
+pub(crate) struct Listed {
+    pub(crate) id: i64,
+    pub(crate) device: String,
+    pub(crate) wave: usize,
+    pub(crate) state: State,
+}
+
+impl Rows {
+    pub(crate) fn open(path: &Path) -> Self {
+        Self(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap())
+    }
+
+    /// The assignments of a round behind one of them.
+    pub(crate) fn behind(&self, rollout: RolloutKey, round: u32, after: i64) -> Vec<Listed> {
+        let sql = "SELECT a.id, d.id, c.wave, a.state FROM assignment a \
+                   JOIN cohort c ON c.key = a.cohort JOIN device d ON d.key = a.device \
+                   WHERE c.rollout = ?1 AND c.round = ?2 AND a.id > ?3 ORDER BY a.id";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let found = statement.query_map(params![rollout.0, round, after], |row| {
+            let wave: i64 = row.get(2)?;
+            let state = state(row.get(3)?);
+            Ok(Listed { id: row.get(0)?, device: row.get(1)?, wave: wave as usize, state })
+        });
+        found.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The last assignment there is.
+    pub(crate) fn last(&self) -> i64 {
+        let sql = "SELECT coalesce(max(id), 0) FROM assignment";
+        self.0.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    pub(crate) fn states(&self) -> Vec<(i64, State)> {
+        let mut statement = self.0.prepare_cached("SELECT id, state FROM assignment").unwrap();
+        let found = statement.query_map([], |row| Ok((row.get(0)?, state(row.get(1)?))));
+        found.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Of every cohort: the counts it says it has, and those of its rows.
+    pub(crate) fn counts(&self) -> Vec<(RolloutKey, i64, Counts, Counts)> {
+        let sql = "SELECT c.rollout, c.key, c.counts, \
+                   (SELECT group_concat(a.state) FROM assignment a WHERE a.cohort = c.key) \
+                   FROM cohort c";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let found = statement.query_map([], |row| {
+            let (rollout, key) = (RolloutKey(row.get(0)?), row.get(1)?);
+            let kept: Counts = serde_json::from_str(&row.get::<_, String>(2)?).unwrap();
+            let mut counted = Counts::default();
+            let codes: Option<String> = row.get(3)?;
+            for code in codes.iter().flat_map(|codes| codes.split(',')) {
+                *counted.of_mut(state(code.parse().unwrap())) += 1;
+            }
+            Ok((rollout, key, kept, counted))
+        });
+        found.unwrap().map(Result::unwrap).collect()
+    }
+}
+
+/// The codes of states, written down a second time.
+fn state(code: i64) -> State {
+    match code {
+        0 => State::Queued,
+        1 => State::Delivering,
+        2 => State::Verifying,
+        3 => State::Retrying,
+        4 => State::Away,
+        5 => State::Absent,
+        10 => State::Succeeded,
+        20 => State::Failed(FailReason::Rejected),
+        21 => State::Failed(FailReason::DeviceError),
+        22 => State::Failed(FailReason::Transfer),
+        23 => State::Failed(FailReason::Verification),
+        24 => State::Failed(FailReason::Unreachable),
+        30 => State::TimedOut(Step::Delivering),
+        31 => State::TimedOut(Step::Verifying),
+        40 => State::Canceled,
+        50 => State::Skipped(SkipReason::AlreadyCurrent),
+        51 => State::Skipped(SkipReason::Offline),
+        52 => State::Skipped(SkipReason::NoAddress),
+        53 => State::Skipped(SkipReason::Superseded),
+        54 => State::Skipped(SkipReason::Downgrade),
+        55 => State::Skipped(SkipReason::Deadline),
+        56 => State::Skipped(SkipReason::WindowClosed),
+        other => panic!("state {other} is none"),
+    }
+}

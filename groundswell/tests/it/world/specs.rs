@@ -1,0 +1,172 @@
+//! Rollouts as they might be written: every field drawn, nothing that a check would refuse.
+
+use std::time::Duration;
+
+use groundswell::core::{
+    brake::Brake,
+    hours::{Freeze, Hours, Window, Zone},
+    release::{Digest, Release},
+    retry::Policy,
+    rollout::{
+        Deadline, Limits, Membership, Offline, OnFailure, Schedule, Spec, Strategy, Verify,
+        WaveSize, WaveSpec, WhenClosed, ZoneRule,
+    },
+    time::Time,
+    verify::Mode,
+};
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+
+use super::dice::Dice;
+
+/// Releases: few names, so that rollouts supersede each other, and versions in both directions.
+const NAMES: [&str; 2] = ["pos", "fw"];
+const VERSIONS: [&str; 4] = ["1.0.5", "2.0.0", "2.1.0", "3.0.0"];
+
+/// A spec that is created when it is `now`.
+pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
+    let release = Release {
+        name: (*dice.pick(&NAMES)).to_owned(),
+        version: (*dice.pick(&VERSIONS)).to_owned(),
+        artifact: Digest([7; 32]),
+        artifact_bytes: 12,
+    };
+    let strategy = *dice.pick(&[
+        Strategy::Immediate,
+        Strategy::Scheduled,
+        Strategy::Progressive,
+        Strategy::Progressive,
+        Strategy::OnConnect,
+    ]);
+    let membership =
+        if dice.percent(30) { Membership::Dynamic } else { Membership::Snapshot };
+    let waves = match strategy {
+        Strategy::Progressive => waves(dice, membership),
+        _ => vec![],
+    };
+    let offline = match strategy {
+        Strategy::OnConnect => Offline::Wait,
+        _ => *dice.pick(&[Offline::Skip, Offline::Wait, Offline::Try]),
+    };
+    let is_timed = strategy == Strategy::Scheduled || dice.percent(30);
+    let spec = Spec {
+        select: select(dice),
+        strategy,
+        start_at: (strategy == Strategy::Scheduled && dice.percent(60))
+            .then(|| now + hours(dice, 6)),
+        deadline: deadline(dice, now, strategy == Strategy::OnConnect || membership == Membership::Dynamic),
+        schedule: if is_timed { schedule(dice, now) } else { Schedule::default() },
+        waves,
+        membership,
+        salt: format!("salt-{}", dice.roll(1_000)),
+        offline,
+        wait_absent: *dice.pick(&[Duration::from_mins(1), Duration::from_hours(3)]),
+        limits: limits(dice),
+        retry: retry(dice),
+        verify: Verify {
+            mode: *dice.pick(&[Mode::Version, Mode::Version, Mode::Reachable, Mode::None]),
+            timeout: Duration::from_secs(*dice.pick(&[1, 20, 60, 200])),
+            first: dice.percent(30),
+        },
+        brake: match dice.roll(4) {
+            0 => Some(Brake::Count(dice.roll(6) as u32)),
+            1 => Some(Brake::Percent(dice.range(1, 50) as u8)),
+            _ => None,
+        },
+        on_failure: if dice.percent(25) { OnFailure::Abort } else { OnFailure::Pause },
+        priority: dice.roll(3) as i32 - 1,
+        allow_downgrade: dice.percent(50),
+        ..Spec::immediate(release)
+    };
+    spec.check().unwrap();
+    spec
+}
+
+fn select(dice: &mut Dice) -> Option<String> {
+    match dice.roll(4) {
+        0 => Some(format!("tag.site==s{}", dice.roll(4))),
+        1 => Some("tag.ring!=r0".to_owned()),
+        _ => None,
+    }
+}
+
+fn hours(dice: &mut Dice, max: u64) -> Duration {
+    Duration::from_secs(dice.range(1, max * 3_600))
+}
+
+fn deadline(dice: &mut Dice, now: Time, is_needed: bool) -> Option<Deadline> {
+    match dice.roll(if is_needed { 2 } else { 4 }) {
+        0 => Some(Deadline::After(hours(dice, 40))),
+        1 => Some(Deadline::At(now + hours(dice, 60))),
+        _ => None,
+    }
+}
+
+fn waves(dice: &mut Dice, membership: Membership) -> Vec<WaveSpec> {
+    let mut sizes = vec![];
+    if membership == Membership::Snapshot {
+        if dice.percent(30) {
+            sizes.push(WaveSize::Select(format!("tag.ring==r{}", dice.roll(3))));
+        }
+        if dice.percent(40) {
+            sizes.push(WaveSize::Count(dice.range(1, 10) as u32));
+        }
+    }
+    let mut percent = 0;
+    while percent < 100 {
+        percent = (percent + dice.range(1, 60)).min(100);
+        sizes.push(WaveSize::Percent(percent as u8));
+    }
+    sizes.into_iter().map(|size| wave(dice, size)).collect()
+}
+
+fn wave(dice: &mut Dice, size: WaveSize) -> WaveSpec {
+    let soak_secs = *dice.pick(&[0, 0, 5, 600, 7_200]);
+    let min_success = dice.percent(60).then(|| *dice.pick(&[0, 20, 50, 80, 100]));
+    WaveSpec { size, soak: Duration::from_secs(soak_secs), min_success }
+}
+
+fn limits(dice: &mut Dice) -> Limits {
+    Limits {
+        max_in_flight: *dice.pick(&[1, 3, 8, 30]),
+        max_unverified: *dice.pick(&[1, 4, 15, 1_000]),
+        max_per_host: *dice.pick(&[1, 2, 10]),
+        per_minute: dice.percent(30).then(|| *dice.pick(&[1, 7, 60, 1_000])),
+    }
+}
+
+fn retry(dice: &mut Dice) -> Policy {
+    let initial = Duration::from_millis(*dice.pick(&[5, 1_000, 60_000]));
+    let cap = initial * dice.range(1, 20) as u32;
+    Policy::new(dice.range(1, 5) as u32, initial, 2.0, cap, dice.roll(101) as u8).unwrap()
+}
+
+/// Short windows, several a day, and freezes of some hours, so that a run crosses many.
+fn schedule(dice: &mut Dice, now: Time) -> Schedule {
+    let mut windows: Vec<Window> = vec![];
+    for _ in 0..dice.range(1, 4) {
+        let (hour, minute) = (dice.roll(24), *dice.pick(&[0, 15, 30, 45]));
+        let to = (hour * 60 + minute + dice.range(5, 150)) % (24 * 60);
+        let text = format!("{hour:02}:{minute:02}-{:02}:{:02}", to / 60, to % 60);
+        windows.extend(text.parse::<Window>());
+    }
+    if dice.percent(20) {
+        windows.clear();
+    }
+    let mut freezes: Vec<Freeze> = vec![];
+    for _ in 0..dice.roll(3) {
+        let at = Timestamp::from_millisecond(now.as_millis()).unwrap();
+        let from = at.to_zoned(TimeZone::UTC).datetime() + (dice.roll(48) as i64).hours();
+        let to = from + (dice.range(1, 9) as i64).hours();
+        let text = format!("{}..{}", from.strftime("%Y-%m-%dT%H:%M"), to.strftime("%Y-%m-%dT%H:%M"));
+        freezes.push(text.parse().unwrap());
+    }
+    let zone = |name| Zone::parse(name).unwrap();
+    Schedule {
+        hours: Hours::new(windows, freezes).unwrap(),
+        zone: match dice.roll(4) {
+            0 => ZoneRule::Fixed(zone("America/New_York")),
+            _ => ZoneRule::Device { otherwise: zone(*dice.pick(&["UTC", "Europe/Berlin"])) },
+        },
+        when_closed: if dice.percent(25) { WhenClosed::End } else { WhenClosed::Wait },
+    }
+}
