@@ -9,13 +9,13 @@ use std::time::Duration;
 use groundswell_core::{
     assignment::{SkipReason, State},
     gate::Ruling,
-    rollout::{self, WaveState},
+    rollout::{self, Wave, WaveState},
     time::Time,
 };
 
 use super::{
     played::{Part, Played},
-    scenario::{REGION, SOAK_MINUTES, Scenario, THRESHOLD, WAVES, WINDOW},
+    scenario::{REBOOT_MINUTES, REGION, SOAK_MINUTES, Scenario, THRESHOLD, WAVES, WINDOW},
 };
 
 /// All that is wrong with how a scenario was played.
@@ -48,8 +48,8 @@ fn delivery(played: &Played, part: &Part) -> Option<String> {
         1 if part.after != *version => {
             Some(format!("{id} received {version} and runs {}", part.after))
         }
-        1 if part.unfinished.is_some() => {
-            Some(format!("{id} runs {version}, and the store says it does not"))
+        1 if !matches!(part.standing, Some((_, State::Succeeded))) => {
+            Some(format!("{id} runs {version}, and the store does not say so"))
         }
         1 => None,
         _ => Some(format!("{id} received {version} {count} times")),
@@ -72,10 +72,10 @@ fn exactly(played: &Played, is_meant: impl Fn(&Part) -> bool) -> Vec<String> {
 /// Those that were offline are told to have been skipped for that.
 fn offline_skipped(played: &Played) -> impl Iterator<Item = String> {
     let offline = played.terminals.iter().filter(|part| !part.was_online);
-    offline.filter_map(|part| match part.unfinished {
-        Some(State::Skipped(SkipReason::Offline)) => None,
-        Some(other) => Some(format!("{} is {other}, not skipped: offline", part.device.id)),
-        None => Some(format!("{} is not told to have been skipped", part.device.id)),
+    offline.filter_map(|part| match part.standing {
+        Some((_, State::Skipped(SkipReason::Offline))) => None,
+        Some((_, other)) => Some(format!("{} is {other}, not skipped: offline", part.device.id)),
+        None => Some(format!("{} was not chosen", part.device.id)),
     })
 }
 
@@ -108,30 +108,30 @@ pub(super) fn scheduled(played: &Played) -> Vec<String> {
 
 pub(super) fn progressive(played: &Played) -> Vec<String> {
     let mut wrong = immediate(played);
-    let sizes: Vec<u64> = played.waves.iter().map(|(_, counts)| counts.total()).collect();
-    if sizes != WAVES {
-        wrong.push(format!("the waves have {sizes:?} terminals, not {WAVES:?}"));
-    }
-    let receptions: Vec<Time> = played.receptions().iter().map(|(at, _)| *at).collect();
-    let mut rest = &*receptions;
+    let wave_of = |part: &Part| part.standing.map(|(wave, _)| wave);
     let mut last: Option<Time> = None;
-    for (number, (wave, counts)) in played.waves.iter().enumerate() {
-        let number = number + 1;
-        let passed = matches!(wave.state, WaveState::Passed { .. });
-        if !passed || wave.verdict.is_none_or(|verdict| verdict.ruling != Ruling::Go) {
+    for (wave, size) in WAVES.iter().enumerate() {
+        let number = wave + 1;
+        let count = played.terminals.iter().filter(|part| wave_of(part) == Some(wave)).count();
+        if count != *size {
+            wrong.push(format!("wave {number} has {count} terminals, not {size}"));
+        }
+        let state = played.waves.get(wave);
+        let is_go = |state: &Wave| {
+            matches!(state.state, WaveState::Passed { .. })
+                && state.verdict.is_some_and(|verdict| verdict.ruling == Ruling::Go)
+        };
+        if !state.is_some_and(is_go) {
             wrong.push(format!("the gate of wave {number} did not say go"));
         }
-        let count = (counts.succeeded as usize).min(rest.len());
-        let (own, later) = rest.split_at(count);
-        rest = later;
-        let apart = last.zip(own.first()).map(|(last, first)| first.since(last));
-        if apart.is_some_and(|apart| apart < Duration::from_mins(SOAK_MINUTES)) {
-            wrong.push(format!("wave {number} began before wave {} had soaked", number - 1));
+        let receptions = played.receptions();
+        let own = receptions.iter().filter(|(_, part)| wave_of(part) == Some(wave));
+        let own: Vec<Time> = own.map(|(at, _)| *at).collect();
+        let watched = Duration::from_mins(REBOOT_MINUTES + SOAK_MINUTES);
+        if last.zip(own.first()).is_some_and(|(last, first)| *first < last + watched) {
+            wrong.push(format!("wave {number} began before wave {wave} had been watched"));
         }
         last = own.last().copied().or(last);
-    }
-    if !rest.is_empty() {
-        wrong.push(format!("{} terminals received it in no wave", rest.len()));
     }
     wrong
 }

@@ -14,11 +14,11 @@ mod tell;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use groundswell_core::{
     hours::Zone,
     ids::RolloutId,
-    rollout::{Act, Spec},
+    rollout::Act,
     time::Time,
     waiting::span,
 };
@@ -234,8 +234,7 @@ impl Performance<'_> {
             self.stage.until(BREATH, teller, |_, _| false).await?;
             let now = self.stage.come_online(at)?;
             before.came_online_at[at] = Some(now);
-            let text = self.paint.bold("comes online, and checks in");
-            teller.device_line(now, &self.stage.terminals[at], &text);
+            teller.comes_online(now, &self.stage.terminals[at]);
             self.stage.until(HOMECOMING_MAX, teller, |stage, _| runs(stage, at)).await?;
         }
         Ok(())
@@ -252,18 +251,11 @@ impl Performance<'_> {
         let stage = &*self.stage;
         let release = stage.release(self.scenario)?;
         let record = stage.store.rollout(key)?.context("a rollout vanished")?;
-        let round = record.progression.round;
-        let mut unfinished = std::collections::BTreeMap::new();
-        stage.store.for_each_unfinished(key, round, &mut |device| {
-            unfinished.insert(device.device, device.state);
-        })?;
-        let cohorts = stage.store.cohorts(key, round)?;
-        let counts = |wave| cohorts.iter().filter(move |c| c.wave == wave).map(|c| c.counts).sum();
-        let waves = record.progression.waves.into_iter().enumerate();
         let mut terminals = vec![];
         for (at, after) in self.reports()?.into_iter().enumerate() {
             let (device, earlier) = (&stage.terminals[at].device, &before.reports[at]);
             terminals.push(Part {
+                standing: stage.standing(&device.id, key)?,
                 device: device.clone(),
                 zone: stage.terminals[at].zone.clone(),
                 was_online: before.was_online[at],
@@ -273,7 +265,6 @@ impl Performance<'_> {
                 received_at: self.received_at(&after),
                 sha256: after.sha256,
                 after: after.version,
-                unfinished: unfinished.get(&device.id).copied(),
             });
         }
         Ok(Played {
@@ -283,7 +274,7 @@ impl Performance<'_> {
             to,
             took,
             state: record.progression.state,
-            waves: waves.map(|(at, wave)| (wave, counts(at))).collect(),
+            waves: record.progression.waves,
             terminals,
         })
     }

@@ -10,7 +10,6 @@ use groundswell_core::{
     device::Device,
     hours::Zone,
     rollout::{self, Wave},
-    snapshot::Counts,
     time::Time,
 };
 
@@ -28,8 +27,8 @@ pub(super) struct Played {
     pub(super) took: Duration,
     /// Where the rollout stands in the end.
     pub(super) state: rollout::State,
-    /// Its waves, and the devices of each.
-    pub(super) waves: Vec<(Wave, Counts)>,
+    /// Its waves.
+    pub(super) waves: Vec<Wave>,
     /// All terminals, in the order of the inventory.
     pub(super) terminals: Vec<Part>,
 }
@@ -53,8 +52,8 @@ pub(super) struct Part {
     pub(super) received_at: Vec<Time>,
     /// The sha-256 of the last body it was sent.
     pub(super) sha256: Option<String>,
-    /// Where its assignment stands, if that did not end well.
-    pub(super) unfinished: Option<State>,
+    /// Its wave, counted from 0, and where it stands; none if it was not chosen.
+    pub(super) standing: Option<(usize, State)>,
 }
 
 impl Played {
@@ -70,6 +69,11 @@ impl Played {
         all
     }
 
+    /// Those that were chosen.
+    pub(super) fn chosen(&self) -> impl Iterator<Item = &Part> {
+        self.terminals.iter().filter(|part| part.standing.is_some())
+    }
+
     /// How many run what was sent.
     pub(super) fn updated(&self) -> usize {
         self.terminals.iter().filter(|part| !part.received_at.is_empty()).count()
@@ -77,7 +81,7 @@ impl Played {
 
     /// How many were left as they were though they were chosen.
     pub(super) fn skipped(&self) -> usize {
-        let is_skipped = |part: &&Part| matches!(part.unfinished, Some(State::Skipped(_)));
+        let is_skipped = |part: &&Part| matches!(part.standing, Some((_, State::Skipped(_))));
         self.terminals.iter().filter(is_skipped).count()
     }
 }

@@ -44,7 +44,7 @@ pub(super) const WINDOW: (&str, &str) = ("02:00", "04:00");
 pub(super) const SOAK_MINUTES: u64 = 20;
 
 /// The waves of the progressive one.
-pub(super) const WAVES: [u64; 3] = [1, 4, 5];
+pub(super) const WAVES: [usize; 3] = [1, 4, 5];
 
 /// The region of the fifth one.
 pub(super) const REGION: &str = "northeast";

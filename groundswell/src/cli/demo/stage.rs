@@ -8,11 +8,12 @@ use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use groundswell_core::{
+    assignment::State,
     device::Device,
     hours::Zone,
     ids::RolloutId,
     release::Release,
-    rollout::{Act, State},
+    rollout::Act,
     time::Time,
 };
 use tokio::task::JoinHandle;
@@ -85,6 +86,10 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts the terminals, and a driver of a new state directory at `state`.
     pub(super) fn set(state: &PathBuf, speed: u32) -> anyhow::Result<Self> {
+        fs::create_dir_all(state).context("no state directory can be made")?;
+        let mut store = SqliteStore::open(&dir::database(state))?;
+        let releases = releases(state, &mut store)?;
+        // From here on time goes by.
         let clock = Clock::Scaled(ScaledClock::new(BEGINS_AT, speed));
         let fleet = Fleet::start(Options {
             reboot: Duration::from_mins(REBOOT_MINUTES),
@@ -93,34 +98,20 @@ impl Stage {
             ..Options::default()
         })
         .context("the simulated terminals cannot listen")?;
-        let now = clock.now();
-        let terminals = terminals(fleet.local_addr().port(), now)?;
+        let terminals = terminals(fleet.local_addr().port())?;
         for terminal in &terminals {
             let Device { id, version, .. } = &terminal.device;
             fleet.seed_device(id, version.as_deref().unwrap_or_default());
             fleet.set_offline(id, !terminal.is_online);
         }
-        fs::create_dir_all(state).context("no state directory can be made")?;
-        let mut store = SqliteStore::open(&dir::database(state))?;
         let devices: Vec<&Device> = terminals.iter().map(|terminal| &terminal.device).collect();
         store.put_devices(&devices)?;
-        let releases = releases(state, &mut store, now)?;
         let http = Config { timeouts: Timeouts::all(STEP_MAX * speed), ..Config::default() };
         let mut driver = Driver::new(state).http(http).clock(clock.clone());
         let (events, stopper) = (driver.subscribe(), driver.stopper());
         let driver = tokio::spawn(driver.run());
-        let check_in_at = now;
-        Ok(Self {
-            clock,
-            fleet,
-            terminals,
-            store,
-            releases,
-            events,
-            check_in_at,
-            driver,
-            stopper,
-        })
+        let check_in_at = BEGINS_AT;
+        Ok(Self { clock, fleet, terminals, store, releases, events, check_in_at, driver, stopper })
     }
 
     /// The release that a scenario sends.
@@ -230,10 +221,16 @@ impl Stage {
         Ok(now)
     }
 
-    /// Where a rollout stands.
-    pub(super) fn state_of(&self, rollout: RolloutKey) -> anyhow::Result<State> {
-        let record = self.store.rollout(rollout)?.context("a rollout vanished")?;
-        Ok(record.progression.state)
+    /// In which wave of a rollout a terminal is, and where it stands; none if it was not chosen.
+    pub(super) fn standing(
+        &self,
+        device: &str,
+        rollout: RolloutKey,
+    ) -> anyhow::Result<Option<(usize, State)>> {
+        let key = self.store.device_key(device)?.context("a terminal is not in the inventory")?;
+        let standings = self.store.standings(key)?.into_iter();
+        let mut own = standings.filter(|standing| standing.rollout == rollout);
+        Ok(own.next_back().map(|standing| (standing.wave, standing.assignment.state)))
     }
 
     /// Ends everything.
@@ -247,14 +244,14 @@ impl Stage {
     }
 }
 
-fn terminals(port: u16, now: Time) -> anyhow::Result<Vec<Terminal>> {
+fn terminals(port: u16) -> anyhow::Result<Vec<Terminal>> {
     let devices = DEVICES.replace(&format!(":{PORT}"), &format!(":{port}"));
-    let options = inventory::Options::new("examples/pos/devices.json", now);
+    let options = inventory::Options::new("examples/pos/devices.json", BEGINS_AT);
     let entries = inventory::read(devices.as_bytes(), &options)?.entries;
     let each = entries.into_iter().map(|entry| {
         let device = Device { check_in: Some(CHECK_IN), ..entry.device };
         let zone = Zone::parse(device.time_zone.as_deref().unwrap_or("UTC"))?;
-        Ok(Terminal { is_online: !device.presence(now).is_away(), zone, device })
+        Ok(Terminal { is_online: !device.presence(BEGINS_AT).is_away(), zone, device })
     });
     each.collect()
 }
@@ -263,7 +260,6 @@ fn terminals(port: u16, now: Time) -> anyhow::Result<Vec<Terminal>> {
 fn releases(
     state: &std::path::Path,
     store: &mut SqliteStore,
-    now: Time,
 ) -> anyhow::Result<BTreeMap<String, Release>> {
     let artifacts = Artifacts::open(state.join("artifacts"))?;
     let mut releases = BTreeMap::new();
@@ -278,7 +274,7 @@ fn releases(
             artifact: kept.digest,
             artifact_bytes: kept.bytes,
         };
-        store.put_release(&release, now)?;
+        store.put_release(&release, BEGINS_AT)?;
         releases.insert((*version).to_owned(), release);
     }
     Ok(releases)

@@ -76,16 +76,16 @@ fn longest(cells: &[String]) -> usize {
 
 /// What became of a terminal, in at most eleven characters.
 fn cell(part: &Part, script: Script) -> String {
-    match (part.received_at.first(), part.unfinished) {
-        (Some(at), None) => match script {
+    match (part.received_at.first(), part.standing) {
+        (_, None) => "-".to_owned(),
+        (Some(at), Some((_, State::Succeeded))) => match script {
             Script::Night => format!("{} {}", part.after, part.zone.local_text(*at, *at)),
             Script::Homecoming if !part.was_online => format!("{} late", part.after),
             Script::Watch | Script::Homecoming => part.after.clone(),
         },
-        (_, Some(State::Skipped(SkipReason::Offline))) => "offline".to_owned(),
-        (_, Some(State::Skipped(_))) => "skipped".to_owned(),
+        (_, Some((_, State::Skipped(SkipReason::Offline)))) => "offline".to_owned(),
+        (_, Some((_, State::Skipped(_)))) => "skipped".to_owned(),
         (_, Some(_)) => "FAILED".to_owned(),
-        (None, None) => "-".to_owned(),
     }
 }
 
@@ -96,12 +96,11 @@ pub(super) fn durations(played: &[(Played, Vec<String>)], paint: Paint) -> Strin
         "scenario", "terminals", "updated", "skipped", "demo's clock", "took", "result"
     ));
     for (scenario, (played, wrong)) in SCENARIOS.iter().zip(played) {
-        let chosen: u64 = played.waves.iter().map(|(_, counts)| counts.total()).sum();
         let _ = writeln!(
             table,
             "  {:<11}  {:>9}  {:>7}  {:>7}  {:>14}  {:>7.1} s  {}",
             scenario.name,
-            chosen,
+            played.chosen().count(),
             played.updated(),
             played.skipped(),
             span(played.to.since(played.from)),

@@ -3,6 +3,8 @@
 //! Owns the words for the driver's events and for what it waits for. Times are those of the demo's
 //! clock, as the wall clock in New York shows them. Type to read first: [`Teller`].
 
+use std::collections::BTreeMap;
+
 use groundswell_core::{
     assignment::{SkipReason, State},
     event::{Event, Kind},
@@ -23,8 +25,10 @@ pub(super) struct Teller {
     script: Script,
     zone: Zone,
     paint: Paint,
-    /// What it was told to wait for last.
-    waiting: Option<String>,
+    /// What it waited for last, and whether that was told.
+    waiting: Option<(String, bool)>,
+    /// When each terminal came online.
+    arrivals: BTreeMap<String, Time>,
     /// Whether its last event has been told.
     pub(super) is_ended: bool,
 }
@@ -38,7 +42,8 @@ impl Teller {
         paint: Paint,
     ) -> Self {
         let version = version.to_owned();
-        Self { rollout, version, script, zone, paint, waiting: None, is_ended: false }
+        let arrivals = BTreeMap::new();
+        Self { rollout, version, script, zone, paint, waiting: None, arrivals, is_ended: false }
     }
 
     /// A line, with the time before it.
@@ -54,6 +59,13 @@ impl Teller {
             Script::Watch | Script::Homecoming => String::new(),
         };
         self.line(at, &format!("{id:<19}  {text}{}", self.paint.dim(&own)));
+    }
+
+    /// A terminal comes online.
+    pub(super) fn comes_online(&mut self, at: Time, terminal: &Terminal) {
+        self.arrivals.insert(terminal.device.id.clone(), at);
+        let text = self.paint.bold("comes online, and checks in");
+        self.device_line(at, terminal, &text);
     }
 
     /// Tells an event of the rollout.
@@ -82,15 +94,24 @@ impl Teller {
             Kind::AttemptAccepted { device, .. } => {
                 self.about(at, device, terminals, &format!("takes {version}, and reboots"));
             }
-            Kind::AttemptSucceeded { device, state, .. } => {
+            Kind::AttemptSucceeded { device, state: State::Succeeded, .. } => {
+                let after = self.arrivals.get(&**device).map(|came_at| span(at.since(*came_at)));
+                let after = after.map(|span| format!(", {span} after it came")).unwrap_or_default();
+                let text = format!("{}{after}", self.paint.green(&format!("runs {version}")));
+                self.about(at, device, terminals, &text);
+            }
+            Kind::AttemptSucceeded { device, state, .. }
+            | Kind::DeviceEnded { device, state, .. } => {
                 let text = match state {
-                    State::Succeeded => self.paint.green(&format!("runs {version}")),
                     State::Skipped(SkipReason::Offline) => {
                         format!("is left alone: {}", last_seen(device, terminals, at))
                     }
                     other => other.to_string(),
                 };
                 self.about(at, device, terminals, &text);
+            }
+            Kind::DeviceAway { device, detail, .. } if !detail.is_empty() => {
+                self.about(at, device, terminals, &format!("is waited for: {detail}"));
             }
             Kind::DeviceAway { device, .. } => {
                 let since = last_seen(device, terminals, at);
@@ -123,7 +144,7 @@ impl Teller {
 
     /// Tells what it waits for, when that is something else than before.
     fn waits(&mut self, now: Time, waiting_on: &[WaitingOn]) {
-        let Some(reason) = waiting_on.iter().find(|reason| is_worth_a_word(reason)) else { return };
+        let Some(reason) = most_telling(waiting_on) else { return self.waiting = None };
         let (key, words) = match reason {
             WaitingOn::Soak { wave, of, until, .. } if wave + 1 < *of => {
                 let at = self.zone.local_text(*until, now);
@@ -146,11 +167,27 @@ impl Teller {
             }
             other => (format!("{other:?}"), other.in_words(now)),
         };
-        if self.waiting.as_ref() != Some(&key) {
-            self.waiting = Some(key);
-            self.line(now, &self.paint.dim(&format!("waits: {words}")));
+        // What holds when it is looked again is told: what led to it was told by then.
+        match &mut self.waiting {
+            Some((known, is_told)) if *known == key => {
+                if !std::mem::replace(is_told, true) {
+                    self.line(now, &self.paint.dim(&format!("waits: {words}")));
+                }
+            }
+            _ => self.waiting = Some((key, false)),
         }
     }
+}
+
+/// What to tell of all that is waited for: of the windows that open next the one for the most.
+fn most_telling(waiting_on: &[WaitingOn]) -> Option<&WaitingOn> {
+    let first = waiting_on.iter().find(|reason| is_worth_a_word(reason))?;
+    let WaitingOn::Hours { opens_at: next, .. } = first else { return Some(first) };
+    let devices = |reason: &WaitingOn| match reason {
+        WaitingOn::Hours { devices, opens_at, .. } if opens_at == next => *devices,
+        _ => 0,
+    };
+    waiting_on.iter().max_by_key(|reason| devices(reason))
 }
 
 /// Whether it takes longer than a blink.
