@@ -70,3 +70,28 @@ pub(super) fn shorten(mut detail: String) -> String {
     }
     detail
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_heard_of_again_is_not_told_to_be_away() {
+        let device: Arc<str> = "d".into();
+        let told = |from, to| {
+            let [from, to] =
+                [from, to].map(|state| Assignment { state, ..Assignment::queued() });
+            events(&device, from, to, "").len()
+        };
+        for (from, to, count) in [
+            (State::Queued, State::Away, 1),
+            (State::Queued, State::Absent, 1),
+            (State::Delivering, State::Away, 1),
+            (State::Away, State::Absent, 0),
+            (State::Absent, State::Away, 0),
+            (State::Away, State::Away, 0),
+        ] {
+            assert_eq!(told(from, to), count, "{from} {to}");
+        }
+    }
+}
