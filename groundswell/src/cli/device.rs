@@ -80,8 +80,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Import { file } => import(on, file, now)?,
         Verb::List { select, limit, after } => {
             let state = State::look(&on.state)?;
-            let part =
-                state.devices(select.as_deref(), after.as_deref(), *limit as usize, now)?;
+            let part = state.devices(select.as_deref(), after.as_deref(), *limit as usize, now)?;
             on.show(&part, || list(&part, select.as_deref(), now))?;
         }
         Verb::Show { id } => {
@@ -197,10 +196,12 @@ fn show(Shown { device, rollouts }: &Shown<'_>, now: Time) -> String {
         ("name", Some(device.name.clone()).filter(|name| *name != device.id)),
         (
             "address",
-            Some(device.address.as_ref().map_or_else(
-                || "none: nothing can be sent to it".to_owned(),
-                ToString::to_string,
-            )),
+            Some(
+                device.address.as_ref().map_or_else(
+                    || "none: nothing can be sent to it".to_owned(),
+                    ToString::to_string,
+                ),
+            ),
         ),
         ("update path", device.update_path.clone()),
         ("version", Some(device.version.clone().unwrap_or_else(|| "not known".to_owned()))),
@@ -247,4 +248,3 @@ fn checked_in(on: &state::On, noted: &Noted<'_>) -> String {
     }
     line
 }
-

@@ -2,11 +2,7 @@
 
 use std::fmt::Write as _;
 
-use groundswell_core::{
-    snapshot::Counts,
-    time::Time,
-    waiting::span,
-};
+use groundswell_core::{snapshot::Counts, time::Time, waiting::span};
 
 /// Longest cell of a table, in characters: a line stays within a wide terminal.
 const CELL_CHARS_MAX: usize = 60;

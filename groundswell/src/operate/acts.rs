@@ -47,9 +47,20 @@ impl State {
     /// # Errors
     /// [`OperateError::Refused`] or [`OperateError::DriverRefused`] if it makes no sense,
     /// [`OperateError::NoAnswer`] if nobody said so in time.
-    pub fn act(&mut self, rollout: RolloutKey, asked: Act, now: Time) -> Result<Acting, OperateError> {
+    pub fn act(
+        &mut self,
+        rollout: RolloutKey,
+        asked: Act,
+        now: Time,
+    ) -> Result<Acting, OperateError> {
         let mut seq = None;
         let mut waited = Duration::ZERO;
+        // Said twice at the same moment, it must not open two waves.
+        let generation = match asked {
+            Act::Advance => Some(self.known(rollout)?.progression.generation),
+            _ => None,
+        };
+        let intent = Intent::Act { rollout, act: asked, generation };
         loop {
             // A driver may end, and leave the rest to us, at any time.
             let locked = StateDir::lock(&self.path, &format!("rollout {asked} {}", rollout.0));
@@ -60,7 +71,7 @@ impl State {
             };
             let seq = match seq {
                 Some(seq) => seq,
-                None => *seq.insert(self.store.put_intent(&Intent::Act { rollout, act: asked }, now)?),
+                None => *seq.insert(self.store.put_intent(&intent, now)?),
             };
             if let Some(answer) = self.store.answer_to(seq)? {
                 return self.answered(rollout, answer, driver);

@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use groundswell_core::{
-    document::DocumentError,
-    release::Digest,
-    rollout::Refusal,
-    selector::SelectorError,
+    document::DocumentError, release::Digest, rollout::Refusal, selector::SelectorError,
 };
 
 use crate::{

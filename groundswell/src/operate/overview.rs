@@ -4,8 +4,7 @@ use groundswell_core::{
     gate::Verdict,
     hours::Phase,
     ids::RolloutId,
-    plan,
-    progress,
+    plan, progress,
     release::Release,
     rollout::{self, PauseReason, Spec, WaveState},
     snapshot::{Allowance, Cohort, Counts, Snapshot},
@@ -166,7 +165,8 @@ impl State {
 
 fn cohort(record: CohortRecord, spec: &Spec, started_at: Option<Time>, now: Time) -> Cohort {
     let CohortRecord { wave, zone, counts, .. } = record;
-    let phase = zone.as_ref().map_or(Phase::Open { until: None }, |z| spec.schedule.hours.at(z, now));
+    let phase =
+        zone.as_ref().map_or(Phase::Open { until: None }, |z| spec.schedule.hours.at(z, now));
     let closes = zone.as_ref().zip(started_at);
     let closes_for_good_at =
         closes.and_then(|(zone, started_at)| spec.schedule.closes_for_good_at(zone, started_at));

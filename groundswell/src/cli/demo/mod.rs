@@ -15,13 +15,7 @@ mod tell;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use groundswell_core::{
-    hours::Zone,
-    ids::RolloutId,
-    rollout::Act,
-    time::Time,
-    waiting::span,
-};
+use groundswell_core::{hours::Zone, ids::RolloutId, rollout::Act, time::Time, waiting::span};
 
 use self::{
     paint::Paint,
@@ -94,7 +88,8 @@ async fn play(args: &Args) -> anyhow::Result<ExitCode> {
     introduce(&stage, args.speed, paint);
     let mut all = vec![];
     for (number, scenario) in SCENARIOS.iter().enumerate() {
-        let played = Performance { stage: &mut stage, scenario, number: number + 1, paint }.play().await;
+        let played =
+            Performance { stage: &mut stage, scenario, number: number + 1, paint }.play().await;
         all.push(played.with_context(|| format!("{}: FAILED", scenario.name))?);
     }
     let over_at = stage.clock.now();

@@ -35,7 +35,11 @@ pub(super) fn inventory(devices: &[&Device], now: Time, paint: Paint) -> String 
             text(device.tags.get("region")),
             text(device.time_zone.as_ref()),
             text(device.version.as_ref()),
-            if presence.is_away() { paint.dim(status.trim_end()) } else { status.trim_end().into() },
+            if presence.is_away() {
+                paint.dim(status.trim_end())
+            } else {
+                status.trim_end().into()
+            },
         );
     }
     table
@@ -110,4 +114,3 @@ pub(super) fn durations(played: &[(Played, Vec<String>)], paint: Paint) -> Strin
     }
     table
 }
-

@@ -84,7 +84,8 @@ pub(in super::super) fn of_rollout(why: &DeviceWhy, now: Time) -> String {
     }
     if let Some(outlook) = why.outlook {
         let end = Standing::Skipped(outlook);
-        let _ = writeln!(words, "  as things are it will be left as it is when its turn comes ({end})");
+        let _ =
+            writeln!(words, "  as things are it will be left as it is when its turn comes ({end})");
     }
     words
 }
