@@ -215,7 +215,8 @@ impl Course {
             is_dirty: true,
         };
         course.set_cohorts(cohorts);
-        if course.progression.state.is_driven() {
+        let state = course.progression.state;
+        if state.is_driven() && state != rollout::State::Preparing {
             let devices = course.counts.total();
             let resumed = course.counts.queued != devices;
             course.tell(now, || Kind::RolloutStarted { devices, resumed });
