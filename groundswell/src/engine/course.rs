@@ -127,6 +127,8 @@ pub(super) struct Course {
     /// When it was last decided what happens next.
     decided_at: Time,
     places: u32,
+    /// Deliveries that may be open, as far as the driver has places.
+    open_max: u32,
 }
 
 /// Whether its artifact can be sent.
@@ -207,6 +209,7 @@ impl Course {
             wake_at: None,
             decided_at: Time::ZERO,
             places: u32::MAX,
+            open_max: u32::MAX,
         };
         course.set_cohorts(cohorts);
         if course.progression.state.is_driven() {
@@ -429,9 +432,14 @@ impl Course {
             && self.counts.waiting() + self.counts.retrying > 0
     }
 
-    /// Places that it may use on top of those it does.
-    pub(super) const fn give_places(&mut self, places: u32) {
-        self.places = places;
+    /// Deliveries that are open.
+    pub(super) fn open_count(&self) -> u32 {
+        self.open.len() as u32
+    }
+
+    /// Places that it may use on top of those it does, and how many deliveries may be open.
+    pub(super) const fn give_places(&mut self, places: u32, open_max: u32) {
+        (self.places, self.open_max) = (places, open_max);
     }
 
     /// Its devices, counted.
