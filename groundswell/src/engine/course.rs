@@ -32,7 +32,7 @@ use groundswell_core::{
     time::Time,
     waiting::WaitingOn,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::{
     cohort::Cohort,
@@ -114,6 +114,10 @@ pub(super) struct Course {
     pending_away_at: Option<Time>,
     /// The same in the batch that is being committed.
     committing_away_at: Option<Time>,
+    /// Devices that were away and changed, in what waits for a commit and in the one under way: what
+    /// is read of them before that is written is not so any more.
+    pending_missing: HashSet<AssignmentId>,
+    committing_missing: HashSet<AssignmentId>,
     is_committing: bool,
     unwritten: Vec<Batch>,
 
@@ -198,6 +202,8 @@ impl Course {
             committing_events: vec![],
             pending_away_at: None,
             committing_away_at: None,
+            pending_missing: HashSet::new(),
+            committing_missing: HashSet::new(),
             is_committing: false,
             unwritten: vec![],
             stop: None,
@@ -285,6 +291,9 @@ impl Course {
         }
         self.count(candidate.cohort, from.state, to.state);
         candidate.assignment = to;
+        if matches!(from.state, State::Away | State::Absent) {
+            self.pending_missing.insert(candidate.id);
+        }
         if from.state.is_active() && !to.state.is_active() {
             self.freed.push(candidate.device);
         }
