@@ -32,7 +32,7 @@ use groundswell_core::{
     time::Time,
     waiting::WaitingOn,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::{
     cohort::Cohort,
@@ -116,6 +116,10 @@ pub(super) struct Course {
     pending_away_at: Option<Time>,
     /// The same in the batch that is being committed.
     committing_away_at: Option<Time>,
+    /// Devices that were away and changed, in what waits for a commit and in the one under way: what
+    /// is read of them before that is written is not so any more.
+    pending_missing: HashSet<AssignmentId>,
+    committing_missing: HashSet<AssignmentId>,
     is_committing: bool,
     unwritten: Vec<Batch>,
 
@@ -131,6 +135,8 @@ pub(super) struct Course {
     places: u32,
     /// Whether anything happened since the last step.
     pub(super) is_dirty: bool,
+    /// Deliveries that may be open, as far as the driver has places.
+    open_max: u32,
 }
 
 /// Whether its artifact can be sent.
@@ -201,6 +207,8 @@ impl Course {
             committing_events: vec![],
             pending_away_at: None,
             committing_away_at: None,
+            pending_missing: HashSet::new(),
+            committing_missing: HashSet::new(),
             is_committing: false,
             unwritten: vec![],
             stop: None,
@@ -213,6 +221,7 @@ impl Course {
             decided_at: Time::ZERO,
             places: u32::MAX,
             is_dirty: true,
+            open_max: u32::MAX,
         };
         course.set_cohorts(cohorts);
         let state = course.progression.state;
@@ -288,6 +297,9 @@ impl Course {
         }
         self.count(candidate.cohort, from.state, to.state);
         candidate.assignment = to;
+        if matches!(from.state, State::Away | State::Absent) {
+            self.pending_missing.insert(candidate.id);
+        }
         if from.state.is_active() && !to.state.is_active() {
             self.freed.push(candidate.device);
         }
@@ -441,10 +453,17 @@ impl Course {
             && self.counts.waiting() + self.counts.retrying > 0
     }
 
-    /// Places that it may use on top of those it does.
-    pub(super) fn give_places(&mut self, places: u32) {
-        self.is_dirty |= places > self.places && self.waiting_on.contains(&WaitingOn::Driver);
-        self.places = places;
+    /// Deliveries that are open.
+    pub(super) fn open_count(&self) -> u32 {
+        self.open.len() as u32
+    }
+
+    /// Places that it may use on top of those it does, and how many deliveries may be open.
+    pub(super) fn give_places(&mut self, places: u32, open_max: u32) {
+        let is_more = places > self.places || open_max > self.open_max;
+        let is_limited = self.waiting_on.contains(&WaitingOn::Driver) || !self.ready.is_empty();
+        self.is_dirty |= is_more && is_limited;
+        (self.places, self.open_max) = (places, open_max);
     }
 
     /// Whether a step would do anything.

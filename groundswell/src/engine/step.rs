@@ -190,12 +190,12 @@ impl Engine {
     }
 
     /// Says how many deliveries a rollout may add: what is free, but for a fair share of those that
-    /// have not got theirs, so that no priority starves the others.
+    /// have not got theirs, so that no priority starves the others. Its share may be claimed before
+    /// the others have given it up, and is sent to only then.
     fn share_places(&mut self, key: RolloutKey) {
-        if self.courses.len() == 1 {
-            return;
-        }
         let max = self.manner.in_flight_max;
+        let others = self.courses.values().filter(|course| course.key != key);
+        let open_max = max.saturating_sub(others.map(Course::open_count).sum());
         let wanting = self.courses.values().filter(|course| course.wants_places()).count() as u32;
         let share = (max / (4 * wanting.max(1))).max(1);
         let used: u32 = self.courses.values().map(Course::places_used).sum();
@@ -208,7 +208,7 @@ impl Engine {
         if let Some(course) = self.courses.get_mut(&key) {
             let free = max.saturating_sub(used).saturating_sub(kept);
             let own = share.saturating_sub(course.places_used());
-            course.give_places(free.max(own));
+            course.give_places(free.max(own), open_max);
         }
     }
 

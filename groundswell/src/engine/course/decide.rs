@@ -133,7 +133,8 @@ impl Course {
     fn dispatch(&mut self, now: Time, commands: &mut Vec<Command>) {
         let mut begun = vec![];
         let mut sendings = vec![];
-        while self.open.len() < self.spec.limits.max_in_flight as usize {
+        let open_max = self.spec.limits.max_in_flight.min(self.open_max) as usize;
+        while self.open.len() < open_max {
             let Some(candidate) = self.ready.pop_front() else { break };
             let attempt = candidate.assignment.attempt;
             if self.manner.is_heard {

@@ -36,6 +36,9 @@ impl Course {
             self.keep_fresh(candidate);
         }
         for candidate in page.candidates {
+            if self.is_outdated(&candidate) {
+                continue;
+            }
             if let Some(at) = self.cohort_at.get(&candidate.cohort) {
                 self.cohorts[*at].fresh.push_back(candidate);
             }
@@ -46,6 +49,7 @@ impl Course {
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
         self.is_committing = false;
         self.ready.extend(self.claiming.drain(..).map(|(_, candidate)| candidate));
+        self.committing_missing.clear();
         self.durably_freed.append(&mut self.committing_freed);
         let away_at = self.committing_away_at.take();
         self.next_away_at = self.next_away_at.into_iter().chain(away_at).min();
@@ -106,12 +110,18 @@ impl Course {
         self.keep(candidate, now);
     }
 
+    /// Whether one that is away was read before what became of it was written.
+    fn is_outdated(&self, candidate: &Candidate) -> bool {
+        let id = candidate.id;
+        self.pending_missing.contains(&id) || self.committing_missing.contains(&id)
+    }
+
     /// A device was heard of that is away here: it is due at once, unless it is dealt with already.
     pub(in crate::engine) fn contacted(&mut self, now: Time, mut candidate: Candidate) {
         let id = candidate.id;
-        let is_known = self.open.contains_key(&id)
+        let is_known = self.is_outdated(&candidate)
+            || self.open.contains_key(&id)
             || self.watch.has(id)
-            || self.pending.iter().any(|change| change.id == id)
             || self.claiming.iter().any(|(_, claimed)| claimed.id == id)
             || self.ready.iter().chain(&self.begun).any(|c| c.id == id)
             || self.refreshing.contains_key(&id)

@@ -280,7 +280,9 @@ impl Checker {
             return Ok(());
         };
         let is_so = match act {
-            Act::Pause => matches!(state, RolloutState::Paused | RolloutState::Preparing),
+            Act::Pause => {
+                matches!(state, RolloutState::Paused | RolloutState::Preparing) || state.is_ended()
+            }
             Act::Cancel => matches!(state, RolloutState::Canceling | RolloutState::Canceled),
             Act::Abort => matches!(state, RolloutState::Aborting | RolloutState::Aborted),
             _ => true,
@@ -292,6 +294,15 @@ impl Checker {
             return Ok(());
         }
         Err(format!("{act} of rollout {} is done, and it is {state}", key.0))
+    }
+
+    /// Where all assignments stand, counted.
+    pub(crate) fn ends(&self) -> BTreeMap<State, u64> {
+        let mut ends = BTreeMap::new();
+        for row in self.assignments.values() {
+            *ends.entry(row.state).or_default() += 1;
+        }
+        ends
     }
 
     /// What is in the rows is what became durable, and the counts are those of the rows.

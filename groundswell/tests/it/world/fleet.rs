@@ -88,7 +88,7 @@ impl Habit {
             bricks,
             mute,
             flaps_max_secs,
-            is_never_there: !gentle && dice.percent(4),
+            is_never_there: !gentle && dice.percent(3),
         }
     }
 }
@@ -141,7 +141,7 @@ impl Fleet {
             ..Device::default()
         };
         let (reboots_until, is_dead, receptions) = (0, habit.is_never_there, 0);
-        let is_online = dice.percent(80);
+        let is_online = dice.percent(90);
         Simulated { known, habit, version, is_online, reboots_until, is_dead, receptions }
     }
 

@@ -124,19 +124,20 @@ impl World {
         if !self.operator.rollouts.is_empty() {
             let key = *dice.pick(&self.operator.rollouts);
             // What ends a rollout is rare, or there would be little to see.
-            let act = match dice.roll(40) {
+            let act = match dice.roll(120) {
                 0 => Act::Cancel,
                 1 => Act::Abort,
-                2..=3 => Act::Start,
-                4..=7 => Act::Retry,
-                8..=12 => Act::Advance,
-                13..=22 => Act::Pause,
+                2..=7 => Act::Start,
+                8..=24 => Act::Retry,
+                25..=44 => Act::Advance,
+                45..=74 => Act::Pause,
                 _ => Act::Resume,
             };
             self.want(key, act);
             // Two acts before the driver has looked.
             if self.operator.dice.percent(10) {
-                let act = *self.operator.dice.pick(&Act::ALL);
+                let acts = [Act::Start, Act::Pause, Act::Resume, Act::Advance, Act::Retry];
+                let act = *self.operator.dice.pick(&acts);
                 self.want(key, act);
             }
         }

@@ -70,12 +70,12 @@ pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
             timeout: Duration::from_secs(*dice.pick(&[1, 20, 60, 200])),
             first: dice.percent(30),
         },
-        brake: match dice.roll(4) {
-            0 => Some(Brake::Count(dice.roll(6) as u32)),
+        brake: match dice.roll(6) {
+            0 => Some(Brake::Count(dice.roll(12) as u32)),
             1 => Some(Brake::Percent(dice.range(1, 50) as u8)),
             _ => None,
         },
-        on_failure: if dice.percent(25) { OnFailure::Abort } else { OnFailure::Pause },
+        on_failure: if dice.percent(10) { OnFailure::Abort } else { OnFailure::Pause },
         priority: dice.roll(3) as i32 - 1,
         allow_downgrade: dice.percent(50),
         ..Spec::immediate(release)
