@@ -22,8 +22,11 @@ pub(super) const fn number(heading: &'static str) -> Column {
 
 /// Rows below their headings, each column as wide as it has to be; two blanks before each.
 pub(super) fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
+    // Nothing stands behind the last column that would be pushed out of sight.
+    let last = columns.len().saturating_sub(1);
+    let cell = |(at, cell): (usize, &String)| if at < last { shorten(cell) } else { cell.clone() };
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| shorten(cell)).collect()).collect();
+        rows.iter().map(|row| row.iter().enumerate().map(cell).collect()).collect();
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
         cells.chain([columns[at].0.len()]).max().unwrap_or(0)

@@ -8,6 +8,7 @@ mod disk;
 mod engine;
 mod kill;
 mod library;
+mod operate;
 mod program;
 mod push;
 mod sim;

@@ -1,6 +1,6 @@
 //! The operator's verbs, and what came of them in words.
 
-use groundswell_core::rollout::{Act, State as Stands};
+use groundswell_core::rollout::{Act, Progression, State as Stands};
 use serde::Serialize;
 
 use super::super::{
@@ -24,15 +24,22 @@ pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
     let mut state = State::open_existing(&on.state)?;
     let record = state.find_rollout(rollout)?;
     let acting = state.act(record.key, act, Clock::System.now())?;
+    let progression = state.find_rollout(&record.key.0.to_string())?.progression;
     let release = &record.spec.release;
     let name = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
     on.show(&Acted { rollout: record.key.0, act, acting: &acting }, || {
-        words(on, act, &name, &acting)
+        words(on, act, &name, &acting, &progression)
     })?;
     Ok(())
 }
 
-fn words(on: &state::On, act: Act, name: &str, acting: &Acting) -> String {
+fn words(
+    on: &state::On,
+    act: Act,
+    name: &str,
+    acting: &Acting,
+    progression: &Progression,
+) -> String {
     let Acting { state, open, already, driver } = acting;
     let mut words = match already {
         Some(what) => format!("{name} is {state}: {what}"),
@@ -40,6 +47,12 @@ fn words(on: &state::On, act: Act, name: &str, acting: &Acting) -> String {
     };
     if act == Act::Pause && *state == Stands::Preparing {
         words.push_str(", and paused once its devices are written down");
+    }
+    let of = progression.waves.len();
+    if let (Act::Advance, Some(wave)) = (act, progression.current())
+        && of > 1
+    {
+        words.push_str(&format!(", on with wave {} of {of}", wave + 1));
     }
     if *open > 0 && *state != Stands::Running {
         words.push_str(&format!("; {} still open", count(*open, "device")));

@@ -1,0 +1,198 @@
+//! Rollouts that `groundswell run` drives, steered and looked at by other processes.
+
+use std::{fs, path::Path};
+
+use groundswell::sim::Options;
+
+use super::{Ending, assert_told, groundswell, run};
+use crate::program::{Ground, Ran, pause};
+
+const SPEC: &str = "release = 'pos-app 2.0.0'\nsalt = 'fixed'\n\
+    [[waves]]\ncount = 1\nmin_success = 100\n[[waves]]\npercent = 100\nmin_success = 90";
+
+/// A fleet, a state directory with a draft for all of it, and a driver.
+struct Stage {
+    ground: Ground,
+    driver: Option<Ending>,
+}
+
+impl Stage {
+    fn new(count: usize, options: Options) -> Self {
+        let stage = Self { ground: Ground::new(count, options), driver: None };
+        fs::write(stage.dir().join("spec.toml"), SPEC).unwrap();
+        for args in [
+            &["device", "import", "devices.csv"][..],
+            &["release", "create", "pos-app", "2.0.0", "pos.bin"],
+            &["rollout", "create", "spec.toml"],
+        ] {
+            assert_eq!(stage.run(args).code, Some(0), "{args:?}");
+        }
+        stage
+    }
+
+    fn driven(count: usize, options: Options) -> Self {
+        let mut stage = Self::new(count, options);
+        stage.drive();
+        stage
+    }
+
+    fn dir(&self) -> &Path {
+        self.ground.dir.path()
+    }
+
+    fn drive(&mut self) {
+        let out = fs::File::create(self.dir().join("run.log")).unwrap();
+        let mut command = groundswell(self.dir(), &["run"]);
+        command.stderr(out.try_clone().unwrap()).stdout(out);
+        self.driver = Some(Ending(command.spawn().unwrap()));
+        while self.show()["driver"].is_null() {
+            pause();
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        run(self.dir(), args)
+    }
+
+    fn told(&self, args: &[&str]) -> String {
+        self.run(args).told()
+    }
+
+    fn show(&self) -> serde_json::Value {
+        self.run(&["rollout", "show", "1", "--output", "json"]).json()
+    }
+
+    fn until(&self, state: &str) {
+        while self.show()["state"] != state {
+            pause();
+        }
+    }
+}
+
+#[test]
+fn wave_by_wave_to_its_end() {
+    let stage = Stage::driven(5, Options::default());
+    assert_told!(stage.told(&["rollout", "start", "1"]), @"
+    exit 0
+    --- out
+    rollout 1 (pos-app 2.0.0) is preparing
+    ");
+    let watched = stage.run(&["rollout", "watch", "1"]);
+    assert_eq!(watched.code, Some(0), "{watched:?}");
+    let last = watched.out.lines().last().unwrap_or_default();
+    assert!(last.ends_with(" completed: 5 of 5 ended (5 succeeded)"), "{watched:?}");
+    assert_told!(stage.told(&["rollout", "show", "1"]), @"
+    exit 0
+    --- out
+    rollout 1: pos-app 2.0.0, progressive, completed
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      devices  5: 5 succeeded
+
+      wave  state   devices  ended  succeeded  failed  verdict
+         1  passed        1      1          1       0  go: 1 of 1 succeeded, at least 100 % required
+         2  passed        4      4          4       0  go: 4 of 4 succeeded, at least 90 % required
+    ");
+    assert_told!(stage.told(&["rollout", "why", "1"]), @"
+    exit 0
+    --- out
+    rollout 1: pos-app 2.0.0, progressive, completed
+
+    it has ended
+    ");
+    assert_told!(stage.told(&["rollout", "why", "1", "pos-3"]), @"
+    exit 0
+    --- out
+    pos-3 in rollout 1 (pos-app 2.0.0): succeeded; wave 1 of 2; 1 attempt; since TIME
+    ");
+    assert_told!(stage.told(&["device", "show", "pos-3"]).replace(&port(&stage), "PORT"), @"
+    exit 0
+    --- out
+    pos-3
+      name       Terminal 3
+      address    http://127.70.0.4:PORT
+      version    2.0.0
+      last seen  TIME
+      status     unknown
+
+    rollout 1 (pos-app 2.0.0): succeeded; wave 1 of 2; 1 attempt; since TIME
+    ");
+    assert_told!(stage.told(&["rollout", "retry", "1"]), @"
+    exit 2
+    --- err
+    error: rollout 1: cannot retry a completed rollout: no device failed
+    ");
+}
+
+fn port(stage: &Stage) -> String {
+    stage.ground.fleet.local_addr().port().to_string()
+}
+
+#[test]
+fn a_gate_stops_it_and_an_operator_decides() {
+    let faults = vec!["status:400:1".parse().unwrap()];
+    let stage = Stage::driven(5, Options { faults, ..Options::default() });
+    stage.run(&["rollout", "start", "1"]);
+    stage.until("paused");
+    assert_told!(stage.told(&["rollout", "show", "1"]), @r#"
+    exit 0
+    --- out
+    rollout 1: pos-app 2.0.0, progressive, paused by the gate
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      devices  5: 1 failed, 4 queued
+
+      wave  state    devices  ended  succeeded  failed  verdict
+         1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required
+         2  pending        4      0          0       0
+
+    1 device failed:
+      pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
+
+    paused by the gate: advance overrides it
+    "#);
+    assert_told!(stage.told(&["rollout", "resume", "1"]), @"
+    exit 2
+    --- err
+    error: rollout 1: cannot resume a paused rollout: the gate of its wave stopped it; advance overrides the gate
+    ");
+    assert_told!(stage.told(&["rollout", "advance", "1"]), @"
+    exit 0
+    --- out
+    rollout 1 (pos-app 2.0.0) is running, on with wave 2 of 2
+    ");
+    let watched = stage.run(&["rollout", "watch", "1"]);
+    assert_eq!(watched.code, None.or(watched.code));
+    assert_told!(stage.told(&["rollout", "list"]), @"
+    exit 0
+    --- out
+      n  release        strategy     state   devices  ended  failed  created
+      1  pos-app 2.0.0  progressive  failed        5      5       5  TIME
+    ");
+}
+
+#[test]
+fn a_process_that_drives_and_does_not_look_is_named() {
+    let mut stage = Stage::new(1, Options::default());
+    stage.drive();
+    let driver = stage.driver.take().unwrap();
+    stop(&driver, "-STOP");
+    let ran = stage.run(&["rollout", "start", "1"]);
+    stop(&driver, "-CONT");
+    assert_told!(ran.told(), @"
+    exit 3
+    --- err
+    error: process PID: groundswell run drives groundswell-data and did not answer within 5 s. What was asked stays written down: it is done when that process gets to it, or by the next `groundswell run`
+    ");
+    // It is done once the driver looks.
+    stage.until("completed");
+}
+
+fn stop(driver: &Ending, signal: &str) {
+    let pid = driver.0.id().to_string();
+    assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+}
