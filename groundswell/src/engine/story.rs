@@ -75,8 +75,7 @@ mod tests {
     fn one_that_is_heard_of_again_is_not_told_to_be_away() {
         let device: Arc<str> = "d".into();
         let told = |from, to| {
-            let [from, to] =
-                [from, to].map(|state| Assignment { state, ..Assignment::queued() });
+            let [from, to] = [from, to].map(|state| Assignment { state, ..Assignment::queued() });
             events(&device, from, to, "").len()
         };
         for (from, to, count) in [

@@ -184,4 +184,3 @@ pub(super) fn firmware(played: &Played) -> Vec<String> {
 fn numbers(version: &str) -> Vec<u64> {
     version.split('.').map(|part| part.parse().unwrap_or(u64::MAX)).collect()
 }
-

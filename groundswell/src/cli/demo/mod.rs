@@ -12,16 +12,13 @@ mod stage;
 mod table;
 mod tell;
 
+#[cfg(test)]
+mod tests;
+
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use groundswell_core::{
-    hours::Zone,
-    ids::RolloutId,
-    rollout::Act,
-    time::Time,
-    waiting::span,
-};
+use groundswell_core::{hours::Zone, ids::RolloutId, rollout::Act, time::Time, waiting::span};
 
 use self::{
     paint::Paint,
@@ -47,7 +44,7 @@ const SCENARIO_MAX: Duration = Duration::from_hours(10);
 const HOMECOMING_MAX: Duration = Duration::from_hours(3);
 
 /// What lies between two scenarios, and between two terminals that come online.
-const BREATH: Duration = Duration::from_mins(15);
+const BREATH: Duration = Duration::from_mins(20);
 
 /// Where the head office is: by its clock the demo is told.
 const HEAD_OFFICE: &str = "America/New_York";
@@ -94,7 +91,8 @@ async fn play(args: &Args) -> anyhow::Result<ExitCode> {
     introduce(&stage, args.speed, paint);
     let mut all = vec![];
     for (number, scenario) in SCENARIOS.iter().enumerate() {
-        let played = Performance { stage: &mut stage, scenario, number: number + 1, paint }.play().await;
+        let played =
+            Performance { stage: &mut stage, scenario, number: number + 1, paint }.play().await;
         all.push(played.with_context(|| format!("{}: FAILED", scenario.name))?);
     }
     let over_at = stage.clock.now();
@@ -103,10 +101,7 @@ async fn play(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn introduce(stage: &Stage, speed: u32, paint: Paint) {
-    let second = match speed {
-        0..60 => format!("{speed} seconds"),
-        _ => format!("{} minutes", speed / 60),
-    };
+    let second = span(Duration::from_secs(u64::from(speed)));
     print_line(&format!(
         "Ten point-of-sale terminals of a retail chain, simulated on loopback, are updated in six \
          ways over\nreal HTTP. A second here is {second} there (--speed {speed}); a terminal takes \
@@ -126,8 +121,9 @@ fn conclude(
     let played: Vec<Played> = all.iter().map(|(played, _)| played.clone()).collect();
     print_line(&paint.bold("What each terminal went through\n"));
     print_line(&table::outcomes(&played, paint));
-    print_line("  a time: when it came, by the terminal's own clock    late: it was waited for");
-    print_line("  offline: skipped, as it was known to be offline      -: it was not chosen\n");
+    print_line("  02:00: when it came, by the terminal's own clock   w2: in the second wave");
+    print_line("  offline: skipped, as it was known to be offline    late: it was waited for");
+    print_line("  -: it was not chosen\n");
     print_line(&paint.bold("How long each scenario took\n"));
     print_line(&table::durations(all, paint));
     let (took, told) = (took.as_secs_f64(), span(over_at.since(BEGINS_AT)));

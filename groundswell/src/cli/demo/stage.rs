@@ -8,12 +8,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use groundswell_core::{
-    assignment::State,
-    device::Device,
-    hours::Zone,
-    ids::RolloutId,
-    release::Release,
-    rollout::Act,
+    assignment::State, device::Device, hours::Zone, ids::RolloutId, release::Release, rollout::Act,
     time::Time,
 };
 use tokio::task::JoinHandle;
@@ -120,7 +115,10 @@ impl Stage {
     }
 
     /// Creates the rollout of a scenario, as a draft.
-    pub(super) fn create(&mut self, scenario: &Scenario) -> anyhow::Result<(RolloutKey, RolloutId)> {
+    pub(super) fn create(
+        &mut self,
+        scenario: &Scenario,
+    ) -> anyhow::Result<(RolloutKey, RolloutId)> {
         let document = spec_file::parse(scenario.name.as_ref(), scenario.spec)?;
         let spec = document.into_spec(self.release(scenario)?.clone())?;
         let id = RolloutId(uuid::Uuid::now_v7());

@@ -35,7 +35,11 @@ pub(super) fn inventory(devices: &[&Device], now: Time, paint: Paint) -> String 
             text(device.tags.get("region")),
             text(device.time_zone.as_ref()),
             text(device.version.as_ref()),
-            if presence.is_away() { paint.dim(status.trim_end()) } else { status.trim_end().into() },
+            if presence.is_away() {
+                paint.dim(status.trim_end())
+            } else {
+                status.trim_end().into()
+            },
         );
     }
     table
@@ -66,7 +70,11 @@ pub(super) fn outcomes(played: &[Played], paint: Paint) -> String {
 
 /// The name of a scenario, and what became of each terminal.
 fn column((scenario, played): (&Scenario, &Played)) -> Vec<String> {
-    let cells = played.terminals.iter().map(|part| cell(part, scenario.script));
+    let has_waves = played.waves.len() > 1;
+    let cells = played.terminals.iter().map(|part| match part.standing {
+        Some((wave, _)) if has_waves => format!("{} w{}", cell(part, scenario.script), wave + 1),
+        _ => cell(part, scenario.script),
+    });
     std::iter::once(scenario.name.to_owned()).chain(cells).collect()
 }
 
@@ -110,4 +118,3 @@ pub(super) fn durations(played: &[(Played, Vec<String>)], paint: Paint) -> Strin
     }
     table
 }
-

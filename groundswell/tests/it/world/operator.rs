@@ -32,8 +32,7 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) fn new(mut dice: Dice) -> Self {
-        let act_every_secs_max =
-            dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
+        let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
         let to_create = dice.range(1, 5);
         Self { dice, rollouts: vec![], to_create, act_every_secs_max, advances: 0 }
     }
