@@ -133,6 +133,7 @@ fn conclude(
         print_line(&format!("All six did what they say: {told} in {took:.0} s."));
         return ExitCode::SUCCESS;
     }
+    print_line(&format!("{} of {} did not do what they say.", failed.len(), all.len()));
     for (scenario, (_, wrong)) in failed {
         for wrong in wrong {
             super::tell_line(&format!("FAILED {}: {wrong}", scenario.name));
@@ -174,8 +175,10 @@ impl Performance<'_> {
         let (to, took) = (self.stage.clock.now(), Clock::System.now().since(begun_at));
         let played = self.played(key, &before, (from, to), took)?;
         let wrong = check::check(self.scenario, &played);
+        teller.hide_clock();
         self.verdict(&played, &wrong);
         self.stage.until(BREATH, &mut teller, |_, _| false).await?;
+        teller.hide_clock();
         Ok((played, wrong))
     }
 

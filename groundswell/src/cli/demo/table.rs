@@ -20,8 +20,8 @@ use super::{
 /// The terminals as the inventory has them.
 pub(super) fn inventory(devices: &[&Device], now: Time, paint: Paint) -> String {
     let mut table = paint.dim(&format!(
-        "  {:<19}  {:<17}  {:<9}  {:<28}  {:<7}  {}\n",
-        "terminal", "location", "region", "time zone", "version", "status"
+        "  {:<19}  {:<16}  {:<9}  {:<28}  {:<5}  {}\n",
+        "terminal", "location", "region", "time zone", "runs", "status"
     ));
     for device in devices {
         let text = |value: Option<&String>| value.map_or("-", String::as_str).to_owned();
@@ -29,7 +29,7 @@ pub(super) fn inventory(devices: &[&Device], now: Time, paint: Paint) -> String 
         let status = format!("{presence:<7}");
         let _ = writeln!(
             table,
-            "  {:<19}  {:<17}  {:<9}  {:<28}  {:<7}  {}",
+            "  {:<19}  {:<16}  {:<9}  {:<28}  {:<5}  {}",
             device.id,
             text(device.location.as_ref()),
             text(device.tags.get("region")),

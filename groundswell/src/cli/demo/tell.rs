@@ -16,7 +16,10 @@ use groundswell_core::{
 };
 
 use super::{paint::Paint, scenario::Script, stage::Terminal};
-use crate::{cli::print_line, clock::Clock};
+use crate::{
+    cli::{print_line, print_over},
+    clock::Clock,
+};
 
 /// How long something is waited for, by the clock of whoever watches, before that is told: what
 /// led to it is told by then, and what is over at once is not worth a word.
@@ -33,6 +36,8 @@ pub(super) struct Teller {
     waiting: Option<(String, Time, bool)>,
     /// When each terminal came online.
     arrivals: BTreeMap<String, Time>,
+    /// What the clock below the last line shows, on a terminal.
+    shown: String,
     /// Whether its last event has been told.
     pub(super) is_ended: bool,
 }
@@ -45,14 +50,39 @@ impl Teller {
         zone: Zone,
         paint: Paint,
     ) -> Self {
-        let version = version.to_owned();
-        let arrivals = BTreeMap::new();
-        Self { rollout, version, script, zone, paint, waiting: None, arrivals, is_ended: false }
+        Self {
+            rollout,
+            version: version.to_owned(),
+            script,
+            zone,
+            paint,
+            waiting: None,
+            arrivals: BTreeMap::new(),
+            shown: String::new(),
+            is_ended: false,
+        }
     }
 
     /// A line, with the time before it.
     pub(super) fn line(&self, at: Time, text: &str) {
         print_line(&format!("  {}  {text}", self.paint.dim(&self.zone.local_text(at, at))));
+    }
+
+    /// Shows on a terminal how time goes by, below the last line.
+    pub(super) fn show_clock(&mut self, now: Time) {
+        let text = self.zone.local_text(now, now);
+        if !self.paint.is_plain && text != self.shown {
+            print_over(&format!("  {}", self.paint.dim(&text)));
+            self.shown = text;
+        }
+    }
+
+    /// Takes the clock away, for whoever else prints.
+    pub(super) fn hide_clock(&mut self) {
+        if !self.paint.is_plain {
+            print_over("");
+            self.shown.clear();
+        }
     }
 
     /// A line about a terminal.

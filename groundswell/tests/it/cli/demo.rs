@@ -7,7 +7,7 @@ use crate::program::Ran;
 #[test]
 fn the_demo_plays_six_scenarios_and_each_does_what_it_says() {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_groundswell"));
-    let ran = Ran::from(demo.args(["demo", "--headless", "--speed", "2400"]).output().unwrap());
+    let ran = Ran::from(demo.args(["demo", "--headless", "--speed", "3000"]).output().unwrap());
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
     assert!(!ran.out.contains('\x1b'), "there are colors: {ran:?}");
     let lines = || ran.out.lines();
