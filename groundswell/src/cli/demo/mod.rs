@@ -12,6 +12,9 @@ mod stage;
 mod table;
 mod tell;
 
+#[cfg(test)]
+mod tests;
+
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
@@ -41,7 +44,7 @@ const SCENARIO_MAX: Duration = Duration::from_hours(10);
 const HOMECOMING_MAX: Duration = Duration::from_hours(3);
 
 /// What lies between two scenarios, and between two terminals that come online.
-const BREATH: Duration = Duration::from_mins(15);
+const BREATH: Duration = Duration::from_mins(20);
 
 /// Where the head office is: by its clock the demo is told.
 const HEAD_OFFICE: &str = "America/New_York";
@@ -98,10 +101,7 @@ async fn play(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn introduce(stage: &Stage, speed: u32, paint: Paint) {
-    let second = match speed {
-        0..60 => format!("{speed} seconds"),
-        _ => format!("{} minutes", speed / 60),
-    };
+    let second = span(Duration::from_secs(u64::from(speed)));
     print_line(&format!(
         "Ten point-of-sale terminals of a retail chain, simulated on loopback, are updated in six \
          ways over\nreal HTTP. A second here is {second} there (--speed {speed}); a terminal takes \
@@ -121,8 +121,9 @@ fn conclude(
     let played: Vec<Played> = all.iter().map(|(played, _)| played.clone()).collect();
     print_line(&paint.bold("What each terminal went through\n"));
     print_line(&table::outcomes(&played, paint));
-    print_line("  a time: when it came, by the terminal's own clock    late: it was waited for");
-    print_line("  offline: skipped, as it was known to be offline      -: it was not chosen\n");
+    print_line("  02:00: when it came, by the terminal's own clock   w2: in the second wave");
+    print_line("  offline: skipped, as it was known to be offline    late: it was waited for");
+    print_line("  -: it was not chosen\n");
     print_line(&paint.bold("How long each scenario took\n"));
     print_line(&table::durations(all, paint));
     let (took, told) = (took.as_secs_f64(), span(over_at.since(BEGINS_AT)));
@@ -132,6 +133,7 @@ fn conclude(
         print_line(&format!("All six did what they say: {told} in {took:.0} s."));
         return ExitCode::SUCCESS;
     }
+    print_line(&format!("{} of {} did not do what they say.", failed.len(), all.len()));
     for (scenario, (_, wrong)) in failed {
         for wrong in wrong {
             super::tell_line(&format!("FAILED {}: {wrong}", scenario.name));
@@ -173,8 +175,10 @@ impl Performance<'_> {
         let (to, took) = (self.stage.clock.now(), Clock::System.now().since(begun_at));
         let played = self.played(key, &before, (from, to), took)?;
         let wrong = check::check(self.scenario, &played);
+        teller.hide_clock();
         self.verdict(&played, &wrong);
         self.stage.until(BREATH, &mut teller, |_, _| false).await?;
+        teller.hide_clock();
         Ok((played, wrong))
     }
 

@@ -169,6 +169,7 @@ impl Stage {
     /// Lets a little time pass: tells what happens, and has the terminals check in.
     async fn go_on(&mut self, teller: &mut Teller) -> anyhow::Result<()> {
         self.check_in()?;
+        teller.show_clock(self.clock.now());
         tokio::select! {
             event = self.events.recv() => match event {
                 Some(event) => teller.event(&event, &self.terminals),

@@ -20,8 +20,8 @@ use super::{
 /// The terminals as the inventory has them.
 pub(super) fn inventory(devices: &[&Device], now: Time, paint: Paint) -> String {
     let mut table = paint.dim(&format!(
-        "  {:<19}  {:<17}  {:<9}  {:<28}  {:<7}  {}\n",
-        "terminal", "location", "region", "time zone", "version", "status"
+        "  {:<19}  {:<16}  {:<9}  {:<28}  {:<5}  {}\n",
+        "terminal", "location", "region", "time zone", "runs", "status"
     ));
     for device in devices {
         let text = |value: Option<&String>| value.map_or("-", String::as_str).to_owned();
@@ -29,7 +29,7 @@ pub(super) fn inventory(devices: &[&Device], now: Time, paint: Paint) -> String 
         let status = format!("{presence:<7}");
         let _ = writeln!(
             table,
-            "  {:<19}  {:<17}  {:<9}  {:<28}  {:<7}  {}",
+            "  {:<19}  {:<16}  {:<9}  {:<28}  {:<5}  {}",
             device.id,
             text(device.location.as_ref()),
             text(device.tags.get("region")),
@@ -70,7 +70,11 @@ pub(super) fn outcomes(played: &[Played], paint: Paint) -> String {
 
 /// The name of a scenario, and what became of each terminal.
 fn column((scenario, played): (&Scenario, &Played)) -> Vec<String> {
-    let cells = played.terminals.iter().map(|part| cell(part, scenario.script));
+    let has_waves = played.waves.len() > 1;
+    let cells = played.terminals.iter().map(|part| match part.standing {
+        Some((wave, _)) if has_waves => format!("{} w{}", cell(part, scenario.script), wave + 1),
+        _ => cell(part, scenario.script),
+    });
     std::iter::once(scenario.name.to_owned()).chain(cells).collect()
 }
 

@@ -3,7 +3,7 @@
 //! Owns the words for the driver's events and for what it waits for. Times are those of the demo's
 //! clock, as the wall clock in New York shows them. Type to read first: [`Teller`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use groundswell_core::{
     assignment::{SkipReason, State},
@@ -16,7 +16,14 @@ use groundswell_core::{
 };
 
 use super::{paint::Paint, scenario::Script, stage::Terminal};
-use crate::cli::print_line;
+use crate::{
+    cli::{print_line, print_over},
+    clock::Clock,
+};
+
+/// How long something is waited for, by the clock of whoever watches, before that is told: what
+/// led to it is told by then, and what is over at once is not worth a word.
+const WAIT_MIN: Duration = Duration::from_millis(150);
 
 /// Tells what happens in one rollout.
 pub(super) struct Teller {
@@ -25,10 +32,12 @@ pub(super) struct Teller {
     script: Script,
     zone: Zone,
     paint: Paint,
-    /// What it waited for last, and whether that was told.
-    waiting: Option<(String, bool)>,
+    /// What it waits for, since when by the clock of whoever watches, and whether that was told.
+    waiting: Option<(String, Time, bool)>,
     /// When each terminal came online.
     arrivals: BTreeMap<String, Time>,
+    /// What the clock below the last line shows, on a terminal.
+    shown: String,
     /// Whether its last event has been told.
     pub(super) is_ended: bool,
 }
@@ -41,14 +50,39 @@ impl Teller {
         zone: Zone,
         paint: Paint,
     ) -> Self {
-        let version = version.to_owned();
-        let arrivals = BTreeMap::new();
-        Self { rollout, version, script, zone, paint, waiting: None, arrivals, is_ended: false }
+        Self {
+            rollout,
+            version: version.to_owned(),
+            script,
+            zone,
+            paint,
+            waiting: None,
+            arrivals: BTreeMap::new(),
+            shown: String::new(),
+            is_ended: false,
+        }
     }
 
     /// A line, with the time before it.
     pub(super) fn line(&self, at: Time, text: &str) {
         print_line(&format!("  {}  {text}", self.paint.dim(&self.zone.local_text(at, at))));
+    }
+
+    /// Shows on a terminal how time goes by, below the last line.
+    pub(super) fn show_clock(&mut self, now: Time) {
+        let text = self.zone.local_text(now, now);
+        if !self.paint.is_plain && text != self.shown {
+            print_over(&format!("  {}", self.paint.dim(&text)));
+            self.shown = text;
+        }
+    }
+
+    /// Takes the clock away, for whoever else prints.
+    pub(super) fn hide_clock(&mut self) {
+        if !self.paint.is_plain {
+            print_over("");
+            self.shown.clear();
+        }
     }
 
     /// A line about a terminal.
@@ -167,14 +201,15 @@ impl Teller {
             }
             other => (format!("{other:?}"), other.in_words(now)),
         };
-        // What holds when it is looked again is told: what led to it was told by then.
+        let at = Clock::System.now();
         match &mut self.waiting {
-            Some((known, is_told)) if *known == key => {
-                if !std::mem::replace(is_told, true) {
+            Some((known, since, is_told)) if *known == key => {
+                if !*is_told && at.since(*since) >= WAIT_MIN {
+                    *is_told = true;
                     self.line(now, &self.paint.dim(&format!("waits: {words}")));
                 }
             }
-            _ => self.waiting = Some((key, false)),
+            _ => self.waiting = Some((key, at, false)),
         }
     }
 }
@@ -187,7 +222,8 @@ fn most_telling(waiting_on: &[WaitingOn]) -> Option<&WaitingOn> {
         WaitingOn::Hours { devices, opens_at, .. } if opens_at == next => *devices,
         _ => 0,
     };
-    waiting_on.iter().max_by_key(|reason| devices(reason))
+    // Of several the first: those that come last in the list win a tie.
+    waiting_on.iter().rev().max_by_key(|reason| devices(reason))
 }
 
 /// Whether it takes longer than a blink.
