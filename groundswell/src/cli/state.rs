@@ -45,8 +45,9 @@ impl On {
     ) -> Result<(), Failure> {
         let text = match self.output {
             Output::Text => words(),
-            Output::Json => serde_json::to_string_pretty(value)
-                .map_err(|error| Failure::disk(error.into()))?,
+            Output::Json => {
+                serde_json::to_string_pretty(value).map_err(|error| Failure::disk(error.into()))?
+            }
         };
         print_line(text.trim_end());
         Ok(())

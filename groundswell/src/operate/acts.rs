@@ -47,7 +47,12 @@ impl State {
     /// # Errors
     /// [`OperateError::Refused`] or [`OperateError::DriverRefused`] if it makes no sense,
     /// [`OperateError::NoAnswer`] if nobody said so in time.
-    pub fn act(&mut self, rollout: RolloutKey, asked: Act, now: Time) -> Result<Acting, OperateError> {
+    pub fn act(
+        &mut self,
+        rollout: RolloutKey,
+        asked: Act,
+        now: Time,
+    ) -> Result<Acting, OperateError> {
         let mut seq = None;
         let mut waited = Duration::ZERO;
         loop {
@@ -60,7 +65,9 @@ impl State {
             };
             let seq = match seq {
                 Some(seq) => seq,
-                None => *seq.insert(self.store.put_intent(&Intent::Act { rollout, act: asked }, now)?),
+                None => {
+                    *seq.insert(self.store.put_intent(&Intent::Act { rollout, act: asked }, now)?)
+                }
             };
             if let Some(answer) = self.store.answer_to(seq)? {
                 return self.answered(rollout, answer, driver);

@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use groundswell_core::{
-    document::DocumentError,
-    release::Digest,
-    rollout::Refusal,
-    selector::SelectorError,
+    document::DocumentError, release::Digest, rollout::Refusal, selector::SelectorError,
 };
 
 use crate::{
@@ -129,8 +126,9 @@ pub enum OperateError {
     },
     /// The driver did not answer.
     #[error(
-        "{driver} drives {} and did not answer within {secs} s. What was asked stays written down: \
-         it is done when that process gets to it, or by the next `groundswell run`", path.display()
+        "{} is driven by another process ({driver}), which did not answer within {secs} s. What was \
+         asked stays written down: it is done when that process gets to it, or by the next \
+         `groundswell run`", path.display()
     )]
     NoAnswer {
         /// Who, by its own words.

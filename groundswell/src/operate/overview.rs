@@ -4,8 +4,7 @@ use groundswell_core::{
     gate::Verdict,
     hours::Phase,
     ids::RolloutId,
-    plan,
-    progress,
+    plan, progress,
     release::Release,
     rollout::{self, PauseReason, Spec, WaveState},
     snapshot::{Allowance, Cohort, Counts, Snapshot},
@@ -117,6 +116,9 @@ impl State {
             verdict: stands.verdict,
             counts: snapshot.counts_of(wave),
         });
+        // Nobody knows when those come back who are away.
+        let is_moving = counts.queued + counts.active() > 0;
+        let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving);
         let failures = match counts.failures() {
             0 => vec![],
             _ => self.store.failures(*key, progression.round, FAILURES_SHOWN)?,
@@ -137,7 +139,7 @@ impl State {
             before: self.store.counts_before(*key, progression.round)?,
             waves: waves.collect(),
             waiting_on: plan::plan(&snapshot, spec, now).waiting_on,
-            eta_secs: progress::eta(&snapshot, spec, per_sec, now).map(|eta| eta.as_secs()),
+            eta_secs: eta.map(|eta| eta.as_secs()),
             failures,
             driver: self.driver(),
         })
@@ -166,7 +168,8 @@ impl State {
 
 fn cohort(record: CohortRecord, spec: &Spec, started_at: Option<Time>, now: Time) -> Cohort {
     let CohortRecord { wave, zone, counts, .. } = record;
-    let phase = zone.as_ref().map_or(Phase::Open { until: None }, |z| spec.schedule.hours.at(z, now));
+    let phase =
+        zone.as_ref().map_or(Phase::Open { until: None }, |z| spec.schedule.hours.at(z, now));
     let closes = zone.as_ref().zip(started_at);
     let closes_for_good_at =
         closes.and_then(|(zone, started_at)| spec.schedule.closes_for_good_at(zone, started_at));

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use groundswell_core::{
-    device::check_label, release::Release, spelling::nearest, time::Time,
-};
+use groundswell_core::{device::check_label, release::Release, spelling::nearest, time::Time};
 use serde::Serialize;
 
 use super::{OperateError, State};

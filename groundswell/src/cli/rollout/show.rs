@@ -75,10 +75,8 @@ pub(super) fn show(
 /// What it is, and where it stands.
 pub(super) fn headline(overview: &Overview) -> String {
     let Overview { number, release, strategy, state, round, .. } = overview;
-    let mut line = format!(
-        "rollout {number}: {} {}, {strategy}, {state}",
-        release.name, release.version
-    );
+    let mut line =
+        format!("rollout {number}: {} {}, {strategy}, {state}", release.name, release.version);
     if !overview.paused.is_empty() {
         let reasons: Vec<String> = overview.paused.iter().map(ToString::to_string).collect();
         let to_be = if *state == Stands::Preparing { ", to be paused" } else { "" };
