@@ -229,3 +229,19 @@ fn id_of(desk: &Desk) -> String {
     let shown = desk.well(&["rollout", "show", "1", "--output", "json"]).json();
     shown["id"].as_str().unwrap().to_owned()
 }
+
+#[test]
+fn the_guide_shows_what_its_example_does() {
+    let desk = Desk::empty();
+    for name in ["devices.json", "rollout.toml"] {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pos");
+        let text = std::fs::read_to_string(format!("{example}/{name}")).unwrap();
+        desk.keep(name, &text);
+    }
+    desk.well(&["device", "import", "devices.json"]);
+    desk.well(&["release", "create", "pos-app", "2.4.0", "pos.bin"]);
+    let told = desk.well(&["rollout", "create", "rollout.toml", "--dry-run"]).out;
+    let indented = told.lines().map(|line| format!("    {line}").trim_end().to_owned());
+    let page = include_str!("../../../../docs/operate.md");
+    assert!(page.contains(&indented.collect::<Vec<_>>().join("\n")), "{told}");
+}
