@@ -27,6 +27,9 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Between two looks for the answer.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How processes call themselves that hold a directory to write an act down.
+pub(super) const HOLDER: &str = "groundswell rollout ";
+
 /// What came of an act that was not refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acting {

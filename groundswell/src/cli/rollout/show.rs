@@ -94,7 +94,7 @@ fn devices(overview: &Overview) -> Option<String> {
         return None;
     }
     let mut words = format!("{total}: {}", counts(&overview.counts));
-    let before = overview.before.total();
+    let before = overview.before.map_or(0, |before| before.total());
     if before > 0 {
         let _ = write!(words, "; {} ended well in earlier rounds", count(before, "other"));
     }

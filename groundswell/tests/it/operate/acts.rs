@@ -112,9 +112,8 @@ fn what_makes_no_sense_is_refused_with_a_way_out() {
     ");
 }
 
-/// What is told of an act that a driver answers, which this process seems to be.
+/// What is told of an act that a driver answers; this process must hold the directory.
 fn answered(desk: &Desk, act: Act, answer: Answer) -> String {
-    let dir = StateDir::lock(&desk.state(), "run").unwrap();
     let path = database(&desk.state());
     let driver = thread::spawn(move || {
         let mut store = SqliteStore::open(&path).unwrap();
@@ -129,13 +128,13 @@ fn answered(desk: &Desk, act: Act, answer: Answer) -> String {
     let told = desk.told(&["rollout", act.as_str(), "1"]);
     let asked = driver.join().unwrap();
     assert_eq!(asked, Intent::Act { rollout: RolloutKey(1), act });
-    drop(dir);
     told
 }
 
 #[test]
 fn a_driver_is_asked_and_its_answer_told() {
     let desk = Desk::drafted();
+    let _dir = StateDir::lock(&desk.state(), "run").unwrap();
     let done = Answer::Done { state: State::Paused, open: 3 };
     assert_told!(answered(&desk, Act::Pause, done), @"
     exit 0

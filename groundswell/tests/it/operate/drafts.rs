@@ -115,7 +115,7 @@ fn by_hours_the_next_opening_of_every_zone_is_told() {
     --- out
     dry run, nothing is written: pos-app 2.0.0, scheduled
       select   tag.region==north
-      devices  6 match now: pos-01, pos-02, pos-05, ..., 1 of them without an address; who is in it is settled at its start
+      devices  6 match now, 1 of them without an address: pos-01, pos-02, pos-05, ...; who is in it is settled at its start
       starts   TIME
 
       time zone    devices  hours
