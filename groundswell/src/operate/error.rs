@@ -124,6 +124,17 @@ pub enum OperateError {
         /// Its words.
         why: String,
     },
+    /// A push drives the directory.
+    #[error(
+        "{} is driven by a push, which takes no acts ({push}): Ctrl-C stops it, and the same push \
+         goes on later", path.display()
+    )]
+    Push {
+        /// Which one, by its own words.
+        push: String,
+        /// The directory.
+        path: PathBuf,
+    },
     /// The driver did not answer.
     #[error(
         "{} is driven by another process ({driver}), which did not answer within {secs} s. What was \

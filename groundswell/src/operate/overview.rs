@@ -30,8 +30,10 @@ pub struct Overview {
     pub release: Release,
     /// By which plan.
     pub strategy: rollout::Strategy,
-    /// Which devices, in the canonical text; none: every one.
+    /// Which devices, in the canonical text; none: every one, or those given to a push.
     pub select: Option<String>,
+    /// Whether it is what `groundswell push` wrote down for itself.
+    pub is_push: bool,
     /// Where it stands.
     pub state: rollout::State,
     /// Why it is paused.
@@ -124,7 +126,8 @@ impl State {
             id: record.id,
             release: spec.release.clone(),
             strategy: spec.strategy,
-            select: spec.select.clone(),
+            select: spec.select.clone().filter(|select| !select.is_empty()),
+            is_push: record.identity.is_some(),
             state: progression.state,
             paused: progression.paused.iter().copied().collect(),
             round: progression.round,

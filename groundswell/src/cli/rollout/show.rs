@@ -55,7 +55,7 @@ pub(super) fn show(
     let mut words = format!("{}\n", headline(overview));
     words.push_str(&fields([
         ("id", Some(overview.id.to_string())),
-        ("select", Some(overview.select.clone().unwrap_or_else(|| "every device".to_owned()))),
+        ("select", Some(selected(overview))),
         ("created", Some(when(overview.created_at, now))),
         ("began", overview.started_at.map(|at| when(at, now))),
         ("deadline", overview.deadline.map(|at| when(at, now))),
@@ -86,6 +86,11 @@ pub(super) fn headline(overview: &Overview) -> String {
         let _ = write!(line, ", round {round}");
     }
     line
+}
+
+fn selected(overview: &Overview) -> String {
+    let all = if overview.is_push { "the devices given to the push" } else { "every device" };
+    overview.select.clone().unwrap_or_else(|| all.to_owned())
 }
 
 fn devices(overview: &Overview) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Rollouts that `groundswell run` drives, steered and looked at by other processes.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Stdio};
 
 use groundswell::sim::Options;
 
@@ -257,6 +257,21 @@ fn who_is_away_is_waited_for_until_it_checks_in() {
     pos-1: seen now; 1 rollout waits for it
     ");
     assert_eq!(stage.run(&["rollout", "watch", "2"]).code, Some(0));
+}
+
+#[test]
+fn a_push_is_looked_at_but_takes_no_acts() {
+    let hangs = vec!["hang:1".parse().unwrap()];
+    let ground = Ground::new(2, Options { faults: hangs, ..Options::default() });
+    let push = ground.push().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let _push = Ending(push);
+    ground.until(|fleet| fleet.summary().requests == 2);
+    let run = |args: &[&str]| run(ground.dir.path(), &[args, &["--state", "state"]].concat());
+    while run(&["rollout", "show", "1", "--output", "json"]).json()["counts"]["delivering"] != 2 {
+        pause();
+    }
+    assert_told!(run(&["rollout", "show", "1"]).told(), @"");
+    assert_told!(run(&["rollout", "pause", "1"]).told(), @"");
 }
 
 #[test]
