@@ -171,13 +171,14 @@ impl Stage {
         self.check_in()?;
         teller.show_clock(self.clock.now());
         tokio::select! {
-            event = self.events.recv() => match event {
-                Some(event) => teller.event(&event, &self.terminals),
-                None => {
-                    (&mut self.driver).await.context("the driver died")??;
-                    bail!("the driver ended");
+            event = self.events.recv() => {
+                if let Some(event) = event {
+                    teller.event(&event, &self.terminals);
+                    return Ok(());
                 }
-            },
+                (&mut self.driver).await.context("the driver died")??;
+                bail!("the driver ended");
+            }
             () = Clock::System.sleep(LOOK_EVERY, "look") => {}
         }
         Ok(())
