@@ -139,6 +139,6 @@ fn a_driver_is_asked_and_its_answer_told() {
     let done = Answer::Done { state: State::Preparing, open: 0 };
     let (intent, driver, _dir) = answer_one(&desk, done);
     driver.join().unwrap();
-    let Intent::Act { rollout, act } = intent else { panic!("{intent:?}") };
+    let Intent::Act { rollout, act, .. } = intent else { panic!("{intent:?}") };
     assert_eq!((rollout.0, act), (1, Act::Start));
 }
