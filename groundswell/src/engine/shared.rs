@@ -121,11 +121,13 @@ mod tests {
         let mut shared = Shared::default();
         assert_eq!(shared.busy_with(TILL, NEW), None);
         shared.hold(TILL, OLD);
-        // Once more, after a retry: it is still the same one.
+        // Claimed again before it is durable that the first claim ended.
         shared.hold(TILL, OLD);
         assert_eq!(shared.busy_with(TILL, NEW), Some(OLD));
         assert_eq!(shared.busy_with(TILL, OLD), None);
         assert_eq!(shared.busy_with(GATE, NEW), None);
+        assert!(shared.free(TILL).is_empty());
+        assert_eq!(shared.busy_with(TILL, NEW), Some(OLD));
         assert!(shared.free(TILL).is_empty());
         assert_eq!(shared.busy_with(TILL, NEW), None);
     }
