@@ -10,6 +10,7 @@ mod kill;
 mod library;
 mod program;
 mod push;
+mod rollouts;
 mod sim;
 mod store;
 mod support;
