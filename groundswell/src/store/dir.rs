@@ -7,6 +7,8 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use super::reserve::{Reserve, read_small};
@@ -62,7 +64,7 @@ impl StateDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(fail)?;
-        match lock.try_lock() {
+        match lock_alone(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(DirError::Locked { path: path.to_owned(), holder: holder(&lock_path) });
@@ -106,6 +108,23 @@ fn holder(lock: &Path) -> String {
     let written = read_small(lock, 200);
     let holder = written.lines().next().unwrap_or_default();
     if holder.is_empty() { "it did not say which" } else { holder }.to_owned()
+}
+
+/// How often those who only look are waited for, a millisecond each time: a look takes less.
+const LOOKS_MAX: usize = 1_000;
+
+/// Takes the lock unless somebody else drives; those who only look share it for a moment.
+fn lock_alone(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS_MAX {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => {}
+            taken => return taken,
+        }
+        lock.try_lock_shared()?;
+        lock.unlock().map_err(TryLockError::Error)?;
+        thread::sleep(Duration::from_millis(1));
+    }
+    Err(TryLockError::WouldBlock)
 }
 
 /// Who drives the state directory at `path` now, by its own words; none if nobody does.
@@ -155,5 +174,25 @@ mod tests {
         drop(first);
         assert_eq!(driver(&path), None);
         StateDir::lock(&path, "push b.bin").unwrap();
+    }
+
+    #[test]
+    fn those_who_look_keep_nobody_from_driving() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        drop(StateDir::lock(&path, "run").unwrap());
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            let look = || {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    driver(&path);
+                }
+            };
+            scope.spawn(look);
+            scope.spawn(look);
+            let refused = (0..200).filter(|_| StateDir::lock(&path, "run").is_err()).count();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
     }
 }
