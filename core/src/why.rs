@@ -63,7 +63,7 @@ pub fn why(
             };
             waiting_on.extend(own_wave(subject, progression));
             waiting_on.extend(hours(subject));
-            waiting_on.extend(subject.busy_with.map(|rollout| busy(rollout)));
+            waiting_on.extend(subject.busy_with.map(busy));
             let (presence, outlook) = presence(subject, spec, now);
             waiting_on.extend(presence);
             if waiting_on.is_empty() {

@@ -1,6 +1,7 @@
 //! `groundswell device`: the inventory of a state directory.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    inventory::{self, Inventory},
+    inventory::{self, BadInventory, Inventory},
     operate::{DeviceView, DeviceWhy, Import, PAGE_MAX, Part, State},
 };
 
@@ -104,14 +105,13 @@ fn import(on: &state::On, file: &Path, now: Time) -> Result<(), Told> {
     let import = State::open(&on.state)?.import(&inventory)?;
     let Import { put, with_headers } = import;
     if with_headers > 0 {
+        let whose = match with_headers {
+            1 => "1 device has headers of its own".to_owned(),
+            many => format!("{many} devices have headers of their own"),
+        };
         tell_line(&format!(
-            "note: {name}: {} of their own, which may be secrets and are not kept: headers \
-             for every device are given to the run, with --header",
-            if with_headers == 1 {
-                "1 device has headers".to_owned()
-            } else {
-                format!("{with_headers} devices have headers")
-            }
+            "note: {name}: {whose}. They may be secrets and are not kept: what every device is to \
+             be sent is given to the run, with --header"
         ));
     }
     on.show(&import, || {
@@ -129,7 +129,11 @@ fn read(path: &Path, now: Time) -> anyhow::Result<(String, Inventory)> {
             .with_context(|| format!("devices cannot be read from {}", path.display()))?;
         (path.display().to_string(), Box::new(file))
     };
-    let inventory = inventory::read(source, &inventory::Options::new(&name, now))?;
+    let inventory = inventory::read(source, &inventory::Options::new(&name, now));
+    let inventory = inventory.map_err(|error| match error {
+        BadInventory::Rows(rows) => anyhow!("{}", rows.in_words("imported")),
+        error @ BadInventory::Unreadable { .. } => error.into(),
+    })?;
     if let Some(warning) = inventory.ignored.warning() {
         tell_line(&format!("note: {name}: {warning}"));
     }
@@ -169,11 +173,12 @@ fn list(part: &Part, select: Option<&str>, now: Time) -> String {
     let rows: Vec<_> = part.devices.iter().map(row).collect();
     let shown = part.devices.len() as u64;
     let mut lines = table(&columns, &rows);
-    lines.push_str(&match &part.next {
-        Some(next) => format!("{shown} of {}; the next: --after {next}", count(part.of, "device")),
-        None if shown == part.of => count(part.of, "device"),
-        None => format!("the last {shown} of {}", count(part.of, "device")),
-    });
+    let devices = count(part.of, "device");
+    let _ = match &part.next {
+        Some(next) => write!(lines, "{shown} of {devices}; the next: --after {next}"),
+        None if shown == part.of => write!(lines, "{devices}"),
+        None => write!(lines, "the last {shown} of {devices}"),
+    };
     lines
 }
 
@@ -234,15 +239,15 @@ struct Noted<'a> {
 fn checked_in(on: &state::On, noted: &Noted<'_>) -> String {
     let mut line = format!("{}: seen now", noted.device);
     if let Some(version) = noted.version {
-        line.push_str(&format!(", runs {version}"));
+        let _ = write!(line, ", runs {version}");
     }
     match (noted.waiting, &noted.driver) {
         (0, _) => {}
         (waiting, driver) => {
             let waits = if waiting == 1 { "waits" } else { "wait" };
-            line.push_str(&format!("; {} {waits} for it", count(waiting as u64, "rollout")));
+            let _ = write!(line, "; {} {waits} for it", count(waiting as u64, "rollout"));
             if driver.is_none() {
-                line.push_str(&format!(", and nothing drives: {} does", on.command("run")));
+                let _ = write!(line, ", and nothing drives: {} does", on.command("run"));
             }
         }
     }

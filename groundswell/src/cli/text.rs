@@ -38,9 +38,10 @@ pub(super) fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
         let mut line = String::new();
         for ((cell, column), width) in row.iter().zip(columns).zip(&widths) {
             let width = *width;
-            let _ = match column.1 {
-                true => write!(line, "  {cell:>width$}"),
-                false => write!(line, "  {cell:<width$}"),
+            let _ = if column.1 {
+                write!(line, "  {cell:>width$}")
+            } else {
+                write!(line, "  {cell:<width$}")
             };
         }
         let _ = writeln!(table, "{}", line.trim_end());

@@ -27,6 +27,12 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Between two looks for the answer.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How processes call themselves that hold a directory to write an act down.
+pub(super) const HOLDER: &str = "groundswell rollout ";
+
+/// How a push calls itself: it drives its own rollout, and listens to nobody else.
+const PUSH: &str = "groundswell push ";
+
 /// What came of an act that was not refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acting {
@@ -46,7 +52,7 @@ impl State {
     ///
     /// # Errors
     /// [`OperateError::Refused`] or [`OperateError::DriverRefused`] if it makes no sense,
-    /// [`OperateError::NoAnswer`] if nobody said so in time.
+    /// [`OperateError::NoAnswer`] if nobody said so in time, [`OperateError::Push`] if nobody will.
     pub fn act(
         &mut self,
         rollout: RolloutKey,
@@ -66,6 +72,9 @@ impl State {
             let locked = StateDir::lock(&self.path, &format!("rollout {asked} {}", rollout.0));
             let driver = match locked {
                 Ok(dir) => return self.act_here(&dir, rollout, asked, seq, now),
+                Err(DirError::Locked { holder, .. }) if holder.contains(PUSH) => {
+                    return Err(OperateError::Push { push: holder, path: self.path.clone() });
+                }
                 Err(DirError::Locked { holder, .. }) => holder,
                 Err(error) => return Err(error.into()),
             };

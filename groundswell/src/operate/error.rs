@@ -124,10 +124,22 @@ pub enum OperateError {
         /// Its words.
         why: String,
     },
+    /// A push drives the directory.
+    #[error(
+        "{} is driven by a push, which takes no acts ({push}): Ctrl-C stops it, and the same push \
+         goes on later", path.display()
+    )]
+    Push {
+        /// Which one, by its own words.
+        push: String,
+        /// The directory.
+        path: PathBuf,
+    },
     /// The driver did not answer.
     #[error(
-        "{driver} drives {} and did not answer within {secs} s. What was asked stays written down: \
-         it is done when that process gets to it, or by the next `groundswell run`", path.display()
+        "{} is driven by another process ({driver}), which did not answer within {secs} s. What was \
+         asked stays written down: it is done when that process gets to it, or by the next \
+         `groundswell run`", path.display()
     )]
     NoAnswer {
         /// Who, by its own words.

@@ -77,9 +77,10 @@ impl State {
         &self.path
     }
 
-    /// Who drives it now, by its own words; none if nobody does.
+    /// Who drives it now, by its own words; none if nobody does. A process that holds it for a
+    /// moment to write an act down is no driver.
     pub fn driver(&self) -> Option<String> {
-        dir::driver(&self.path)
+        dir::driver(&self.path).filter(|holder| !holder.contains(acts::HOLDER))
     }
 }
 

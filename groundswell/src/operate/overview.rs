@@ -14,7 +14,7 @@ use groundswell_core::{
 use serde::Serialize;
 
 use super::{OperateError, State};
-use crate::store::{CohortRecord, RolloutRecord, Store, Unfinished};
+use crate::store::{CohortRecord, RolloutKey, RolloutRecord, Store, Unfinished};
 
 /// Devices that failed and are shown.
 pub const FAILURES_SHOWN: usize = 10;
@@ -30,8 +30,10 @@ pub struct Overview {
     pub release: Release,
     /// By which plan.
     pub strategy: rollout::Strategy,
-    /// Which devices, in the canonical text; none: every one.
+    /// Which devices, in the canonical text; none: every one, or those given to a push.
     pub select: Option<String>,
+    /// Whether it is what `groundswell push` wrote down for itself.
+    pub is_push: bool,
     /// Where it stands.
     pub state: rollout::State,
     /// Why it is paused.
@@ -46,15 +48,15 @@ pub struct Overview {
     pub deadline: Option<Time>,
     /// The devices of the round, counted.
     pub counts: Counts,
-    /// Those that earlier rounds ended well with.
-    pub before: Counts,
+    /// Those that earlier rounds ended well with, once [`State::look_back`] has counted them.
+    pub before: Option<Counts>,
     /// Its waves, in order.
     pub waves: Vec<WaveView>,
     /// Why not more happens, the most telling reason first.
     pub waiting_on: Vec<WaitingOn>,
     /// Seconds left at the rate observed; none while it cannot be told.
     pub eta_secs: Option<u64>,
-    /// Some of the devices that failed.
+    /// Some of the devices that failed, once [`State::look_at_failures`] has found them.
     pub failures: Vec<Unfinished>,
     /// Who drives the state directory, by its own words; none if nobody does.
     pub driver: Option<String>,
@@ -95,7 +97,7 @@ impl From<WaveState> for Stand {
 }
 
 impl State {
-    /// How far a rollout is. `per_sec` is how many devices end in a second as whoever looks more
+    /// How far a rollout is, by what it takes no look at single devices to tell. `per_sec` is how many devices end in a second as whoever looks more
     /// than once observed it; 0 if nobody did.
     ///
     /// # Errors
@@ -116,16 +118,16 @@ impl State {
             verdict: stands.verdict,
             counts: snapshot.counts_of(wave),
         });
-        let failures = match counts.failures() {
-            0 => vec![],
-            _ => self.store.failures(*key, progression.round, FAILURES_SHOWN)?,
-        };
+        // Nobody knows when those come back who are away.
+        let is_moving = counts.queued + counts.active() > 0;
+        let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving);
         Ok(Overview {
             number: key.0,
             id: record.id,
             release: spec.release.clone(),
             strategy: spec.strategy,
-            select: spec.select.clone(),
+            select: spec.select.clone().filter(|select| !select.is_empty()),
+            is_push: record.identity.is_some(),
             state: progression.state,
             paused: progression.paused.iter().copied().collect(),
             round: progression.round,
@@ -133,13 +135,37 @@ impl State {
             started_at: progression.started_at,
             deadline: progression.deadline(spec),
             counts,
-            before: self.store.counts_before(*key, progression.round)?,
+            before: None,
             waves: waves.collect(),
             waiting_on: plan::plan(&snapshot, spec, now).waiting_on,
-            eta_secs: progress::eta(&snapshot, spec, per_sec, now).map(|eta| eta.as_secs()),
-            failures,
+            eta_secs: eta.map(|eta| eta.as_secs()),
+            failures: vec![],
             driver: self.driver(),
         })
+    }
+
+    /// Counts the devices that earlier rounds ended well with: each of them, one by one.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn look_back(&self, overview: &mut Overview) -> Result<(), OperateError> {
+        if overview.round > 1 {
+            let rollout = RolloutKey(overview.number);
+            overview.before = Some(self.store.counts_before(rollout, overview.round)?);
+        }
+        Ok(())
+    }
+
+    /// Finds some of the devices that failed, among all of the round.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn look_at_failures(&self, overview: &mut Overview) -> Result<(), OperateError> {
+        if overview.counts.failures() > 0 {
+            let rollout = RolloutKey(overview.number);
+            overview.failures = self.store.failures(rollout, overview.round, FAILURES_SHOWN)?;
+        }
+        Ok(())
     }
 
     /// What a decision would see. From outside nobody knows what a driver shares out among

@@ -1,5 +1,7 @@
 //! The operator's verbs, and what came of them in words.
 
+use std::fmt::Write as _;
+
 use groundswell_core::rollout::{Act, Progression, State as Stands};
 use serde::Serialize;
 
@@ -52,17 +54,18 @@ fn words(
     if let (Act::Advance, Some(wave)) = (act, progression.current())
         && of > 1
     {
-        words.push_str(&format!(", on with wave {} of {of}", wave + 1));
+        let _ = write!(words, ", on with wave {} of {of}", wave + 1);
     }
     if *open > 0 && *state != Stands::Running {
-        words.push_str(&format!("; {} still open", count(*open, "device")));
+        let _ = write!(words, "; {} still open", count(*open, "device"));
     }
     if driver.is_none() && state.is_driven() {
-        words.push_str(&format!(
+        let _ = write!(
+            words,
             "\nnothing drives {} now: {} does",
             on.state.display(),
             on.command("run")
-        ));
+        );
     }
     words
 }

@@ -1,6 +1,6 @@
 //! `groundswell rollout create`: a draft, or what it would be.
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use groundswell_core::{
     hours::Phase,
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::super::{
     state::{self, Told},
-    text::{count, fields, number, table, text, when},
+    text::{fields, number, table, text, when},
 };
 use crate::{
     clock::Clock,
@@ -64,7 +64,7 @@ fn words(on: &state::On, created: &Created<'_>, now: Time) -> String {
     words.push_str(&tables(forecast));
     if let Some(number) = number {
         let start = on.command(&format!("rollout start {number}"));
-        words.push_str(&format!("\n{start} begins it"));
+        let _ = write!(words, "\n{start} begins it");
     }
     words
 }
@@ -90,13 +90,12 @@ pub(super) fn devices(forecast: &Forecast) -> String {
         1 => "1 matches now".to_owned(),
         many => format!("{many} match now"),
     };
+    if *without_address > 0 {
+        let _ = write!(words, ", {without_address} of them without an address");
+    }
     if *devices > 0 && !forecast.has_waves() {
         let first = waves.first().map(first).unwrap_or_default();
-        words.push_str(&format!(": {first}"));
-    }
-    if *without_address > 0 {
-        let no_address = count(*without_address, "device");
-        words.push_str(&format!("; {no_address} without an address to be left as they are"));
+        let _ = write!(words, ": {first}");
     }
     words.push_str(match membership {
         Membership::Snapshot => "; who is in it is settled at its start",

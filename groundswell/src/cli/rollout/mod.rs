@@ -98,7 +98,9 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Show(of) => {
             let (state, now) = (State::look(&on.state)?, Clock::System.now());
             let record = state.find_rollout(&of.rollout)?;
-            let overview = state.overview(&record, 0.0, now)?;
+            let mut overview = state.overview(&record, 0.0, now)?;
+            state.look_back(&mut overview)?;
+            state.look_at_failures(&mut overview)?;
             let forecast = match overview.state {
                 Stands::Draft => Some(state.forecast(&record.spec, now)?),
                 _ => None,

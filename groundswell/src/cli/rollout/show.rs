@@ -55,7 +55,7 @@ pub(super) fn show(
     let mut words = format!("{}\n", headline(overview));
     words.push_str(&fields([
         ("id", Some(overview.id.to_string())),
-        ("select", Some(overview.select.clone().unwrap_or_else(|| "every device".to_owned()))),
+        ("select", Some(selected(overview))),
         ("created", Some(when(overview.created_at, now))),
         ("began", overview.started_at.map(|at| when(at, now))),
         ("deadline", overview.deadline.map(|at| when(at, now))),
@@ -88,13 +88,18 @@ pub(super) fn headline(overview: &Overview) -> String {
     line
 }
 
+fn selected(overview: &Overview) -> String {
+    let all = if overview.is_push { "the devices given to the push" } else { "every device" };
+    overview.select.clone().unwrap_or_else(|| all.to_owned())
+}
+
 fn devices(overview: &Overview) -> Option<String> {
     let total = overview.counts.total();
     if total == 0 {
         return None;
     }
     let mut words = format!("{total}: {}", counts(&overview.counts));
-    let before = overview.before.total();
+    let before = overview.before.map_or(0, |before| before.total());
     if before > 0 {
         let _ = write!(words, "; {} ended well in earlier rounds", count(before, "other"));
     }

@@ -2,7 +2,9 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use groundswell_core::{progress::RateMeter, rollout::State as Stands, time::Time, waiting::span};
+use groundswell_core::{
+    progress::RateMeter, rollout::State as Stands, snapshot::Counts, time::Time, waiting::span,
+};
 
 use super::{
     super::{
@@ -15,6 +17,7 @@ use super::{
 use crate::{
     clock::Clock,
     operate::{Overview, State},
+    store::Unfinished,
 };
 
 /// Between two looks.
@@ -28,18 +31,17 @@ const WRAP_ON: &str = "\x1b[?7h";
 pub(super) fn watch(on: &state::On, rollout: &str) -> Result<u8, Told> {
     let mut meter = RateMeter::default();
     let mut shown = Shown::default();
+    let mut known = Known::default();
     loop {
         let now = Clock::System.now();
         // Looked at anew every time: what is looked at is not to hold anybody up meanwhile.
         let state = State::look(&on.state)?;
         let record = state.find_rollout(rollout)?;
-        let mut overview = state.overview(&record, 0.0, now)?;
-        let ended = overview.counts.ended();
+        let ended = state.overview(&record, 0.0, now)?.counts.ended();
         meter.observe(now, ended);
         let per_sec = meter.per_sec(now, ended);
-        if per_sec > 0.0 {
-            overview = state.overview(&record, per_sec, now)?;
-        }
+        let mut overview = state.overview(&record, per_sec, now)?;
+        known.complete(&state, &mut overview)?;
         drop(state);
         let is_read = shown.show(on, &overview, per_sec, now).map_err(Failure::disk)?;
         match overview.state {
@@ -47,6 +49,38 @@ pub(super) fn watch(on: &state::On, rollout: &str) -> Result<u8, Told> {
             state if state.is_ended() || !is_read => return Ok(u8::from(state.is_ended())),
             _ => std::thread::sleep(LOOK_EVERY),
         }
+    }
+}
+
+/// What it takes a look at every device to tell, and so is not looked up every time.
+#[derive(Default)]
+struct Known {
+    /// Of which round earlier ones were counted.
+    round: u32,
+    before: Option<Counts>,
+    /// How many had failed when they were looked at.
+    failed: u64,
+    failures: Vec<Unfinished>,
+}
+
+impl Known {
+    /// Adds it to an overview. Those that failed are shown when it stands still; while it runs
+    /// there may be more every second.
+    fn complete(&mut self, state: &State, overview: &mut Overview) -> Result<(), Told> {
+        if self.round != overview.round {
+            state.look_back(overview)?;
+            *self = Self { round: overview.round, before: overview.before, ..Self::default() };
+        }
+        overview.before = self.before;
+        if overview.state == Stands::Paused || overview.state.is_ended() {
+            let failed = overview.counts.failures();
+            if self.failed != failed {
+                state.look_at_failures(overview)?;
+                (self.failed, self.failures) = (failed, overview.failures.clone());
+            }
+            overview.failures.clone_from(&self.failures);
+        }
+        Ok(())
     }
 }
 

@@ -20,20 +20,17 @@ use crate::{
 pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result<(), Told> {
     let (state, now) = (State::look(&on.state)?, Clock::System.now());
     let record = state.find_rollout(rollout)?;
-    match device {
-        Some(id) => {
-            let why = state.why(&record, id, now)?;
-            on.show(&why, || of_device(&record, id, &why, now))?;
-        }
-        None => {
-            let overview = state.overview(&record, 0.0, now)?;
-            on.show(&overview, || {
-                let waits = show::waits(on, &overview, now);
-                let waits = if waits.is_empty() { nothing(&record) } else { waits };
-                format!("{}\n{waits}", show::headline(&overview))
-            })?;
-        }
+    if let Some(id) = device {
+        let why = state.why(&record, id, now)?;
+        on.show(&why, || of_device(&record, id, &why, now))?;
+        return Ok(());
     }
+    let overview = state.overview(&record, 0.0, now)?;
+    on.show(&overview, || {
+        let waits = show::waits(on, &overview, now);
+        let waits = if waits.is_empty() { nothing(&record) } else { waits };
+        format!("{}\n{waits}", show::headline(&overview))
+    })?;
     Ok(())
 }
 

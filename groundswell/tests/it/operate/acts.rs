@@ -5,7 +5,7 @@ use std::thread;
 use groundswell::{
     core::rollout::{Act, State},
     store::{
-        Answer, Intent, IntentSeq, SqliteStore, Store,
+        Answer, Intent, RolloutKey, SqliteStore, Store,
         dir::{StateDir, database},
     },
 };
@@ -112,33 +112,45 @@ fn what_makes_no_sense_is_refused_with_a_way_out() {
     ");
 }
 
-/// Answers one intent as the driver that this process seems to be.
-fn answer_one(desk: &Desk, answer: Answer) -> (Intent, thread::JoinHandle<()>, StateDir) {
-    let dir = StateDir::lock(&desk.state(), "run").unwrap();
+/// What is told of an act that a driver answers; this process must hold the directory.
+fn answered(desk: &Desk, act: Act, answer: Answer) -> String {
     let path = database(&desk.state());
-    let (said, heard) = std::sync::mpsc::channel();
     let driver = thread::spawn(move || {
         let mut store = SqliteStore::open(&path).unwrap();
-        let (seq, intent): (IntentSeq, Intent) = loop {
-            match store.intents().unwrap().pop() {
-                Some(found) => break found,
-                None => pause(),
+        loop {
+            if let Some((seq, intent)) = store.intents().unwrap().pop() {
+                store.answer(seq, &answer).unwrap();
+                return intent;
             }
-        };
-        store.answer(seq, &answer).unwrap();
-        said.send(intent).unwrap();
+            pause();
+        }
     });
-    let told = desk.run(&["rollout", "start", "1"]);
-    drop(told);
-    (heard.recv().unwrap(), driver, dir)
+    let told = desk.told(&["rollout", act.as_str(), "1"]);
+    let asked = driver.join().unwrap();
+    assert_eq!(asked, Intent::Act { rollout: RolloutKey(1), act, generation: None });
+    told
 }
 
 #[test]
 fn a_driver_is_asked_and_its_answer_told() {
     let desk = Desk::drafted();
-    let done = Answer::Done { state: State::Preparing, open: 0 };
-    let (intent, driver, _dir) = answer_one(&desk, done);
-    driver.join().unwrap();
-    let Intent::Act { rollout, act, .. } = intent else { panic!("{intent:?}") };
-    assert_eq!((rollout.0, act), (1, Act::Start));
+    let _dir = StateDir::lock(&desk.state(), "run").unwrap();
+    let done = Answer::Done { state: State::Paused, open: 3 };
+    assert_told!(answered(&desk, Act::Pause, done), @"
+    exit 0
+    --- out
+    rollout 1 (pos-app 2.0.0) is paused; 3 devices still open
+    ");
+    let already = Answer::Already("it was paused before".to_owned());
+    assert_told!(answered(&desk, Act::Pause, already), @"
+    exit 0
+    --- out
+    rollout 1 (pos-app 2.0.0) is draft: it was paused before
+    ");
+    let refused = Answer::Refused("cannot pause a completed rollout: it has ended".to_owned());
+    assert_told!(answered(&desk, Act::Pause, refused), @"
+    exit 2
+    --- err
+    error: rollout 1: cannot pause a completed rollout: it has ended
+    ");
 }

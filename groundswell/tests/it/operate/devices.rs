@@ -72,7 +72,7 @@ fn bad_rows_and_empty_files_are_refused_before_anything_is_written() {
     error: bad.json: 2 bad rows
       line 1, row 2: address "ftp://x": only http and https can be sent to; id `a` is already on line 1
       line 1, row 3: id is missing
-    Nothing was sent. Correct them and run the same command again.
+    Nothing was imported. Correct them and run the same command again.
     "#);
     desk.keep("empty.json", "[]");
     assert_told!(desk.told(&["device", "import", "empty.json"]), @"
@@ -99,7 +99,7 @@ fn headers_of_devices_are_not_kept_and_that_is_said() {
     --- out
     1 device: 1 new, 0 changed, 0 as known
     --- err
-    note: secret.json: 1 device has headers of their own, which may be secrets and are not kept: headers for every device are given to the run, with --header
+    note: secret.json: 1 device has headers of its own. They may be secrets and are not kept: what every device is to be sent is given to the run, with --header
     ");
     let database = std::fs::read(desk.state().join("state.db")).unwrap();
     let log = std::fs::read(desk.state().join("state.db-wal")).unwrap_or_default();

@@ -10,7 +10,7 @@ fn a_dry_run_says_who_would_be_in_which_wave_and_writes_nothing() {
     --- out
     dry run, nothing is written: pos-app 2.0.0, progressive
       select   tag.region==north
-      devices  6 match now; 1 device without an address to be left as they are; who is in it is settled at its start
+      devices  6 match now, 1 of them without an address; who is in it is settled at its start
 
       wave  devices  gate               first
          1        1  >= 100 % after 1h  pos-03
@@ -32,7 +32,7 @@ fn a_draft_is_shown_with_what_it_would_do() {
     rollout 1 is a draft: pos-app 2.0.0, progressive
       id       ID
       select   tag.region==north
-      devices  6 match now; 1 device without an address to be left as they are; who is in it is settled at its start
+      devices  6 match now, 1 of them without an address; who is in it is settled at its start
 
       wave  devices  gate               first
          1        1  >= 100 % after 1h  pos-03
@@ -53,7 +53,7 @@ fn a_draft_is_shown_with_what_it_would_do() {
       id       ID
       select   tag.region==north
       created  TIME
-      devices  6 match now; 1 device without an address to be left as they are; who is in it is settled at its start
+      devices  6 match now, 1 of them without an address; who is in it is settled at its start
 
       wave  devices  gate               first
          1        1  >= 100 % after 1h  pos-03
@@ -115,7 +115,7 @@ fn by_hours_the_next_opening_of_every_zone_is_told() {
     --- out
     dry run, nothing is written: pos-app 2.0.0, scheduled
       select   tag.region==north
-      devices  6 match now: pos-01, pos-02, pos-05, ...; 1 device without an address to be left as they are; who is in it is settled at its start
+      devices  6 match now, 1 of them without an address: pos-01, pos-02, pos-05, ...; who is in it is settled at its start
       starts   TIME
 
       time zone    devices  hours
@@ -228,4 +228,20 @@ fn rollouts_that_are_not_there() {
 fn id_of(desk: &Desk) -> String {
     let shown = desk.well(&["rollout", "show", "1", "--output", "json"]).json();
     shown["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_guide_shows_what_its_example_does() {
+    let desk = Desk::empty();
+    for name in ["devices.json", "rollout.toml"] {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pos");
+        let text = std::fs::read_to_string(format!("{example}/{name}")).unwrap();
+        desk.keep(name, &text);
+    }
+    desk.well(&["device", "import", "devices.json"]);
+    desk.well(&["release", "create", "pos-app", "2.4.0", "pos.bin"]);
+    let told = desk.well(&["rollout", "create", "rollout.toml", "--dry-run"]).out;
+    let indented = told.lines().map(|line| format!("    {line}").trim_end().to_owned());
+    let page = include_str!("../../../../docs/operate.md");
+    assert!(page.contains(&indented.collect::<Vec<_>>().join("\n")), "{told}");
 }

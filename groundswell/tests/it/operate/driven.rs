@@ -1,6 +1,6 @@
 //! Rollouts that `groundswell run` drives, steered and looked at by other processes.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Stdio};
 
 use groundswell::sim::Options;
 
@@ -58,8 +58,12 @@ impl Stage {
         self.run(args).told()
     }
 
+    fn rollout(&self, number: &str) -> serde_json::Value {
+        self.run(&["rollout", "show", number, "--output", "json"]).json()
+    }
+
     fn show(&self) -> serde_json::Value {
-        self.run(&["rollout", "show", "1", "--output", "json"]).json()
+        self.rollout("1")
     }
 
     fn until(&self, state: &str) {
@@ -166,13 +170,108 @@ fn a_gate_stops_it_and_an_operator_decides() {
     rollout 1 (pos-app 2.0.0) is running, on with wave 2 of 2
     ");
     let watched = stage.run(&["rollout", "watch", "1"]);
-    assert_eq!(watched.code, None.or(watched.code));
+    assert_eq!(watched.code, Some(1), "{watched:?}");
     assert_told!(stage.told(&["rollout", "list"]), @"
     exit 0
     --- out
       n  release        strategy     state   devices  ended  failed  created
       1  pos-app 2.0.0  progressive  failed        5      5       5  TIME
     ");
+    assert_told!(stage.told(&["rollout", "retry", "1"]), @"
+    exit 0
+    --- out
+    rollout 1 (pos-app 2.0.0) is preparing
+    ");
+    stage.until("paused");
+    assert_told!(stage.told(&["rollout", "show", "1"]), @r#"
+    exit 0
+    --- out
+    rollout 1: pos-app 2.0.0, progressive, paused by the gate, round 2
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      devices  5: 1 failed, 4 queued
+
+      wave  state    devices  ended  succeeded  failed  verdict
+         1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required
+         2  pending        4      0          0       0
+
+    1 device failed:
+      pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
+
+    paused by the gate: advance overrides it
+    "#);
+    assert_told!(stage.told(&["rollout", "why", "1", "pos-0"]), @"
+    exit 0
+    --- out
+    pos-0 in rollout 1 (pos-app 2.0.0): queued; wave 2 of 2
+      paused by the gate: advance overrides it
+      in wave 2 of 2, which is not open
+    ");
+    assert_told!(stage.told(&["rollout", "abort", "1"]), @"
+    exit 0
+    --- out
+    rollout 1 (pos-app 2.0.0) is aborting
+    ");
+}
+
+#[test]
+fn who_is_away_is_waited_for_until_it_checks_in() {
+    let mut stage = Stage::new(3, Options::default());
+    let away = "[{\"id\": \"pos-1\", \"address\": \"ADDRESS\", \"check_in\": \"60s\"}]";
+    let shown = stage.run(&["device", "show", "pos-1", "--output", "json"]).json();
+    let away = away.replace("ADDRESS", shown["address"].as_str().unwrap());
+    fs::write(stage.dir().join("away.json"), away).unwrap();
+    assert_eq!(stage.run(&["device", "import", "away.json"]).code, Some(0));
+    fs::write(stage.dir().join("wait.toml"), "release = 'pos-app 2.0.0'\noffline = 'wait'")
+        .unwrap();
+    assert_eq!(stage.run(&["rollout", "create", "wait.toml"]).code, Some(0));
+    stage.drive();
+    stage.run(&["rollout", "start", "2"]);
+    let counts = || stage.rollout("2")["counts"].clone();
+    while (counts()["succeeded"].as_u64(), counts()["away"].as_u64()) != (Some(2), Some(1)) {
+        pause();
+    }
+    assert_told!(stage.told(&["rollout", "show", "2"]), @"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, immediate, running
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      devices  3: 2 succeeded, 1 away
+
+    1 device is away, and due on any contact
+    ");
+    assert_told!(stage.told(&["rollout", "why", "2", "pos-1"]), @"
+    exit 0
+    --- out
+    pos-1 in rollout 2 (pos-app 2.0.0): away; since TIME
+      never seen
+    ");
+    assert_told!(stage.told(&["device", "check-in", "pos-1"]), @"
+    exit 0
+    --- out
+    pos-1: seen now; 1 rollout waits for it
+    ");
+    assert_eq!(stage.run(&["rollout", "watch", "2"]).code, Some(0));
+}
+
+#[test]
+fn a_push_is_looked_at_but_takes_no_acts() {
+    let hangs = vec!["hang:1".parse().unwrap()];
+    let ground = Ground::new(2, Options { faults: hangs, ..Options::default() });
+    let push = ground.push().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let _push = Ending(push);
+    ground.until(|fleet| fleet.summary().requests == 2);
+    let run = |args: &[&str]| run(ground.dir.path(), &[args, &["--state", "state"]].concat());
+    while run(&["rollout", "show", "1", "--output", "json"]).json()["counts"]["delivering"] != 2 {
+        pause();
+    }
+    assert_told!(run(&["rollout", "show", "1"]).told(), @"");
+    assert_told!(run(&["rollout", "pause", "1"]).told(), @"");
 }
 
 #[test]
@@ -186,7 +285,7 @@ fn a_process_that_drives_and_does_not_look_is_named() {
     assert_told!(ran.told(), @"
     exit 3
     --- err
-    error: process PID: groundswell run drives groundswell-data and did not answer within 5 s. What was asked stays written down: it is done when that process gets to it, or by the next `groundswell run`
+    error: groundswell-data is driven by another process (process PID: groundswell run), which did not answer within 5 s. What was asked stays written down: it is done when that process gets to it, or by the next `groundswell run`
     ");
     // It is done once the driver looks.
     stage.until("completed");

@@ -2,8 +2,8 @@
 
 mod acts;
 mod devices;
-mod driven;
 mod drafts;
+mod driven;
 mod releases;
 mod watch;
 

@@ -44,8 +44,7 @@ fn it_tells_changes_by_others_and_nothing_twice() {
 fn a_reader_that_goes_away_is_no_panic() {
     let desk = Desk::drafted();
     let mut command = groundswell(desk.dir.path(), &["rollout", "watch", "1"]);
-    let mut watch =
-        Ending(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut watch = Ending(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(watch.0.stdout.take().unwrap()).lines();
     lines.next().unwrap().unwrap();
     drop(lines);
