@@ -191,7 +191,7 @@ impl Site {
 
     fn tick_before_look(&self) {
         let waiting = self.clock.waiting();
-        let soon = waiting.iter().find(|(_, left)| !left.is_zero() && *left < LOOK_EVERY);
+        let soon = waiting.iter().find(|(_, left)| !left.is_zero() && *left <= LOOK_EVERY);
         if let Some((_, left)) = soon {
             self.clock.advance(*left);
         }
