@@ -179,7 +179,9 @@ fn spec(release: Release, select: Option<&str>) -> Spec {
 fn add(store: &mut SqliteStore, spec: &Spec) -> RolloutKey {
     let now = Clock::System.now();
     let key = store.create(RolloutId(uuid::Uuid::now_v7()), None, spec, now).unwrap();
-    store.put_intent(&Intent::Act { rollout: key, act: Act::Start }, now).unwrap();
+    store
+        .put_intent(&Intent::Act { rollout: key, act: Act::Start, generation: None }, now)
+        .unwrap();
     key
 }
 

@@ -290,6 +290,9 @@ impl fmt::Display for Event {
             Kind::AttemptFailed { device, attempt, state, detail } => {
                 write!(f, "{device}: attempt {attempt} {state}: {detail}")
             }
+            Kind::WillRetry { device, attempt, due_at } if *due_at <= self.at => {
+                write!(f, "{device}: attempt {attempt} is due now")
+            }
             Kind::WillRetry { device, attempt, due_at } => {
                 write!(f, "{device}: attempt {attempt} is due in {}", left(*due_at, self.at))
             }

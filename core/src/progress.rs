@@ -83,7 +83,8 @@ const ETA_MAX: Duration = Duration::from_hours(100 * 24);
 
 /// Time left until the rollout has ended, if devices go on to end at `per_sec` while they may be
 /// touched: waves one after the other, each zone in its hours, each wave with its soak. `None`
-/// while it cannot be told, or beyond any use (100 days).
+/// while it cannot be told (also while a wave waits for devices that are away), or beyond any use
+/// (100 days).
 pub fn eta(snapshot: &Snapshot, spec: &Spec, per_sec: f64, now: Time) -> Option<Duration> {
     let progression = &snapshot.progression;
     if !matches!(progression.state, State::Scheduled | State::Running) {
@@ -110,6 +111,10 @@ pub fn eta(snapshot: &Snapshot, spec: &Spec, per_sec: f64, now: Time) -> Option<
 fn end_of(snapshot: &Snapshot, spec: &Spec, wave: usize, per_sec: f64, from: Time) -> Option<Time> {
     let mut ends = from;
     for cohort in snapshot.cohorts.iter().filter(|cohort| cohort.wave == wave) {
+        if cohort.counts.away > 0 {
+            // It is waited for, and nobody knows for how long.
+            return None;
+        }
         let left = cohort.counts.queued + cohort.counts.active();
         if left == 0 {
             continue;

@@ -6,6 +6,7 @@
 
 mod stories {
     pub(crate) mod driver;
+    pub(crate) mod random;
     pub(crate) mod script;
     pub(crate) mod world;
 }

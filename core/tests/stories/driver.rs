@@ -10,6 +10,7 @@ use groundswell_core::{
     hours::Zone,
     plan::{Change, Plan, Sweep, SweepReason, plan},
     snapshot::{Allowance, Cohort, Counts, Snapshot},
+    waiting::WaitingOn,
 };
 
 use super::world::{ROLLOUT, World};
@@ -34,7 +35,10 @@ impl World {
                 self.claim(&plan, &members)
             };
             if !has_done {
-                let reasons = plan.waiting_on.len();
+                self.tell_of_hosts(&plan, &members);
+                let counts = self.counts();
+                self.see(&Observation::Counted { rollout: ROLLOUT, counts: &counts });
+                let reasons = self.waiting_on.len();
                 self.see(&Observation::Idle { rollout: ROLLOUT, reasons });
                 return Ok(());
             }
@@ -176,6 +180,20 @@ impl World {
             Judgment::Go => None,
             Judgment::Skip(reason) => Some(Fact::Skipped(reason)),
             Judgment::Wait { since } => Some(Fact::Away { since }),
+        }
+    }
+
+    /// Those that the plan lets go and their hosts do not.
+    fn tell_of_hosts(&mut self, plan: &Plan, members: &[Vec<usize>]) {
+        let open = plan.open.iter().flat_map(|cohort| &members[*cohort]);
+        let is_waiting = |at: &&usize| {
+            let state = self.rows[**at].assignment.state;
+            matches!(state, State::Queued | State::Retrying) && self.is_host_full(**at)
+        };
+        let devices = open.filter(is_waiting).count() as u64;
+        if devices > 0 && plan.claims_max > 0 {
+            let max = self.spec.limits.max_per_host;
+            self.waiting_on.push(WaitingOn::Host { devices, max });
         }
     }
 

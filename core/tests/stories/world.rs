@@ -119,6 +119,7 @@ impl World {
             match line.split_once(' ') {
                 Some(("wait", span)) => self.wait(duration(span)?),
                 Some(("join", text)) => self.join(text)?,
+                Some(("driver", "dies")) => self.restart(),
                 Some((who, what)) => self.happen(who, what)?,
                 None if line == "status" => self.summary.clear(),
                 None => return Err("no such step".to_owned()),
@@ -239,6 +240,16 @@ impl World {
             self.list(self.rows.len() - 1);
         }
         Ok(())
+    }
+
+    /// The driver is killed and started again: whether it sent what was open is not known.
+    fn restart(&mut self) {
+        self.see(&Observation::Restarted);
+        for at in 0..self.rows.len() {
+            if self.rows[at].assignment.state == State::Delivering {
+                self.apply(at, &Fact::Orphaned);
+            }
+        }
     }
 
     /// Time passes, from one thing that is due to the next.

@@ -127,6 +127,12 @@ fn print(text: &str) -> bool {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }
 
+/// Prints over the line that the cursor is in, on a terminal; what is printed next comes over it.
+fn print_over(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = write!(out, "\r\x1b[K{text}\r").and_then(|()| out.flush());
+}
+
 /// Says a line to the person, apart from what was asked for.
 fn tell_line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");

@@ -1,16 +1,21 @@
 //! `groundswell run`: drives the rollouts of a state directory until it is stopped.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use groundswell_core::rollout::IN_FLIGHT_LIMIT;
+use groundswell_core::{ids::RolloutId, rollout::IN_FLIGHT_LIMIT};
 
 use super::{Failure, follow, out::OUT, wire::Wire};
 use crate::{
     Driver,
     drive::{DriveError, IN_FLIGHT_MAX},
     engine::hub::Events,
+    store::{SqliteStore, Store, Which, dir::database},
 };
 
 /// Arguments of `groundswell run`.
@@ -78,7 +83,7 @@ fn try_run(args: &Args) -> Result<(), Failure> {
 async fn drive(args: &Args, mut driver: Driver) -> Result<(), Failure> {
     follow::listen(driver.stopper()).context("cannot listen for signals").map_err(Failure::disk)?;
     let told = match args.output {
-        Output::Text => Some(tokio::spawn(print_text(driver.subscribe()))),
+        Output::Text => Some(tokio::spawn(print_text(driver.subscribe(), args.state.clone()))),
         Output::Events => Some(tokio::spawn(follow::print_events(driver.subscribe()))),
         Output::None => None,
     };
@@ -94,13 +99,26 @@ async fn drive(args: &Args, mut driver: Driver) -> Result<(), Failure> {
     }
 }
 
-/// One line for each event but progress.
-async fn print_text(mut events: Events) {
+/// One line for each event but progress, with the number of its rollout.
+async fn print_text(mut events: Events, state: PathBuf) {
+    let mut numbers = BTreeMap::new();
     while let Some(event) = events.recv().await {
-        if !event.kind.is_droppable() {
-            OUT.print(format!("{} {event}", event.at)).await;
+        if event.kind.is_droppable() {
+            continue;
         }
+        if !numbers.contains_key(&event.rollout) {
+            numbers = all_numbers(&state).unwrap_or(numbers);
+        }
+        let number = numbers.get(&event.rollout).map_or_else(String::new, |key| format!(" #{key}"));
+        OUT.print(format!("{}{number} {event}", event.at)).await;
     }
+}
+
+/// The number of each rollout of a state directory.
+fn all_numbers(state: &Path) -> Option<BTreeMap<RolloutId, i64>> {
+    let store = SqliteStore::open_to_read(&database(state)).ok()??;
+    let rollouts = store.rollouts(Which::All).ok()?;
+    Some(rollouts.into_iter().map(|record| (record.id, record.key.0)).collect())
 }
 
 fn failure(error: DriveError) -> Failure {

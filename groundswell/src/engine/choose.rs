@@ -145,3 +145,6 @@ fn divide(drawn: &[Drawn], waves: &[u16], zones: &Zones<'_>) -> Division {
     division.digest = hasher.finalize().into();
     division
 }
+
+#[cfg(test)]
+mod tests;

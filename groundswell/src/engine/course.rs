@@ -32,7 +32,7 @@ use groundswell_core::{
     time::Time,
     waiting::WaitingOn,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::{
     cohort::Cohort,
@@ -71,6 +71,8 @@ pub(super) struct Course {
     /// How far the devices that are away have been read.
     cursor: Cursor,
     is_fetching: bool,
+    /// Those that it is being asked for what is known of them.
+    refreshing: HashMap<AssignmentId, Candidate>,
     next_away_at: Option<Time>,
     /// Nobody that is away may fall due before this: it was read up to here.
     away_floor: Time,
@@ -78,14 +80,17 @@ pub(super) struct Course {
     /// Devices that are busy with another rollout, and one such rollout.
     busy: (u64, Option<RolloutId>),
 
-    /// Claimed in the batch that is being committed.
-    claiming: Vec<Candidate>,
+    /// Claimed in the batch that is being committed, and where they stood before.
+    claiming: Vec<(State, Candidate)>,
     /// Claimed, durable, not sent.
     ready: VecDeque<Candidate>,
     open: HashMap<AssignmentId, Candidate>,
     watch: Watch,
-    /// Devices that are not active any more since the last step.
+    /// Devices that are not active any more: as far as that waits for a commit, is in the one under
+    /// way, or is durable since the last step. Only then another rollout may claim them.
     freed: Vec<DeviceKey>,
+    committing_freed: Vec<DeviceKey>,
+    durably_freed: Vec<DeviceKey>,
     preparation: prepare::Preparation,
     /// Devices that join, and are not written down yet.
     joiners: Vec<(CohortName, DeviceKey, State)>,
@@ -111,6 +116,10 @@ pub(super) struct Course {
     pending_away_at: Option<Time>,
     /// The same in the batch that is being committed.
     committing_away_at: Option<Time>,
+    /// Devices that were away and changed, in what waits for a commit and in the one under way: what
+    /// is read of them before that is written is not so any more.
+    pending_missing: HashSet<AssignmentId>,
+    committing_missing: HashSet<AssignmentId>,
     is_committing: bool,
     unwritten: Vec<Batch>,
 
@@ -124,6 +133,10 @@ pub(super) struct Course {
     /// When it was last decided what happens next.
     decided_at: Time,
     places: u32,
+    /// Whether anything happened since the last step.
+    pub(super) is_dirty: bool,
+    /// Deliveries that may be open, as far as the driver has places.
+    open_max: u32,
 }
 
 /// Whether its artifact can be sent.
@@ -165,6 +178,7 @@ impl Course {
             later: BTreeMap::new(),
             cursor: Cursor::default(),
             is_fetching: false,
+            refreshing: HashMap::new(),
             next_away_at: None,
             away_floor: Time::ZERO,
             rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),
@@ -174,6 +188,8 @@ impl Course {
             open: HashMap::new(),
             watch: Watch::new(limits.max_in_flight, limits.max_per_host),
             freed: vec![],
+            committing_freed: vec![],
+            durably_freed: vec![],
             preparation: prepare::Preparation::default(),
             joiners: vec![],
             is_joining: false,
@@ -191,6 +207,8 @@ impl Course {
             committing_events: vec![],
             pending_away_at: None,
             committing_away_at: None,
+            pending_missing: HashSet::new(),
+            committing_missing: HashSet::new(),
             is_committing: false,
             unwritten: vec![],
             stop: None,
@@ -202,9 +220,12 @@ impl Course {
             wake_at: None,
             decided_at: Time::ZERO,
             places: u32::MAX,
+            is_dirty: true,
+            open_max: u32::MAX,
         };
         course.set_cohorts(cohorts);
-        if course.progression.state.is_driven() {
+        let state = course.progression.state;
+        if state.is_driven() && state != rollout::State::Preparing {
             let devices = course.counts.total();
             let resumed = course.counts.queued != devices;
             course.tell(now, || Kind::RolloutStarted { devices, resumed });
@@ -276,6 +297,9 @@ impl Course {
         }
         self.count(candidate.cohort, from.state, to.state);
         candidate.assignment = to;
+        if matches!(from.state, State::Away | State::Absent) {
+            self.pending_missing.insert(candidate.id);
+        }
         if from.state.is_active() && !to.state.is_active() {
             self.freed.push(candidate.device);
         }
@@ -336,12 +360,12 @@ impl Course {
         }
     }
 
-    /// Devices that are not active any more since this was last asked.
+    /// Devices that are durably not active any more since this was last asked.
     pub(super) fn take_freed(&mut self) -> Vec<DeviceKey> {
-        std::mem::take(&mut self.freed)
+        std::mem::take(&mut self.durably_freed)
     }
 
-    /// Has candidates that were not begun read anew: what is known of them may have changed.
+    /// Has it looked up anew what is known of candidates that were not begun.
     fn forget_fresh(&mut self) {
         for candidate in self.slots.drain() {
             match candidate.assignment.state {
@@ -349,14 +373,20 @@ impl Course {
                 _ => self.keep_fresh(candidate),
             }
         }
-        for cohort in &mut self.cohorts {
-            let queued = cohort.fresh.iter().filter(|c| c.assignment.state == State::Queued);
-            if let Some(first) = queued.map(|candidate| candidate.id.0).min() {
-                cohort.read_to = cohort.read_to.min(first - 1);
-                cohort.is_read = false;
-            }
-            // Those that are away stay: they are judged when they are claimed.
-            cohort.fresh.retain(|candidate| candidate.assignment.state != State::Queued);
+        self.cohorts.iter_mut().for_each(Cohort::expire);
+    }
+
+    /// Whether anything is asked about a device before it is claimed.
+    pub(super) fn asks_what_is_known(&self) -> bool {
+        self.spec.asks_what_is_known() || !self.rivals.is_empty()
+    }
+
+    fn keep_stale(&mut self, candidate: Candidate) {
+        if !self.asks_what_is_known() {
+            return self.keep_fresh(candidate);
+        }
+        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
+            self.cohorts[*at].stale.push_front(candidate);
         }
     }
 
@@ -423,9 +453,22 @@ impl Course {
             && self.counts.waiting() + self.counts.retrying > 0
     }
 
-    /// Places that it may use on top of those it does.
-    pub(super) const fn give_places(&mut self, places: u32) {
-        self.places = places;
+    /// Deliveries that are open.
+    pub(super) fn open_count(&self) -> u32 {
+        self.open.len() as u32
+    }
+
+    /// Places that it may use on top of those it does, and how many deliveries may be open.
+    pub(super) fn give_places(&mut self, places: u32, open_max: u32) {
+        let is_more = places > self.places || open_max > self.open_max;
+        let is_limited = self.waiting_on.contains(&WaitingOn::Driver) || !self.ready.is_empty();
+        self.is_dirty |= is_more && is_limited;
+        (self.places, self.open_max) = (places, open_max);
+    }
+
+    /// Whether a step would do anything.
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        self.is_dirty || self.wake_at().is_some_and(|(at, _)| at <= now)
     }
 
     /// Its devices, counted.
@@ -436,12 +479,19 @@ impl Course {
     /// The numbers of the wave that has not passed.
     pub(super) fn tally(&self, wave: usize) -> Tally {
         let cohorts = self.cohorts.iter().filter(|cohort| cohort.record.wave == wave);
-        Tally::of(&cohorts.map(|cohort| cohort.record.counts).sum())
+        self.spec.tally(&cohorts.map(|cohort| cohort.record.counts).sum())
     }
 
     /// Whether deliveries that have not sent anything yet may do so.
     pub(super) fn may_send(&self) -> bool {
         !self.is_stopping() && self.progression.state == rollout::State::Running
+    }
+
+    /// Whether devices may be asked for their version.
+    fn may_ask(&self) -> bool {
+        self.readiness == Readiness::Open
+            && !self.is_stopping()
+            && self.progression.state != rollout::State::Aborting
     }
 
     fn is_stopping(&self) -> bool {
@@ -450,10 +500,11 @@ impl Course {
 
     /// When the next step is due even if nothing happens, and what for.
     pub(super) fn wake_at(&self) -> Wake {
-        let may_commit = !self.is_committing && !self.has_store_failed;
+        let may_commit =
+            !self.is_committing && !self.is_joining && !self.has_store_failed && self.has_pending();
         let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.manner.gather);
         let drained = self.stop.map(|at| at + super::step::DRAIN_MAX);
-        let asks = if self.is_stopping() { None } else { self.watch.wake_at() };
+        let asks = if self.may_ask() { self.watch.wake_at() } else { None };
         let is_running = self.progression.state == rollout::State::Running && !self.is_stopping();
         // Those that were due before wait for something else.
         let next = self.later.range((self.decided_at, AssignmentId(i64::MAX))..).next();

@@ -11,7 +11,9 @@ use crate::store::{Candidate, DeviceKey, RolloutKey};
 /// Devices that are active, and who waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    active: HashMap<DeviceKey, RolloutKey>,
+    /// With how many claims that nothing durable has ended: one that was handed back may be claimed
+    /// again before that is written.
+    active: HashMap<DeviceKey, (RolloutKey, u32)>,
     waiting: HashMap<DeviceKey, Vec<(RolloutKey, Candidate)>>,
     /// The rollouts that are driven.
     pub(super) ids: HashMap<RolloutKey, RolloutId>,
@@ -20,17 +22,19 @@ pub(super) struct Shared {
 impl Shared {
     /// The other rollout that a device is busy with.
     pub(super) fn busy_with(&self, device: DeviceKey, rollout: RolloutKey) -> Option<RolloutKey> {
-        self.active.get(&device).copied().filter(|holder| *holder != rollout)
+        self.active.get(&device).map(|(holder, _)| *holder).filter(|holder| *holder != rollout)
     }
 
     /// A device is active in this rollout from now on.
     pub(super) fn hold(&mut self, device: DeviceKey, rollout: RolloutKey) {
         match self.active.entry(device) {
             Entry::Vacant(free) => {
-                free.insert(rollout);
+                free.insert((rollout, 1));
             }
-            Entry::Occupied(held) => {
-                debug_assert_eq!(*held.get(), rollout, "a device is active twice");
+            Entry::Occupied(mut held) => {
+                let (holder, claims) = held.get_mut();
+                debug_assert_eq!(*holder, rollout, "a device is active twice");
+                *claims += 1;
             }
         }
     }
@@ -40,10 +44,16 @@ impl Shared {
         self.waiting.entry(candidate.device).or_default().push((rollout, candidate));
     }
 
-    /// A device is not active any more; everybody who waited for it is handed back, and whoever
-    /// comes second parks again: the first may have lost interest.
+    /// A device is not active any more, and that is durable; everybody who waited for it is handed
+    /// back, and whoever comes second parks again: the first may have lost interest.
     pub(super) fn free(&mut self, device: DeviceKey) -> Vec<(RolloutKey, Candidate)> {
-        self.active.remove(&device);
+        if let Entry::Occupied(mut held) = self.active.entry(device) {
+            held.get_mut().1 -= 1;
+            if held.get().1 > 0 {
+                return vec![];
+            }
+            held.remove();
+        }
         if self.waiting.is_empty() {
             return vec![];
         }
@@ -67,5 +77,97 @@ impl Shared {
     /// The id of a rollout that is driven.
     pub(super) fn id_of(&self, rollout: RolloutKey) -> Option<RolloutId> {
         self.ids.get(&rollout).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use groundswell_core::{assignment::Assignment, device::Endpoint, ids::AssignmentId};
+
+    use super::*;
+    use crate::store::CohortKey;
+
+    const OLD: RolloutKey = RolloutKey(1);
+    const NEW: RolloutKey = RolloutKey(2);
+    const THIRD: RolloutKey = RolloutKey(3);
+    const TILL: DeviceKey = DeviceKey(7);
+    const GATE: DeviceKey = DeviceKey(8);
+
+    fn candidate(id: i64, device: DeviceKey) -> Candidate {
+        Candidate {
+            id: AssignmentId(id),
+            device,
+            cohort: CohortKey(1),
+            assignment: Assignment::queued(),
+            endpoint: Arc::new(Endpoint {
+                id: "till".into(),
+                name: "Till".into(),
+                address: "http://127.0.0.1".parse().unwrap(),
+                update_path: None,
+            }),
+            has_address: true,
+            known: None,
+        }
+    }
+
+    fn ids(handed: Vec<(RolloutKey, Candidate)>) -> Vec<(RolloutKey, i64)> {
+        handed.into_iter().map(|(rollout, candidate)| (rollout, candidate.id.0)).collect()
+    }
+
+    #[test]
+    fn a_device_is_busy_for_others_while_a_rollout_holds_it() {
+        let mut shared = Shared::default();
+        assert_eq!(shared.busy_with(TILL, NEW), None);
+        shared.hold(TILL, OLD);
+        // Claimed again before it is durable that the first claim ended.
+        shared.hold(TILL, OLD);
+        assert_eq!(shared.busy_with(TILL, NEW), Some(OLD));
+        assert_eq!(shared.busy_with(TILL, OLD), None);
+        assert_eq!(shared.busy_with(GATE, NEW), None);
+        assert!(shared.free(TILL).is_empty());
+        assert_eq!(shared.busy_with(TILL, NEW), Some(OLD));
+        assert!(shared.free(TILL).is_empty());
+        assert_eq!(shared.busy_with(TILL, NEW), None);
+    }
+
+    #[test]
+    fn those_who_waited_are_handed_back_first_come_first_and_once() {
+        let mut shared = Shared::default();
+        shared.hold(TILL, OLD);
+        shared.hold(GATE, OLD);
+        shared.park(THIRD, candidate(31, TILL));
+        shared.park(NEW, candidate(21, TILL));
+        shared.park(NEW, candidate(22, GATE));
+        assert_eq!(ids(shared.free(TILL)), [(THIRD, 31), (NEW, 21)]);
+        assert_eq!(ids(shared.free(TILL)), []);
+        assert_eq!(shared.busy_with(GATE, NEW), Some(OLD));
+        assert_eq!(ids(shared.free(GATE)), [(NEW, 22)]);
+    }
+
+    #[test]
+    fn a_rollout_that_is_done_waits_for_nobody() {
+        let mut shared = Shared::default();
+        shared.hold(TILL, OLD);
+        shared.hold(GATE, OLD);
+        shared.park(NEW, candidate(21, TILL));
+        shared.park(THIRD, candidate(31, TILL));
+        shared.park(NEW, candidate(22, GATE));
+        let mut withdrawn: Vec<_> =
+            shared.withdraw(NEW).into_iter().map(|candidate| candidate.id.0).collect();
+        withdrawn.sort_unstable();
+        assert_eq!(withdrawn, [21, 22]);
+        assert!(shared.withdraw(NEW).is_empty());
+        assert_eq!(ids(shared.free(TILL)), [(THIRD, 31)]);
+        assert_eq!(ids(shared.free(GATE)), []);
+    }
+
+    #[test]
+    fn rollouts_are_known_by_their_ids_while_they_are_driven() {
+        let mut shared = Shared::default();
+        let id = RolloutId(uuid::Uuid::nil());
+        shared.ids.insert(OLD, id);
+        assert_eq!((shared.id_of(OLD), shared.id_of(NEW)), (Some(id), None));
     }
 }

@@ -13,8 +13,9 @@ use groundswell_core::{
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, shared::Shared};
 use crate::store::{
-    Answer, Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
-    writer::{Done, Job, Looked},
+    Answer, Candidate, CohortRecord, DeviceKey, INTENTS_MAX, Intent, IntentSeq, RolloutKey,
+    RolloutRecord,
+    writer::{Done, Found, Job, Looked},
 };
 
 /// Results wait at most this long for company in a commit: a few commits' time, so that a busy
@@ -39,6 +40,8 @@ pub struct Taken {
     pub cohorts: Vec<CohortRecord>,
     /// Those an earlier driver left active.
     pub active: Vec<Candidate>,
+    /// Newer rollouts of the same release name that were started.
+    pub rivals: Vec<RolloutKey>,
 }
 
 /// A run of all rollouts of a state directory, or of one.
@@ -93,8 +96,9 @@ impl Engine {
             has_ended: false,
             last_now: now,
         };
-        for Taken { record, cohorts, active } in taken {
-            let course = Course::new(&record, cohorts, active, epoch, manner, now);
+        for Taken { record, cohorts, active, rivals } in taken {
+            let mut course = Course::new(&record, cohorts, active, epoch, manner, now);
+            course.add_rivals(rivals);
             engine.add(course);
         }
         engine.settle_rivals();
@@ -120,6 +124,7 @@ impl Engine {
         for course in self.courses.values_mut() {
             let name = &course.spec.release.name;
             let newer = started.iter().filter(|(key, of)| *key > course.key && of == name);
+            course.is_dirty = true;
             course.add_rivals(newer.map(|(key, _)| *key).collect());
         }
     }
@@ -129,6 +134,7 @@ impl Engine {
         let mut commands = vec![];
         if now + SET_BACK_MIN < self.last_now {
             for course in self.courses.values_mut() {
+                course.is_dirty = true;
                 course.clock_set_back(self.last_now, now);
             }
             self.looked.due_at = now;
@@ -153,10 +159,15 @@ impl Engine {
         order.sort_unstable();
         let started = self.started();
         for (_, key) in &order {
+            self.hand_on(*key);
+        }
+        for (_, key) in &order {
             self.share_places(*key);
             let Some(course) = self.courses.get_mut(key) else { continue };
+            if !course.is_due(now) {
+                continue;
+            }
             course.step(now, &mut self.shared, commands);
-            self.hand_on(*key);
         }
         self.close();
         if self.started() != started {
@@ -168,25 +179,23 @@ impl Engine {
         self.courses.values().filter(|c| c.progression.started_at.is_some()).count()
     }
 
-    /// Hands devices that a rollout is done with to those who wait for them.
+    /// Hands devices that a rollout is durably done with to those who wait for them.
     fn hand_on(&mut self, key: RolloutKey) {
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
         for device in freed {
             for (rollout, candidate) in self.shared.free(device) {
-                if let Some(course) = self.courses.get_mut(&rollout) {
-                    course.woken(candidate);
-                }
+                self.with(rollout, |course| course.woken(candidate));
             }
         }
     }
 
     /// Says how many deliveries a rollout may add: what is free, but for a fair share of those that
-    /// have not got theirs, so that no priority starves the others.
+    /// have not got theirs, so that no priority starves the others. Its share may be claimed before
+    /// the others have given it up, and is sent to only then.
     fn share_places(&mut self, key: RolloutKey) {
-        if self.courses.len() == 1 {
-            return;
-        }
         let max = self.manner.in_flight_max;
+        let others = self.courses.values().filter(|course| course.key != key);
+        let open_max = max.saturating_sub(others.map(Course::open_count).sum());
         let wanting = self.courses.values().filter(|course| course.wants_places()).count() as u32;
         let share = (max / (4 * wanting.max(1))).max(1);
         let used: u32 = self.courses.values().map(Course::places_used).sum();
@@ -199,7 +208,7 @@ impl Engine {
         if let Some(course) = self.courses.get_mut(&key) {
             let free = max.saturating_sub(used).saturating_sub(kept);
             let own = share.saturating_sub(course.places_used());
-            course.give_places(free.max(own));
+            course.give_places(free.max(own), open_max);
         }
     }
 
@@ -243,13 +252,17 @@ impl Engine {
             Fact::Asked(key, id, answer) => self.with(key, |course| course.asked(now, id, answer)),
             Fact::Stop => {
                 self.stop = true;
-                self.courses.values_mut().for_each(|course| course.stop(now));
+                for course in self.courses.values_mut() {
+                    course.is_dirty = true;
+                    course.stop(now);
+                }
             }
         }
     }
 
     fn with(&mut self, key: RolloutKey, act: impl FnOnce(&mut Course)) {
         if let Some(course) = self.courses.get_mut(&key) {
+            course.is_dirty = true;
             act(course);
         }
     }
@@ -262,6 +275,7 @@ impl Engine {
                     self.taken_up.remove(seq);
                 }
                 let Some(course) = self.courses.get_mut(&batch.rollout) else { return };
+                course.is_dirty = true;
                 let events = course.committed();
                 if !events.is_empty() {
                     commands.push(Command::Tell(events));
@@ -305,19 +319,27 @@ impl Engine {
     fn store_failed(&mut self, now: Time) {
         self.stop = true;
         self.looked.is_looking = false;
-        self.courses.values_mut().for_each(|course| course.store_failed(now, None));
+        for course in self.courses.values_mut() {
+            course.is_dirty = true;
+            course.store_failed(now, None);
+        }
     }
 
     /// What others want: acts on rollouts, news of devices, devices that may join.
     fn take_up(&mut self, now: Time, looked: Looked, commands: &mut Vec<Command>) {
-        self.looked.version = Some(looked.version);
+        // There may be more than were read at once.
+        let is_all = looked.intents.len() < INTENTS_MAX;
+        self.looked.version = is_all.then_some(looked.version);
         for (seq, intent) in looked.intents {
             if !self.taken_up.insert(seq) {
                 continue;
             }
             match intent {
-                Intent::Act { rollout, act } => match self.courses.get_mut(&rollout) {
-                    Some(course) if course.ending.is_none() => course.act(now, seq, act),
+                Intent::Act { rollout, act, generation } => match self.courses.get_mut(&rollout) {
+                    Some(course) if course.ending.is_none() => {
+                        course.is_dirty = true;
+                        course.act(now, seq, act, generation);
+                    }
                     _ => {
                         let wanted = self.wanted.entry(rollout).or_default();
                         if wanted.is_empty() {
@@ -333,6 +355,7 @@ impl Engine {
         }
         if !looked.changed.is_empty() && self.looked.changed.is_empty() {
             for course in self.courses.values_mut() {
+                course.is_dirty = true;
                 course.may_join(now, &looked.changed);
             }
             self.looked.changed = looked.changed.into_iter().map(|(key, _)| key).collect();
@@ -344,24 +367,27 @@ impl Engine {
         &mut self,
         now: Time,
         key: RolloutKey,
-        found: Option<(Box<RolloutRecord>, Vec<CohortRecord>)>,
+        found: Option<Box<Found>>,
         commands: &mut Vec<Command>,
     ) {
         let Some(wanted) = self.wanted.remove(&key) else {
-            self.with(key, |course| course.read(now, found));
+            let cohorts = found.map(|found| found.cohorts);
+            self.with(key, |course| course.read(now, cohorts));
             return;
         };
-        let Some((record, cohorts)) = found else {
+        let Some(found) = found else {
             for (seq, _) in wanted {
                 let why = format!("there is no rollout {}", key.0);
                 commands.push(Command::Store(Job::Answer(seq, Answer::Refused(why))));
             }
             return;
         };
+        let Found { record, cohorts, rivals } = *found;
         let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
+        course.add_rivals(rivals);
         for (seq, intent) in wanted {
-            if let Intent::Act { act, .. } = intent {
-                course.act(now, seq, act);
+            if let Intent::Act { act, generation, .. } = intent {
+                course.act(now, seq, act, generation);
             }
         }
         if self.stop {

@@ -46,6 +46,14 @@ pub struct Acting {
     pub driver: Option<String>,
 }
 
+/// What an operator wants.
+struct Wanted {
+    rollout: RolloutKey,
+    act: Act,
+    /// The generation that was seen, if no other one will do.
+    generation: Option<u64>,
+}
+
 impl State {
     /// Does what an operator wants of a rollout: by way of the process that drives the directory,
     /// or here if nobody does. Waits for the driver's answer, at most [`ANSWER_MAX`].
@@ -61,11 +69,18 @@ impl State {
     ) -> Result<Acting, OperateError> {
         let mut seq = None;
         let mut waited = Duration::ZERO;
+        // Said twice at the same moment, it must not open two waves.
+        let generation = match asked {
+            Act::Advance => Some(self.known(rollout)?.progression.generation),
+            _ => None,
+        };
+        let intent = Intent::Act { rollout, act: asked, generation };
+        let wanted = Wanted { rollout, act: asked, generation };
         loop {
             // A driver may end, and leave the rest to us, at any time.
             let locked = StateDir::lock(&self.path, &format!("rollout {asked} {}", rollout.0));
             let driver = match locked {
-                Ok(dir) => return self.act_here(&dir, rollout, asked, seq, now),
+                Ok(dir) => return self.act_here(&dir, &wanted, seq, now),
                 Err(DirError::Locked { holder, .. }) if holder.contains(PUSH) => {
                     return Err(OperateError::Push { push: holder, path: self.path.clone() });
                 }
@@ -74,9 +89,7 @@ impl State {
             };
             let seq = match seq {
                 Some(seq) => seq,
-                None => {
-                    *seq.insert(self.store.put_intent(&Intent::Act { rollout, act: asked }, now)?)
-                }
+                None => *seq.insert(self.store.put_intent(&intent, now)?),
             };
             if let Some(answer) = self.store.answer_to(seq)? {
                 return self.answered(rollout, answer, driver);
@@ -114,11 +127,11 @@ impl State {
     fn act_here(
         &mut self,
         dir: &StateDir,
-        rollout: RolloutKey,
-        asked: Act,
+        wanted: &Wanted,
         seq: Option<IntentSeq>,
         now: Time,
     ) -> Result<Acting, OperateError> {
+        let Wanted { rollout, act: asked, generation } = *wanted;
         self.recover(dir)?;
         if let Some(seq) = seq
             && let Some(answer) = self.store.answer_to(seq)?
@@ -127,6 +140,13 @@ impl State {
             return Ok(Acting { driver: None, ..acting });
         }
         let record = self.known(rollout)?;
+        if generation.is_some_and(|seen| seen != record.progression.generation) {
+            let error = OperateError::MovedOn { rollout: rollout.0 };
+            if let Some(seq) = seq {
+                self.store.answer(seq, &Answer::Refused(error.to_string()))?;
+            }
+            return Err(error);
+        }
         let numbers = self.numbers(&record)?;
         let open = open(&numbers.all);
         let mut batch = Batch::empty(rollout, Epoch(0), now);

@@ -25,8 +25,8 @@ pub use self::{
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
-        DETAIL_BYTES_MAX, DeviceKey, Heard, Intent, IntentSeq, Known, Page, QueueRead, QueueWant,
-        RolloutKey, RolloutRecord, Standing, Unfinished, Want,
+        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, Page, QueueRead,
+        QueueWant, RolloutKey, RolloutRecord, Standing, Unfinished, Want,
     },
 };
 
@@ -192,7 +192,7 @@ pub trait Store: Send {
 
     /// Writes rows of round `round` for the devices that failed, or were given up, in the one
     /// before, and says how many these are. Each is in its wave again; with `canaries` the first so
-    /// many are wave 0, and the others wave 1.
+    /// many are wave 0 and the others wave 1, or all wave 0 if there are to be none.
     fn open_round(
         &mut self,
         rollout: RolloutKey,
@@ -215,6 +215,9 @@ pub trait Store: Send {
 
     /// The assignments of a rollout that are active.
     fn active(&self, rollout: RolloutKey) -> Result<Vec<Candidate>, StoreError>;
+
+    /// Rollouts of the same release name that are newer and were started.
+    fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError>;
 
     /// The candidates that are wanted.
     fn candidates(&self, want: &Want) -> Result<Page, StoreError>;
@@ -247,7 +250,7 @@ pub trait Store: Send {
     /// Writes down what somebody wants of the driver.
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError>;
 
-    /// What nobody has answered yet, oldest first.
+    /// What nobody has answered yet, oldest first, at most [`INTENTS_MAX`].
     fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError>;
 
     /// Answers an intent that changes nothing.

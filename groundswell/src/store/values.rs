@@ -18,6 +18,10 @@ use serde::{Deserialize, Serialize};
 /// Longest detail of an assignment that is kept, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1_200;
 
+/// Intents that are read at once: more than people give, and what a driver that was down for long
+/// takes up in one go.
+pub const INTENTS_MAX: usize = 1_000;
+
 /// The key of a rollout's row, and its number for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RolloutKey(pub i64);
@@ -117,6 +121,8 @@ pub struct Want {
     pub limit: usize,
     /// Of these, others than those due.
     pub queue: Option<QueueWant>,
+    /// These as well, to know what is known of them now.
+    pub refresh: Vec<AssignmentId>,
     /// Whether what is known of them is wanted, too.
     pub is_known_wanted: bool,
     /// Rollouts that supersede this one.
@@ -145,6 +151,8 @@ pub struct Page {
     pub cursor: Cursor,
     /// How far the queue of a cohort was read.
     pub queue: Option<QueueRead>,
+    /// What is known now of those it was asked for.
+    pub refreshed: Vec<(AssignmentId, Known)>,
     /// When the next one falls due.
     pub next_due_at: Option<Time>,
 }
@@ -246,6 +254,9 @@ pub enum Intent {
         rollout: RolloutKey,
         /// Which one.
         act: Act,
+        /// The generation that whoever wants it has seen; it is refused of another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generation: Option<u64>,
     },
     /// A device was heard of that rollouts wait for.
     Contact {

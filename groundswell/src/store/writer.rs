@@ -77,6 +77,17 @@ pub struct Looked {
     pub changed: Vec<(DeviceKey, Device)>,
 }
 
+/// A rollout as it is written down.
+#[derive(Debug)]
+pub struct Found {
+    /// The rollout.
+    pub record: RolloutRecord,
+    /// Its devices, counted.
+    pub cohorts: Vec<CohortRecord>,
+    /// Newer rollouts of the same release name that were started.
+    pub rivals: Vec<RolloutKey>,
+}
+
 /// What came of a job.
 #[derive(Debug)]
 pub enum Done {
@@ -91,7 +102,7 @@ pub enum Done {
     /// The next round is written down.
     RoundOpened(RolloutKey, Result<u64, StoreError>),
     /// A rollout and its cohorts, if it is there.
-    Read(RolloutKey, Result<Option<(Box<RolloutRecord>, Vec<CohortRecord>)>, StoreError>),
+    Read(RolloutKey, Result<Option<Box<Found>>, StoreError>),
     /// What others have written; none if nothing.
     Looked(Result<Option<Looked>, StoreError>),
     /// The rollouts that wait for a device.
@@ -220,12 +231,11 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
     })
 }
 
-type Found = Option<(Box<RolloutRecord>, Vec<CohortRecord>)>;
-
-fn read(store: &impl Store, rollout: RolloutKey) -> Result<Found, StoreError> {
+fn read(store: &impl Store, rollout: RolloutKey) -> Result<Option<Box<Found>>, StoreError> {
     let Some(record) = store.rollout(rollout)? else { return Ok(None) };
     let cohorts = store.cohorts(rollout, record.progression.round)?;
-    Ok(Some((Box::new(record), cohorts)))
+    let rivals = store.rivals(rollout)?;
+    Ok(Some(Box::new(Found { record, cohorts, rivals })))
 }
 
 fn look(store: &impl Store, seen: Option<i64>) -> Result<Option<Looked>, StoreError> {

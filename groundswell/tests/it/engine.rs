@@ -425,6 +425,20 @@ fn the_brake_stops_and_hands_back_what_was_not_sent() {
 }
 
 #[test]
+fn a_device_that_lost_its_address_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(350, 20, spec(Mode::Version), dir.path());
+    for id in ["d3", "d19"] {
+        let device = world.store.device(id).unwrap().unwrap();
+        world.store.put_devices(&[&Device { address: None, ..device }]).unwrap();
+    }
+    assert_eq!(world.run(), Ending::Ended);
+    let counts = world.counts();
+    assert_eq!((counts.skipped, counts.ended()), (2, 20), "{counts:?}");
+    assert_eq!(world.devices["d3"].receptions + world.devices["d19"].receptions, 0);
+}
+
+#[test]
 fn a_store_that_fails_ends_the_run_and_loses_no_outcome() {
     let dir = tempfile::tempdir().unwrap();
     let mut world = World::new(400, 50, spec(Mode::None), dir.path());

@@ -36,11 +36,13 @@ impl Course {
         self.is_committing = true;
         self.committing_events = std::mem::take(&mut self.events);
         self.committing_away_at = self.pending_away_at.take();
+        self.committing_missing = std::mem::take(&mut self.pending_missing);
+        self.committing_freed.append(&mut self.freed);
         let batch = self.batch(now);
         commands.push(Command::Store(Job::Commit(batch)));
     }
 
-    fn has_pending(&self) -> bool {
+    pub(super) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
             || self.pending_progression
             || !self.answers.is_empty()
@@ -93,10 +95,9 @@ impl Course {
         self.is_joining = false;
         let Some(mut batch) = batch else { return };
         self.is_committing = false;
-        for candidate in std::mem::take(&mut self.claiming) {
+        for (was, candidate) in std::mem::take(&mut self.claiming) {
             batch.changes.retain(|change| change.id != candidate.id);
             self.slots.free(candidate.endpoint.address.origin());
-            let was = candidate.assignment.before_claim();
             self.count(candidate.cohort, State::Delivering, was);
         }
         for (key, counts) in &mut batch.cohorts {

@@ -1,6 +1,7 @@
 //! Decisions carried out: what happens next, what is sent, what an operator wants.
 
 use groundswell_core::{
+    admit::Class,
     assignment,
     event::{Event, Kind},
     plan::{self, Change, Plan},
@@ -31,6 +32,7 @@ impl Course {
             return;
         }
         self.decided_at = now;
+        self.is_dirty = false;
         let plan = self.decide(now, shared, commands);
         self.dispatch(now, commands);
         if let Some(job) = self.fetch(now, &plan) {
@@ -53,9 +55,6 @@ impl Course {
                 continue;
             }
             self.waiting_on.clone_from(&plan.waiting_on);
-            if let (devices @ 1.., Some(rollout)) = self.busy {
-                self.waiting_on.push(WaitingOn::Busy { devices, rollout });
-            }
             self.wake_at = plan.wake_at.filter(|at| *at > now);
             self.sweep.clone_from(&plan.sweep);
             if self.progression.state == rollout::State::Aborting && !self.is_halting {
@@ -63,13 +62,27 @@ impl Course {
                 commands.push(Command::Halt(self.key));
             }
             self.sweep_now(now);
+            self.expire_closed(&plan);
             if !self.may_send() {
                 self.hand_back(now);
             } else if self.readiness == Readiness::Open {
                 self.claim(now, &plan, shared);
             }
+            self.add_reasons();
             self.open_if_closed(commands);
             return plan;
+        }
+    }
+
+    /// What keeps devices that only the driver knows of: counts do not show it.
+    fn add_reasons(&mut self) {
+        if let (devices @ 1.., Some(rollout)) = self.busy {
+            self.waiting_on.push(WaitingOn::Busy { devices, rollout });
+        }
+        let parked = self.slots.parked(Class::Begun) + self.slots.parked(Class::Fresh);
+        if parked > 0 {
+            let (devices, max) = (parked as u64, self.spec.limits.max_per_host);
+            self.waiting_on.push(WaitingOn::Host { devices, max });
         }
     }
 
@@ -120,7 +133,8 @@ impl Course {
     fn dispatch(&mut self, now: Time, commands: &mut Vec<Command>) {
         let mut begun = vec![];
         let mut sendings = vec![];
-        while self.open.len() < self.spec.limits.max_in_flight as usize {
+        let open_max = self.spec.limits.max_in_flight.min(self.open_max) as usize;
+        while self.open.len() < open_max {
             let Some(candidate) = self.ready.pop_front() else { break };
             let attempt = candidate.assignment.attempt;
             if self.manner.is_heard {
@@ -140,15 +154,25 @@ impl Course {
         let sent = sendings.len() as u32;
         commands.append(&mut sendings);
         self.pace.observe(now, sent);
-        let may_ask = self.readiness == Readiness::Open && !self.is_stopping();
-        if may_ask && self.progression.state != rollout::State::Aborting {
+        if self.may_ask() {
             let questions = self.watch.questions(now).into_iter();
             commands.extend(questions.map(|question| Command::Ask(self.key, question)));
         }
     }
 
     /// Does what an operator wants, or says why not.
-    pub(in crate::engine) fn act(&mut self, now: Time, seq: IntentSeq, asked: Act) {
+    pub(in crate::engine) fn act(
+        &mut self,
+        now: Time,
+        seq: IntentSeq,
+        asked: Act,
+        seen: Option<u64>,
+    ) {
+        if seen.is_some_and(|seen| seen != self.progression.generation) {
+            let why =
+                "it has moved on since you looked; look again, and say it again if you mean it";
+            return self.answer(now, seq, Answer::Refused(why.to_owned()));
+        }
         let before = self.progression.state;
         match act(&self.progression, &self.spec, &self.numbers(), asked, now) {
             Ok(Acted::Changed(progression)) => {

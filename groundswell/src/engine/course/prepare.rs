@@ -11,7 +11,7 @@ use super::Course;
 use crate::{
     engine::{choose::Division, fact::Command},
     store::{
-        CohortRecord, RolloutRecord,
+        CohortRecord,
         writer::{Assignment, Job},
     },
 };
@@ -151,12 +151,8 @@ impl Course {
     }
 
     /// The rollout as it is written down: with its devices, if these were being prepared.
-    pub(in crate::engine) fn read(
-        &mut self,
-        now: Time,
-        found: Option<(Box<RolloutRecord>, Vec<CohortRecord>)>,
-    ) {
-        let Some((_, cohorts)) = found else { return };
+    pub(in crate::engine) fn read(&mut self, now: Time, cohorts: Option<Vec<CohortRecord>>) {
+        let Some(cohorts) = cohorts else { return };
         if self.preparation.stage != Stage::Read || self.progression.state != State::Preparing {
             return;
         }

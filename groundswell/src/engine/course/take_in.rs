@@ -26,7 +26,19 @@ impl Course {
                 (cohort.read_to, cohort.is_read) = (last, is_end);
             }
         }
+        for (id, known) in page.refreshed {
+            if let Some(mut candidate) = self.refreshing.remove(&id) {
+                candidate.known = Some(Box::new(known));
+                self.keep_fresh(candidate);
+            }
+        }
+        for (_, candidate) in std::mem::take(&mut self.refreshing) {
+            self.keep_fresh(candidate);
+        }
         for candidate in page.candidates {
+            if self.is_outdated(&candidate) {
+                continue;
+            }
             if let Some(at) = self.cohort_at.get(&candidate.cohort) {
                 self.cohorts[*at].fresh.push_back(candidate);
             }
@@ -36,7 +48,9 @@ impl Course {
 
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
         self.is_committing = false;
-        self.ready.extend(self.claiming.drain(..));
+        self.ready.extend(self.claiming.drain(..).map(|(_, candidate)| candidate));
+        self.committing_missing.clear();
+        self.durably_freed.append(&mut self.committing_freed);
         let away_at = self.committing_away_at.take();
         self.next_away_at = self.next_away_at.into_iter().chain(away_at).min();
         for cohort in &mut self.cohorts {
@@ -96,14 +110,25 @@ impl Course {
         self.keep(candidate, now);
     }
 
+    /// Whether one that is away was read before what became of it was written.
+    fn is_outdated(&self, candidate: &Candidate) -> bool {
+        let id = candidate.id;
+        self.pending_missing.contains(&id) || self.committing_missing.contains(&id)
+    }
+
     /// A device was heard of that is away here: it is due at once, unless it is dealt with already.
     pub(in crate::engine) fn contacted(&mut self, now: Time, mut candidate: Candidate) {
         let id = candidate.id;
-        let is_known = self.open.contains_key(&id)
+        let is_known = self.is_outdated(&candidate)
+            || self.open.contains_key(&id)
             || self.watch.has(id)
-            || self.pending.iter().any(|change| change.id == id)
-            || self.ready.iter().chain(&self.claiming).chain(&self.begun).any(|c| c.id == id)
-            || self.cohorts.iter().any(|cohort| cohort.fresh.iter().any(|c| c.id == id));
+            || self.claiming.iter().any(|(_, claimed)| claimed.id == id)
+            || self.ready.iter().chain(&self.begun).any(|c| c.id == id)
+            || self.refreshing.contains_key(&id)
+            || self
+                .cohorts
+                .iter()
+                .any(|cohort| cohort.fresh.iter().chain(&cohort.stale).any(|c| c.id == id));
         if !is_known {
             self.change(&mut candidate, &assignment::Fact::Contacted, now);
         }
@@ -112,7 +137,8 @@ impl Course {
     /// A candidate whose device was busy with another rollout.
     pub(in crate::engine) fn woken(&mut self, candidate: Candidate) {
         self.busy.0 = self.busy.0.saturating_sub(1);
-        self.keep_fresh(candidate);
+        // It may run something else by now.
+        self.keep_stale(candidate);
     }
 
     /// Answers an intent with the next commit.

@@ -297,6 +297,10 @@ impl Store for SqliteStore {
         queue::active(&self.connection, rollout)
     }
 
+    fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError> {
+        read::rivals(&self.connection, rollout)
+    }
+
     fn candidates(&self, want: &Want) -> Result<Page, StoreError> {
         queue::candidates(&self.connection, want)
     }

@@ -51,6 +51,18 @@ pub(super) fn rollouts(
     all(connection, &sql, [], rows::rollout)
 }
 
+pub(super) fn rivals(
+    connection: &Connection,
+    rollout: RolloutKey,
+) -> Result<Vec<RolloutKey>, StoreError> {
+    let sql = "SELECT newer.key FROM rollout own JOIN rollout newer ON newer.key > own.key \
+               AND json_extract(newer.spec, '$.release.name') = \
+               json_extract(own.spec, '$.release.name') \
+               AND json_extract(newer.progression, '$.started_at') IS NOT NULL \
+               WHERE own.key = ?1 ORDER BY newer.key";
+    all(connection, sql, [rollout.0], |row| Ok(RolloutKey(row.get(0)?)))
+}
+
 pub(super) fn cohorts(
     connection: &Connection,
     rollout: RolloutKey,

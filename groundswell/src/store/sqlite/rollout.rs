@@ -10,7 +10,7 @@ use groundswell_core::{
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{assign, read, rows};
-use crate::store::{Answer, Intent, IntentSeq, RolloutKey, StoreError};
+use crate::store::{Answer, INTENTS_MAX, Intent, IntentSeq, RolloutKey, StoreError};
 
 pub(super) fn create(
     connection: &Connection,
@@ -115,8 +115,8 @@ pub(super) fn put_intent(
 }
 
 pub(super) fn intents(connection: &Connection) -> Result<Vec<(IntentSeq, Intent)>, StoreError> {
-    let sql = "SELECT seq, body FROM intent WHERE answer IS NULL ORDER BY seq LIMIT 1000";
-    super::read::all(connection, sql, [], |row| {
+    let sql = "SELECT seq, body FROM intent WHERE answer IS NULL ORDER BY seq LIMIT ?1";
+    super::read::all(connection, sql, [INTENTS_MAX as i64], |row| {
         Ok((IntentSeq(row.get(0)?), rows::json(&row.get::<_, String>(1)?)?))
     })
 }

@@ -105,7 +105,15 @@ pub(super) fn candidate(row: &Row<'_>) -> Result<Candidate, StoreError> {
 
 /// What follows the columns of a candidate: last seen, check-in, version, superseded.
 pub(super) fn known(row: &Row<'_>) -> Result<Known, StoreError> {
-    let first = CANDIDATE_COLUMN_COUNT;
+    known_from(row, CANDIDATE_COLUMN_COUNT)
+}
+
+/// The same, where nothing stands before it.
+pub(super) fn known_alone(row: &Row<'_>) -> Result<Known, StoreError> {
+    known_from(row, 0)
+}
+
+fn known_from(row: &Row<'_>, first: usize) -> Result<Known, StoreError> {
     let last_seen: Option<i64> = row.get(first)?;
     let check_in: Option<i64> = row.get(first + 1)?;
     Ok(Known {

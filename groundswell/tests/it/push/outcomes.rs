@@ -46,10 +46,10 @@ async fn a_flaky_device_is_tried_again_on_schedule_with_one_key_and_one_body() {
     insta::assert_snapshot!(story(&events, "pos-0"), @r#"
     +0 ms pos-0: attempt 1 started
     +0 ms pos-0: attempt 1 retrying: HTTP 503: {"error":"refused by design"}
-    +0 ms pos-0: attempt 2
+    +0 ms pos-0: attempt 2 is due in 1 s
     +1000 ms pos-0: attempt 2 started
     +1000 ms pos-0: attempt 2 retrying: HTTP 503: {"error":"refused by design"}
-    +1000 ms pos-0: attempt 3
+    +1000 ms pos-0: attempt 3 is due in 2 s
     +3000 ms pos-0: attempt 3 started
     +3000 ms pos-0: attempt 3 succeeded
     "#);
@@ -189,6 +189,24 @@ async fn a_canary_that_fails_stops_everything() {
     assert_eq!((summary.result, summary.not_sent), (PushResult::Paused, 36));
     assert_eq!(summary.paused, [PauseReason::Gate]);
     assert_eq!(stage.fleet.summary().receptions.complete, 3);
+}
+
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+#[tokio::test]
+async fn a_canary_that_cannot_be_reached_did_not_succeed() {
+    for unreachable in [1, 4] {
+        let stage = Stage::new(Options::default());
+        let mut entries = stage.entries(40);
+        for entry in &mut entries[..unreachable] {
+            entry.device.address = Some(NOWHERE.parse().unwrap());
+        }
+        let (summary, _) = stage.run(stage.push(0).devices(entries).canary(4)).await;
+        assert_eq!((summary.result, summary.not_sent), (PushResult::Paused, 36));
+        assert_eq!(summary.paused, [PauseReason::Gate]);
+        assert_eq!(summary.counts.unreachable, unreachable as u64);
+    }
 }
 
 #[tokio::test]

@@ -6,11 +6,14 @@ use groundswell::{
     clock::Clock,
     core::{
         brake::Brake,
+        ids::{Epoch, RolloutId},
         rollout::{Limits, Verify},
+        time::Time,
     },
     delivery::http::{Config, Timeouts},
     push::{PushError, PushResult},
     sim::Options,
+    store::{Batch, SqliteStore, Store, dir},
 };
 
 use super::{Stage, files_below};
@@ -79,6 +82,25 @@ async fn canaries_go_first_among_those_tried_again() {
     assert_eq!((round.result, round.round), (PushResult::Paused, 2));
     assert!((1..=3).contains(&round.counts.failures()), "{:?}", round.counts);
     assert_eq!(round.counts.queued + round.counts.failures(), 10, "{:?}", round.counts);
+}
+
+#[tokio::test]
+async fn without_canary_those_tried_again_go_at_once() {
+    let stage = Stage::new(Options::default());
+    for n in [1, 6, 7] {
+        stage.fleet.set_offline(&format!("pos-{n}"), true);
+    }
+    let all = Brake::Percent(100);
+    let (first, _) = stage.run(stage.push(10).max_failures(all).canary(2)).await;
+    assert_eq!((first.result, first.not_sent), (PushResult::Paused, 8));
+    let (rest, _) = stage.run(stage.push(10).max_failures(all)).await;
+    assert_eq!((rest.result, rest.counts.failures()), (PushResult::Failed, 3));
+    for n in [1, 6, 7] {
+        stage.fleet.set_offline(&format!("pos-{n}"), false);
+    }
+    let again = stage.push(10).max_failures(all).retry_failed(true);
+    let (round, _) = stage.run(again).await;
+    assert_eq!((round.result, round.round, round.ended_now), (PushResult::Completed, 2, 3));
 }
 
 #[tokio::test]
@@ -159,6 +181,43 @@ async fn another_push_is_refused_until_the_first_is_given_up() {
     assert!(refused.to_string().contains("--abandon"), "{refused}");
     let (done, _) = stage.run(stage.push(300).abandon(true)).await;
     assert_eq!(done.result, PushResult::Completed);
+}
+
+#[tokio::test]
+async fn a_rollout_that_a_driver_prepares_is_not_taken_for_a_push_cut_short() {
+    use groundswell::{core::rollout::State, store::Which};
+    let stage = Stage::new(Options::default());
+    stage.run(stage.push(3)).await;
+    let open = || SqliteStore::open(&dir::database(&stage.state())).unwrap();
+    // One of an operator in its first round, and the push in its second.
+    let mut store = open();
+    let done = store.rollouts(Which::All).unwrap().remove(0);
+    let id = RolloutId(uuid::Uuid::now_v7());
+    let other = store.create(id, None, &done.spec, Time::ZERO).unwrap();
+    for (key, round) in [(other, 1), (done.key, 2)] {
+        let record = store.rollout(key).unwrap().unwrap();
+        let mut progression = record.progression;
+        (progression.state, progression.round) = (State::Preparing, round);
+        let progression = Some(progression);
+        let batch = Batch { progression, ..Batch::empty(key, Epoch(0), Time::ZERO) };
+        store.commit(&batch).unwrap();
+    }
+    drop(store);
+    for version in ["2.0.0", "3.0.0"] {
+        let push = stage.push_version(version, 3).build().unwrap();
+        assert!(push.dry_run().unwrap().is_refused(), "{version}");
+        let refused = push.run().await.unwrap_err();
+        assert!(matches!(refused, PushError::OtherUnfinished { .. }), "{refused}");
+    }
+    let store = open();
+    let states = || -> Vec<State> {
+        let all = store.rollouts(Which::All).unwrap();
+        all.into_iter().map(|record| record.progression.state).collect()
+    };
+    assert_eq!(states(), [State::Preparing, State::Preparing]);
+    let (next, _) = stage.run(stage.push_version("3.0.0", 3).abandon(true)).await;
+    assert_eq!(next.result, PushResult::Completed);
+    assert_eq!(states(), [State::Canceled, State::Canceled, State::Completed]);
 }
 
 #[tokio::test]

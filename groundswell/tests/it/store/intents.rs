@@ -14,7 +14,7 @@ fn intents_are_listed_in_order_until_they_are_answered() {
         assert_eq!(store.intents().unwrap(), []);
         let wanted: Vec<Intent> = Act::ALL
             .into_iter()
-            .map(|act| Intent::Act { rollout: key, act })
+            .map(|act| Intent::Act { rollout: key, act, generation: None })
             .chain([Intent::Contact { device: DeviceKey(1) }])
             .collect();
         let put: Vec<(IntentSeq, Intent)> = wanted
@@ -40,7 +40,9 @@ fn an_act_and_its_answer_are_one_commit() {
     each(|store| {
         let key = rollout_of(store, 2);
         let acts: Vec<IntentSeq> = [Act::Pause, Act::Pause]
-            .map(|act| store.put_intent(&Intent::Act { rollout: key, act }, NOW).unwrap())
+            .map(|act| {
+                store.put_intent(&Intent::Act { rollout: key, act, generation: None }, NOW).unwrap()
+            })
             .to_vec();
         let mut progression = store.rollout(key).unwrap().unwrap().progression;
         progression.state = rollout::State::Paused;
@@ -83,7 +85,7 @@ fn a_flood_of_intents_is_read_in_parts() {
 #[test]
 fn intents_of_a_rollout_that_is_not_there_are_kept_for_the_driver_to_refuse() {
     each(|store| {
-        let intent = Intent::Act { rollout: RolloutKey(4), act: Act::Start };
+        let intent = Intent::Act { rollout: RolloutKey(4), act: Act::Start, generation: None };
         let seq = store.put_intent(&intent, NOW).unwrap();
         assert_eq!(store.intents().unwrap(), [(seq, intent)]);
     });

@@ -97,6 +97,7 @@ fn want(rollout: RolloutKey) -> Want {
         cursor: Cursor::default(),
         until: NOW,
         limit: 10_000,
+        refresh: vec![],
         queue: None,
         is_known_wanted: false,
         rivals: vec![],

@@ -220,6 +220,32 @@ fn whoever_is_in_a_rival_rollout_is_superseded() {
 }
 
 #[test]
+fn what_is_known_of_some_is_read_anew_on_request() {
+    each(|store| {
+        let key = rollout_of(store, 4);
+        let rival = rollout_of(store, 2);
+        let all = ids(store, key, 1);
+        store.saw(&[Contact { device: "pos-3", at: NOW, version: Some("3.1") }]).unwrap();
+        // Wherever they stand by now; and one that is gone is no reason to fail.
+        store.commit(&batch(key, vec![to(all[3], State::Verifying, 1, 0)])).unwrap();
+        let gone = groundswell::core::ids::AssignmentId(99);
+        let refresh = vec![all[3], all[1], gone];
+        let nobody = Time::from_millis(-1);
+        let of = |rivals| {
+            let want = Want { refresh: refresh.clone(), rivals, until: nobody, ..want(key) };
+            let page = read(store, &want);
+            assert!(page.candidates.is_empty());
+            page.refreshed
+        };
+        let here = Known { last_seen: Some(NOW), version: Some("3.1".into()), ..Known::default() };
+        let other = Known { last_seen: Some(Time::from_millis(1)), ..Known::default() };
+        assert_eq!(of(vec![]), [(all[3], here.clone()), (all[1], other.clone())]);
+        let superseded = Known { is_superseded: true, ..other };
+        assert_eq!(of(vec![rival]), [(all[3], here), (all[1], superseded)]);
+    });
+}
+
+#[test]
 fn assignments_that_wait_for_a_device_are_found_by_it() {
     each(|store| {
         let (first, second, third) =

@@ -138,7 +138,11 @@ impl Model {
             .filter(|(_, _, state)| state.is_failure() || *state == State::Canceled)
             .enumerate()
             .map(|(at, (device, (wave, zone), _))| {
-                let wave = canaries.map_or(*wave, |first| usize::from(at >= first as usize));
+                let wave = match canaries {
+                    None => *wave,
+                    Some(0) => 0,
+                    Some(first) => usize::from(at >= first as usize),
+                };
                 (*device, (wave, zone.clone()))
             })
             .collect();

@@ -2,18 +2,18 @@
 
 use groundswell::{
     core::{
-        assignment::State,
+        assignment::{Assignment, FailReason, State, Step},
         ids::RolloutId,
         release::{Digest, Release},
         rollout::{self, OnFailure, Spec},
         snapshot::Counts,
         time::Time,
     },
-    store::{RolloutKey, Store, Which},
+    store::{Batch, Change, DeviceKey, RolloutKey, Store, Which},
 };
 
 use super::{
-    NOW, batch, devices, draft, each, ids, queued, release, rollout_of, set_state, spec, to,
+    NOW, batch, cohort, devices, draft, each, ids, queued, release, rollout_of, set_state, spec, to,
 };
 
 #[test]
@@ -142,6 +142,85 @@ fn a_rollout_is_overtaken_by_a_later_one_that_was_begun_for_its_devices() {
         store.commit(&batch(later, vec![to(all[1], State::Delivering, 1, 0)])).unwrap();
         assert!(store.is_overtaken(first).unwrap());
         assert!(!store.is_overtaken(later).unwrap());
+    });
+}
+
+#[test]
+fn newer_rollouts_of_the_same_release_that_were_started_are_rivals() {
+    each(|store| {
+        let other = Release { name: "gate".to_owned(), ..release() };
+        let newer = Release { version: "9".to_owned(), ..release() };
+        let older = draft(store, None, &spec());
+        let own = draft(store, None, &spec());
+        let rivals =
+            [Spec { release: newer, ..spec() }, spec()].map(|spec| draft(store, None, &spec));
+        let stranger = draft(store, None, &Spec { release: other, ..spec() });
+        assert_eq!(store.rivals(own).unwrap(), [], "none was started");
+        for key in [older, rivals[0], rivals[1], stranger] {
+            let mut progression = store.rollout(key).unwrap().unwrap().progression;
+            // However it ended: its devices are its.
+            progression.state = rollout::State::Canceled;
+            progression.started_at = Some(NOW);
+            let progression = Some(progression);
+            store.commit(&Batch { progression, ..batch(key, vec![]) }).unwrap();
+        }
+        assert_eq!(store.rivals(own).unwrap(), rivals);
+        assert_eq!(store.rivals(rivals[1]).unwrap(), []);
+        assert_eq!(store.rivals(older).unwrap(), rivals);
+    });
+}
+
+#[test]
+fn whoever_asks_about_a_device_is_told_of_every_round() {
+    each(|store| {
+        let key = draft(store, None, &spec());
+        let fleet = devices(2);
+        let names = [cohort(0, None), cohort(1, Some("Asia/Tokyo"))];
+        store.add_devices(key, &names, &[(&fleet[0], 0), (&fleet[1], 1)]).unwrap();
+        let device = store.device_key("pos-1").unwrap().unwrap();
+        let told = |store: &dyn Store| store.standings(device).unwrap();
+        let first = &told(store)[0];
+        assert_eq!((first.rollout, first.round, first.wave), (key, 1, 1));
+        assert_eq!((&first.zone, first.changed_at), (&names[1].zone, None));
+        assert_eq!(first.assignment, Assignment::queued());
+        let id = ids(store, key, 1)[1];
+        let failed = Change {
+            detail: Some("HTTP 404".into()),
+            ..to(id, State::Failed(FailReason::Rejected), 2, 0)
+        };
+        store.commit(&batch(key, vec![failed])).unwrap();
+        store.open_round(key, 2, Some(0)).unwrap();
+        let [first, second] = &told(store)[..] else { panic!("{:?}", told(store)) };
+        assert_eq!((first.round, first.changed_at), (1, Some(NOW)));
+        assert_eq!(first.detail.as_deref(), Some("HTTP 404"));
+        assert_eq!(first.assignment.state, State::Failed(FailReason::Rejected));
+        assert_eq!(first.assignment.attempt, 2);
+        assert_eq!((second.round, second.wave, &second.detail), (2, 0, &None));
+        assert!(store.standings(DeviceKey(99)).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn the_first_failures_are_listed_without_the_others() {
+    each(|store| {
+        let key = rollout_of(store, 5);
+        let all = ids(store, key, 1);
+        let states = [
+            State::Canceled,
+            State::TimedOut(Step::Delivering),
+            State::Succeeded,
+            State::Failed(FailReason::Unreachable),
+            State::Failed(FailReason::Rejected),
+        ];
+        let changes = all.iter().zip(states).map(|(id, state)| to(*id, state, 1, 0)).collect();
+        store.commit(&batch(key, changes)).unwrap();
+        let read = |limit| -> Vec<_> {
+            let failed = store.failures(key, 1, limit).unwrap();
+            failed.into_iter().map(|failed| failed.device).collect()
+        };
+        assert_eq!(read(9), ["pos-1", "pos-3", "pos-4"]);
+        assert_eq!(read(2), ["pos-1", "pos-3"]);
+        assert!(store.failures(key, 2, 9).unwrap().is_empty());
     });
 }
 

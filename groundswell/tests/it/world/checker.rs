@@ -141,7 +141,7 @@ impl Checker {
         let after = batch.progression.clone().unwrap_or_else(|| watched.progression.clone());
         let before = std::mem::replace(&mut watched.progression, after.clone());
         if after.round > before.round {
-            watched.listed_to = self.rows.last();
+            watched.listed_to = 0;
         }
         let mut breaches = vec![];
         // Claims come last: what is decided before them in the same step comes before them here.
@@ -280,19 +280,29 @@ impl Checker {
             return Ok(());
         };
         let is_so = match act {
-            Act::Pause => matches!(state, RolloutState::Paused | RolloutState::Preparing),
+            Act::Pause => {
+                matches!(state, RolloutState::Paused | RolloutState::Preparing) || state.is_ended()
+            }
             Act::Cancel => matches!(state, RolloutState::Canceling | RolloutState::Canceled),
             Act::Abort => matches!(state, RolloutState::Aborting | RolloutState::Aborted),
             _ => true,
         };
         // Another act may have followed within the same commit.
-        let has_followed = self.wanted.values().any(|other| {
-            other.act.is_some_and(|(of, _)| of == key)
-        });
+        let has_followed =
+            self.wanted.values().any(|other| other.act.is_some_and(|(of, _)| of == key));
         if is_so || has_followed {
             return Ok(());
         }
         Err(format!("{act} of rollout {} is done, and it is {state}", key.0))
+    }
+
+    /// Where all assignments stand, counted.
+    pub(crate) fn ends(&self) -> BTreeMap<State, u64> {
+        let mut ends = BTreeMap::new();
+        for row in self.assignments.values() {
+            *ends.entry(row.state).or_default() += 1;
+        }
+        ends
     }
 
     /// What is in the rows is what became durable, and the counts are those of the rows.

@@ -94,6 +94,7 @@ impl World {
             up_since: self.agenda.now,
             spins: 0,
         });
+        self.wake_at = Some(self.agenda.now);
         let breaches = self.checker.restarted(now);
         self.breached(&breaches);
         self.checker_compare();
@@ -118,8 +119,7 @@ impl World {
     pub(crate) fn step(&mut self) {
         let now = self.agenda.clock();
         let Some(driver) = self.driver.as_mut() else { return self.facts.clear() };
-        let wake = driver.engine.wake_at().map(|(at, _)| at);
-        let is_due = wake.is_some_and(|at| at <= now);
+        let is_due = self.wake_at.is_some_and(|at| at <= self.agenda.now);
         if self.facts.is_empty() && !is_due {
             return;
         }
@@ -127,7 +127,9 @@ impl World {
         let facts = shuffled(std::mem::take(&mut self.facts), &mut self.dice);
         let had_facts = !facts.is_empty();
         let commands = driver.engine.step(now, facts);
-        let is_idle = commands.is_empty() && !had_facts;
+        let wake = driver.engine.wake_at().map(|(at, _)| self.agenda.when(at));
+        self.wake_at = wake;
+        let is_idle = commands.is_empty() && !had_facts && wake <= Some(self.agenda.now);
         driver.spins = if is_idle { driver.spins + 1 } else { 0 };
         if driver.spins > SPINS_MAX {
             let wake = driver.engine.wake_at();

@@ -76,8 +76,8 @@ impl Habit {
         let mut share = |max| if gentle || dice.percent(60) { 0 } else { dice.roll(max) };
         let (loss, busy, rejects) = (share(40), share(60), share(20));
         let (lies, bricks, mute) = (share(50), share(10), share(30));
-        let flaps_max_secs = (!gentle && dice.percent(25))
-            .then(|| (dice.range(60, 20_000), dice.range(60, 30_000)));
+        let flaps_max_secs =
+            (!gentle && dice.percent(25)).then(|| (dice.range(60, 20_000), dice.range(60, 30_000)));
         Self {
             latency_max_ms: *dice.pick(&[1, 20, 400, 3_000, 20_000]),
             loss,
@@ -88,7 +88,7 @@ impl Habit {
             bricks,
             mute,
             flaps_max_secs,
-            is_never_there: !gentle && dice.percent(4),
+            is_never_there: !gentle && dice.percent(3),
         }
     }
 }
@@ -141,7 +141,7 @@ impl Fleet {
             ..Device::default()
         };
         let (reboots_until, is_dead, receptions) = (0, habit.is_never_there, 0);
-        let is_online = dice.percent(80);
+        let is_online = dice.percent(90);
         Simulated { known, habit, version, is_online, reboots_until, is_dead, receptions }
     }
 

@@ -17,10 +17,10 @@ mod runs;
 mod specs;
 mod trace;
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use groundswell::{
-    core::{rollout::Spec, time::Time, waiting::WaitingOn},
+    core::{assignment::State, rollout::Spec, time::Time, waiting::WaitingOn},
     engine::fact::{Fact, Manner, Sending},
     store::{Batch, RolloutKey, SqliteStore, Store},
 };
@@ -98,6 +98,8 @@ struct World {
     driver: Option<Driver>,
     /// Drivers that were started.
     drivers: u64,
+    /// When the driver wakes by itself, in true time: a timer does not follow a clock that is set.
+    wake_at: Option<i64>,
     /// What the driver is to be told.
     facts: Vec<Fact>,
     /// What a driver could not write.
@@ -117,8 +119,9 @@ struct World {
 }
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Sum {
+    ends: BTreeMap<State, u64>,
     steps: u64,
     updates: u64,
     drivers: u64,
@@ -132,14 +135,14 @@ impl World {
         let day: jiff::Timestamp = dice.pick(&DAYS).parse().unwrap();
         let desk = SqliteStore::open(&database(dir.path())).unwrap();
         let rows = Rows::open(&database(dir.path()));
-        let look_secs = *dice.pick(&[1, 5, 20, 60]);
+        let look_secs = *dice.pick(&[5, 20, 60, 120]);
         let manner = Manner {
             is_heard: dice.percent(50),
             gather: Duration::from_millis(*dice.pick(&[0, 5])),
             in_flight_max: *dice.pick(&[4, 20, 1_000]),
             look_every: Some(Duration::from_secs(look_secs)),
         };
-        let count = *dice.pick(&[10, 40, 150]);
+        let count = *dice.pick(&[15, 60, 150, 300]);
         let calm_hours = dice.range(2, 40) as i64;
         let now = day.as_millisecond();
         let mut world = Self {
@@ -147,6 +150,7 @@ impl World {
             agenda: Agenda::new(now),
             driver: None,
             drivers: 0,
+            wake_at: None,
             facts: vec![],
             kept: vec![],
             manner,
@@ -194,7 +198,8 @@ impl World {
             self.check_end();
         }
         let Self { steps, drivers, .. } = *self;
-        Sum { steps, updates: self.checker.updates, drivers, trace: self.trace.sum() }
+        let ends = self.checker.ends();
+        Sum { ends, steps, updates: self.checker.updates, drivers, trace: self.trace.sum() }
     }
 
     fn is_over(&self) -> bool {
@@ -216,8 +221,7 @@ impl World {
 
     /// The time goes on to whatever is next, and that happens.
     fn turn(&mut self) {
-        let wake = self.driver.as_ref().and_then(|driver| driver.engine.wake_at());
-        let wake = wake.map(|(at, _)| self.agenda.when(at));
+        let wake = self.wake_at.filter(|_| self.driver.is_some());
         let next = self.agenda.next_at().into_iter().chain(wake).min();
         if self.facts.is_empty() {
             let Some(next) = next else { self.fail("nothing will ever happen") };
@@ -308,8 +312,12 @@ impl World {
         let keys: Vec<RolloutKey> = driver.engine.rollouts().collect();
         let mut breaches = vec![];
         for key in keys {
-            if let Some(progress) = driver.engine.progress(key, now, 0) {
-                breaches.extend(self.checker.idle(key, progress.waiting_on.len(), now));
+            // What has ended in the driver's mind only waits to be written.
+            if let Some(progress) = driver.engine.progress(key, now, 0)
+                && progress.counts.waiting() + progress.counts.active() > 0
+            {
+                let idle = self.checker.idle(key, progress.waiting_on.len(), now).into_iter();
+                breaches.extend(idle.map(|breach| format!("{breach}: {progress:?}")));
             }
         }
         self.breached(&breaches);

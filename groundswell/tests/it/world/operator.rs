@@ -27,19 +27,22 @@ pub(crate) struct Operator {
     pub(crate) to_create: u64,
     /// Longest time between two acts; none if nobody does anything.
     act_every_secs_max: Option<u64>,
+    /// Acts that are left to them.
+    acts_left: u64,
     advances: u32,
 }
 
 impl Operator {
     pub(crate) fn new(mut dice: Dice) -> Self {
-        let act_every_secs_max =
-            dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
+        let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
         let to_create = dice.range(1, 5);
-        Self { dice, rollouts: vec![], to_create, act_every_secs_max, advances: 0 }
+        let acts_left = *dice.pick(&[10, 60, 1_200]);
+        Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
     }
 
     pub(crate) fn next_act_in(&mut self) -> Option<Duration> {
         let max = self.act_every_secs_max?;
+        self.acts_left = self.acts_left.checked_sub(1)?;
         Some(Duration::from_millis(self.dice.range(1, max * 1_000)))
     }
 }
@@ -109,7 +112,8 @@ impl World {
 
     fn want(&mut self, rollout: RolloutKey, act: Act) {
         let clock = self.agenda.clock();
-        let seq = self.desk.put_intent(&Intent::Act { rollout, act }, clock).unwrap();
+        let seq =
+            self.desk.put_intent(&Intent::Act { rollout, act, generation: None }, clock).unwrap();
         self.trace.add(format!("{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0));
         self.checker.wanted(seq, Some((rollout, act)), self.agenda.now);
     }
@@ -120,19 +124,20 @@ impl World {
         if !self.operator.rollouts.is_empty() {
             let key = *dice.pick(&self.operator.rollouts);
             // What ends a rollout is rare, or there would be little to see.
-            let act = match dice.roll(40) {
+            let act = match dice.roll(120) {
                 0 => Act::Cancel,
                 1 => Act::Abort,
-                2..=3 => Act::Start,
-                4..=7 => Act::Retry,
-                8..=12 => Act::Advance,
-                13..=22 => Act::Pause,
+                2..=7 => Act::Start,
+                8..=24 => Act::Retry,
+                25..=44 => Act::Advance,
+                45..=74 => Act::Pause,
                 _ => Act::Resume,
             };
             self.want(key, act);
             // Two acts before the driver has looked.
             if self.operator.dice.percent(10) {
-                let act = *self.operator.dice.pick(&Act::ALL);
+                let acts = [Act::Start, Act::Pause, Act::Resume, Act::Advance, Act::Retry];
+                let act = *self.operator.dice.pick(&acts);
                 self.want(key, act);
             }
         }

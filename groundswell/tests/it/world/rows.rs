@@ -40,12 +40,6 @@ impl Rows {
         found.unwrap().map(Result::unwrap).collect()
     }
 
-    /// The last assignment there is.
-    pub(crate) fn last(&self) -> i64 {
-        let sql = "SELECT coalesce(max(id), 0) FROM assignment";
-        self.0.query_row(sql, [], |row| row.get(0)).unwrap()
-    }
-
     pub(crate) fn states(&self) -> Vec<(i64, State)> {
         let mut statement = self.0.prepare_cached("SELECT id, state FROM assignment").unwrap();
         let found = statement.query_map([], |row| Ok((row.get(0)?, state(row.get(1)?))));

@@ -1,6 +1,11 @@
 //! The worlds that are run: some with every test, others by `make sim`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use groundswell::core::assignment::State;
 
 use super::{Sum, World};
 
@@ -58,11 +63,17 @@ fn explore() {
         since.unwrap().as_secs() * 1_000
     });
     let (mut worlds, mut updates, mut steps, mut failures) = (0, 0, 0, vec![]);
+    let mut ends: BTreeMap<State, u64> = BTreeMap::new();
     while began.elapsed().as_secs() < seconds && failures.len() < 20 {
         let seed = first + worlds;
         worlds += 1;
         match run(seed, steps_max, false) {
-            Ok(sum) => (updates, steps) = (updates + sum.updates, steps + sum.steps),
+            Ok(sum) => {
+                (updates, steps) = (updates + sum.updates, steps + sum.steps);
+                for (state, count) in sum.ends {
+                    *ends.entry(state).or_default() += count;
+                }
+            }
             Err(failure) => {
                 println!("seed {seed} failed: {}", last_words(&failure));
                 failures.push(failure);
@@ -70,6 +81,9 @@ fn explore() {
         }
     }
     println!("{worlds} worlds from seed {first}: {updates} device-updates, {steps} steps");
+    for (state, count) in ends {
+        println!("{count:>8} {state}");
+    }
     assert!(failures.is_empty(), "{} failed; the first:\n{}", failures.len(), failures[0]);
 }
 

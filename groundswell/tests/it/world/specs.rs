@@ -37,8 +37,7 @@ pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
         Strategy::Progressive,
         Strategy::OnConnect,
     ]);
-    let membership =
-        if dice.percent(30) { Membership::Dynamic } else { Membership::Snapshot };
+    let membership = if dice.percent(30) { Membership::Dynamic } else { Membership::Snapshot };
     let waves = match strategy {
         Strategy::Progressive => waves(dice, membership),
         _ => vec![],
@@ -53,7 +52,11 @@ pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
         strategy,
         start_at: (strategy == Strategy::Scheduled && dice.percent(60))
             .then(|| now + hours(dice, 6)),
-        deadline: deadline(dice, now, strategy == Strategy::OnConnect || membership == Membership::Dynamic),
+        deadline: deadline(
+            dice,
+            now,
+            strategy == Strategy::OnConnect || membership == Membership::Dynamic,
+        ),
         schedule: if is_timed { schedule(dice, now) } else { Schedule::default() },
         waves,
         membership,
@@ -67,12 +70,12 @@ pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
             timeout: Duration::from_secs(*dice.pick(&[1, 20, 60, 200])),
             first: dice.percent(30),
         },
-        brake: match dice.roll(4) {
-            0 => Some(Brake::Count(dice.roll(6) as u32)),
+        brake: match dice.roll(6) {
+            0 => Some(Brake::Count(dice.roll(12) as u32)),
             1 => Some(Brake::Percent(dice.range(1, 50) as u8)),
             _ => None,
         },
-        on_failure: if dice.percent(25) { OnFailure::Abort } else { OnFailure::Pause },
+        on_failure: if dice.percent(10) { OnFailure::Abort } else { OnFailure::Pause },
         priority: dice.roll(3) as i32 - 1,
         allow_downgrade: dice.percent(50),
         ..Spec::immediate(release)
@@ -157,7 +160,8 @@ fn schedule(dice: &mut Dice, now: Time) -> Schedule {
         let at = Timestamp::from_millisecond(now.as_millis()).unwrap();
         let from = at.to_zoned(TimeZone::UTC).datetime() + (dice.roll(48) as i64).hours();
         let to = from + (dice.range(1, 9) as i64).hours();
-        let text = format!("{}..{}", from.strftime("%Y-%m-%dT%H:%M"), to.strftime("%Y-%m-%dT%H:%M"));
+        let text =
+            format!("{}..{}", from.strftime("%Y-%m-%dT%H:%M"), to.strftime("%Y-%m-%dT%H:%M"));
         freezes.push(text.parse().unwrap());
     }
     let zone = |name| Zone::parse(name).unwrap();
