@@ -15,7 +15,7 @@ use crate::{
     engine::takeover::{TakeoverError, recover},
     store::{
         Answer, Batch, Intent, IntentSeq, RolloutKey, RolloutRecord, Store,
-        dir::{DirError, StateDir},
+        dir::{ACTING, DirError, StateDir},
         reserve::Reserve,
     },
 };
@@ -26,9 +26,6 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Between two looks for the answer.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// How processes call themselves that hold a directory to write an act down.
-pub(super) const HOLDER: &str = "groundswell rollout ";
 
 /// How a push calls itself: it drives its own rollout, and listens to nobody else.
 const PUSH: &str = "groundswell push ";
@@ -75,12 +72,12 @@ impl State {
             _ => None,
         };
         let intent = Intent::Act { rollout, act: asked, generation };
-        let wanted = Wanted { rollout, act: asked, generation };
+        let want = Wanted { rollout, act: asked, generation };
         loop {
             // A driver may end, and leave the rest to us, at any time.
-            let locked = StateDir::lock(&self.path, &format!("rollout {asked} {}", rollout.0));
+            let locked = StateDir::lock(&self.path, &format!("{ACTING} {asked} {}", rollout.0));
             let driver = match locked {
-                Ok(dir) => return self.act_here(&dir, &wanted, seq, now),
+                Ok(dir) => return self.act_here(&dir, &want, seq, now),
                 Err(DirError::Locked { holder, .. }) if holder.contains(PUSH) => {
                     return Err(OperateError::Push { push: holder, path: self.path.clone() });
                 }
