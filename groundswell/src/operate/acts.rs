@@ -15,7 +15,7 @@ use crate::{
     engine::takeover::{TakeoverError, recover},
     store::{
         Answer, Batch, Intent, IntentSeq, RolloutKey, RolloutRecord, Store,
-        dir::{DirError, StateDir},
+        dir::{ACTING, DirError, StateDir},
         reserve::Reserve,
     },
 };
@@ -26,9 +26,6 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Between two looks for the answer.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// How processes call themselves that hold a directory to write an act down.
-pub(super) const HOLDER: &str = "groundswell rollout ";
 
 /// How a push calls itself: it drives its own rollout, and listens to nobody else.
 const PUSH: &str = "groundswell push ";
@@ -44,6 +41,14 @@ pub struct Acting {
     pub already: Option<String>,
     /// Who did it: the process that drives, by its own words; none if nobody does.
     pub driver: Option<String>,
+}
+
+/// What an operator wants.
+struct Wanted {
+    rollout: RolloutKey,
+    act: Act,
+    /// The generation that was seen, if no other one will do.
+    generation: Option<u64>,
 }
 
 impl State {
@@ -67,11 +72,12 @@ impl State {
             _ => None,
         };
         let intent = Intent::Act { rollout, act: asked, generation };
+        let want = Wanted { rollout, act: asked, generation };
         loop {
             // A driver may end, and leave the rest to us, at any time.
-            let locked = StateDir::lock(&self.path, &format!("rollout {asked} {}", rollout.0));
+            let locked = StateDir::lock(&self.path, &format!("{ACTING} {asked} {}", rollout.0));
             let driver = match locked {
-                Ok(dir) => return self.act_here(&dir, rollout, asked, seq, now),
+                Ok(dir) => return self.act_here(&dir, &want, seq, now),
                 Err(DirError::Locked { holder, .. }) if holder.contains(PUSH) => {
                     return Err(OperateError::Push { push: holder, path: self.path.clone() });
                 }
@@ -118,11 +124,11 @@ impl State {
     fn act_here(
         &mut self,
         dir: &StateDir,
-        rollout: RolloutKey,
-        asked: Act,
+        wanted: &Wanted,
         seq: Option<IntentSeq>,
         now: Time,
     ) -> Result<Acting, OperateError> {
+        let Wanted { rollout, act: asked, generation } = *wanted;
         self.recover(dir)?;
         if let Some(seq) = seq
             && let Some(answer) = self.store.answer_to(seq)?
@@ -131,6 +137,13 @@ impl State {
             return Ok(Acting { driver: None, ..acting });
         }
         let record = self.known(rollout)?;
+        if generation.is_some_and(|seen| seen != record.progression.generation) {
+            let error = OperateError::MovedOn { rollout: rollout.0 };
+            if let Some(seq) = seq {
+                self.store.answer(seq, &Answer::Refused(error.to_string()))?;
+            }
+            return Err(error);
+        }
         let numbers = self.numbers(&record)?;
         let open = open(&numbers.all);
         let mut batch = Batch::empty(rollout, Epoch(0), now);

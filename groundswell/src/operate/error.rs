@@ -116,6 +116,15 @@ pub enum OperateError {
         /// Why, and what would.
         refusal: Refusal,
     },
+    /// Another act came first.
+    #[error(
+        "rollout {rollout}: it has moved on since you looked; look again, and say it again if you \
+         mean it"
+    )]
+    MovedOn {
+        /// Its number.
+        rollout: i64,
+    },
     /// The driver refused it.
     #[error("rollout {rollout}: {why}")]
     DriverRefused {

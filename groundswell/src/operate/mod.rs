@@ -77,10 +77,9 @@ impl State {
         &self.path
     }
 
-    /// Who drives it now, by its own words; none if nobody does. A process that holds it for a
-    /// moment to write an act down is no driver.
+    /// Who drives it now, by its own words; none if nobody does.
     pub fn driver(&self) -> Option<String> {
-        dir::driver(&self.path).filter(|holder| !holder.contains(acts::HOLDER))
+        dir::driver(&self.path)
     }
 }
 

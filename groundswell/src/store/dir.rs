@@ -13,6 +13,16 @@ use std::{
 
 use super::reserve::{Reserve, read_small};
 
+/// How a process names what it does that holds a directory for a moment only, to write down an
+/// operator's act that nobody is there to carry out.
+pub const ACTING: &str = "rollout";
+
+/// Between two tries to lock a directory that somebody holds for a moment.
+const TRY_EVERY: Duration = Duration::from_millis(10);
+
+/// How often it is tried: a second in all, where a moment is some milliseconds.
+const TRIES_MAX: usize = 100;
+
 /// A state directory that this process drives.
 #[derive(Debug)]
 pub struct StateDir {
@@ -48,11 +58,23 @@ pub enum DirError {
 
 impl StateDir {
     /// Makes the directory if needed (readable by its owner only) and locks it. `what` says who
-    /// holds it, for those who come second.
+    /// holds it, for those who come second. Who holds it for a moment is waited for.
     ///
     /// # Errors
     /// [`DirError::Locked`] names the process that drives it.
     pub fn lock(path: &Path, what: &str) -> Result<Self, DirError> {
+        for _ in 0..TRIES_MAX {
+            match Self::try_lock(path, what) {
+                Err(DirError::Locked { holder, .. }) if is_momentary(&holder) => {
+                    thread::sleep(TRY_EVERY);
+                }
+                locked => return locked,
+            }
+        }
+        Self::try_lock(path, what)
+    }
+
+    fn try_lock(path: &Path, what: &str) -> Result<Self, DirError> {
         let fail = |source| DirError::Io { path: path.to_owned(), source };
         make(path)?;
         let lock_path = path.join("lock");
@@ -127,13 +149,18 @@ fn lock_alone(lock: &File) -> Result<(), TryLockError> {
     Err(TryLockError::WouldBlock)
 }
 
+/// Whether a process, by its own words, holds a directory for a moment only.
+fn is_momentary(holder: &str) -> bool {
+    holder.contains(&format!(": groundswell {ACTING} "))
+}
+
 /// Who drives the state directory at `path` now, by its own words; none if nobody does.
 pub fn driver(path: &Path) -> Option<String> {
     let lock_path = path.join("lock");
     let lock = File::open(&lock_path).ok()?;
     // Shared, and let go at once: others who look are not in each other's way.
     match lock.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Some(holder(&lock_path)),
+        Err(TryLockError::WouldBlock) => Some(holder(&lock_path)).filter(|by| !is_momentary(by)),
         Ok(()) | Err(TryLockError::Error(_)) => None,
     }
 }
@@ -194,5 +221,19 @@ mod tests {
             is_over.store(true, std::sync::atomic::Ordering::Relaxed);
             assert_eq!(refused, 0);
         });
+    }
+
+    #[test]
+    fn who_holds_it_for_a_moment_is_waited_for_and_no_driver() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let acting = StateDir::lock(&path, &format!("{ACTING} start 1")).unwrap();
+        assert_eq!(driver(&path), None);
+        let driving = thread::spawn({
+            let path = path.clone();
+            move || StateDir::lock(&path, "run").map(drop)
+        });
+        drop(acting);
+        driving.join().unwrap().unwrap();
     }
 }

@@ -270,8 +270,23 @@ fn a_push_is_looked_at_but_takes_no_acts() {
     while run(&["rollout", "show", "1", "--output", "json"]).json()["counts"]["delivering"] != 2 {
         pause();
     }
-    assert_told!(run(&["rollout", "show", "1"]).told(), @"");
-    assert_told!(run(&["rollout", "pause", "1"]).told(), @"");
+    assert_told!(run(&["rollout", "show", "1"]).told(), @"
+    exit 0
+    --- out
+    rollout 1: pos.bin 2.0.0, immediate, running
+      id       ID
+      select   the devices given to the push
+      created  TIME
+      began    TIME
+      devices  2: 2 being sent to
+
+    under way: 2 being sent to
+    ");
+    assert_told!(run(&["rollout", "pause", "1"]).told(), @"
+    exit 2
+    --- err
+    error: state is driven by a push, which takes no acts (process PID: groundswell push pos.bin 2.0.0): Ctrl-C stops it, and the same push goes on later
+    ");
 }
 
 #[test]
