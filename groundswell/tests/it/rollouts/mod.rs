@@ -5,5 +5,6 @@
 
 mod kills;
 mod process;
+mod several;
 mod site;
 mod strategies;
