@@ -4,6 +4,7 @@
 //! engine says of itself while it runs.
 
 mod kills;
+mod operator;
 mod process;
 mod several;
 mod site;

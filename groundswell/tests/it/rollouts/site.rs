@@ -32,7 +32,7 @@ const ON_THE_WIRE: [&str; 6] =
 const STILL_LOOKS: u32 = 3;
 
 /// What takes longer than this on a loaded machine does not happen at all.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at something that another thread does.
 const PAUSE: Duration = Duration::from_micros(200);
