@@ -63,6 +63,7 @@ impl Course {
             }
             self.sweep_now(now);
             self.expire_closed(&plan);
+            self.unclaimed = 0;
             if !self.may_send() {
                 self.hand_back(now);
             } else if self.readiness == Readiness::Open {
