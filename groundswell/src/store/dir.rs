@@ -7,6 +7,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -65,7 +66,7 @@ impl StateDir {
         for _ in 0..TRIES_MAX {
             match Self::try_lock(path, what) {
                 Err(DirError::Locked { holder, .. }) if is_momentary(&holder) => {
-                    std::thread::sleep(TRY_EVERY);
+                    thread::sleep(TRY_EVERY);
                 }
                 locked => return locked,
             }
@@ -85,7 +86,7 @@ impl StateDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(fail)?;
-        match lock.try_lock() {
+        match lock_alone(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(DirError::Locked { path: path.to_owned(), holder: holder(&lock_path) });
@@ -134,6 +135,23 @@ fn holder(lock: &Path) -> String {
 /// Whether a process, by its own words, holds a directory for a moment only.
 fn is_momentary(holder: &str) -> bool {
     holder.contains(&format!(": groundswell {ACTING} "))
+}
+
+/// How often those who only look are waited for, a millisecond each time: a look takes less.
+const LOOKS_MAX: usize = 1_000;
+
+/// Takes the lock unless somebody else drives; those who only look share it for a moment.
+fn lock_alone(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS_MAX {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => {}
+            taken => return taken,
+        }
+        lock.try_lock_shared()?;
+        lock.unlock().map_err(TryLockError::Error)?;
+        thread::sleep(Duration::from_millis(1));
+    }
+    Err(TryLockError::WouldBlock)
 }
 
 /// Who drives the state directory at `path` now, by its own words; none if nobody does.
@@ -191,11 +209,31 @@ mod tests {
         let path = dir.path().to_owned();
         let acting = StateDir::lock(&path, &format!("{ACTING} start 1")).unwrap();
         assert_eq!(driver(&path), None);
-        let driving = std::thread::spawn({
+        let driving = thread::spawn({
             let path = path.clone();
             move || StateDir::lock(&path, "run").map(drop)
         });
         drop(acting);
         driving.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn those_who_look_keep_nobody_from_driving() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        drop(StateDir::lock(&path, "run").unwrap());
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            let look = || {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    driver(&path);
+                }
+            };
+            scope.spawn(look);
+            scope.spawn(look);
+            let refused = (0..200).filter(|_| StateDir::lock(&path, "run").is_err()).count();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
     }
 }

@@ -11,6 +11,7 @@ mod library;
 mod operate;
 mod program;
 mod push;
+mod rollouts;
 mod sim;
 mod store;
 mod support;

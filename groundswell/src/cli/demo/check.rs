@@ -35,13 +35,11 @@ pub(super) fn check(scenario: &Scenario, played: &Played) -> Vec<String> {
 /// who does not hears of nothing.
 fn delivery(played: &Played, part: &Part) -> Option<String> {
     let (id, version) = (&part.device.id, &played.version);
-    let count = part.received_at.len();
-    match count {
+    match part.received_at.len() {
         0 if part.requests > 0 => Some(format!("{id} was sent something other than {version}")),
         0 if part.after != part.before => {
             Some(format!("{id} runs {}, and received nothing", part.after))
         }
-        0 => None,
         1 if part.sha256.as_ref() != Some(&played.sha256) => {
             Some(format!("{id} received other bytes than those of {version}"))
         }
@@ -51,8 +49,8 @@ fn delivery(played: &Played, part: &Part) -> Option<String> {
         1 if !matches!(part.standing, Some((_, State::Succeeded))) => {
             Some(format!("{id} runs {version}, and the store does not say so"))
         }
-        1 => None,
-        _ => Some(format!("{id} received {version} {count} times")),
+        0 | 1 => None,
+        count => Some(format!("{id} received {version} {count} times")),
     }
 }
 
@@ -173,7 +171,7 @@ pub(super) fn region(played: &Played) -> Vec<String> {
 
 pub(super) fn firmware(played: &Played) -> Vec<String> {
     let mut wrong = exactly(played, |part| numbers(&part.before) < numbers(THRESHOLD));
-    let as_texts = |part: &Part| (part.before.as_str() < THRESHOLD) == !part.received_at.is_empty();
+    let as_texts = |part: &Part| (part.before.as_str() < THRESHOLD) != part.received_at.is_empty();
     if played.terminals.iter().all(as_texts) {
         wrong.push("comparing versions as texts would have done the same".to_owned());
     }

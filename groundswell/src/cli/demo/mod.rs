@@ -248,8 +248,8 @@ impl Performance<'_> {
         took: Duration,
     ) -> anyhow::Result<Played> {
         let stage = &*self.stage;
-        let release = stage.release(self.scenario)?;
         let record = stage.store.rollout(key)?.context("a rollout vanished")?;
+        let release = record.spec.release;
         let mut terminals = vec![];
         for (at, after) in self.reports()?.into_iter().enumerate() {
             let (device, earlier) = (&stage.terminals[at].device, &before.reports[at]);

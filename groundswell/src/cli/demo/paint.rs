@@ -25,7 +25,7 @@ impl Paint {
 
     /// A line feed at the end stays outside.
     fn paint(self, code: &str, text: &str) -> String {
-        if self.is_plain {
+        if self.is_plain || text.is_empty() {
             return text.to_owned();
         }
         let line = text.trim_end_matches('\n');

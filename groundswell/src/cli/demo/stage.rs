@@ -1,15 +1,14 @@
 //! Where the demo takes place: the simulated terminals, a state directory, and what drives it.
 //!
 //! Owns the one driver that runs all along, the check-ins of the terminals, and what an operator
-//! would do from another process: rollouts are created, and started by intents, through a store of
-//! their own. Type to read first: [`Stage`].
+//! would do from another process: releases and rollouts are created, and steered by way of the
+//! driver, as the commands of the same names do. Type to read first: [`Stage`].
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use groundswell_core::{
-    assignment::State, device::Device, hours::Zone, ids::RolloutId, release::Release, rollout::Act,
-    time::Time,
+    assignment::State, device::Device, hours::Zone, ids::RolloutId, rollout::Act, time::Time,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,15 +19,14 @@ use super::{
 };
 use crate::{
     Driver,
-    artifacts::store::Artifacts,
     clock::{Clock, ScaledClock},
     delivery::http::{Config, Timeouts},
     drive::DriveError,
     engine::hub::Events,
-    inventory,
+    inventory::{self, Inventory},
+    operate,
     sim::{Digest, Fleet, Options},
-    spec_file,
-    store::{Answer, Contact, Intent, RolloutKey, SqliteStore, Store, dir},
+    store::{Contact, RolloutKey, SqliteStore, Store, dir},
 };
 
 /// The inventory of the chain; its addresses get the port that the fleet happens to have.
@@ -54,8 +52,8 @@ const STEP_MAX: Duration = Duration::from_secs(20);
 /// How often it is looked how things stand, by the same clock.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// How long the driver may take to answer or to stop, by the same clock.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// How long the driver may take to start or to stop, by the same clock.
+const START_MAX: Duration = Duration::from_secs(20);
 
 /// A simulated terminal.
 pub(super) struct Terminal {
@@ -71,7 +69,7 @@ pub(super) struct Stage {
     pub(super) fleet: Fleet,
     pub(super) terminals: Vec<Terminal>,
     pub(super) store: SqliteStore,
-    releases: BTreeMap<String, Release>,
+    operator: operate::State,
     events: Events,
     check_in_at: Time,
     driver: JoinHandle<Result<(), DriveError>>,
@@ -80,10 +78,9 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Starts the terminals, and a driver of a new state directory at `state`.
-    pub(super) fn set(state: &PathBuf, speed: u32) -> anyhow::Result<Self> {
-        fs::create_dir_all(state).context("no state directory can be made")?;
-        let mut store = SqliteStore::open(&dir::database(state))?;
-        let releases = releases(state, &mut store)?;
+    pub(super) fn set(state: &Path, speed: u32) -> anyhow::Result<Self> {
+        let mut operator = operate::State::open(state)?;
+        releases(&mut operator)?;
         // From here on time goes by.
         let clock = Clock::Scaled(ScaledClock::new(BEGINS_AT, speed));
         let fleet = Fleet::start(Options {
@@ -93,57 +90,49 @@ impl Stage {
             ..Options::default()
         })
         .context("the simulated terminals cannot listen")?;
-        let terminals = terminals(fleet.local_addr().port())?;
+        let inventory = inventory(fleet.local_addr().port())?;
+        operator.import(&inventory)?;
+        let terminals = terminals(inventory)?;
         for terminal in &terminals {
             let Device { id, version, .. } = &terminal.device;
             fleet.seed_device(id, version.as_deref().unwrap_or_default());
             fleet.set_offline(id, !terminal.is_online);
         }
-        let devices: Vec<&Device> = terminals.iter().map(|terminal| &terminal.device).collect();
-        store.put_devices(&devices)?;
         let http = Config { timeouts: Timeouts::all(STEP_MAX * speed), ..Config::default() };
         let mut driver = Driver::new(state).http(http).clock(clock.clone());
         let (events, stopper) = (driver.subscribe(), driver.stopper());
         let driver = tokio::spawn(driver.run());
+        let store = SqliteStore::open(&dir::database(state))?;
         let check_in_at = BEGINS_AT;
-        Ok(Self { clock, fleet, terminals, store, releases, events, check_in_at, driver, stopper })
+        Ok(Self { clock, fleet, terminals, store, operator, events, check_in_at, driver, stopper })
     }
 
-    /// The release that a scenario sends.
-    pub(super) fn release(&self, scenario: &Scenario) -> anyhow::Result<&Release> {
-        self.releases.get(scenario.version).context("the release was not written down")
-    }
-
-    /// Creates the rollout of a scenario, as a draft.
+    /// Creates the rollout of a scenario as an operator would: from a file, as a draft.
     pub(super) fn create(
         &mut self,
         scenario: &Scenario,
     ) -> anyhow::Result<(RolloutKey, RolloutId)> {
-        let document = spec_file::parse(scenario.name.as_ref(), scenario.spec)?;
-        let spec = document.into_spec(self.release(scenario)?.clone())?;
-        let id = RolloutId(uuid::Uuid::now_v7());
-        Ok((self.store.create(id, None, &spec, self.clock.now())?, id))
+        let file = self.operator.path().join(format!("{}.toml", scenario.name));
+        fs::write(&file, scenario.spec).context("a spec cannot be written")?;
+        let spec = self.operator.read_spec(&file)?;
+        Ok(self.operator.create_rollout(&spec, self.clock.now())?)
     }
 
-    /// Does something to a rollout by way of the driver, and waits for its answer.
+    /// Does something to a rollout by way of the driver, once that drives.
     pub(super) async fn act(
         &mut self,
         rollout: RolloutKey,
         act: Act,
         teller: &mut Teller,
     ) -> anyhow::Result<()> {
-        let intent = Intent::Act { rollout, act, generation: None };
-        let seq = self.store.put_intent(&intent, self.clock.now())?;
         let asked_at = Clock::System.now();
-        loop {
-            match self.store.answer_to(seq)? {
-                Some(Answer::Refused(why)) => bail!("{why}"),
-                Some(_) => return Ok(()),
-                None => self.go_on(teller).await?,
-            }
-            let waited = Clock::System.now().since(asked_at);
-            ensure!(waited < ANSWER_MAX, "the driver does not answer");
+        while self.operator.driver().is_none() {
+            ensure!(Clock::System.now().since(asked_at) < START_MAX, "the driver does not start");
+            self.go_on(teller).await?;
         }
+        let acting = self.operator.act(rollout, act, self.clock.now())?;
+        ensure!(acting.driver.is_some(), "the driver ended");
+        Ok(())
     }
 
     /// Lets time pass until it is enough, for at most so long by the demo's clock; says whether it
@@ -171,13 +160,14 @@ impl Stage {
         self.check_in()?;
         teller.show_clock(self.clock.now());
         tokio::select! {
-            event = self.events.recv() => match event {
-                Some(event) => teller.event(&event, &self.terminals),
-                None => {
-                    (&mut self.driver).await.context("the driver died")??;
-                    bail!("the driver ended");
+            event = self.events.recv() => {
+                if let Some(event) = event {
+                    teller.event(&event, &self.terminals);
+                    return Ok(());
                 }
-            },
+                (&mut self.driver).await.context("the driver died")??;
+                bail!("the driver ended");
+            }
             () = Clock::System.sleep(LOOK_EVERY, "look") => {}
         }
         Ok(())
@@ -212,11 +202,7 @@ impl Stage {
         let id = terminal.device.id.clone();
         self.fleet.set_offline(&id, false);
         let version = self.fleet.device(&id).map(|report| report.version);
-        self.store.saw(&[Contact { device: &id, at: now, version: version.as_deref() }])?;
-        let device = self.store.device_key(&id)?.context("a terminal is not in the inventory")?;
-        if !self.store.waiting(device)?.is_empty() {
-            self.store.put_intent(&Intent::Contact { device }, now)?;
-        }
+        self.operator.check_in(&id, version.as_deref(), now)?;
         Ok(now)
     }
 
@@ -236,19 +222,27 @@ impl Stage {
     pub(super) async fn end(self) -> anyhow::Result<()> {
         self.stopper.cancel();
         drop(self.events);
-        let stopped = tokio::time::timeout(ANSWER_MAX, self.driver).await;
+        let stopped = tokio::time::timeout(START_MAX, self.driver).await;
         stopped.context("the driver does not stop")?.context("the driver died")??;
         self.fleet.stop().await;
         Ok(())
     }
 }
 
-fn terminals(port: u16) -> anyhow::Result<Vec<Terminal>> {
+/// The inventory as the fleet happens to listen, with the check-ins of the demo.
+fn inventory(port: u16) -> anyhow::Result<Inventory> {
     let devices = DEVICES.replace(&format!(":{PORT}"), &format!(":{port}"));
     let options = inventory::Options::new("examples/pos/devices.json", BEGINS_AT);
-    let entries = inventory::read(devices.as_bytes(), &options)?.entries;
-    let each = entries.into_iter().map(|entry| {
-        let device = Device { check_in: Some(CHECK_IN), ..entry.device };
+    let mut inventory = inventory::read(devices.as_bytes(), &options)?;
+    for entry in &mut inventory.entries {
+        entry.device.check_in = Some(CHECK_IN);
+    }
+    Ok(inventory)
+}
+
+fn terminals(inventory: Inventory) -> anyhow::Result<Vec<Terminal>> {
+    let each = inventory.entries.into_iter().map(|entry| {
+        let device = entry.device;
         let zone = Zone::parse(device.time_zone.as_deref().unwrap_or("UTC"))?;
         Ok(Terminal { is_online: !device.presence(BEGINS_AT).is_away(), zone, device })
     });
@@ -256,25 +250,12 @@ fn terminals(port: u16) -> anyhow::Result<Vec<Terminal>> {
 }
 
 /// Makes and writes down what the scenarios send.
-fn releases(
-    state: &std::path::Path,
-    store: &mut SqliteStore,
-) -> anyhow::Result<BTreeMap<String, Release>> {
-    let artifacts = Artifacts::open(state.join("artifacts"))?;
-    let mut releases = BTreeMap::new();
+fn releases(operator: &mut operate::State) -> anyhow::Result<()> {
     for Scenario { version, .. } in &SCENARIOS {
-        let file = state.join(format!("pos-app-{version}.bin"));
+        let file = operator.path().join(format!("pos-app-{version}.bin"));
         let bytes: Vec<u8> = version.bytes().cycle().take(ARTIFACT_BYTES).collect();
         fs::write(&file, bytes).context("an artifact cannot be written")?;
-        let kept = artifacts.keep(&file)?;
-        let release = Release {
-            name: "pos-app".to_owned(),
-            version: (*version).to_owned(),
-            artifact: kept.digest,
-            artifact_bytes: kept.bytes,
-        };
-        store.put_release(&release, BEGINS_AT)?;
-        releases.insert((*version).to_owned(), release);
+        operator.create_release("pos-app", version, &file, BEGINS_AT)?;
     }
-    Ok(releases)
+    Ok(())
 }

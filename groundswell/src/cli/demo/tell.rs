@@ -107,11 +107,9 @@ impl Teller {
         if event.rollout != self.rollout {
             return;
         }
-        let (at, version) = (event.at, &self.version);
+        let at = event.at;
         match &event.kind {
-            Kind::Progress(progress) => return self.waits(at, &progress.waiting_on),
-            Kind::DeviceProgress { .. } | Kind::RolloutStarted { .. } | Kind::RolloutBegan => {}
-            Kind::OperatorActed { .. } | Kind::AttemptStarted { .. } => {}
+            Kind::Progress(progress) => self.waits(at, &progress.waiting_on),
             Kind::RolloutPrepared { devices } => {
                 self.line(at, &format!("{} chosen", terminals_in_words(*devices)));
             }
@@ -125,48 +123,49 @@ impl Teller {
             Kind::GateRuled { wave, of, verdict } => {
                 self.line(at, &format!("gate of wave {wave} of {of}: {verdict}"));
             }
-            Kind::AttemptAccepted { device, .. } => {
-                self.about(at, device, terminals, &format!("takes {version}, and reboots"));
-            }
-            Kind::AttemptSucceeded { device, state: State::Succeeded, .. } => {
-                let after = self.arrivals.get(&**device).map(|came_at| span(at.since(*came_at)));
-                let after = after.map(|span| format!(", {span} after it came")).unwrap_or_default();
-                let text = format!("{}{after}", self.paint.green(&format!("runs {version}")));
-                self.about(at, device, terminals, &text);
-            }
-            Kind::AttemptSucceeded { device, state, .. }
-            | Kind::DeviceEnded { device, state, .. } => {
-                let text = match state {
-                    State::Skipped(SkipReason::Offline) => {
-                        format!("is left alone: {}", last_seen(device, terminals, at))
-                    }
-                    other => other.to_string(),
-                };
-                self.about(at, device, terminals, &text);
-            }
-            Kind::DeviceAway { device, detail, .. } if !detail.is_empty() => {
-                self.about(at, device, terminals, &format!("is waited for: {detail}"));
-            }
-            Kind::DeviceAway { device, .. } => {
-                let since = last_seen(device, terminals, at);
-                self.about(at, device, terminals, &format!("is waited for: {since}"));
-            }
-            Kind::AttemptFailed { device, state, detail, .. } => {
-                let text = self.paint.red(&format!("{state}: {detail}"));
-                self.about(at, device, terminals, &text);
-            }
-            Kind::AttemptUnanswered { device, detail, .. } => {
-                self.about(at, device, terminals, &format!("gave no answer ({detail})"));
+            Kind::RolloutPaused { .. } | Kind::RolloutAborting { .. } => {
+                self.line(at, &self.paint.red(&event.to_string()));
             }
             Kind::RolloutCompleted { .. }
             | Kind::RolloutFailed { .. }
             | Kind::RolloutCanceled { .. }
             | Kind::RolloutAborted { .. } => self.is_ended = true,
-            Kind::WillRetry { .. }
-            | Kind::RolloutPaused { .. }
-            | Kind::RolloutAborting { .. }
-            | Kind::RolloutInterrupted { .. } => self.line(at, &event.to_string()),
+            of_device => self.device_event(at, of_device, terminals),
         }
+    }
+
+    /// Tells what a terminal does; what is about none is not worth a word.
+    fn device_event(&self, at: Time, kind: &Kind, terminals: &[Terminal]) {
+        let (version, away) = (&self.version, |device: &str| last_seen(device, terminals, at));
+        let (device, text) = match kind {
+            Kind::AttemptAccepted { device, .. } => {
+                (device, format!("takes {version}, and reboots"))
+            }
+            Kind::AttemptSucceeded { device, state: State::Succeeded, .. } => {
+                let after = self.arrivals.get(&**device).map(|came_at| span(at.since(*came_at)));
+                let after = after.map(|span| format!(", {span} after it came")).unwrap_or_default();
+                (device, format!("{}{after}", self.paint.green(&format!("runs {version}"))))
+            }
+            Kind::AttemptSucceeded { device, state, .. }
+            | Kind::DeviceEnded { device, state, .. } => match state {
+                State::Skipped(SkipReason::Offline) => {
+                    (device, format!("is left alone: {}", away(device)))
+                }
+                other => (device, other.to_string()),
+            },
+            Kind::DeviceAway { device, detail, .. } if detail.is_empty() => {
+                (device, format!("is waited for: {}", away(device)))
+            }
+            Kind::DeviceAway { device, detail, .. } => (device, format!("is waited for: {detail}")),
+            Kind::AttemptFailed { device, state, detail, .. } => {
+                (device, self.paint.red(&format!("{state}: {detail}")))
+            }
+            Kind::AttemptUnanswered { device, detail, .. } => {
+                (device, format!("gave no answer ({detail})"))
+            }
+            _ => return,
+        };
+        self.about(at, device, terminals, &text);
     }
 
     fn about(&self, at: Time, device: &str, terminals: &[Terminal], text: &str) {
