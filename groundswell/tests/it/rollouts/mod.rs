@@ -4,6 +4,8 @@
 //! engine says of itself while it runs.
 
 mod kills;
+mod operator;
 mod process;
+mod several;
 mod site;
 mod strategies;

@@ -7,8 +7,7 @@ use std::{
 
 use groundswell::{
     clock::Clock,
-    core::{rollout::Act, snapshot::Counts, time::Time},
-    operate::{Acting, State},
+    core::{snapshot::Counts, time::Time},
     sim::Options,
     store::{RolloutKey, RolloutRecord, SqliteStore, Store, dir},
 };
@@ -73,12 +72,6 @@ impl Town {
         site::create(&self.ground.state(), spec, Self::now())
     }
 
-    /// What an operator does, from this process.
-    pub(crate) fn act(&self, key: RolloutKey, act: Act) -> Acting {
-        let mut state = State::open_existing(&self.ground.state()).unwrap();
-        state.act(key, act, Self::now()).unwrap()
-    }
-
     /// Starts `groundswell run`, and returns when it drives.
     pub(crate) fn run(&self) -> Running {
         let out = self.ground.dir.path().join("run-out");
@@ -138,6 +131,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// It must not have ended by itself.
     pub(crate) fn check(&mut self) {
         let ended = self.child.try_wait().unwrap();
