@@ -2,6 +2,7 @@
 #
 #   make demo    ten terminals of a retail chain, updated before your eyes
 #   make test    every test
+#   make sim     worlds of chance: SEED=17 for one again, otherwise fresh ones for a minute
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
 #   make bless   accept what operators now read as the new golden text (core/tests/scripts, insta)
@@ -11,13 +12,19 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test check check-core bench bless setup-build setup-bench
+.PHONY: demo test sim check check-core bench bless setup-build setup-bench
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
 
 test: setup-build
 	cargo test --workspace
+
+# As docs/simulation.md says; also STEPS=, LOUD=1, FROM= (the first seed) and SECS=.
+sim: setup-build
+	SEED=$(SEED) STEPS=$(STEPS) LOUD=$(LOUD) FROM=$(FROM) SECS=$(SECS) RUST_BACKTRACE=0 \
+	  cargo test --quiet --release --package groundswell --test it -- \
+	  --ignored --exact world::runs::explore --nocapture
 
 check: setup-build
 	cargo fmt --all --check

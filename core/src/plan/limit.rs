@@ -21,6 +21,12 @@ pub(super) fn limit(
         plan.waiting_on = vec![WaitingOn::Stopping];
         return plan;
     }
+    // It has begun, and then the clock was set back.
+    if let Some(at) = spec.start_at.filter(|at| *at > now) {
+        plan.waiting_on.insert(0, WaitingOn::StartAt { at });
+        plan.wake_by(at);
+        return plan;
+    }
     let is_over = snapshot.progression.deadline(spec).is_some_and(|at| at <= now);
     let reach = reach(snapshot, is_over, now, &mut plan);
     let limits = &spec.limits;

@@ -132,11 +132,6 @@ fn holder(lock: &Path) -> String {
     if holder.is_empty() { "it did not say which" } else { holder }.to_owned()
 }
 
-/// Whether a process, by its own words, holds a directory for a moment only.
-fn is_momentary(holder: &str) -> bool {
-    holder.contains(&format!(": groundswell {ACTING} "))
-}
-
 /// How often those who only look are waited for, a millisecond each time: a look takes less.
 const LOOKS_MAX: usize = 1_000;
 
@@ -152,6 +147,11 @@ fn lock_alone(lock: &File) -> Result<(), TryLockError> {
         thread::sleep(Duration::from_millis(1));
     }
     Err(TryLockError::WouldBlock)
+}
+
+/// Whether a process, by its own words, holds a directory for a moment only.
+fn is_momentary(holder: &str) -> bool {
+    holder.contains(&format!(": groundswell {ACTING} "))
 }
 
 /// Who drives the state directory at `path` now, by its own words; none if nobody does.
@@ -204,20 +204,6 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_it_for_a_moment_is_waited_for_and_no_driver() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_owned();
-        let acting = StateDir::lock(&path, &format!("{ACTING} start 1")).unwrap();
-        assert_eq!(driver(&path), None);
-        let driving = thread::spawn({
-            let path = path.clone();
-            move || StateDir::lock(&path, "run").map(drop)
-        });
-        drop(acting);
-        driving.join().unwrap().unwrap();
-    }
-
-    #[test]
     fn those_who_look_keep_nobody_from_driving() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
@@ -235,5 +221,19 @@ mod tests {
             is_over.store(true, std::sync::atomic::Ordering::Relaxed);
             assert_eq!(refused, 0);
         });
+    }
+
+    #[test]
+    fn who_holds_it_for_a_moment_is_waited_for_and_no_driver() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let acting = StateDir::lock(&path, &format!("{ACTING} start 1")).unwrap();
+        assert_eq!(driver(&path), None);
+        let driving = thread::spawn({
+            let path = path.clone();
+            move || StateDir::lock(&path, "run").map(drop)
+        });
+        drop(acting);
+        driving.join().unwrap().unwrap();
     }
 }

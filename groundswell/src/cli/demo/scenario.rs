@@ -76,9 +76,9 @@ verifying = "1h"             # to install, reboot and report 2.6.0
         name: "scheduled",
         title: "between two and four at night, by each terminal's own clock",
         story: &[
-            "The shops are in five time zones, and nobody wants a register to reboot over a sale. Two",
-            "o'clock comes to New York first and to Seattle three hours later; nothing is sent outside",
-            "of a terminal's own window.",
+            "The shops stand from coast to coast, and nobody wants a register to reboot over a sale.",
+            "Two o'clock comes to New York first and to Seattle three hours later; nothing is sent",
+            "outside of a terminal's own window.",
         ],
         version: "2.7.0",
         spec: r#"release  = "pos-app 2.7.0"

@@ -192,10 +192,8 @@ impl Teller {
             WaitingOn::Away { away, absent, .. } => {
                 let away = away + absent;
                 let is = if away == 1 { "is" } else { "are" };
-                let words = format!(
-                    "{} {is} away: updated when they are heard of",
-                    terminals_in_words(away)
-                );
+                let words =
+                    format!("{} {is} away: updated when heard of", terminals_in_words(away));
                 (format!("away {away}"), words)
             }
             other => (format!("{other:?}"), other.in_words(now)),

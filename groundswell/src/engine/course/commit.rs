@@ -96,7 +96,9 @@ impl Course {
         let Some(mut batch) = batch else { return };
         self.is_committing = false;
         for (was, candidate) in std::mem::take(&mut self.claiming) {
-            batch.changes.retain(|change| change.id != candidate.id);
+            // The claim alone: what became of the attempt before may be in the same batch.
+            let claim = batch.changes.iter().rposition(|change| change.id == candidate.id);
+            claim.map(|at| batch.changes.remove(at));
             self.slots.free(candidate.endpoint.address.origin());
             self.count(candidate.cohort, State::Delivering, was);
         }

@@ -205,7 +205,10 @@ async fn a_canary_that_cannot_be_reached_did_not_succeed() {
         let (summary, _) = stage.run(stage.push(0).devices(entries).canary(4)).await;
         assert_eq!((summary.result, summary.not_sent), (PushResult::Paused, 36));
         assert_eq!(summary.paused, [PauseReason::Gate]);
-        assert_eq!(summary.counts.unreachable, unreachable as u64);
+        // The first one that is given up settles it.
+        let given_up = summary.counts.unreachable as usize;
+        assert!((1..=unreachable).contains(&given_up), "{:?}", summary.counts);
+        assert_eq!(stage.fleet.summary().receptions.complete, 4 - unreachable as u64);
     }
 }
 

@@ -3,5 +3,9 @@
 //! What is asserted comes from the devices' own records and from the store, never from what the
 //! engine says of itself while it runs.
 
+mod kills;
+mod operator;
+mod process;
+mod several;
 mod site;
 mod strategies;

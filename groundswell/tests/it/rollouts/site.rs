@@ -78,7 +78,12 @@ impl Site {
 
     /// Makes a release `pos-app` of this version.
     pub(crate) fn release(&self, version: &str) {
-        release(&self.path(), "pos-app", version, self.now());
+        self.release_of("pos-app", version);
+    }
+
+    /// Makes a release.
+    pub(crate) fn release_of(&self, name: &str, version: &str) {
+        release(&self.path(), name, version, self.now());
     }
 
     /// Writes a rollout down by its spec.
@@ -191,7 +196,7 @@ impl Site {
 
     fn tick_before_look(&self) {
         let waiting = self.clock.waiting();
-        let soon = waiting.iter().find(|(_, left)| !left.is_zero() && *left < LOOK_EVERY);
+        let soon = waiting.iter().find(|(_, left)| !left.is_zero() && *left <= LOOK_EVERY);
         if let Some((_, left)) = soon {
             self.clock.advance(*left);
         }
@@ -227,8 +232,15 @@ impl Site {
 
     /// Lets time pass in small steps until a rollout is in this state.
     pub(crate) async fn until_state(&self, key: RolloutKey, state: &str) {
-        let is = || self.record(key).progression.state.as_str() == state;
-        self.until(&format!("rollout {} is not {state}", key.0), is).await;
+        let mut patience = Patience::new();
+        while self.stands(key) != state {
+            self.tick(LOOK_EVERY);
+            let why = || {
+                let Overview { state: is, counts, waiting_on, .. } = self.overview(key);
+                format!("{state}, but rollout {} is {is}: {counts:?} {waiting_on:?}", key.0)
+            };
+            patience.pause(why).await;
+        }
     }
 
     pub(crate) fn record(&self, key: RolloutKey) -> RolloutRecord {

@@ -39,7 +39,7 @@ fn told(cohorts: &[CohortRecord]) -> Vec<(usize, Option<&str>, Counts)> {
         .iter()
         .map(|cohort| {
             let (wave, counts) = told(cohort);
-            (wave, cohort.zone.as_ref().map(|zone| zone.name()), counts)
+            (wave, cohort.zone.as_ref().map(groundswell::core::hours::Zone::name), counts)
         })
         .collect()
 }

@@ -125,7 +125,7 @@ impl Fleet {
             _ => Some(format!("http://10.0.{site}.{}:80", dice.roll(self.hosts) + 1)),
         };
         let check_in =
-            dice.percent(40).then(|| Duration::from_secs(*dice.pick(&[300, 900, 3_600])));
+            dice.percent(30).then(|| Duration::from_secs(*dice.pick(&[1_800, 3_600, 14_400])));
         let zone = dice.percent(85).then(|| (*dice.pick(&ZONES)).to_owned());
         let version = dice.pick(&["0.9.0", "1.0.0", "1.1.0"]).to_string();
         let tags = [("site", format!("s{site}")), ("ring", format!("r{}", dice.roll(3)))];

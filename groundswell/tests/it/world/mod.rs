@@ -50,11 +50,11 @@ const DAYS: [&str; 5] = [
 const COMPARE_EVERY: u64 = 500;
 
 /// How long everybody has, once nothing goes wrong any more.
-const CALM: Duration = Duration::from_hours(12 * 24);
+const CALM: Duration = Duration::from_hours(5 * 24);
 
 /// An intent is answered within this, while a driver is up: some looks, and what claims a slow
 /// store needs to write.
-const ANSWER_MAX: Duration = Duration::from_mins(5);
+const ANSWER_MAX: Duration = Duration::from_mins(15);
 
 /// What is to come.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl World {
         let day: jiff::Timestamp = dice.pick(&DAYS).parse().unwrap();
         let desk = SqliteStore::open(&database(dir.path())).unwrap();
         let rows = Rows::open(&database(dir.path()));
-        let look_secs = *dice.pick(&[5, 20, 60, 120]);
+        let look_secs = *dice.pick(&[10, 30, 120, 300]);
         let manner = Manner {
             is_heard: dice.percent(50),
             gather: Duration::from_millis(*dice.pick(&[0, 5])),

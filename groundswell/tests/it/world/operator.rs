@@ -7,6 +7,7 @@ use groundswell::{
     core::{
         ids::RolloutId,
         rollout::{Act, PauseReason, State},
+        waiting::WaitingOn,
     },
     store::{Answer, Contact, Intent, IntentSeq, RolloutKey, Store},
 };
@@ -157,6 +158,9 @@ impl World {
         let mut is_stuck = false;
         for key in self.operator.rollouts.clone() {
             let progression = self.desk.rollout(key).unwrap().unwrap().progression;
+            if self.has_nothing_to_judge(key) {
+                self.want(key, Act::Advance);
+            }
             if progression.state != State::Paused {
                 continue;
             }
@@ -172,6 +176,14 @@ impl World {
         }
         self.operator.advances += u32::from(is_stuck);
         self.agenda.put(CARE_EVERY, Event::Care);
+    }
+
+    fn has_nothing_to_judge(&mut self, key: RolloutKey) -> bool {
+        let now = self.agenda.clock();
+        let driver = self.driver.as_mut();
+        let progress = driver.and_then(|driver| driver.engine.progress(key, now, 0));
+        let is_it = |reason: &WaitingOn| matches!(reason, WaitingOn::NothingToJudge { .. });
+        progress.is_some_and(|progress| progress.waiting_on.iter().any(is_it))
     }
 
     pub(crate) fn answered(&mut self, seq: IntentSeq, answer: &Answer) {

@@ -57,7 +57,7 @@ fn explore() {
         }
     }
     let began = std::time::Instant::now();
-    let seconds = asked("SECONDS").unwrap_or(60);
+    let seconds = asked("SECS").unwrap_or(60);
     let first = asked("FROM").unwrap_or_else(|| {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.unwrap().as_secs() * 1_000
