@@ -125,7 +125,8 @@ impl Course {
         let is_plain = of == 1 && self.spec.waves.is_empty();
         let is_of_wave = matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
         let is_begin = matches!(change, Change::Begin) && self.spec.start_at.is_none();
-        if !(is_plain && is_of_wave) && !is_begin {
+        let is_told = !(is_begin || is_plain && is_of_wave);
+        if is_told {
             self.tell(now, || kind);
         }
     }
