@@ -38,6 +38,7 @@ use super::{
     cohort::Cohort,
     fact::{Ending, Manner, Wake},
     pace::Pace,
+    shared::Shared,
     story,
     watch::Watch,
 };
@@ -71,6 +72,8 @@ pub(super) struct Course {
     /// How far the devices that are away have been read.
     cursor: Cursor,
     is_fetching: bool,
+    /// Whether the queue is to be read anew from before what is being read of it.
+    is_page_outdated: bool,
     next_away_at: Option<Time>,
     /// Nobody that is away may fall due before this: it was read up to here.
     away_floor: Time,
@@ -114,10 +117,10 @@ pub(super) struct Course {
     pending_away_at: Option<Time>,
     /// The same in the batch that is being committed.
     committing_away_at: Option<Time>,
-    /// Devices that were away and changed, in what waits for a commit and in the one under way: what
-    /// is read of them before that is written is not so any more.
-    pending_missing: HashSet<AssignmentId>,
-    committing_missing: HashSet<AssignmentId>,
+    /// Devices that were waiting and changed, in what waits for a commit and in the one under way:
+    /// what is read of them before that is written is not so any more.
+    pending_begun: HashSet<AssignmentId>,
+    committing_begun: HashSet<AssignmentId>,
     is_committing: bool,
     unwritten: Vec<Batch>,
 
@@ -174,6 +177,7 @@ impl Course {
             later: BTreeMap::new(),
             cursor: Cursor::default(),
             is_fetching: false,
+            is_page_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
             rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),
@@ -202,8 +206,8 @@ impl Course {
             committing_events: vec![],
             pending_away_at: None,
             committing_away_at: None,
-            pending_missing: HashSet::new(),
-            committing_missing: HashSet::new(),
+            pending_begun: HashSet::new(),
+            committing_begun: HashSet::new(),
             is_committing: false,
             unwritten: vec![],
             stop: None,
@@ -291,8 +295,8 @@ impl Course {
         }
         self.count(candidate.cohort, from.state, to.state);
         candidate.assignment = to;
-        if matches!(from.state, State::Away | State::Absent) {
-            self.pending_missing.insert(candidate.id);
+        if from.state.is_waiting() {
+            self.pending_begun.insert(candidate.id);
         }
         if from.state.is_active() && !to.state.is_active() {
             self.freed.push(candidate.device);
@@ -346,11 +350,19 @@ impl Course {
 
     /// Rollouts that supersede this one, even after they have ended; candidates in memory are
     /// judged by the new list, too.
-    pub(super) fn add_rivals(&mut self, rivals: Vec<RolloutKey>) {
+    pub(super) fn add_rivals(&mut self, rivals: Vec<RolloutKey>, shared: &mut Shared) {
         let new: Vec<_> = rivals.into_iter().filter(|key| !self.rivals.contains(key)).collect();
         if !new.is_empty() {
             self.rivals.extend(new);
+            self.take_back_busy(shared);
             self.forget_fresh();
+        }
+    }
+
+    /// Those that wait for a device that is busy wait for it no more.
+    pub(super) fn take_back_busy(&mut self, shared: &mut Shared) {
+        for candidate in shared.withdraw(self.key) {
+            self.woken(candidate);
         }
     }
 
@@ -359,8 +371,10 @@ impl Course {
         std::mem::take(&mut self.durably_freed)
     }
 
-    /// Has candidates that were not begun read anew: what is known of them may have changed.
+    /// Has candidates that were not begun read anew: what is known of them may have changed. What is
+    /// being read is passed over.
     fn forget_fresh(&mut self) {
+        self.is_page_outdated = self.is_fetching;
         for candidate in self.slots.drain() {
             match candidate.assignment.state {
                 State::Retrying => self.begun.push_back(candidate),

@@ -125,7 +125,7 @@ impl Engine {
         for course in self.courses.values_mut() {
             let name = &course.spec.release.name;
             let newer = started.iter().filter(|(key, of)| *key > course.key && of == name);
-            course.add_rivals(newer.map(|(key, _)| *key).collect());
+            course.add_rivals(newer.map(|(key, _)| *key).collect(), &mut self.shared);
         }
     }
 

@@ -77,6 +77,9 @@ impl Course {
                 self.is_halting = true;
                 commands.push(Command::Halt(self.key));
             }
+            if self.sweep.is_some() && self.busy.0 > 0 {
+                self.take_back_busy(shared);
+            }
             self.sweep_now(now);
             if !self.may_send() {
                 self.hand_back(now);

@@ -16,7 +16,10 @@ impl Course {
         self.is_fetching = false;
         self.cursor = page.cursor;
         self.next_away_at = page.next_due_at;
+        let is_passed_over = std::mem::take(&mut self.is_page_outdated)
+            && page.queue.is_some_and(|queue| !queue.is_sweep);
         if let Some(QueueRead { cohort, last, is_end, is_sweep }) = page.queue
+            && !is_passed_over
             && let Some(at) = self.cohort_at.get(&cohort)
         {
             let cohort = &mut self.cohorts[*at];
@@ -27,7 +30,8 @@ impl Course {
             }
         }
         for candidate in page.candidates {
-            if self.is_outdated(&candidate) {
+            let is_queued = candidate.assignment.state == State::Queued;
+            if self.is_outdated(&candidate) || is_passed_over && is_queued {
                 continue;
             }
             if let Some(at) = self.cohort_at.get(&candidate.cohort) {
@@ -40,7 +44,7 @@ impl Course {
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
         self.is_committing = false;
         self.ready.extend(self.claiming.drain(..));
-        self.committing_missing.clear();
+        self.committing_begun.clear();
         self.durably_freed.append(&mut self.committing_freed);
         let away_at = self.committing_away_at.take();
         self.next_away_at = self.next_away_at.into_iter().chain(away_at).min();
@@ -101,10 +105,10 @@ impl Course {
         self.keep(candidate, now);
     }
 
-    /// Whether one that is away was read before what became of it was written.
+    /// Whether one that waits was read before what became of it was written.
     fn is_outdated(&self, candidate: &Candidate) -> bool {
         let id = candidate.id;
-        self.pending_missing.contains(&id) || self.committing_missing.contains(&id)
+        self.pending_begun.contains(&id) || self.committing_begun.contains(&id)
     }
 
     /// A device was heard of that is away here: it is due at once, unless it is dealt with already.
