@@ -38,6 +38,7 @@ use super::{
     cohort::Cohort,
     fact::{Ending, Manner, Wake},
     pace::Pace,
+    shared::Shared,
     story,
     watch::Watch,
 };
@@ -73,6 +74,8 @@ pub(super) struct Course {
     is_fetching: bool,
     /// Those that it is being asked for what is known of them.
     refreshing: HashMap<AssignmentId, Candidate>,
+    /// Whether something else may be known by now of those that are being read.
+    is_page_outdated: bool,
     next_away_at: Option<Time>,
     /// Nobody that is away may fall due before this: it was read up to here.
     away_floor: Time,
@@ -179,6 +182,7 @@ impl Course {
             cursor: Cursor::default(),
             is_fetching: false,
             refreshing: HashMap::new(),
+            is_page_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
             rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),
@@ -352,11 +356,19 @@ impl Course {
 
     /// Rollouts that supersede this one, even after they have ended; candidates in memory are
     /// judged by the new list, too.
-    pub(super) fn add_rivals(&mut self, rivals: Vec<RolloutKey>) {
+    pub(super) fn add_rivals(&mut self, rivals: Vec<RolloutKey>, shared: &mut Shared) {
         let new: Vec<_> = rivals.into_iter().filter(|key| !self.rivals.contains(key)).collect();
         if !new.is_empty() {
             self.rivals.extend(new);
+            self.take_back_busy(shared);
             self.forget_fresh();
+        }
+    }
+
+    /// Those that wait for a device that is busy wait for it no more.
+    pub(super) fn take_back_busy(&mut self, shared: &mut Shared) {
+        for candidate in shared.withdraw(self.key) {
+            self.woken(candidate);
         }
     }
 
@@ -367,6 +379,7 @@ impl Course {
 
     /// Has it looked up anew what is known of candidates that were not begun.
     fn forget_fresh(&mut self) {
+        self.is_page_outdated = self.is_fetching;
         for candidate in self.slots.drain() {
             match candidate.assignment.state {
                 State::Retrying => self.begun.push_back(candidate),

@@ -98,7 +98,7 @@ impl Engine {
         };
         for Taken { record, cohorts, active, rivals } in taken {
             let mut course = Course::new(&record, cohorts, active, epoch, manner, now);
-            course.add_rivals(rivals);
+            course.add_rivals(rivals, &mut engine.shared);
             engine.add(course);
         }
         engine.settle_rivals();
@@ -125,7 +125,7 @@ impl Engine {
             let name = &course.spec.release.name;
             let newer = started.iter().filter(|(key, of)| *key > course.key && of == name);
             course.is_dirty = true;
-            course.add_rivals(newer.map(|(key, _)| *key).collect());
+            course.add_rivals(newer.map(|(key, _)| *key).collect(), &mut self.shared);
         }
     }
 

@@ -44,9 +44,16 @@ enum Stage {
 impl Course {
     /// The next step of the preparation, if it waits for none.
     pub(super) fn prepare(&mut self, now: Time, commands: &mut Vec<Command>) {
-        let is_due = self.progression.state == State::Preparing && !self.preparation.is_waiting;
-        if !is_due || self.is_stopping() || self.is_committing || self.has_store_failed {
+        let is_due = self.progression.state == State::Preparing || self.is_preparation_cut_short();
+        if !is_due || self.preparation.is_waiting {
             return;
+        }
+        if self.is_stopping() || self.is_committing || self.has_store_failed {
+            return;
+        }
+        if self.is_preparation_cut_short() {
+            // Nobody but the store knows which rows there are.
+            self.preparation.stage = Stage::Read;
         }
         let command = match self.preparation.stage {
             Stage::Begin if self.progression.round > 1 => {
@@ -68,6 +75,17 @@ impl Course {
         self.preparation.is_waiting = true;
         self.pending_since.get_or_insert(now);
         commands.push(command);
+    }
+
+    /// Whether it was given up while its devices were being written down.
+    fn is_preparation_cut_short(&self) -> bool {
+        matches!(self.progression.state, State::Canceling | State::Aborting)
+            && (self.preparation.is_waiting || self.preparation.stage != Stage::Begin)
+    }
+
+    /// Whether devices may be written down that are not counted.
+    pub(super) fn is_being_written(&self) -> bool {
+        !self.has_joined() || self.is_preparation_cut_short()
     }
 
     fn next_chunk(&self) -> Option<Assignment> {
@@ -115,9 +133,7 @@ impl Course {
     /// Devices were assigned: those of a chunk, or those that joined.
     pub(in crate::engine) fn assigned(&mut self, now: Time, added: Vec<CohortRecord>) {
         self.is_joining = false;
-        if self.progression.state == State::Preparing {
-            self.preparation.is_waiting = false;
-        }
+        self.preparation.is_waiting = false;
         for record in added {
             self.preparation.next += record.counts.total() as usize;
             self.counts += record.counts;
@@ -149,11 +165,14 @@ impl Course {
     /// The rollout as it is written down: with its devices, if these were being prepared.
     pub(in crate::engine) fn read(&mut self, now: Time, cohorts: Option<Vec<CohortRecord>>) {
         let Some(cohorts) = cohorts else { return };
-        if self.preparation.stage != Stage::Read || self.progression.state != State::Preparing {
+        if self.preparation.stage != Stage::Read {
             return;
         }
         self.preparation = Preparation::default();
         self.set_cohorts(cohorts);
+        if self.progression.state != State::Preparing {
+            return;
+        }
         self.progression.state = rollout::prepared(&self.progression);
         self.progression.generation += 1;
         self.pending_progression = true;

@@ -80,7 +80,7 @@ impl Engine {
             return;
         }
         let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
-        course.add_rivals(rivals);
+        course.add_rivals(rivals, &mut self.shared);
         for (seq, intent) in wanted {
             if let Intent::Act { act, generation, .. } = intent {
                 course.act(now, seq, act, generation);
