@@ -44,10 +44,14 @@ impl Stage {
         let out = fs::File::create(self.dir().join("run.log")).unwrap();
         let mut command = groundswell(self.dir(), &["run"]);
         command.stderr(out.try_clone().unwrap()).stdout(out);
-        self.driver = Some(Ending(command.spawn().unwrap()));
+        let mut driver = Ending(command.spawn().unwrap());
         while self.show()["driver"].is_null() {
+            let ended = driver.0.try_wait().unwrap();
+            let log = || fs::read_to_string(self.dir().join("run.log"));
+            assert!(ended.is_none(), "{ended:?}: {:?}", log());
             pause();
         }
+        self.driver = Some(driver);
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -294,6 +298,8 @@ fn a_process_that_drives_and_does_not_look_is_named() {
     let mut stage = Stage::new(1, Options::default());
     stage.drive();
     let driver = stage.driver.take().unwrap();
+    // It has answered once: it has nothing more to write.
+    assert_eq!(stage.run(&["rollout", "pause", "1"]).code, Some(2));
     stop(&driver, "-STOP");
     let ran = stage.run(&["rollout", "start", "1"]);
     stop(&driver, "-CONT");
