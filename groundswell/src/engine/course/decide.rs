@@ -20,6 +20,14 @@ use crate::{
     store::{Answer, IntentSeq},
 };
 
+/// Whether a change is one that devices which are being written down might speak against.
+const fn judges_all(change: &Change) -> bool {
+    !matches!(
+        change,
+        Change::Begin | Change::OpenWave(_) | Change::Pause { .. } | Change::Abort { .. }
+    )
+}
+
 impl Course {
     /// Decides, claims, and says what is to be done.
     pub(in crate::engine) fn step(
@@ -49,10 +57,19 @@ impl Course {
     fn decide(&mut self, now: Time, shared: &mut Shared, commands: &mut Vec<Command>) -> Plan {
         loop {
             let snapshot = self.snapshot(now);
-            let plan = plan::plan(&snapshot, &self.spec, now);
-            if let Some(change) = plan.change {
-                self.carry_out(now, &change);
-                continue;
+            let mut plan = plan::plan(&snapshot, &self.spec, now);
+            match plan.change {
+                // It is decided again with those who are counted then.
+                Some(change) if judges_all(&change) && self.is_being_written() => {
+                    let done = self.counts.total();
+                    plan.change = None;
+                    plan.waiting_on = vec![WaitingOn::Preparing { done }];
+                }
+                Some(change) => {
+                    self.carry_out(now, &change);
+                    continue;
+                }
+                None => {}
             }
             self.waiting_on.clone_from(&plan.waiting_on);
             self.wake_at = plan.wake_at.filter(|at| *at > now);
@@ -60,6 +77,9 @@ impl Course {
             if self.progression.state == rollout::State::Aborting && !self.is_halting {
                 self.is_halting = true;
                 commands.push(Command::Halt(self.key));
+            }
+            if self.sweep.is_some() && self.busy.0 > 0 {
+                self.take_back_busy(shared);
             }
             self.sweep_now(now);
             self.expire_closed(&plan);
@@ -125,7 +145,8 @@ impl Course {
         let is_plain = of == 1 && self.spec.waves.is_empty();
         let is_of_wave = matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
         let is_begin = matches!(change, Change::Begin) && self.spec.start_at.is_none();
-        if !(is_plain && is_of_wave) && !is_begin {
+        let is_told = !(is_begin || is_plain && is_of_wave);
+        if is_told {
             self.tell(now, || kind);
         }
     }
