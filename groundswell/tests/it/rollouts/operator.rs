@@ -57,7 +57,7 @@ fn a_pause_is_answered_soon_and_obeyed_at_once() {
     let town = Town::new(DEVICES as usize, Options { latency, ..Options::default() });
     let key = town.begin("release = 'pos-app 2.0.0'\nlimits = { max_in_flight = 8 }");
     let mut running = town.run();
-    town.until("nothing is sent", || town.received() > 40);
+    Town::until("nothing is sent", || town.received() > 40);
     let asked = Instant::now();
     let paused = town.tell(&["rollout", "pause", "1"]);
     let answered_in = asked.elapsed();
@@ -65,7 +65,7 @@ fn a_pause_is_answered_soon_and_obeyed_at_once() {
     assert!(answered_in < Duration::from_secs(3), "{answered_in:?}");
     assert_says(&paused, "is paused");
     // What was sent may end; nothing else is.
-    town.until("it is open", || town.counts(key).active() == 0);
+    Town::until("it is open", || town.counts(key).active() == 0);
     let ended = town.received();
     assert!(ended <= received + OPEN_MAX, "{received}, and then {ended}");
     for _ in 0..3 {
@@ -104,7 +104,7 @@ fn a_cancel_says_what_is_open_and_lets_it_end() {
     guest.until_seen(1);
     let canceled = town.tell(&["rollout", "cancel", "1"]);
     assert_says(&canceled, "is canceling; 1 device still open");
-    town.until("others wait", || town.counts(key).canceled == 30);
+    Town::until("others wait", || town.counts(key).canceled == 30);
     assert_eq!(town.stands(key), "canceling");
     assert_says(&town.tell(&["rollout", "show", "1"]), "1 device is still open");
     assert_says(&town.tell(&["rollout", "why", "1", "guest"]), "delivering");
@@ -164,7 +164,7 @@ fn a_check_in_at_the_command_line_is_a_contact() {
         deadline = '30d'",
     );
     let _running = town.run();
-    town.until("it is not settled", || {
+    Town::until("it is not settled", || {
         let counts = town.counts(key);
         (counts.succeeded, counts.away + counts.absent) == (1, 2)
     });
@@ -173,7 +173,7 @@ fn a_check_in_at_the_command_line_is_a_contact() {
     assert_says(&town.tell(&["rollout", "why", "1", "far"]), "never seen");
     let asked = Instant::now();
     town.tell(&["device", "check-in", "away", "--version", "1.0.0"]);
-    town.until("it is not sent to", || town.counts(key).succeeded == 2);
+    Town::until("it is not sent to", || town.counts(key).succeeded == 2);
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
     assert_eq!(town.ground.fleet.device("away").unwrap().version, "2.0.0");
     assert_eq!(town.received(), 2);

@@ -77,7 +77,7 @@ impl Town {
         let out = self.ground.dir.path().join("run-out");
         let child = start_into(&mut self.command(&["run", "--output", "none"]), &out);
         let mut running = Running { child, out };
-        self.until("it does not drive", || {
+        Self::until("it does not drive", || {
             running.check();
             dir::driver(&self.ground.state()).is_some()
         });
@@ -85,7 +85,7 @@ impl Town {
     }
 
     /// Waits until `holds`, which must come about.
-    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+    pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !holds() {
             assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
@@ -103,7 +103,7 @@ impl Town {
     }
 
     pub(crate) fn until_state(&self, key: RolloutKey, state: &str) {
-        self.until(&format!("rollout {} is not {state}", key.0), || self.stands(key) == state);
+        Self::until(&format!("rollout {} is not {state}", key.0), || self.stands(key) == state);
     }
 
     /// The devices of a rollout, counted one by one, which must be as they are counted by cohort.

@@ -75,11 +75,16 @@ async fn a_busy_device_is_waited_for() {
     for (name, version) in [("signage", "2.0.0"), ("firmware", "3.0.0"), ("os", "4.0.0")] {
         site.release_of(name, version);
     }
-    let lowest = site.begin("release = 'os 4.0.0'\npriority = -1").await;
-    let first = site.begin("release = 'signage 2.0.0'\npriority = 9").await;
-    let second = site.begin("release = 'firmware 3.0.0'\npriority = 3").await;
     let driving = site.drive().await;
+    let first = site.begin("release = 'signage 2.0.0'").await;
     site.until("nobody has the first", || site.received().len() == 3).await;
+    // They came in the other order.
+    let lowest = site.begin("release = 'os 4.0.0'\npriority = -1").await;
+    let second = site.begin("release = 'firmware 3.0.0'\npriority = 3").await;
+    for key in [second, lowest] {
+        site.until("it waits", || site.stands(key) == "running").await;
+    }
+    site.settle().await;
     assert_eq!(takers(&site, "2.0.0").len(), 3);
     let id = site.record(first).id.to_string();
     for key in [second, lowest] {
@@ -206,8 +211,7 @@ async fn a_retry_is_another_round_for_those_that_failed() {
     }
     site.act(key, Act::Retry).await.unwrap();
     site.until_state(key, "completed").await;
-    let overview = site.overview(key);
-    assert_eq!((overview.round, overview.before.unwrap().succeeded), (2, 6));
+    assert_eq!((site.record(key).progression.round, site.before(key).succeeded), (2, 6));
     assert_eq!(site.counts(key), Counts { succeeded: 2, ..Counts::default() });
     let again = site.act(key, Act::Retry).await.unwrap_err().to_string();
     assert!(again.contains("no device failed"), "{again}");

@@ -32,7 +32,7 @@ const ON_THE_WIRE: [&str; 6] =
 const STILL_LOOKS: u32 = 3;
 
 /// What takes longer than this on a loaded machine does not happen at all.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Between two looks at something that another thread does.
 const PAUSE: Duration = Duration::from_micros(200);
@@ -153,17 +153,17 @@ impl Site {
     /// Returns when nothing more happens at this time, give or take a few looks of the driver.
     pub(crate) async fn settle(&self) {
         let mut patience = Patience::new();
-        let mut seen = None;
+        let mut before = None;
         let mut still = 0;
         while still < STILL_LOOKS {
             self.until_looked(&mut patience).await;
-            let sees = (self.store.foreign_version().unwrap(), self.fleet.summary().requests);
-            still = if seen == Some(sees) && !is_on_the_wire(&self.clock.waiting()) {
+            let now = (self.store.foreign_version().unwrap(), self.fleet.summary().requests);
+            still = if before == Some(now) && !is_on_the_wire(&self.clock.waiting()) {
                 still + 1
             } else {
                 0
             };
-            seen = Some(sees);
+            before = Some(now);
         }
     }
 
@@ -263,6 +263,12 @@ impl Site {
         counts(&self.store, &record)
     }
 
+    /// The devices that earlier rounds of a rollout ended well with, counted.
+    pub(crate) fn before(&self, key: RolloutKey) -> Counts {
+        let round = self.record(key).progression.round;
+        self.store.counts_before(key, round).unwrap()
+    }
+
     /// Whether it has a device that stands there, by its word, and why.
     pub(crate) fn standing(&self, key: RolloutKey, device: &str) -> (String, Option<String>) {
         let state = State::look(&self.path()).unwrap();
@@ -339,10 +345,16 @@ fn is_on_the_wire(waiting: &[(&str, Duration)]) -> bool {
 /// The counts of a round, which are the same by device and by cohort.
 pub(crate) fn counts(store: &impl Store, record: &RolloutRecord) -> Counts {
     let round = record.progression.round;
-    let counts = store.count(record.key, round).unwrap();
-    let cohorts = store.cohorts(record.key, round).unwrap();
-    assert_eq!(counts, cohorts.iter().map(|cohort| cohort.counts).sum(), "cohorts");
-    counts
+    loop {
+        let version = store.foreign_version().unwrap();
+        let counts = store.count(record.key, round).unwrap();
+        let cohorts = store.cohorts(record.key, round).unwrap();
+        // Nobody has written between the two looks.
+        if store.foreign_version().unwrap() == version {
+            assert_eq!(counts, cohorts.iter().map(|cohort| cohort.counts).sum(), "cohorts");
+            return counts;
+        }
+    }
 }
 
 /// Imports devices from CSV, where `@` stands for the address of the fleet.

@@ -74,7 +74,7 @@ async fn progressive_waits_for_each_gate() {
         had += size;
         let ended_at = site.received().last().unwrap().0;
         let soaked_at = ended_at + Duration::from_hours(soak_hours);
-        site.pass_to(soaked_at - Duration::from_secs(60)).await;
+        site.pass_to(soaked_at - Duration::from_mins(1)).await;
         assert_eq!(site.received().len(), had, "the soak of wave {} was cut short", wave + 1);
         assert_eq!(site.record(key).progression.waves[wave].verdict, None);
         site.pass_to(soaked_at + Duration::from_secs(5)).await;
