@@ -219,17 +219,6 @@ impl Assignment {
     }
 }
 
-impl Assignment {
-    /// Where one that was just claimed stood before.
-    pub const fn before_claim(&self) -> State {
-        match self {
-            _ if self.away_since.as_millis() > 0 => State::Away,
-            Self { attempt: 0 | 1, in_doubt: false, .. } => State::Queued,
-            _ => State::Retrying,
-        }
-    }
-}
-
 /// What happened to an assignment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -81,8 +81,8 @@ pub(super) struct Course {
     /// Devices that are busy with another rollout, and one such rollout.
     busy: (u64, Option<RolloutId>),
 
-    /// Claimed in the batch that is being committed.
-    claiming: Vec<Candidate>,
+    /// Claimed in the batch that is being committed, and where they stood before.
+    claiming: Vec<(Candidate, State)>,
     /// Claimed, durable, not sent.
     ready: VecDeque<Candidate>,
     open: HashMap<AssignmentId, Candidate>,

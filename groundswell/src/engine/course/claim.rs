@@ -39,7 +39,8 @@ impl Course {
             places -= 1;
             claims += 1;
             // One that is tried again is held already.
-            if !candidate.assignment.state.is_active() {
+            let was = candidate.assignment.state;
+            if !was.is_active() {
                 shared.hold(candidate.device, self.key);
             }
             self.change(&mut candidate, &assignment::Fact::Claimed, now);
@@ -48,7 +49,7 @@ impl Course {
                 self.slots.free(candidate.endpoint.address.origin());
                 self.watch.add(candidate, now);
             } else {
-                self.claiming.push(candidate);
+                self.claiming.push((candidate, was));
             }
         }
         if let Some(rate) = &mut self.rate {

@@ -101,10 +101,12 @@ impl Course {
         self.is_joining = false;
         let Some(mut batch) = batch else { return };
         self.is_committing = false;
-        for candidate in std::mem::take(&mut self.claiming) {
-            batch.changes.retain(|change| change.id != candidate.id);
+        for (candidate, was) in std::mem::take(&mut self.claiming) {
+            // The claim is its last change; what happened to it before is kept.
+            if let Some(at) = batch.changes.iter().rposition(|change| change.id == candidate.id) {
+                batch.changes.remove(at);
+            }
             self.slots.free(candidate.endpoint.address.origin());
-            let was = candidate.assignment.before_claim();
             self.count(candidate.cohort, State::Delivering, was);
         }
         for (key, counts) in &mut batch.cohorts {

@@ -43,7 +43,7 @@ impl Course {
 
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
         self.is_committing = false;
-        self.ready.extend(self.claiming.drain(..));
+        self.ready.extend(self.claiming.drain(..).map(|(candidate, _)| candidate));
         self.committing_begun.clear();
         self.durably_freed.append(&mut self.committing_freed);
         let away_at = self.committing_away_at.take();
@@ -117,7 +117,8 @@ impl Course {
         let is_known = self.is_outdated(&candidate)
             || self.open.contains_key(&id)
             || self.watch.has(id)
-            || self.ready.iter().chain(&self.claiming).chain(&self.begun).any(|c| c.id == id)
+            || self.claiming.iter().any(|(c, _)| c.id == id)
+            || self.ready.iter().chain(&self.begun).any(|c| c.id == id)
             || self.cohorts.iter().any(|cohort| cohort.fresh.iter().any(|c| c.id == id));
         if !is_known {
             self.change(&mut candidate, &assignment::Fact::Contacted, now);
