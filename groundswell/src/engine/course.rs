@@ -430,7 +430,9 @@ impl Course {
         let may_commit =
             !self.is_committing && !self.is_joining && !self.has_store_failed && self.has_pending();
         let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.manner.gather);
+        // After that only a commit is waited for.
         let drained = self.stop.map(|at| at + super::step::DRAIN_MAX);
+        let drained = drained.filter(|at| *at > self.decided_at);
         let asks = if self.may_ask() { self.watch.wake_at() } else { None };
         let is_running = self.progression.state == rollout::State::Running && !self.is_stopping();
         // Those that were due before wait for something else.

@@ -88,14 +88,19 @@ impl Course {
             } else if self.readiness == Readiness::Open {
                 self.claim(now, &plan, shared);
             }
-            self.add_reasons();
+            self.add_reasons(now);
             self.open_if_closed(commands);
             return plan;
         }
     }
 
-    /// What keeps devices that only the driver knows of: counts do not show it.
-    fn add_reasons(&mut self) {
+    /// What keeps devices that only the driver knows of: counts do not show it. And what keeps all
+    /// others, if nothing did before the last of them were claimed.
+    fn add_reasons(&mut self, now: Time) {
+        if self.waiting_on.is_empty() && self.counts.waiting() + self.counts.active() > 0 {
+            let snapshot = self.snapshot(now);
+            self.waiting_on = plan::plan(&snapshot, &self.spec, now).waiting_on;
+        }
         if let (devices @ 1.., Some(rollout)) = self.busy {
             self.waiting_on.push(WaitingOn::Busy { devices, rollout });
         }
