@@ -1,7 +1,7 @@
 //! The step: facts in, commands out, nothing touched.
 //!
 //! Owns the order of everything: which rollouts are driven, who goes first, what they share. What
-//! happens within one is its [`Course`]'s. Its time is what the facts and the clock make of it: a
+//! happens within one is its `Course`'s. Its time is what the facts and the clock make of it: a
 //! rollout that waits costs nothing but being asked when it is due.
 
 mod news;
