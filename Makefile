@@ -5,7 +5,7 @@
 #   make sim     worlds of chance: SEED=17 for one again, otherwise fresh ones for a minute
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
-#   make bless   accept what operators now read as the new golden text
+#   make bless   accept what operators now read as the new golden text (core/tests/scripts, insta)
 #
 # Set-up is done by the targets themselves: Debian packages by apt when root, a clear message
 # otherwise. Everything else comes with the Rust toolchain named in rust-toolchain.toml.

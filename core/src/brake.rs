@@ -79,7 +79,7 @@ impl fmt::Display for Evidence {
         if *unreachable > 0 {
             write!(f, " ({unreachable} of them unreachable)")?;
         }
-        write!(f, ", allowed are {allowed}")
+        write!(f, ", at most {allowed} may")
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
         let evidence = Brake::default().judge(&counts, 0).unwrap();
         assert_eq!(
             evidence.to_string(),
-            "12 of 100 devices failed (10 of them unreachable), allowed are 10 %"
+            "12 of 100 devices failed (10 of them unreachable), at most 10 % may"
         );
     }
 

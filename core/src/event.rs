@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     assignment::State,
     brake::Evidence,
-    gate::Verdict,
+    gate::{Ruling, Verdict},
     ids::RolloutId,
     progress::Progress,
     rollout::{Act, PauseReason},
     snapshot::Counts,
     time::Time,
+    waiting::{left, stamp},
 };
 
 /// Something that happened in a rollout.
@@ -104,6 +105,15 @@ pub enum Kind {
         /// Since when, as far as is known.
         since: Time,
         /// What was seen, if it was tried.
+        detail: String,
+    },
+    /// A device ended without an attempt, or its attempt was given up.
+    DeviceEnded {
+        /// The device's id.
+        device: Arc<str>,
+        /// The state it ended in.
+        state: State,
+        /// Why, where the state does not say it all.
         detail: String,
     },
     /// Every device ended, none failed.
@@ -203,25 +213,32 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::RolloutStarted { devices, resumed: false } => {
-                write!(f, "rollout {} started: {devices} devices", self.rollout)
+                write!(f, "rollout {} started: {}", self.rollout, devices_of(*devices))
             }
             Kind::RolloutStarted { devices, resumed: true } => {
-                write!(f, "rollout {} goes on: {devices} devices", self.rollout)
+                write!(f, "rollout {} goes on: {}", self.rollout, devices_of(*devices))
             }
             Kind::OperatorActed { act } => write!(f, "the operator said {act}"),
-            Kind::RolloutPrepared { devices } => write!(f, "prepared: {devices} devices"),
-            Kind::RolloutBegan => f.write_str("its time has come"),
+            Kind::RolloutPrepared { devices } => {
+                write!(f, "prepared: {}", devices_of(*devices))
+            }
+            Kind::RolloutBegan => f.write_str("it begins"),
             Kind::WaveOpened { wave, of, devices } => {
-                write!(f, "wave {wave} of {of} opened: {devices} devices")
+                write!(f, "wave {wave} of {of} opened: {}", devices_of(*devices))
             }
             Kind::WaveEnded { wave, of } => write!(f, "wave {wave} of {of} ended"),
+            Kind::GateRuled { wave, of, verdict }
+                if verdict.min_success.is_none() && verdict.ruling == Ruling::Go =>
+            {
+                write!(f, "wave {wave} of {of} passed, it has no gate: {}", verdict.tally)
+            }
             Kind::GateRuled { wave, of, verdict } => {
                 write!(f, "gate of wave {wave} of {of}: {verdict}")
             }
             Kind::RolloutPaused { reason, evidence: Some(evidence) } => {
-                write!(f, "stopped by the {reason}: {evidence}")
+                write!(f, "paused by the {reason}: {evidence}")
             }
-            Kind::RolloutPaused { reason, evidence: None } => write!(f, "stopped by the {reason}"),
+            Kind::RolloutPaused { reason, evidence: None } => write!(f, "paused by the {reason}"),
             Kind::RolloutAborting { reason, evidence: Some(evidence) } => {
                 write!(f, "aborted by the {reason}: {evidence}")
             }
@@ -229,25 +246,34 @@ impl fmt::Display for Event {
                 write!(f, "aborted by the {reason}")
             }
             Kind::RolloutAborted { counts } => {
-                write!(f, "aborted: {} devices were given up", counts.canceled)
+                let verb = if counts.canceled == 1 { "was" } else { "were" };
+                write!(f, "aborted: {} {verb} given up", devices_of(counts.canceled))
             }
             Kind::DeviceAway { device, since, detail } if detail.is_empty() => {
-                write!(f, "{device}: away since {since}")
+                write!(f, "{device}: away since {}", stamp(*since, self.at))
             }
             Kind::DeviceAway { device, detail, .. } => {
                 write!(f, "{device}: away ({detail})")
             }
+            Kind::DeviceEnded { device, state, detail } if detail.is_empty() => {
+                write!(f, "{device}: {state}")
+            }
+            Kind::DeviceEnded { device, state, detail } => {
+                write!(f, "{device}: {state} ({detail})")
+            }
             Kind::RolloutCompleted { counts } => {
-                write!(f, "completed: {} devices", counts.ended())
+                let updated = counts.succeeded + counts.current;
+                write!(f, "completed: {updated} of {} run the release", devices_of(counts.total()))
             }
             Kind::RolloutFailed { counts } => {
-                write!(f, "ended: {} of {} devices failed", counts.failures(), counts.total())
+                write!(f, "failed: {} of {} failed", counts.failures(), devices_of(counts.total()))
             }
             Kind::RolloutCanceled { counts } => {
-                write!(f, "given up: {} devices were not sent to", counts.canceled)
+                let verb = if counts.canceled == 1 { "was" } else { "were" };
+                write!(f, "canceled: {} {verb} given up", devices_of(counts.canceled))
             }
             Kind::RolloutInterrupted { counts } => {
-                write!(f, "interrupted: {} of {} devices ended", counts.ended(), counts.total())
+                write!(f, "interrupted: {} of {} ended", counts.ended(), devices_of(counts.total()))
             }
             Kind::AttemptStarted { device, attempt } => {
                 write!(f, "{device}: attempt {attempt} started")
@@ -264,8 +290,11 @@ impl fmt::Display for Event {
             Kind::AttemptFailed { device, attempt, state, detail } => {
                 write!(f, "{device}: attempt {attempt} {state}: {detail}")
             }
+            Kind::WillRetry { device, attempt, due_at } if *due_at <= self.at => {
+                write!(f, "{device}: attempt {attempt} is due now")
+            }
             Kind::WillRetry { device, attempt, due_at } => {
-                write!(f, "{device}: attempt {attempt} is due at {due_at}")
+                write!(f, "{device}: attempt {attempt} is due in {}", left(*due_at, self.at))
             }
             Kind::Progress(progress) => {
                 write!(f, "{} of {}", progress.counts.ended(), progress.counts.total())?;
@@ -279,6 +308,11 @@ impl fmt::Display for Event {
             }
         }
     }
+}
+
+/// Such as `1 device` or `3 devices`.
+fn devices_of(count: u64) -> String {
+    format!("{count} device{}", if count == 1 { "" } else { "s" })
 }
 
 const fn round_secs(duration: Duration) -> u64 {

@@ -91,19 +91,22 @@ pub enum Ruling {
 }
 
 impl fmt::Display for Verdict {
-    /// Such as `go: 10 of 10 succeeded, at least 95 % were asked for`.
+    /// Such as `go: 10 of 10 succeeded, at least 95 % required`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.ruling {
             Ruling::Go => "go: ",
             Ruling::Stop => "stop: ",
-            Ruling::Override => "go by the operator: ",
+            Ruling::Override => "overridden by the operator: ",
         })?;
         if self.tally.of == 0 {
             return f.write_str("no device is in this wave");
         }
         write!(f, "{}", self.tally)?;
+        if self.tally.open > 0 {
+            write!(f, ", {} still open", self.tally.open)?;
+        }
         match self.min_success {
-            Some(percent) => write!(f, ", at least {percent} % were asked for"),
+            Some(percent) => write!(f, ", at least {percent} % required"),
             None => Ok(()),
         }
     }
@@ -172,8 +175,11 @@ mod tests {
         };
         assert_eq!(
             verdict.to_string(),
-            "stop: 9 of 10 succeeded (2 more unreachable), at least 95 % were asked for"
+            "stop: 9 of 10 succeeded (2 more unreachable), at least 95 % required"
         );
+        let early = Verdict { tally: tally(1, 2, 7), ..verdict };
+        let text = "stop: 1 of 3 succeeded, 7 still open, at least 95 % required";
+        assert_eq!(early.to_string(), text);
         let empty = Verdict { ruling: Ruling::Go, tally: Tally::default(), ..verdict };
         assert_eq!(empty.to_string(), "go: no device is in this wave");
     }

@@ -36,3 +36,4 @@ pub mod verify;
 pub mod version;
 pub mod waiting;
 pub mod wave;
+pub mod why;

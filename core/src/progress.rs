@@ -83,7 +83,8 @@ const ETA_MAX: Duration = Duration::from_hours(100 * 24);
 
 /// Time left until the rollout has ended, if devices go on to end at `per_sec` while they may be
 /// touched: waves one after the other, each zone in its hours, each wave with its soak. `None`
-/// while it cannot be told, or beyond any use (100 days).
+/// while it cannot be told (also while a wave waits for devices that are away), or beyond any use
+/// (100 days).
 pub fn eta(snapshot: &Snapshot, spec: &Spec, per_sec: f64, now: Time) -> Option<Duration> {
     let progression = &snapshot.progression;
     if !matches!(progression.state, State::Scheduled | State::Running) {
@@ -110,6 +111,10 @@ pub fn eta(snapshot: &Snapshot, spec: &Spec, per_sec: f64, now: Time) -> Option<
 fn end_of(snapshot: &Snapshot, spec: &Spec, wave: usize, per_sec: f64, from: Time) -> Option<Time> {
     let mut ends = from;
     for cohort in snapshot.cohorts.iter().filter(|cohort| cohort.wave == wave) {
+        if cohort.counts.away > 0 {
+            // It is waited for, and nobody knows for how long.
+            return None;
+        }
         let left = cohort.counts.queued + cohort.counts.active();
         if left == 0 {
             continue;
@@ -201,8 +206,8 @@ mod tests {
         }
     }
 
-    fn secs(secs: u64) -> Option<Duration> {
-        Some(Duration::from_secs(secs))
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
     }
 
     #[test]
@@ -211,8 +216,8 @@ mod tests {
         let now = Time::from_millis(5_000);
         let of = |queued, rate| eta(&snapshot(&spec, &[queued], None), &spec, rate, now);
         assert_eq!(of(10, 0.0), None);
-        assert_eq!(of(0, 0.0), secs(0));
-        assert_eq!(of(10, 5.0), secs(2));
+        assert_eq!(of(0, 0.0), Some(secs(0)));
+        assert_eq!(of(10, 5.0), Some(secs(2)));
         assert_eq!(of(u64::MAX, 1.0), None);
         let mut meter = RateMeter::default();
         meter.observe(now, 10);
@@ -226,11 +231,11 @@ mod tests {
         let spec = spec(&[(60, 10), (30, 100)]);
         let mut snapshot = snapshot(&spec, &[10, 90], None);
         let now = Time::from_millis(0);
-        assert_eq!(eta(&snapshot, &spec, 1.0, now), secs(10 + 60 + 90 + 30));
+        assert_eq!(eta(&snapshot, &spec, 1.0, now), Some(secs(10 + 60 + 90 + 30)));
         snapshot.progression.waves[0].state = WaveState::Soaking { since: now };
         snapshot.cohorts[0].counts = Counts { succeeded: 10, ..Counts::default() };
         let later = now + Duration::from_secs(45);
-        assert_eq!(eta(&snapshot, &spec, 1.0, later), secs(15 + 90 + 30));
+        assert_eq!(eta(&snapshot, &spec, 1.0, later), Some(secs(15 + 90 + 30)));
         snapshot.progression.waves[0].state = WaveState::Stopped { at: now };
         assert_eq!(eta(&snapshot, &spec, 1.0, later), None);
     }
@@ -244,6 +249,6 @@ mod tests {
         let snapshot = snapshot(&spec, &[5_400], Some(&utc));
         // An hour of work tonight, half an hour tomorrow night.
         let midnight = Time::from_millis(0);
-        assert_eq!(eta(&snapshot, &spec, 1.0, midnight), secs(26 * 3_600 + 1_800));
+        assert_eq!(eta(&snapshot, &spec, 1.0, midnight), Some(secs(26 * 3_600 + 1_800)));
     }
 }

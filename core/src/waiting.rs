@@ -91,13 +91,6 @@ pub enum WaitingOn {
         /// The limit.
         max: u32,
     },
-    /// As many deliveries to their hosts are open as may be.
-    Host {
-        /// How many devices wait for theirs.
-        devices: u64,
-        /// The limit for each host.
-        max: u32,
-    },
     /// Other rollouts have all places for deliveries that the driver has.
     Driver,
     /// As many devices are sent to and not verified, or to be tried again, as may be.
@@ -134,6 +127,14 @@ pub enum WaitingOn {
     Joiners {
         /// When nobody joins any more.
         until: Time,
+    },
+    /// Their hosts have as many open deliveries as may be: gateways front many devices. Only
+    /// whoever keeps the places of each host can say it.
+    Host {
+        /// How many devices wait for a place.
+        devices: u64,
+        /// The limit for one host.
+        max: u32,
     },
     /// Devices are busy with another rollout.
     Busy {
@@ -186,8 +187,11 @@ impl WaitingOn {
             Self::Paused(PauseReason::Artifact) => {
                 "paused: the artifact cannot be read; resume tries again".to_owned()
             }
-            Self::Paused(reason) => {
-                format!("paused by the {reason}: advance overrides it")
+            Self::Paused(PauseReason::Brake) => {
+                "paused by the brake: advance accepts these failures and goes on".to_owned()
+            }
+            Self::Paused(PauseReason::Gate) => {
+                "paused by the gate: advance overrides it".to_owned()
             }
             Self::Ending { open } => {
                 format!("given up: {} still open", devices(*open, "is", "are"))
@@ -195,25 +199,30 @@ impl WaitingOn {
             Self::Hours { devices: count, by, opens_at, zone } => {
                 hours(*count, by, *opens_at, zone, now)
             }
+            Self::InFlight { max: 1 } => "1 delivery is open, the most allowed".to_owned(),
             Self::InFlight { max } => format!("{max} deliveries are open, the most allowed"),
-            Self::Host { devices: count, max } => format!(
-                "{} for {max} open deliveries to the same host, the most allowed",
-                devices(*count, "waits", "wait")
-            ),
             Self::Driver => "other rollouts use every place for deliveries".to_owned(),
+            Self::Host { devices: count, max } => {
+                let (verb, its) = if *count == 1 { ("waits", "its") } else { ("wait", "their") };
+                let devices = devices(*count, "device", "devices");
+                format!(
+                    "{devices}{verb} for a place on {its} host, at most {max} may be open there"
+                )
+            }
             Self::Unverified { max } => {
-                format!("{max} devices are begun and not known to be well, the most allowed")
+                let devices = devices(u64::from(*max), "is", "are");
+                format!("{devices} begun and not known to be well, the most allowed")
             }
             Self::Rate { per_minute, next_at } => {
-                format!("{per_minute} devices a minute: the next one in {}", left(*next_at, now))
+                let devices = devices(u64::from(*per_minute), "device", "devices");
+                format!("{devices}a minute: the next one in {}", left(*next_at, now))
             }
             Self::Away { away, absent, deadline } => absence(*away, *absent, *deadline, now),
-            Self::Active { delivering, verifying, retrying } => format!(
-                "{delivering} being sent to, {verifying} to show their version, \
-                 {retrying} to be tried again"
-            ),
+            Self::Active { delivering, verifying, retrying } => {
+                under_way(*delivering, *verifying, *retrying)
+            }
             Self::Joiners { until } => {
-                format!("every device has ended; others may join until {}", stamp(*until, now))
+                format!("nothing is left to do; devices may join until {}", stamp(*until, now))
             }
             Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => {
                 self.of_wave(now)
@@ -238,8 +247,8 @@ impl WaitingOn {
                 text
             }
             Self::NothingToJudge { wave, of, tally } => format!(
-                "wave {} of {of} ended and none of its {} says anything about the release{}: \
-                 advance goes on without",
+                "wave {} of {of} ended, and its gate has nothing to judge by: none of {} \
+                 was updated or failed{}; advance goes on without",
                 wave + 1,
                 devices(tally.of, "device", "devices").trim_end(),
                 match tally.unreachable {
@@ -300,14 +309,30 @@ fn hours(count: u64, by: &ClosedBy, opens_at: Option<Time>, zone: &Zone, now: Ti
 
 fn absence(away: u64, absent: u64, deadline: Option<Time>, now: Time) -> String {
     let mut text = devices(away + absent, "is", "are");
-    text.push_str(" away: any contact makes them due");
-    if absent > 0 {
-        let _ = write!(text, " ({absent} for so long that their wave does not wait)");
+    text.push_str(" away, and due on any contact");
+    match (away, absent) {
+        (_, 0) => {}
+        (0, _) => text.push_str("; no wave waits any more"),
+        (_, absent) => {
+            let _ = write!(text, "; their wave does not wait for {absent} of them");
+        }
     }
     if let Some(at) = deadline {
         let _ = write!(text, "; given up {}", when(at, now));
     }
     text
+}
+
+/// Those that are open, by what is done to them; what nobody does is left out.
+fn under_way(delivering: u64, verifying: u64, retrying: u64) -> String {
+    let parts = [
+        (delivering, "being sent to"),
+        (verifying, "to show the new version"),
+        (retrying, "to be tried again"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    format!("under way: {}", parts.join(", "))
 }
 
 /// Such as `1 device is` or `3 devices are`.
@@ -350,5 +375,107 @@ pub fn span(duration: Duration) -> String {
         (0, ..) => format!("{hours} h {mins} min"),
         (_, 0, _) => format!("{days} d"),
         _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// 2026-11-25T14:00:00Z
+    const NOW: Time = Time::from_millis(1_795_615_200_000);
+
+    fn reasons() -> Vec<WaitingOn> {
+        use WaitingOn::{Active, Away, Busy, Driver, Hours, InFlight, NothingToJudge, Unverified};
+        let soon = NOW + Duration::from_mins(12);
+        let later = NOW + Duration::from_hours(29);
+        let denver = || Zone::parse("America/Denver").unwrap();
+        let tally = Tally { succeeded: 9, failed: 1, of: 10, ..Tally::default() };
+        let nothing = Tally { unreachable: 2, of: 2, ..Tally::default() };
+        let soak =
+            |wave, min_success| WaitingOn::Soak { wave, of: 3, until: soon, min_success, tally };
+        let wave =
+            |min_success| WaitingOn::Wave { wave: 0, of: 3, ended: 4, devices: 10, min_success };
+        let hours = |devices, by, opens_at| Hours { devices, by, opens_at, zone: denver() };
+        let away = |away, absent, deadline| Away { away, absent, deadline };
+        let active = |delivering, verifying, retrying| Active { delivering, verifying, retrying };
+        let busy = |devices| Busy { devices, rollout: RolloutId(Uuid::nil()) };
+        vec![
+            WaitingOn::Stopping,
+            WaitingOn::Start,
+            WaitingOn::Preparing { done: 1_000 },
+            WaitingOn::StartAt { at: soon },
+            WaitingOn::StartAt { at: later },
+            WaitingOn::Paused(PauseReason::Operator),
+            WaitingOn::Paused(PauseReason::Gate),
+            WaitingOn::Paused(PauseReason::Brake),
+            WaitingOn::Paused(PauseReason::Artifact),
+            WaitingOn::Ending { open: 1 },
+            WaitingOn::Ending { open: 2 },
+            soak(0, Some(95)),
+            soak(0, None),
+            soak(2, Some(95)),
+            NothingToJudge { wave: 0, of: 3, tally: nothing },
+            NothingToJudge { wave: 0, of: 3, tally: Tally { of: 1, ..Tally::default() } },
+            wave(Some(95)),
+            wave(None),
+            hours(1, ClosedBy::Window, Some(soon)),
+            hours(12, ClosedBy::Freeze(0), Some(later)),
+            hours(12, ClosedBy::Window, None),
+            InFlight { max: 1 },
+            InFlight { max: 100 },
+            Driver,
+            WaitingOn::Host { devices: 1, max: 1 },
+            WaitingOn::Host { devices: 25, max: 10 },
+            Unverified { max: 1 },
+            Unverified { max: 30 },
+            WaitingOn::Rate { per_minute: 1, next_at: NOW + Duration::from_secs(45) },
+            WaitingOn::Rate { per_minute: 600, next_at: NOW },
+            away(1, 0, None),
+            away(2, 1, Some(later)),
+            away(0, 3, Some(soon)),
+            active(1, 0, 0),
+            active(3, 2, 1),
+            WaitingOn::Joiners { until: later },
+            busy(1),
+            busy(7),
+            WaitingOn::Offline { since: NOW - Duration::from_hours(2) },
+            WaitingOn::Offline { since: NOW - Duration::from_hours(50) },
+            WaitingOn::NeverSeen,
+            WaitingOn::NextTry { at: soon },
+            WaitingOn::NextTry { at: NOW },
+            WaitingOn::Delivery,
+            WaitingOn::Version { until: soon },
+            WaitingOn::Turn,
+            WaitingOn::OwnWave { wave: 1, of: 3 },
+        ]
+    }
+
+    #[test]
+    fn every_reason_in_words() {
+        let mut text = String::new();
+        for reason in reasons() {
+            let _ = writeln!(text, "{}", reason.in_words(NOW));
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn spans_have_two_units_at_the_most() {
+        for (secs, text) in [
+            (0, "1 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3_599, "59 min"),
+            (3_600, "1 h"),
+            (18_720, "5 h 12 min"),
+            (86_400, "1 d"),
+            (90_000, "1 d 1 h"),
+            (86_460, "1 d"),
+        ] {
+            assert_eq!(span(Duration::from_secs(secs)), text);
+        }
     }
 }

@@ -28,8 +28,35 @@ pub enum Clock {
     /// spends asleep does not count.
     #[default]
     System,
+    /// A clock that goes faster, to show in a minute what takes a night.
+    Scaled(ScaledClock),
     /// A clock that stands still until it is moved.
     Manual(ManualClock),
+}
+
+/// A clock that goes faster than the machine's.
+#[derive(Clone, Copy, Debug)]
+pub struct ScaledClock {
+    begun: Instant,
+    started: Time,
+    speed: u32,
+}
+
+impl ScaledClock {
+    /// A clock that begins at `started` and goes `speed` times as fast (at least once).
+    pub fn new(started: Time, speed: u32) -> Self {
+        Self { begun: Instant::now(), started, speed: speed.max(1) }
+    }
+
+    /// How many times as fast as the machine's clock it goes.
+    pub const fn speed(&self) -> u32 {
+        self.speed
+    }
+
+    fn now(&self) -> Time {
+        let elapsed = Instant::now().saturating_duration_since(self.begun);
+        self.started + elapsed * self.speed
+    }
 }
 
 impl Clock {
@@ -37,6 +64,7 @@ impl Clock {
     pub fn now(&self) -> Time {
         match self {
             Self::System => system_now(),
+            Self::Scaled(scaled) => scaled.now(),
             Self::Manual(manual) => manual.now(),
         }
     }
@@ -52,7 +80,11 @@ impl Clock {
     /// Waits until `wait` has passed. `label` says what for.
     pub fn sleep(&self, wait: Duration, label: &'static str) -> Sleep {
         match self {
-            Self::System => Sleep(Inner::System(Box::pin(tokio::time::sleep(wait)))),
+            Self::System => Sleep(Inner::System(Box::pin(tokio::time::sleep(wait)), 1)),
+            Self::Scaled(scaled) => {
+                let shorter = Box::pin(tokio::time::sleep(wait / scaled.speed));
+                Sleep(Inner::System(shorter, scaled.speed))
+            }
             Self::Manual(manual) => Sleep(Inner::Manual(manual.waiter(wait, label))),
         }
     }
@@ -106,7 +138,8 @@ pub struct Sleep(Inner);
 
 #[derive(Debug)]
 enum Inner {
-    System(Pin<Box<tokio::time::Sleep>>),
+    /// How much faster than the machine's clock it goes stands beside it.
+    System(Pin<Box<tokio::time::Sleep>>, u32),
     Manual(Waiter),
 }
 
@@ -114,7 +147,9 @@ impl Sleep {
     /// Begins the wait anew: from now, for `wait`.
     pub fn reset(&mut self, wait: Duration, label: &'static str) {
         match &mut self.0 {
-            Inner::System(sleep) => sleep.as_mut().reset(tokio::time::Instant::now() + wait),
+            Inner::System(sleep, speed) => {
+                sleep.as_mut().reset(tokio::time::Instant::now() + wait / *speed);
+            }
             Inner::Manual(waiter) => *waiter = waiter.clock.clone().waiter(wait, label),
         }
     }
@@ -125,7 +160,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
-            Inner::System(sleep) => sleep.as_mut().poll(cx),
+            Inner::System(sleep, _) => sleep.as_mut().poll(cx),
             Inner::Manual(waiter) => waiter.poll(cx),
         }
     }

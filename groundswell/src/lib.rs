@@ -10,12 +10,14 @@ pub mod artifacts;
 pub mod cli;
 pub mod clock;
 pub mod delivery;
+pub mod drive;
 pub mod engine;
 pub mod inventory;
+pub mod operate;
 pub mod push;
 pub mod retry;
 pub mod sim;
 pub mod spec_file;
 pub mod store;
 
-pub use self::push::Push;
+pub use self::{drive::Driver, push::Push};

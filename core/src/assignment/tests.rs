@@ -2,8 +2,10 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::*;
 use crate::{
+    outcome::Fault,
     release::{Digest, Release},
-    rollout::{Deadline, Verify},
+    rollout::{Deadline, Offline, Spec, Verify},
+    verify::Mode,
 };
 
 const NOW: Time = Time::from_millis(1_000_000_000);

@@ -32,7 +32,7 @@ fn spec() -> Spec {
     let limits = Limits { max_in_flight: 2, max_unverified: 3, max_per_host: 2, per_minute: None };
     let wave = |size| WaveSpec { size, soak: MINUTE, min_success: Some(50) };
     let waves = vec![wave(WaveSize::Count(4)), wave(WaveSize::Percent(100))];
-    Spec { limits, waves, ..Spec::immediate(release) }
+    Spec { waves, limits, ..Spec::immediate(release) }
 }
 
 /// A ledger, and everything it has objected to.

@@ -5,7 +5,7 @@
 //! same ones that go first.
 //!
 //! Left out are the salt itself and what a running rollout may be given without becoming another
-//! one: limits and priority. With all else the order changes.
+//! one: limits and priority; and what no document says. With all else the order changes.
 
 use std::fmt::Display;
 
@@ -54,6 +54,7 @@ pub fn salt_of(spec: &Spec) -> String {
         on_failure,
         priority: _,
         allow_downgrade,
+        judges_unreachable: _,
     } = spec;
     let mut form = Canonical::new();
     form.value("release.name", name);

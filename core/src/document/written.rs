@@ -102,6 +102,7 @@ impl Document {
             on_failure: self.on_failure,
             priority: self.priority,
             allow_downgrade: self.allow_downgrade,
+            judges_unreachable: false,
         };
         spec.salt = self.salt.unwrap_or_else(|| salt_of(&spec));
         if let Err(error) = spec.check() {

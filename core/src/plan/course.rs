@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Change, Plan, Sweep, SweepReason, limit};
 use crate::{
-    gate::{self, Opinion, Ruling, Tally, Verdict},
+    gate::{self, Opinion, Ruling, Verdict},
     rollout::{Membership, OnFailure, PauseReason, Spec, Wave, WaveState},
     snapshot::{Cohort, Counts, Snapshot},
     time::Time,
@@ -23,7 +23,7 @@ pub(super) fn scheduled(spec: &Spec, now: Time) -> Plan {
 pub(super) fn paused(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     let progression = &snapshot.progression;
     let is_unjudged = |(wave, state): (usize, &Wave)| {
-        let is_open = !matches!(state.state, WaveState::Passed { .. } | WaveState::Stopped { .. });
+        let is_open = matches!(state.state, WaveState::Open { .. } | WaveState::Soaking { .. });
         is_open && spec.gate(wave) != (Duration::ZERO, None)
     };
     // What has not begun has no end, and a gate that has not ruled is asked when it goes on.
@@ -151,7 +151,7 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
     let progression = &snapshot.progression;
     let wave = progression.current()?;
     let counts = snapshot.counts_of(wave);
-    let tally = Tally::of(&counts);
+    let tally = spec.tally(&counts);
     let (soak, min_success) = spec.gate(wave);
     let of = progression.waves.len();
     let rule = |ruling| Change::Rule(wave, Verdict { at: now, ruling, tally, min_success });

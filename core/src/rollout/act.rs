@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Deadline, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
-    gate::{Ruling, Tally, Verdict},
+    gate::{Ruling, Verdict},
     snapshot::Counts,
     time::Time,
 };
@@ -253,7 +253,7 @@ impl Asked<'_> {
         progression.waves[wave].verdict = Some(Verdict {
             at,
             ruling: Ruling::Override,
-            tally: Tally::of(&self.numbers.current),
+            tally: self.spec.tally(&self.numbers.current),
             min_success: self.spec.gate(wave).1,
         });
         progression.paused.remove(&PauseReason::Gate);

@@ -12,7 +12,6 @@ pub use self::{
     spec::{
         Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, RATE_LIMIT, Schedule,
         Spec, SpecError, Strategy, UNVERIFIED_LIMIT, VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT,
-        WAIT_LIMIT, WAVES_LIMIT, WaveSize, WaveSpec, WhenClosed, ZoneRule,
-        wave_faults,
+        WAIT_LIMIT, WAVES_LIMIT, WaveSize, WaveSpec, WhenClosed, ZoneRule, wave_faults,
     },
 };

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::Brake,
+    gate::Tally,
     hours::{Hours, Phase, Zone},
     release::Release,
     retry,
+    snapshot::Counts,
     time::Time,
     verify,
 };
@@ -78,6 +80,10 @@ pub struct Spec {
     pub priority: i32,
     /// Whether devices that run a newer version are sent this one.
     pub allow_downgrade: bool,
+    /// Whether a gate judges devices that could not be reached as failed, and does not leave them
+    /// apart. No document says it: it is for those who watch every device of a wave.
+    #[serde(default)]
+    pub judges_unreachable: bool,
 }
 
 /// By which plan devices are updated. What it adds to a spec is told by the fields beside it; it
@@ -298,6 +304,7 @@ impl Spec {
             on_failure: OnFailure::Pause,
             priority: 0,
             allow_downgrade: false,
+            judges_unreachable: false,
         }
     }
 
@@ -309,6 +316,16 @@ impl Spec {
     /// The soak and the least share of successes of a wave.
     pub fn gate(&self, wave: usize) -> (Duration, Option<u8>) {
         self.waves.get(wave).map_or((Duration::ZERO, None), |wave| (wave.soak, wave.min_success))
+    }
+
+    /// What the gate of a wave judges by, whose devices are counted so.
+    pub const fn tally(&self, counts: &Counts) -> Tally {
+        let mut tally = Tally::of(counts);
+        if self.judges_unreachable {
+            tally.failed += tally.unreachable;
+            tally.unreachable = 0;
+        }
+        tally
     }
 
     /// Whether the devices of the first wave are canaries: the others follow on its go.

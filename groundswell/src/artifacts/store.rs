@@ -72,8 +72,19 @@ impl Artifacts {
     /// # Errors
     /// [`ArtifactError::Keep`] if it cannot be made.
     pub fn open(path: PathBuf) -> Result<Self, ArtifactError> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        match made.and_then(|()| sweep(&path)) {
+        let artifacts = Self::open_beside(path)?;
+        match sweep(&artifacts.path) {
+            Ok(()) => Ok(artifacts),
+            Err(source) => Err(ArtifactError::Keep { path: artifacts.path, source }),
+        }
+    }
+
+    /// The directory at `path`, made if needed, for a process beside the one that drives it.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Keep`] if it cannot be made.
+    pub fn open_beside(path: PathBuf) -> Result<Self, ArtifactError> {
+        match fs::DirBuilder::new().recursive(true).mode(0o700).create(&path) {
             Ok(()) => Ok(Self { path }),
             Err(source) => Err(ArtifactError::Keep { path, source }),
         }

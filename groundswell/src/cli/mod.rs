@@ -3,10 +3,18 @@
 //! Owns arguments, exit codes and messages. Start with [`Command`].
 
 pub mod demo;
+pub mod device;
+mod follow;
 mod log;
 mod out;
 pub mod push;
+pub mod release;
+pub mod rollout;
+pub mod run;
 pub mod sim;
+pub mod state;
+mod text;
+pub mod wire;
 
 use std::{io::Write, process::ExitCode};
 
@@ -30,6 +38,14 @@ pub enum Command {
     Demo(demo::Args),
     /// Send one release to a fleet, durably
     Push(Box<push::Args>),
+    /// The inventory of a state directory: import, list, show, check-in
+    Device(device::Args),
+    /// Releases, kept with their files: create, list, show
+    Release(release::Args),
+    /// Rollouts: create, start, pause, advance, watch and the rest
+    Rollout(rollout::Args),
+    /// Drive the rollouts of a state directory until stopped
+    Run(Box<run::Args>),
     /// Run a simulated fleet on one port, to rehearse against
     Sim(sim::Args),
 }
@@ -48,6 +64,10 @@ pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Push(args) => push::run(&args),
+        Command::Device(args) => device::run(&args),
+        Command::Release(args) => release::run(&args),
+        Command::Rollout(args) => rollout::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Sim(args) => sim::run(&args),
     }
 }
@@ -73,12 +93,7 @@ impl Failure {
     /// As it is, with the state directory and what to do about it, if its database is what failed.
     fn about_state(self, state: &std::path::Path) -> Self {
         let Some(PushError::Store(error)) = self.error.downcast_ref() else { return self };
-        let hint = match error {
-            StoreError::Newer { .. } => "use that version, or another --state",
-            StoreError::Damaged(_) => "put a copy of it back, or use another --state",
-            StoreError::Disk(_) => "make room there and run the same command",
-            _ => "run the same command again, or use another --state",
-        };
+        let hint = state_hint(error);
         let context = format!("in {} ({hint})", state.display());
         Self { error: self.error.context(context), ..self }
     }
@@ -91,10 +106,31 @@ impl Failure {
     }
 }
 
+/// What to do about a database that cannot be used.
+const fn state_hint(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Newer { .. } => "use that version, or another --state",
+        StoreError::Damaged(_) => "put a copy of it back, or use another --state",
+        StoreError::Disk(_) => "make room there and run the same command",
+        _ => "run the same command again, or use another --state",
+    }
+}
+
 /// Prints a line of what was asked for. A reader that went away is no error worth a word.
 fn print_line(text: &str) {
+    let _ = print(&format!("{text}\n"));
+}
+
+/// Prints, and says whether anybody reads it.
+fn print(text: &str) -> bool {
     let mut out = std::io::stdout();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// Prints over the line that the cursor is in, on a terminal; what is printed next comes over it.
+fn print_over(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = write!(out, "\r\x1b[K{text}\r").and_then(|()| out.flush());
 }
 
 /// Says a line to the person, apart from what was asked for.

@@ -16,6 +16,8 @@ pub(super) struct Cohort {
     pub(super) record: CohortRecord,
     /// Candidates that were not begun before.
     pub(super) fresh: VecDeque<Candidate>,
+    /// Those of which something else may be known by now; asked again before they are claimed.
+    pub(super) stale: VecDeque<Candidate>,
     /// The last queued assignment that was read.
     pub(super) read_to: i64,
     pub(super) is_read: bool,
@@ -36,6 +38,7 @@ impl Cohort {
         Self {
             record,
             fresh: VecDeque::new(),
+            stale: VecDeque::new(),
             read_to: 0,
             is_read: false,
             swept_to: 0,
@@ -46,6 +49,11 @@ impl Cohort {
             phase: None,
             closes_for_good_at: None,
         }
+    }
+
+    /// What is known of its candidates may have changed.
+    pub(super) fn expire(&mut self) {
+        self.stale.append(&mut self.fresh);
     }
 
     /// Whether its devices may be touched now; looked up anew only when the answer may change.
@@ -88,5 +96,101 @@ impl Cohort {
                 at
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use groundswell_core::{
+        hours::{ClosedBy, Hours, Zone},
+        release::{Digest, Release},
+        rollout::{Schedule, WhenClosed},
+        snapshot::Counts,
+    };
+
+    use super::*;
+    use crate::store::CohortKey;
+
+    /// Monday, 2025-11-24, 00:00 in UTC.
+    const MONDAY: Time = Time::from_millis(1_763_942_400_000);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn at(hours: u32) -> Time {
+        MONDAY + HOUR * hours
+    }
+
+    fn spec(windows: &[&str], when_closed: WhenClosed) -> Spec {
+        let release = Release {
+            name: "pos".to_owned(),
+            version: "2".to_owned(),
+            artifact: Digest([7; 32]),
+            artifact_bytes: 12,
+        };
+        let windows = windows.iter().map(|window| window.parse().unwrap()).collect();
+        let hours = Hours { windows, freezes: vec![] };
+        let schedule = Schedule { hours, when_closed, ..Schedule::default() };
+        Spec { schedule, ..Spec::immediate(release) }
+    }
+
+    fn cohort(zone: Option<&str>) -> Cohort {
+        let counts = Counts { queued: 3, ..Counts::default() };
+        let zone = zone.map(|name| Zone::parse(name).unwrap());
+        Cohort::new(CohortRecord { key: CohortKey(1), wave: 2, zone, counts })
+    }
+
+    #[test]
+    fn without_hours_to_judge_it_is_always_open() {
+        let spec = spec(&[], WhenClosed::End);
+        let seen = cohort(None).snapshot(&spec, Some(MONDAY), at(5));
+        assert_eq!(seen.phase, Phase::Open { until: None });
+        assert_eq!((seen.wave, seen.counts.queued, seen.closes_for_good_at), (2, 3, None));
+    }
+
+    #[test]
+    fn an_answer_about_hours_is_kept_while_it_holds_and_no_longer() {
+        let spec = spec(&["mon 02:00-04:00"], WhenClosed::Wait);
+        let mut kept = cohort(Some("UTC"));
+        // Forth, and back again: a clock may be set back.
+        for hours in [0, 1, 2, 3, 4, 5, 170, 171, 172, 3, 1, 0] {
+            for minutes in [0, 30, 59] {
+                let now = at(hours) + Duration::from_mins(minutes);
+                let anew = cohort(Some("UTC")).phase(&spec, now);
+                let kept = kept.phase(&spec, now);
+                assert_eq!(kept.is_open(), anew.is_open(), "hour {hours}:{minutes}");
+                assert_eq!(kept.changes_at(), anew.changes_at(), "hour {hours}:{minutes}");
+            }
+        }
+        let opens_at = Some(at(2));
+        let closed = Phase::Closed { by: ClosedBy::Window, opens_at };
+        assert_eq!(kept.phase(&spec, at(1)), closed);
+        assert_eq!(kept.phase(&spec, at(2)), Phase::Open { until: Some(at(4)) });
+    }
+
+    #[test]
+    fn hours_are_judged_in_the_zone_of_the_cohort() {
+        let spec = spec(&["mon 02:00-04:00"], WhenClosed::Wait);
+        // Monday 02:00 in Tokyo is Sunday 17:00 in UTC.
+        let early = MONDAY - HOUR * 7;
+        assert!(cohort(Some("Asia/Tokyo")).phase(&spec, early).is_open());
+        assert!(!cohort(Some("UTC")).phase(&spec, early).is_open());
+    }
+
+    #[test]
+    fn the_one_window_of_a_rollout_is_the_first_after_it_started() {
+        let end = spec(&["mon 02:00-04:00"], WhenClosed::End);
+        let closes = |cohort: &mut Cohort, started_at| {
+            cohort.snapshot(&end, started_at, at(1)).closes_for_good_at
+        };
+        let mut cohort = cohort(Some("UTC"));
+        assert_eq!(closes(&mut cohort, None), None, "it has not started");
+        assert_eq!(closes(&mut cohort, Some(at(0))), Some(at(4)));
+        assert_eq!(closes(&mut cohort, Some(at(3))), Some(at(4)), "begun in the middle of it");
+        // The next round starts anew.
+        assert_eq!(closes(&mut cohort, Some(at(5))), Some(at(4 + 168)));
+        let wait = spec(&["mon 02:00-04:00"], WhenClosed::Wait);
+        let mut other = self::cohort(Some("UTC"));
+        assert_eq!(other.snapshot(&wait, Some(at(0)), at(1)).closes_for_good_at, None);
     }
 }

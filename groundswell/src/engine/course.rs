@@ -16,6 +16,7 @@ mod join;
 mod prepare;
 mod sweep;
 mod take_in;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,12 +24,11 @@ use groundswell_core::{
     admit::{Rate, Slots},
     assignment::{self, Assignment, State},
     event::{Event, Kind},
-    gate::Tally,
     ids::{AssignmentId, Epoch, RolloutId},
     plan::Sweep,
-    progress::{Progress, RateMeter, WaveProgress},
-    rollout::{self, Numbers, Progression, Spec},
-    snapshot::{Counts, Snapshot},
+    progress::RateMeter,
+    rollout::{self, Progression, Spec},
+    snapshot::Counts,
     time::Time,
     waiting::WaitingOn,
 };
@@ -43,8 +43,8 @@ use super::{
     watch::Watch,
 };
 use crate::store::{
-    Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard, IntentSeq,
-    RolloutKey, RolloutRecord,
+    Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard,
+    IntentSeq, RolloutKey, RolloutRecord,
 };
 
 /// A rollout that is driven.
@@ -72,7 +72,9 @@ pub(super) struct Course {
     /// How far the devices that are away have been read.
     cursor: Cursor,
     is_fetching: bool,
-    /// Whether the queue is to be read anew from before what is being read of it.
+    /// Those that it is being asked for what is known of them.
+    refreshing: HashMap<AssignmentId, Candidate>,
+    /// Whether something else may be known by now of those that are being read.
     is_page_outdated: bool,
     next_away_at: Option<Time>,
     /// Nobody that is away may fall due before this: it was read up to here.
@@ -82,7 +84,7 @@ pub(super) struct Course {
     busy: (u64, Option<RolloutId>),
 
     /// Claimed in the batch that is being committed, and where they stood before.
-    claiming: Vec<(Candidate, State)>,
+    claiming: Vec<(State, Candidate)>,
     /// Claimed, durable, not sent.
     ready: VecDeque<Candidate>,
     open: HashMap<AssignmentId, Candidate>,
@@ -117,10 +119,10 @@ pub(super) struct Course {
     pending_away_at: Option<Time>,
     /// The same in the batch that is being committed.
     committing_away_at: Option<Time>,
-    /// Devices that were waiting and changed, in what waits for a commit and in the one under way:
-    /// what is read of them before that is written is not so any more.
-    pending_begun: HashSet<AssignmentId>,
-    committing_begun: HashSet<AssignmentId>,
+    /// Devices that were away and changed, in what waits for a commit and in the one under way: what
+    /// is read of them before that is written is not so any more.
+    pending_missing: HashSet<AssignmentId>,
+    committing_missing: HashSet<AssignmentId>,
     is_committing: bool,
     unwritten: Vec<Batch>,
 
@@ -134,6 +136,8 @@ pub(super) struct Course {
     /// When it was last decided what happens next.
     decided_at: Time,
     places: u32,
+    /// Whether anything happened since the last step.
+    pub(super) is_dirty: bool,
     /// Deliveries that may be open, as far as the driver has places.
     open_max: u32,
 }
@@ -177,6 +181,7 @@ impl Course {
             later: BTreeMap::new(),
             cursor: Cursor::default(),
             is_fetching: false,
+            refreshing: HashMap::new(),
             is_page_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
@@ -206,8 +211,8 @@ impl Course {
             committing_events: vec![],
             pending_away_at: None,
             committing_away_at: None,
-            pending_begun: HashSet::new(),
-            committing_begun: HashSet::new(),
+            pending_missing: HashSet::new(),
+            committing_missing: HashSet::new(),
             is_committing: false,
             unwritten: vec![],
             stop: None,
@@ -219,10 +224,12 @@ impl Course {
             wake_at: None,
             decided_at: Time::ZERO,
             places: u32::MAX,
+            is_dirty: true,
             open_max: u32::MAX,
         };
         course.set_cohorts(cohorts);
-        if course.progression.state.is_driven() {
+        let state = course.progression.state;
+        if state.is_driven() && state != rollout::State::Preparing {
             let devices = course.counts.total();
             let resumed = course.counts.queued != devices;
             course.tell(now, || Kind::RolloutStarted { devices, resumed });
@@ -236,8 +243,7 @@ impl Course {
         let away: u64 = cohorts.iter().map(|c| c.counts.away + c.counts.absent).sum();
         self.next_away_at = (away > 0).then_some(Time::ZERO);
         self.counts = cohorts.iter().map(|cohort| cohort.counts).sum();
-        self.cohort_at =
-            cohorts.iter().enumerate().map(|(at, cohort)| (cohort.key, at)).collect();
+        self.cohort_at = cohorts.iter().enumerate().map(|(at, cohort)| (cohort.key, at)).collect();
         self.cohorts = cohorts.into_iter().map(Cohort::new).collect();
     }
 
@@ -295,8 +301,8 @@ impl Course {
         }
         self.count(candidate.cohort, from.state, to.state);
         candidate.assignment = to;
-        if from.state.is_waiting() {
-            self.pending_begun.insert(candidate.id);
+        if matches!(from.state, State::Away | State::Absent) {
+            self.pending_missing.insert(candidate.id);
         }
         if from.state.is_active() && !to.state.is_active() {
             self.freed.push(candidate.device);
@@ -371,8 +377,7 @@ impl Course {
         std::mem::take(&mut self.durably_freed)
     }
 
-    /// Has candidates that were not begun read anew: what is known of them may have changed. What is
-    /// being read is passed over.
+    /// Has it looked up anew what is known of candidates that were not begun.
     fn forget_fresh(&mut self) {
         self.is_page_outdated = self.is_fetching;
         for candidate in self.slots.drain() {
@@ -381,14 +386,20 @@ impl Course {
                 _ => self.keep_fresh(candidate),
             }
         }
-        for cohort in &mut self.cohorts {
-            let queued = cohort.fresh.iter().filter(|c| c.assignment.state == State::Queued);
-            if let Some(first) = queued.map(|candidate| candidate.id.0).min() {
-                cohort.read_to = cohort.read_to.min(first - 1);
-                cohort.is_read = false;
-            }
-            // Those that are away stay: they are judged when they are claimed.
-            cohort.fresh.retain(|candidate| candidate.assignment.state != State::Queued);
+        self.cohorts.iter_mut().for_each(Cohort::expire);
+    }
+
+    /// Whether anything is asked about a device before it is claimed.
+    pub(super) fn asks_what_is_known(&self) -> bool {
+        self.spec.asks_what_is_known() || !self.rivals.is_empty()
+    }
+
+    fn keep_stale(&mut self, candidate: Candidate) {
+        if !self.asks_what_is_known() {
+            return self.keep_fresh(candidate);
+        }
+        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
+            self.cohorts[*at].stale.push_front(candidate);
         }
     }
 
@@ -396,84 +407,6 @@ impl Course {
         if let Some(at) = self.cohort_at.get(&candidate.cohort) {
             self.cohorts[*at].fresh.push_front(candidate);
         }
-    }
-
-    /// What a decision sees.
-    pub(super) fn snapshot(&mut self, now: Time) -> Snapshot {
-        let started_at = self.progression.started_at;
-        let spec = &self.spec;
-        let cohorts = self.cohorts.iter_mut();
-        Snapshot {
-            progression: self.progression.clone(),
-            cohorts: cohorts.map(|cohort| cohort.snapshot(spec, started_at, now)).collect(),
-            ahead_max: self.pace.ahead(),
-            allowance: self
-                .rate
-                .map_or(groundswell_core::snapshot::Allowance::UNLIMITED, |rate| rate.allowance(now)),
-            driver_places: self.places,
-            is_stopping: self.is_stopping(),
-        }
-    }
-
-    /// What an operator's act is judged by.
-    fn numbers(&self) -> Numbers {
-        let current = self.progression.current();
-        let cohorts = self.cohorts.iter().filter(|cohort| Some(cohort.record.wave) == current);
-        Numbers { all: self.counts, current: cohorts.map(|cohort| cohort.record.counts).sum() }
-    }
-
-    /// How far the rollout is; `sent_bytes` is the shell's to count.
-    pub(super) fn progress(&mut self, now: Time, sent_bytes: u64) -> Progress {
-        let ended = self.counts.ended();
-        let ended_per_sec = self.meter.per_sec(now, ended);
-        let snapshot = self.snapshot(now);
-        let eta = groundswell_core::progress::eta(&snapshot, &self.spec, ended_per_sec, now);
-        let waves = self.progression.waves.iter().enumerate().map(|(wave, state)| WaveProgress {
-            state: state.state,
-            verdict: state.verdict,
-            counts: snapshot.counts_of(wave),
-        });
-        Progress {
-            counts: self.counts,
-            waves: waves.collect(),
-            in_flight: self.open.len() as u32,
-            sent_bytes,
-            ended_per_sec,
-            eta,
-            waiting_on: self.waiting_on.clone(),
-        }
-    }
-
-    /// Devices that are open or claimed: what the driver's places are counted by.
-    pub(super) fn places_used(&self) -> u32 {
-        (self.open.len() + self.ready.len() + self.claiming.len()) as u32
-    }
-
-    /// Whether it could use places for deliveries.
-    pub(super) const fn wants_places(&self) -> bool {
-        matches!(self.progression.state, rollout::State::Running)
-            && self.counts.waiting() + self.counts.retrying > 0
-    }
-
-    /// Deliveries that are open.
-    pub(super) fn open_count(&self) -> u32 {
-        self.open.len() as u32
-    }
-
-    /// Places that it may use on top of those it does, and how many deliveries may be open.
-    pub(super) const fn give_places(&mut self, places: u32, open_max: u32) {
-        (self.places, self.open_max) = (places, open_max);
-    }
-
-    /// Its devices, counted.
-    pub(super) const fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// The numbers of the wave that has not passed.
-    pub(super) fn tally(&self, wave: usize) -> Tally {
-        let cohorts = self.cohorts.iter().filter(|cohort| cohort.record.wave == wave);
-        Tally::of(&cohorts.map(|cohort| cohort.record.counts).sum())
     }
 
     /// Whether deliveries that have not sent anything yet may do so.

@@ -64,7 +64,8 @@ impl Shared {
     pub(super) fn withdraw(&mut self, rollout: RolloutKey) -> Vec<Candidate> {
         let mut withdrawn = vec![];
         self.waiting.retain(|_, queue| {
-            let (own, others) = std::mem::take(queue).into_iter().partition(|(of, _)| *of == rollout);
+            let (own, others) =
+                std::mem::take(queue).into_iter().partition(|(of, _)| *of == rollout);
             *queue = others;
             let own: Vec<(RolloutKey, Candidate)> = own;
             withdrawn.extend(own.into_iter().map(|(_, candidate)| candidate));
@@ -76,5 +77,97 @@ impl Shared {
     /// The id of a rollout that is driven.
     pub(super) fn id_of(&self, rollout: RolloutKey) -> Option<RolloutId> {
         self.ids.get(&rollout).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use groundswell_core::{assignment::Assignment, device::Endpoint, ids::AssignmentId};
+
+    use super::*;
+    use crate::store::CohortKey;
+
+    const OLD: RolloutKey = RolloutKey(1);
+    const NEW: RolloutKey = RolloutKey(2);
+    const THIRD: RolloutKey = RolloutKey(3);
+    const TILL: DeviceKey = DeviceKey(7);
+    const GATE: DeviceKey = DeviceKey(8);
+
+    fn candidate(id: i64, device: DeviceKey) -> Candidate {
+        Candidate {
+            id: AssignmentId(id),
+            device,
+            cohort: CohortKey(1),
+            assignment: Assignment::queued(),
+            endpoint: Arc::new(Endpoint {
+                id: "till".into(),
+                name: "Till".into(),
+                address: "http://127.0.0.1".parse().unwrap(),
+                update_path: None,
+            }),
+            has_address: true,
+            known: None,
+        }
+    }
+
+    fn ids(handed: Vec<(RolloutKey, Candidate)>) -> Vec<(RolloutKey, i64)> {
+        handed.into_iter().map(|(rollout, candidate)| (rollout, candidate.id.0)).collect()
+    }
+
+    #[test]
+    fn a_device_is_busy_for_others_while_a_rollout_holds_it() {
+        let mut shared = Shared::default();
+        assert_eq!(shared.busy_with(TILL, NEW), None);
+        shared.hold(TILL, OLD);
+        // Claimed again before it is durable that the first claim ended.
+        shared.hold(TILL, OLD);
+        assert_eq!(shared.busy_with(TILL, NEW), Some(OLD));
+        assert_eq!(shared.busy_with(TILL, OLD), None);
+        assert_eq!(shared.busy_with(GATE, NEW), None);
+        assert!(shared.free(TILL).is_empty());
+        assert_eq!(shared.busy_with(TILL, NEW), Some(OLD));
+        assert!(shared.free(TILL).is_empty());
+        assert_eq!(shared.busy_with(TILL, NEW), None);
+    }
+
+    #[test]
+    fn those_who_waited_are_handed_back_first_come_first_and_once() {
+        let mut shared = Shared::default();
+        shared.hold(TILL, OLD);
+        shared.hold(GATE, OLD);
+        shared.park(THIRD, candidate(31, TILL));
+        shared.park(NEW, candidate(21, TILL));
+        shared.park(NEW, candidate(22, GATE));
+        assert_eq!(ids(shared.free(TILL)), [(THIRD, 31), (NEW, 21)]);
+        assert_eq!(ids(shared.free(TILL)), []);
+        assert_eq!(shared.busy_with(GATE, NEW), Some(OLD));
+        assert_eq!(ids(shared.free(GATE)), [(NEW, 22)]);
+    }
+
+    #[test]
+    fn a_rollout_that_is_done_waits_for_nobody() {
+        let mut shared = Shared::default();
+        shared.hold(TILL, OLD);
+        shared.hold(GATE, OLD);
+        shared.park(NEW, candidate(21, TILL));
+        shared.park(THIRD, candidate(31, TILL));
+        shared.park(NEW, candidate(22, GATE));
+        let mut withdrawn: Vec<_> =
+            shared.withdraw(NEW).into_iter().map(|candidate| candidate.id.0).collect();
+        withdrawn.sort_unstable();
+        assert_eq!(withdrawn, [21, 22]);
+        assert!(shared.withdraw(NEW).is_empty());
+        assert_eq!(ids(shared.free(TILL)), [(THIRD, 31)]);
+        assert_eq!(ids(shared.free(GATE)), []);
+    }
+
+    #[test]
+    fn rollouts_are_known_by_their_ids_while_they_are_driven() {
+        let mut shared = Shared::default();
+        let id = RolloutId(uuid::Uuid::nil());
+        shared.ids.insert(OLD, id);
+        assert_eq!((shared.id_of(OLD), shared.id_of(NEW)), (Some(id), None));
     }
 }

@@ -4,22 +4,18 @@
 //! happens within one is its [`Course`]'s. Its time is what the facts and the clock make of it: a
 //! rollout that waits costs nothing but being asked when it is due.
 
+mod news;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use groundswell_core::{
-    gate::Tally,
-    ids::Epoch,
-    progress::Progress,
-    rollout::Progression,
-    snapshot::Counts,
-    time::Time,
+    gate::Tally, ids::Epoch, progress::Progress, rollout::Progression, snapshot::Counts, time::Time,
 };
 
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, shared::Shared};
 use crate::store::{
-    Answer, Candidate, CohortRecord, DeviceKey, INTENTS_MAX, Intent, IntentSeq, RolloutKey, RolloutRecord,
-    writer::{Done, Job, Looked},
+    Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord, writer::Done,
 };
 
 /// Results wait at most this long for company in a commit: a few commits' time, so that a busy
@@ -44,6 +40,8 @@ pub struct Taken {
     pub cohorts: Vec<CohortRecord>,
     /// Those an earlier driver left active.
     pub active: Vec<Candidate>,
+    /// Newer rollouts of the same release name that were started.
+    pub rivals: Vec<RolloutKey>,
 }
 
 /// A run of all rollouts of a state directory, or of one.
@@ -98,8 +96,9 @@ impl Engine {
             has_ended: false,
             last_now: now,
         };
-        for Taken { record, cohorts, active } in taken {
-            let course = Course::new(&record, cohorts, active, epoch, manner, now);
+        for Taken { record, cohorts, active, rivals } in taken {
+            let mut course = Course::new(&record, cohorts, active, epoch, manner, now);
+            course.add_rivals(rivals, &mut engine.shared);
             engine.add(course);
         }
         engine.settle_rivals();
@@ -125,6 +124,7 @@ impl Engine {
         for course in self.courses.values_mut() {
             let name = &course.spec.release.name;
             let newer = started.iter().filter(|(key, of)| *key > course.key && of == name);
+            course.is_dirty = true;
             course.add_rivals(newer.map(|(key, _)| *key).collect(), &mut self.shared);
         }
     }
@@ -134,6 +134,7 @@ impl Engine {
         let mut commands = vec![];
         if now + SET_BACK_MIN < self.last_now {
             for course in self.courses.values_mut() {
+                course.is_dirty = true;
                 course.clock_set_back(self.last_now, now);
             }
             self.looked.due_at = now;
@@ -163,6 +164,9 @@ impl Engine {
         for (_, key) in &order {
             self.share_places(*key);
             let Some(course) = self.courses.get_mut(key) else { continue };
+            if !course.is_due(now) {
+                continue;
+            }
             course.step(now, &mut self.shared, commands);
         }
         self.close();
@@ -180,9 +184,7 @@ impl Engine {
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
         for device in freed {
             for (rollout, candidate) in self.shared.free(device) {
-                if let Some(course) = self.courses.get_mut(&rollout) {
-                    course.woken(candidate);
-                }
+                self.with(rollout, |course| course.woken(candidate));
             }
         }
     }
@@ -250,13 +252,17 @@ impl Engine {
             Fact::Asked(key, id, answer) => self.with(key, |course| course.asked(now, id, answer)),
             Fact::Stop => {
                 self.stop = true;
-                self.courses.values_mut().for_each(|course| course.stop(now));
+                for course in self.courses.values_mut() {
+                    course.is_dirty = true;
+                    course.stop(now);
+                }
             }
         }
     }
 
     fn with(&mut self, key: RolloutKey, act: impl FnOnce(&mut Course)) {
         if let Some(course) = self.courses.get_mut(&key) {
+            course.is_dirty = true;
             act(course);
         }
     }
@@ -269,6 +275,7 @@ impl Engine {
                     self.taken_up.remove(seq);
                 }
                 let Some(course) = self.courses.get_mut(&batch.rollout) else { return };
+                course.is_dirty = true;
                 let events = course.committed();
                 if !events.is_empty() {
                     commands.push(Command::Tell(events));
@@ -312,103 +319,9 @@ impl Engine {
     fn store_failed(&mut self, now: Time) {
         self.stop = true;
         self.looked.is_looking = false;
-        self.courses.values_mut().for_each(|course| course.store_failed(now, None));
-    }
-
-    /// What others want: acts on rollouts, news of devices, devices that may join.
-    fn take_up(&mut self, now: Time, looked: Looked, commands: &mut Vec<Command>) {
-        // There may be more than were read at once.
-        let is_all = looked.intents.len() < INTENTS_MAX;
-        self.looked.version = is_all.then_some(looked.version);
-        for (seq, intent) in looked.intents {
-            if !self.taken_up.insert(seq) {
-                continue;
-            }
-            match intent {
-                Intent::Act { rollout, act } => match self.courses.get_mut(&rollout) {
-                    Some(course) if course.ending.is_none() => course.act(now, seq, act),
-                    _ => {
-                        let wanted = self.wanted.entry(rollout).or_default();
-                        if wanted.is_empty() {
-                            commands.push(Command::Store(Job::Read(rollout)));
-                        }
-                        wanted.push((seq, intent));
-                    }
-                },
-                Intent::Contact { device } => {
-                    commands.push(Command::Store(Job::Waiting(seq, device)));
-                }
-            }
-        }
-        if !looked.changed.is_empty() && self.looked.changed.is_empty() {
-            for course in self.courses.values_mut() {
-                course.may_join(now, &looked.changed);
-            }
-            self.looked.changed = looked.changed.into_iter().map(|(key, _)| key).collect();
-        }
-    }
-
-    /// A rollout was read: because somebody wants something of it, or because it is prepared.
-    fn read(
-        &mut self,
-        now: Time,
-        key: RolloutKey,
-        found: Option<(Box<RolloutRecord>, Vec<CohortRecord>)>,
-        commands: &mut Vec<Command>,
-    ) {
-        let Some(wanted) = self.wanted.remove(&key) else {
-            self.with(key, |course| course.read(now, found));
-            return;
-        };
-        let Some((record, cohorts)) = found else {
-            for (seq, _) in wanted {
-                let why = format!("there is no rollout {}", key.0);
-                commands.push(Command::Store(Job::Answer(seq, Answer::Refused(why))));
-            }
-            return;
-        };
-        let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
-        for (seq, intent) in wanted {
-            if let Intent::Act { act, .. } = intent {
-                course.act(now, seq, act);
-            }
-        }
-        if self.stop {
-            course.stop(now);
-        }
-        self.add(course);
-    }
-
-    fn contacted(
-        &mut self,
-        now: Time,
-        seq: IntentSeq,
-        waiting: Vec<(RolloutKey, Candidate)>,
-        commands: &mut Vec<Command>,
-    ) {
-        for (key, candidate) in waiting {
-            self.with(key, |course| course.contacted(now, candidate));
-        }
-        commands.push(Command::Store(Job::Answer(seq, Answer::Already(String::new()))));
-    }
-
-    fn look(&mut self, now: Time, commands: &mut Vec<Command>) {
-        let Some(every) = self.manner.look_every else { return };
-        if !self.looked.changed.is_empty()
-            && !self.looked.is_forgetting
-            && self.courses.values().all(Course::has_joined)
-        {
-            let changed = std::mem::take(&mut self.looked.changed);
-            // There may be more than were read at once.
-            self.looked.version = None;
-            self.looked.is_forgetting = true;
-            commands.push(Command::Store(Job::Forget(changed)));
-        }
-        let may_look = !self.looked.is_looking && !self.looked.is_forgetting && !self.stop;
-        if may_look && now >= self.looked.due_at {
-            self.looked.is_looking = true;
-            self.looked.due_at = now + every;
-            commands.push(Command::Store(Job::Look { seen: self.looked.version }));
+        for course in self.courses.values_mut() {
+            course.is_dirty = true;
+            course.store_failed(now, None);
         }
     }
 

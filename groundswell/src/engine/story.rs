@@ -24,7 +24,7 @@ pub(super) fn events(
     match to.state {
         State::Queued | State::Delivering | State::Canceled => vec![],
         // Heard of again, or away for longer than its wave waits: told when something is done.
-        State::Away | State::Absent if from.state == State::Away => vec![],
+        State::Away | State::Absent if matches!(from.state, State::Away | State::Absent) => vec![],
         State::Away | State::Absent => {
             vec![Kind::DeviceAway { device: device(), since: to.away_since, detail: detail() }]
         }
@@ -32,6 +32,10 @@ pub(super) fn events(
             vec![Kind::AttemptUnanswered { device: device(), attempt, detail: detail() }]
         }
         State::Verifying => vec![Kind::AttemptAccepted { device: device(), attempt }],
+        // Nothing was tried: the device was left as it is, or its time was up.
+        state if from.state.is_waiting() => {
+            vec![Kind::DeviceEnded { device: device(), state, detail: detail() }]
+        }
         state @ (State::Succeeded | State::Skipped(_)) => {
             vec![Kind::AttemptSucceeded { device: device(), attempt, state }]
         }
@@ -65,4 +69,28 @@ pub(super) fn shorten(mut detail: String) -> String {
         detail.truncate(end);
     }
     detail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_heard_of_again_is_not_told_to_be_away() {
+        let device: Arc<str> = "d".into();
+        let told = |from, to| {
+            let [from, to] = [from, to].map(|state| Assignment { state, ..Assignment::queued() });
+            events(&device, from, to, "").len()
+        };
+        for (from, to, count) in [
+            (State::Queued, State::Away, 1),
+            (State::Queued, State::Absent, 1),
+            (State::Delivering, State::Away, 1),
+            (State::Away, State::Absent, 0),
+            (State::Absent, State::Away, 0),
+            (State::Away, State::Away, 0),
+        ] {
+            assert_eq!(told(from, to), count, "{from} {to}");
+        }
+    }
 }

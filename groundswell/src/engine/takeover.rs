@@ -39,5 +39,6 @@ pub(crate) fn recover(store: &mut impl Store, reserve: &Reserve) -> Result<(), T
 pub fn take(store: &impl Store, record: RolloutRecord) -> Result<Taken, StoreError> {
     let cohorts = store.cohorts(record.key, record.progression.round)?;
     let active = store.active(record.key)?;
-    Ok(Taken { record, cohorts, active })
+    let rivals = store.rivals(record.key)?;
+    Ok(Taken { record, cohorts, active, rivals })
 }

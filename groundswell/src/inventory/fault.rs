@@ -65,8 +65,13 @@ impl BadRows {
     }
 }
 
-impl fmt::Display for BadRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl BadRows {
+    /// All of it in words; `done` is what was not done, such as `sent`.
+    pub fn in_words(&self, done: &'static str) -> impl fmt::Display {
+        fmt::from_fn(move |f| self.write(f, done))
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, done: &str) -> fmt::Result {
         let rows = if self.count == 1 { "row" } else { "rows" };
         writeln!(f, "{}: {} bad {rows}", self.name, self.count)?;
         for row in &self.first {
@@ -87,7 +92,13 @@ impl fmt::Display for BadRows {
             writeln!(f, "  {warning}")?;
         }
         let it = if self.count == 1 { "it" } else { "them" };
-        write!(f, "Nothing was sent. Correct {it} and run the same command again.")
+        write!(f, "Nothing was {done}. Correct {it} and run the same command again.")
+    }
+}
+
+impl fmt::Display for BadRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, "sent")
     }
 }
 

@@ -102,7 +102,7 @@ fn settle_unfinished(
 ) -> Result<Option<RolloutRecord>, PushError> {
     for record in store.rollouts(Which::Driven)? {
         let is_other = record.identity != Some(*identity);
-        if record.progression.state == State::Preparing {
+        if is_half_written(&record) {
             // Nothing was ever sent for it, and it may lack devices.
             while store.discard(record.key, DISCARD)? == DISCARD {}
             store.remove(record.key)?;
@@ -148,6 +148,13 @@ fn settle_unfinished(
     Ok(found)
 }
 
+/// Whether it is a push that was killed while its devices were being written down. Other rollouts
+/// are prepared by whoever drives them, and each of their rounds is.
+pub(super) const fn is_half_written(record: &RolloutRecord) -> bool {
+    let Progression { state, round, .. } = &record.progression;
+    record.identity.is_some() && matches!(state, State::Preparing) && *round == 1
+}
+
 /// What tells two pushes apart: parts of the identity, in words.
 fn differences(theirs: &Spec, ours: &Spec) -> Vec<&'static str> {
     let (their, our) = (&theirs.release, &ours.release);
@@ -182,15 +189,16 @@ fn go_on(
     let waves = record.spec.waves;
     record.spec = order.spec.clone();
     if state.is_ended() {
-        let canaries = (order.canary > 0).then_some(order.canary);
-        if store.open_round(record.key, round + 1, canaries)? == 0 {
+        // The waves are this run's, whatever those were that the round before had.
+        if store.open_round(record.key, round + 1, Some(order.canary))? == 0 {
             return Err(PushError::NothingToRetry("no device failed"));
         }
-        record.progression = Progression { round: round + 1, ..ready(&record.spec) };
+        let generation = record.progression.generation + 1;
+        record.progression = Progression { round: round + 1, generation, ..ready(&record.spec) };
     } else {
         let counts = store.cohorts(record.key, round)?;
         let canaries = counts.iter().filter(|cohort| cohort.wave == 0).map(|cohort| cohort.counts);
-        let tally = Tally::of(&canaries.sum());
+        let tally = order.spec.tally(&canaries.sum());
         record.spec.waves = waves;
         judge_anew(&mut record, order.canary > 0, tally, now);
     }

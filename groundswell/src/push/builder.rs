@@ -66,6 +66,7 @@ impl Builder {
         let spec = Spec {
             offline: Offline::Try,
             allow_downgrade: true,
+            judges_unreachable: true,
             brake: Some(Brake::default()),
             ..Spec::immediate(release)
         };

@@ -2,10 +2,10 @@
 
 use std::{fmt, fs::File};
 
-use groundswell_core::{release::Release, rollout::State, snapshot::Counts};
+use groundswell_core::{release::Release, snapshot::Counts};
 use serde::Serialize;
 
-use super::{PushError, builder::Order, identity::identity};
+use super::{PushError, begin::is_half_written, builder::Order, identity::identity};
 use crate::{
     artifacts::store::{self, ArtifactError},
     delivery::http::Client,
@@ -118,9 +118,10 @@ fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
     let Some(store) = SqliteStore::open_to_read(&dir::database(&order.state))? else {
         return Ok(nothing);
     };
-    let other = store.rollouts(Which::Driven)?.into_iter().find(|record| {
-        record.identity != Some(*identity) && record.progression.state != State::Preparing
-    });
+    let other = store
+        .rollouts(Which::Driven)?
+        .into_iter()
+        .find(|record| record.identity != Some(*identity) && !is_half_written(record));
     if let Some(other) = other
         && !order.abandon
     {
@@ -132,7 +133,7 @@ fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
     let counts = store.count(record.key, record.progression.round)?;
     let to_retry = counts.failures() + counts.canceled;
     Ok(match record.progression.state {
-        State::Preparing => nothing,
+        _ if is_half_written(&record) => nothing,
         state if state.is_ended() && !order.retry_failed => {
             if store.is_overtaken(record.key)? {
                 Would::Start

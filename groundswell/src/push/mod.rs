@@ -51,7 +51,7 @@ use crate::{
         step::{Engine, GATHER, Manner},
         takeover,
     },
-    store::{Store, StoreError, dir::DirError},
+    store::{StoreError, dir::DirError},
 };
 
 /// A push that is ready to run.
@@ -220,7 +220,7 @@ impl Push {
         let taken = takeover::take(&store, record.clone())?;
         let ended_before = taken.cohorts.iter().map(|cohort| cohort.counts.ended()).sum();
         let gather = match clock {
-            crate::clock::Clock::System => GATHER,
+            crate::clock::Clock::System | crate::clock::Clock::Scaled(_) => GATHER,
             crate::clock::Clock::Manual(_) => std::time::Duration::ZERO,
         };
         let is_heard = hub.is_heard();

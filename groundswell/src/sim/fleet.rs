@@ -115,6 +115,11 @@ impl Fleet {
         self.local_addr
     }
 
+    /// When it started: what reports count their milliseconds from.
+    pub fn started_at(&self) -> Time {
+        self.shared.started
+    }
+
     /// Everything that happened so far.
     pub fn report(&self) -> Report {
         self.shared.report()

@@ -7,9 +7,21 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use super::reserve::{Reserve, read_small};
+
+/// How a process names what it does that holds a directory for a moment only, to write down an
+/// operator's act that nobody is there to carry out.
+pub const ACTING: &str = "rollout";
+
+/// Between two tries to lock a directory that somebody holds for a moment.
+const TRY_EVERY: Duration = Duration::from_millis(10);
+
+/// How often it is tried: a second in all, where a moment is some milliseconds.
+const TRIES_MAX: usize = 100;
 
 /// A state directory that this process drives.
 #[derive(Debug)]
@@ -46,13 +58,25 @@ pub enum DirError {
 
 impl StateDir {
     /// Makes the directory if needed (readable by its owner only) and locks it. `what` says who
-    /// holds it, for those who come second.
+    /// holds it, for those who come second. Who holds it for a moment is waited for.
     ///
     /// # Errors
     /// [`DirError::Locked`] names the process that drives it.
     pub fn lock(path: &Path, what: &str) -> Result<Self, DirError> {
+        for _ in 0..TRIES_MAX {
+            match Self::try_lock(path, what) {
+                Err(DirError::Locked { holder, .. }) if is_momentary(&holder) => {
+                    thread::sleep(TRY_EVERY);
+                }
+                locked => return locked,
+            }
+        }
+        Self::try_lock(path, what)
+    }
+
+    fn try_lock(path: &Path, what: &str) -> Result<Self, DirError> {
         let fail = |source| DirError::Io { path: path.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+        make(path)?;
         let lock_path = path.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -62,14 +86,10 @@ impl StateDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(fail)?;
-        match lock.try_lock() {
+        match lock_alone(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let written = read_small(&lock_path, 200);
-                let holder = written.lines().next().unwrap_or_default();
-                let holder =
-                    if holder.is_empty() { "it did not say which" } else { holder }.to_owned();
-                return Err(DirError::Locked { path: path.to_owned(), holder });
+                return Err(DirError::Locked { path: path.to_owned(), holder: holder(&lock_path) });
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
@@ -87,7 +107,7 @@ impl StateDir {
 
     /// Where artifacts are kept.
     pub fn artifacts(&self) -> PathBuf {
-        self.path.join("artifacts")
+        artifacts(&self.path)
     }
 
     /// The preallocated reserve.
@@ -105,6 +125,60 @@ impl StateDir {
     }
 }
 
+/// What the process that has a lock wrote about itself.
+fn holder(lock: &Path) -> String {
+    let written = read_small(lock, 200);
+    let holder = written.lines().next().unwrap_or_default();
+    if holder.is_empty() { "it did not say which" } else { holder }.to_owned()
+}
+
+/// How often those who only look are waited for, a millisecond each time: a look takes less.
+const LOOKS_MAX: usize = 1_000;
+
+/// Takes the lock unless somebody else drives; those who only look share it for a moment.
+fn lock_alone(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS_MAX {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => {}
+            taken => return taken,
+        }
+        lock.try_lock_shared()?;
+        lock.unlock().map_err(TryLockError::Error)?;
+        thread::sleep(Duration::from_millis(1));
+    }
+    Err(TryLockError::WouldBlock)
+}
+
+/// Whether a process, by its own words, holds a directory for a moment only.
+fn is_momentary(holder: &str) -> bool {
+    holder.contains(&format!(": groundswell {ACTING} "))
+}
+
+/// Who drives the state directory at `path` now, by its own words; none if nobody does.
+pub fn driver(path: &Path) -> Option<String> {
+    let lock_path = path.join("lock");
+    let lock = File::open(&lock_path).ok()?;
+    // Shared, and let go at once: others who look are not in each other's way.
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(holder(&lock_path)).filter(|by| !is_momentary(by)),
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
+/// Where artifacts are kept in the state directory at `path`.
+pub fn artifacts(path: &Path) -> PathBuf {
+    path.join("artifacts")
+}
+
+/// Makes the state directory at `path` if needed, readable by its owner only.
+///
+/// # Errors
+/// [`DirError::Io`] if it cannot be made.
+pub fn make(path: &Path) -> Result<(), DirError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| DirError::Io { path: path.to_owned(), source })
+}
+
 /// The database in the state directory at `path`, for those who only look.
 pub fn database(path: &Path) -> PathBuf {
     path.join("state.db")
@@ -118,11 +192,48 @@ mod tests {
     fn a_second_driver_is_refused_and_told_who() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
+        assert_eq!(driver(&path), None);
         let first = StateDir::lock(&path, "push a.bin").unwrap();
+        assert!(driver(&path).unwrap().ends_with(": groundswell push a.bin"));
         let refused = StateDir::lock(&path, "push b.bin").unwrap_err().to_string();
         let named = format!("(process {}: groundswell push a.bin)", std::process::id());
         assert!(refused.contains(&named), "{refused}");
         drop(first);
+        assert_eq!(driver(&path), None);
         StateDir::lock(&path, "push b.bin").unwrap();
+    }
+
+    #[test]
+    fn those_who_look_keep_nobody_from_driving() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        drop(StateDir::lock(&path, "run").unwrap());
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            let look = || {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    driver(&path);
+                }
+            };
+            scope.spawn(look);
+            scope.spawn(look);
+            let refused = (0..200).filter(|_| StateDir::lock(&path, "run").is_err()).count();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
+    }
+
+    #[test]
+    fn who_holds_it_for_a_moment_is_waited_for_and_no_driver() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let acting = StateDir::lock(&path, &format!("{ACTING} start 1")).unwrap();
+        assert_eq!(driver(&path), None);
+        let driving = thread::spawn({
+            let path = path.clone();
+            move || StateDir::lock(&path, "run").map(drop)
+        });
+        drop(acting);
+        driving.join().unwrap().unwrap();
     }
 }

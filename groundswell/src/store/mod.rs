@@ -24,9 +24,9 @@ use serde::Serialize;
 pub use self::{
     sqlite::SqliteStore,
     values::{
-        Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Heard,
-        Cursor, DETAIL_BYTES_MAX, DeviceKey, INTENTS_MAX, Intent, IntentSeq, Known, Page, QueueRead, QueueWant,
-        RolloutKey, RolloutRecord, Unfinished, Want,
+        Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
+        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, Page, QueueRead,
+        QueueWant, RolloutKey, RolloutRecord, Standing, Unfinished, Want,
     },
 };
 
@@ -192,7 +192,7 @@ pub trait Store: Send {
 
     /// Writes rows of round `round` for the devices that failed, or were given up, in the one
     /// before, and says how many these are. Each is in its wave again; with `canaries` the first so
-    /// many are wave 0, and the others wave 1.
+    /// many are wave 0 and the others wave 1, or all wave 0 if there are to be none.
     fn open_round(
         &mut self,
         rollout: RolloutKey,
@@ -216,11 +216,17 @@ pub trait Store: Send {
     /// The assignments of a rollout that are active.
     fn active(&self, rollout: RolloutKey) -> Result<Vec<Candidate>, StoreError>;
 
+    /// Rollouts of the same release name that are newer and were started.
+    fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError>;
+
     /// The candidates that are wanted.
     fn candidates(&self, want: &Want) -> Result<Page, StoreError>;
 
     /// The assignments of a device that wait for it, with their rollouts.
     fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError>;
+
+    /// Every assignment of a device, in all rounds of all rollouts, oldest first.
+    fn standings(&self, device: DeviceKey) -> Result<Vec<Standing>, StoreError>;
 
     /// Writes a batch and its log entry, durably, whole or not at all.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
@@ -232,6 +238,14 @@ pub trait Store: Send {
         round: u32,
         each: &mut dyn FnMut(Unfinished),
     ) -> Result<(), StoreError>;
+
+    /// At most `limit` devices of a round that failed, in order.
+    fn failures(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+        limit: usize,
+    ) -> Result<Vec<Unfinished>, StoreError>;
 
     /// Writes down what somebody wants of the driver.
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError>;

@@ -187,10 +187,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("reserve");
         let reserve = Reserve::open(&path).unwrap();
-        let batch = Batch {
-            changes: vec![],
-            ..Batch::empty(RolloutKey(1), Epoch(2), Time::ZERO)
-        };
+        let batch = Batch { changes: vec![], ..Batch::empty(RolloutKey(1), Epoch(2), Time::ZERO) };
         reserve.keep(&[batch]).unwrap();
         reserve.file.write_all_at(b"!", HEAD_BYTES + 3).unwrap();
         assert!(reserve.kept().unwrap().is_empty());

@@ -23,21 +23,15 @@ pub const DETAIL_BYTES_MAX: usize = 1_200;
 pub const INTENTS_MAX: usize = 1_000;
 
 /// The key of a rollout's row, and its number for people.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RolloutKey(pub i64);
 
 /// The key of a device's row.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeviceKey(pub i64);
 
 /// The key of a cohort's row.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CohortKey(pub i64);
 
 /// A rollout that is written down.
@@ -85,6 +79,9 @@ pub struct Candidate {
     pub assignment: Assignment,
     /// How to reach it.
     pub endpoint: Arc<Endpoint>,
+    /// Whether there is a way to reach it: its address may have been taken away since it was
+    /// assigned.
+    pub has_address: bool,
     /// What is known of it, where that was asked for.
     pub known: Option<Box<Known>>,
 }
@@ -124,6 +121,8 @@ pub struct Want {
     pub limit: usize,
     /// Of these, others than those due.
     pub queue: Option<QueueWant>,
+    /// These as well, to know what is known of them now.
+    pub refresh: Vec<AssignmentId>,
     /// Whether what is known of them is wanted, too.
     pub is_known_wanted: bool,
     /// Rollouts that supersede this one.
@@ -152,6 +151,8 @@ pub struct Page {
     pub cursor: Cursor,
     /// How far the queue of a cohort was read.
     pub queue: Option<QueueRead>,
+    /// What is known now of those it was asked for.
+    pub refreshed: Vec<(AssignmentId, Known)>,
     /// When the next one falls due.
     pub next_due_at: Option<Time>,
 }
@@ -240,9 +241,7 @@ impl Batch {
 }
 
 /// The number of an intent.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IntentSeq(pub i64);
 
 /// What others want of the driver.
@@ -255,6 +254,9 @@ pub enum Intent {
         rollout: RolloutKey,
         /// Which one.
         act: Act,
+        /// The generation that whoever wants it has seen; it is refused of another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generation: Option<u64>,
     },
     /// A device was heard of that rollouts wait for.
     Contact {
@@ -298,6 +300,25 @@ pub struct CohortName {
     pub wave: usize,
     /// The zone; none if no hours are judged.
     pub zone: Option<Zone>,
+}
+
+/// One device in one round of one rollout, for whoever asks about the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Of which rollout.
+    pub rollout: RolloutKey,
+    /// In which round.
+    pub round: u32,
+    /// In which wave, counted from 0.
+    pub wave: usize,
+    /// In whose zone its hours are judged; none if no hours are.
+    pub zone: Option<Zone>,
+    /// Where it stands.
+    pub assignment: Assignment,
+    /// When that changed; none if it never did.
+    pub changed_at: Option<Time>,
+    /// Why, if there is more to say.
+    pub detail: Option<String>,
 }
 
 /// A device that did not get the release, for the report.

@@ -77,7 +77,19 @@ pub struct Looked {
     pub changed: Vec<(DeviceKey, Device)>,
 }
 
+/// A rollout as it is written down.
+#[derive(Debug)]
+pub struct Found {
+    /// The rollout.
+    pub record: RolloutRecord,
+    /// Its devices, counted.
+    pub cohorts: Vec<CohortRecord>,
+    /// Newer rollouts of the same release name that were started.
+    pub rivals: Vec<RolloutKey>,
+}
+
 /// What came of a job.
+#[expect(clippy::large_enum_variant, reason = "moved a few times for each commit, not kept")]
 #[derive(Debug)]
 pub enum Done {
     /// Candidates were read.
@@ -91,7 +103,7 @@ pub enum Done {
     /// The next round is written down.
     RoundOpened(RolloutKey, Result<u64, StoreError>),
     /// A rollout and its cohorts, if it is there.
-    Read(RolloutKey, Result<Option<(Box<RolloutRecord>, Vec<CohortRecord>)>, StoreError>),
+    Read(RolloutKey, Result<Option<Box<Found>>, StoreError>),
     /// What others have written; none if nothing.
     Looked(Result<Option<Looked>, StoreError>),
     /// The rollouts that wait for a device.
@@ -114,10 +126,7 @@ impl<S: Store + 'static> Writer<S> {
     ///
     /// # Errors
     /// An IO error if no thread can be started.
-    pub fn start(
-        store: S,
-        done: impl Fn(Done) + Send + 'static,
-    ) -> Result<Self, std::io::Error> {
+    pub fn start(store: S, done: impl Fn(Done) + Send + 'static) -> Result<Self, std::io::Error> {
         Self::start_with(store, carry_out, done)
     }
 }
@@ -181,6 +190,7 @@ fn failed(job: Job) -> Done {
 }
 
 /// What came of a job; a batch is handed back beside it.
+#[expect(clippy::large_enum_variant, reason = "moved a few times for each commit, not kept")]
 enum Came {
     Committed(Result<(), StoreError>),
     Other(Done),
@@ -223,12 +233,11 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
     })
 }
 
-type Found = Option<(Box<RolloutRecord>, Vec<CohortRecord>)>;
-
-fn read(store: &impl Store, rollout: RolloutKey) -> Result<Found, StoreError> {
+fn read(store: &impl Store, rollout: RolloutKey) -> Result<Option<Box<Found>>, StoreError> {
     let Some(record) = store.rollout(rollout)? else { return Ok(None) };
     let cohorts = store.cohorts(rollout, record.progression.round)?;
-    Ok(Some((Box::new(record), cohorts)))
+    let rivals = store.rivals(rollout)?;
+    Ok(Some(Box::new(Found { record, cohorts, rivals })))
 }
 
 fn look(store: &impl Store, seen: Option<i64>) -> Result<Option<Looked>, StoreError> {

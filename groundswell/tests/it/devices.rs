@@ -190,6 +190,7 @@ fn pages_are_whole_wherever_they_begin() {
                     assert!(page.len() <= limit);
                     let is_last = page.len() < limit;
                     found.extend(page);
+                    assert!(found.len() <= expected.len(), "{text} by {limit}");
                     if is_last {
                         break;
                     }

@@ -261,6 +261,7 @@ fn the_complete_document_has_every_field() {
         on_failure: Abort,
         priority: -10,
         allow_downgrade: true,
+        judges_unreachable: false,
     }
     "#);
 }

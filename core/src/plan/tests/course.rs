@@ -109,6 +109,23 @@ fn what_a_gate_says() {
 }
 
 #[test]
+fn those_not_reached_are_judged_where_every_device_is_watched() {
+    let strict = Spec { judges_unreachable: true, ..three_waves() };
+    let some = Counts { unreachable: 2, ..succeeded(8) };
+    let all = Counts { unreachable: 10, ..Counts::default() };
+    for (counts, apart, judged) in
+        [(some, Some(Ruling::Go), Some(Ruling::Stop)), (all, None, Some(Ruling::Stop))]
+    {
+        let snapshot = first(WaveState::Soaking { since: NOW - HOUR }, counts);
+        assert_eq!(ruling(&plan(&snapshot, &three_waves(), NOW)), apart);
+        assert_eq!(ruling(&plan(&snapshot, &strict, NOW)), judged);
+    }
+    // Not even the others of the wave are begun once it cannot succeed any more.
+    let counts = Counts { unreachable: 2, ..queued(8) };
+    assert_eq!(ruling(&plan(&first(SINCE, counts), &strict, NOW)), Some(Ruling::Stop));
+}
+
+#[test]
 fn those_absent_do_not_hold_their_wave_and_go_on_behind_it() {
     let absent = Counts { succeeded: 9, absent: 1, ..Counts::default() };
     let away = Counts { succeeded: 9, away: 1, ..Counts::default() };
@@ -161,7 +178,7 @@ fn the_brake_stops_claims_with_its_evidence() {
     let now = plan(&snapshot, &braked, NOW);
     let Some(Change::Pause { reason, evidence }) = now.change else { panic!("{now:?}") };
     assert_eq!((reason, now.claims_max), (PauseReason::Brake, 0));
-    assert_eq!(evidence.unwrap().to_string(), "10 of 60 devices failed, allowed are 10 %");
+    assert_eq!(evidence.unwrap().to_string(), "10 of 60 devices failed, at most 10 % may");
     snapshot.progression.failures_accepted = 10;
     assert_eq!(plan(&snapshot, &braked, NOW).change, None, "an operator accepted these");
     // When nothing is left to protect there is nothing to stop.
@@ -237,9 +254,12 @@ fn what_is_paused_ends_when_everything_has_and_every_gate_has_ruled() {
     gated.progression.paused.insert(PauseReason::Operator);
     let now = plan(&gated, &three_waves(), NOW);
     assert_eq!((now.change, &now.waiting_on[..]), (None, &reasons[..]), "the last gate is asked");
-    gated.progression.state = State::Scheduled;
+    let skipped = Counts { skipped: 9, ..Counts::default() };
+    let mut stopped = snapshot(&[(STOPPED, succeeded(9)), (PENDING, skipped), (PENDING, skipped)]);
+    stopped.progression.state = State::Paused;
+    stopped.progression.paused.insert(PauseReason::Gate);
+    assert_eq!(plan(&stopped, &three_waves(), NOW).change, Some(Change::Fail));
     gated.progression.started_at = None;
-    gated.progression.state = State::Paused;
     assert_eq!(plan(&gated, &spec(), NOW).change, None, "what has not begun has no end");
 }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::ValueEnum;
 use groundswell_core::{brake::Brake, rollout::IN_FLIGHT_LIMIT, verify::Mode};
 
-use crate::units::parse_duration;
+use crate::{cli::wire::Wire, units::parse_duration};
 
 /// Arguments of `groundswell push`.
 #[derive(Debug, clap::Args)]
@@ -66,27 +66,6 @@ pub struct Args {
     #[arg(long, value_name = "D", value_parser = parse_duration, help_heading = "Retries")]
     pub backoff_max: Option<Duration>,
 
-    /// Time-out of every step [default: connect 10s, upload without progress 30s, answer 30s,
-    /// or 60s for more than 100 MiB]
-    #[arg(long, value_name = "D", value_parser = parse_duration, help_heading = "Time-outs")]
-    pub timeout: Option<Duration>,
-
-    /// Time-out of an attempt as a whole [default: none]
-    #[arg(long, value_name = "D", value_parser = parse_duration, help_heading = "Time-outs")]
-    pub attempt_timeout: Option<Duration>,
-
-    /// Where devices take updates
-    #[arg(long, value_name = "PATH", default_value = "/update", help_heading = "Device")]
-    pub update_path: String,
-
-    /// Where devices report their version
-    #[arg(long, value_name = "PATH", default_value = "/version", help_heading = "Device")]
-    pub verify_path: String,
-
-    /// JSON pointer to the version in that report, such as /firmware/running
-    #[arg(long, value_name = "POINTER", help_heading = "Device")]
-    pub verify_pointer: Option<String>,
-
     /// What counts as updated: the device reports the version, it answers at all, or it accepted
     /// the update
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Verify::Version,
@@ -133,30 +112,9 @@ pub struct Args {
     #[arg(long, help_heading = "State")]
     pub abandon: bool,
 
-    // Help of its own, because a doc comment takes the second form for a link.
-    #[arg(
-        long = "header",
-        value_name = "NAME: VALUE",
-        help_heading = "Device",
-        help = "A header for every request; the value may be env:NAME or file:PATH"
-    )]
-    pub headers: Vec<String>,
-
-    /// Trust the certificate authorities in this PEM file, instead of the system's
-    #[arg(long, value_name = "FILE", help_heading = "TLS")]
-    pub ca: Option<PathBuf>,
-
-    /// Client certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "key", help_heading = "TLS")]
-    pub cert: Option<PathBuf>,
-
-    /// Private key of the client certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "TLS")]
-    pub key: Option<PathBuf>,
-
-    /// Do not check the certificates of devices: anybody can pose as one
-    #[arg(long, conflicts_with = "ca", help_heading = "TLS")]
-    pub insecure: bool,
+    /// How devices are talked to.
+    #[command(flatten)]
+    pub wire: Wire,
 
     /// Where the state is kept
     #[arg(

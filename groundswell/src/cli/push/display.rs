@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use groundswell_core::{
-    progress::Progress, rollout::PauseReason, time::Time, waiting::WaitingOn,
-};
+use groundswell_core::{progress::Progress, rollout::PauseReason, time::Time, waiting::WaitingOn};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
@@ -225,7 +223,10 @@ fn hints(text: &mut String, summary: &Summary) {
     match summary.result {
         PushResult::Paused => {
             for reason in &summary.paused {
-                let _ = writeln!(text, "  stopped by the {reason}");
+                let _ = match reason {
+                    PauseReason::Gate => writeln!(text, "  not every canary succeeded"),
+                    _ => writeln!(text, "  stopped by the {reason}"),
+                };
             }
             let is_canary = summary.paused.contains(&PauseReason::Gate);
             let how = if is_canary { "without --canary" } else { "with a higher --max-failures" };

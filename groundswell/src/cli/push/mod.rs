@@ -15,7 +15,7 @@ use anyhow::Context as _;
 
 pub use self::args::Args;
 use self::args::Output;
-use super::Failure;
+use super::{Failure, follow::EXIT_INTERRUPTED};
 use crate::{
     Push,
     push::{PushError, PushResult, Summary},
@@ -23,8 +23,6 @@ use crate::{
 
 /// Above this many devices a terminal asks first.
 const ASK_ABOVE: usize = 100;
-
-const EXIT_INTERRUPTED: u8 = 130;
 
 pub(super) fn run(args: &Args) -> ExitCode {
     match try_run(args) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     admit::{Admission, Class, Judged, Judgment, judge},
-    assignment::{self, State},
+    assignment::{self, SkipReason, State},
     ids::AssignmentId,
     plan::Plan,
     presence::presence,
@@ -49,7 +49,7 @@ impl Course {
                 self.slots.free(candidate.endpoint.address.origin());
                 self.watch.add(candidate, now);
             } else {
-                self.claiming.push((candidate, was));
+                self.claiming.push((was, candidate));
             }
         }
         if let Some(rate) = &mut self.rate {
@@ -160,6 +160,9 @@ impl Course {
     }
 
     fn judge(&self, candidate: &Candidate, now: Time) -> Judgment {
+        if !candidate.has_address {
+            return Judgment::Skip(SkipReason::NoAddress);
+        }
         let Some(known) = &candidate.known else { return Judgment::Go };
         let Known { last_seen, check_in, version, is_superseded } = &**known;
         // One that could not be reached is tried again when that is due, whatever else is known.
@@ -190,15 +193,16 @@ impl Course {
             return None;
         }
         if let Some(queue) = self.sweep_want() {
-            return Some(self.want(now, queue.limit, Some(queue), false));
+            return Some(self.want(now, queue.limit, Some(queue), vec![]));
         }
         if !self.may_fetch() {
             return None;
         }
         let limit = 2 * self.pace.ahead() as usize;
+        let refresh = self.take_stale(plan, limit);
         let cohort = self.cohort_wanted(plan, limit / 2);
         let is_due = self.next_away_at.is_some_and(|at| at <= self.readable_until(now));
-        if cohort.is_none() && !is_due {
+        if cohort.is_none() && !is_due && refresh.is_empty() {
             return None;
         }
         let queue = cohort.map(|at| QueueWant {
@@ -207,23 +211,57 @@ impl Course {
             limit,
             is_sweep: false,
         });
-        Some(self.want(now, limit, queue, true))
+        Some(self.want(now, limit, queue, refresh))
     }
 
-    fn want(&mut self, now: Time, limit: usize, queue: Option<QueueWant>, is_due: bool) -> Job {
+    fn want(
+        &mut self,
+        now: Time,
+        limit: usize,
+        queue: Option<QueueWant>,
+        refresh: Vec<AssignmentId>,
+    ) -> Job {
         self.is_fetching = true;
-        let until = if is_due { self.readable_until(now) } else { Time::from_millis(-1) };
+        let is_sweep = queue.is_some_and(|queue| queue.is_sweep);
+        let until = if is_sweep { Time::from_millis(-1) } else { self.readable_until(now) };
         self.away_floor = self.away_floor.max(until);
-        let is_judged = queue.is_none_or(|queue| !queue.is_sweep);
         Job::Fetch(Want {
             rollout: self.key,
             cursor: self.cursor,
             until,
             limit,
             queue,
-            is_known_wanted: is_judged && self.spec.asks_what_is_known(),
-            rivals: if is_judged { self.rivals.clone() } else { vec![] },
+            refresh,
+            is_known_wanted: !is_sweep && self.spec.asks_what_is_known(),
+            rivals: if is_sweep { vec![] } else { self.rivals.clone() },
         })
+    }
+
+    /// Candidates to be asked again, of the cohorts that are open.
+    fn take_stale(&mut self, plan: &Plan, most: usize) -> Vec<AssignmentId> {
+        let mut refresh = vec![];
+        for at in &plan.open {
+            let stale = &mut self.cohorts[*at].stale;
+            while refresh.len() < most
+                && let Some(candidate) = stale.pop_front()
+            {
+                refresh.push(candidate.id);
+                self.refreshing.insert(candidate.id, candidate);
+            }
+        }
+        refresh
+    }
+
+    /// What is known of those who wait for their hours, or for an operator, grows old.
+    pub(super) fn expire_closed(&mut self, plan: &Plan) {
+        if !self.asks_what_is_known() {
+            return;
+        }
+        for (at, cohort) in self.cohorts.iter_mut().enumerate() {
+            if !plan.open.contains(&at) && !cohort.fresh.is_empty() {
+                cohort.expire();
+            }
+        }
     }
 
     /// The first cohort that is open and has more candidates than are in memory.
@@ -235,7 +273,7 @@ impl Course {
         let mut there = self.begun.len();
         for at in &plan.open {
             let cohort = &self.cohorts[*at];
-            there += cohort.fresh.len();
+            there += cohort.fresh.len() + cohort.stale.len();
             if there >= enough {
                 return None;
             }

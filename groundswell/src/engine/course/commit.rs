@@ -1,12 +1,6 @@
 //! Commits: when what changed is written, what becomes of it if it cannot be, and the end.
 
-use groundswell_core::{
-    assignment::State,
-    event::Kind,
-    rollout,
-    time::Time,
-    verify::Mode,
-};
+use groundswell_core::{assignment::State, event::Kind, rollout, time::Time, verify::Mode};
 
 use super::Course;
 use crate::{
@@ -27,9 +21,9 @@ impl Course {
             return;
         }
         self.acknowledge();
-        let is_gathered = self.pending_since.is_some_and(|since| {
-            now.since(since) >= self.manner.gather || now < since
-        });
+        let is_gathered = self
+            .pending_since
+            .is_some_and(|since| now.since(since) >= self.manner.gather || now < since);
         let is_worth_it = !self.claiming.is_empty()
             || is_gathered
             || self.pending.len() >= GATHER_CHANGES_MAX
@@ -42,7 +36,7 @@ impl Course {
         self.is_committing = true;
         self.committing_events = std::mem::take(&mut self.events);
         self.committing_away_at = self.pending_away_at.take();
-        self.committing_begun = std::mem::take(&mut self.pending_begun);
+        self.committing_missing = std::mem::take(&mut self.pending_missing);
         self.committing_freed.append(&mut self.freed);
         let batch = self.batch(now);
         commands.push(Command::Store(Job::Commit(batch)));
@@ -101,11 +95,10 @@ impl Course {
         self.is_joining = false;
         let Some(mut batch) = batch else { return };
         self.is_committing = false;
-        for (candidate, was) in std::mem::take(&mut self.claiming) {
-            // The claim is its last change; what happened to it before is kept.
-            if let Some(at) = batch.changes.iter().rposition(|change| change.id == candidate.id) {
-                batch.changes.remove(at);
-            }
+        for (was, candidate) in std::mem::take(&mut self.claiming) {
+            // The claim alone: what became of the attempt before may be in the same batch.
+            let claim = batch.changes.iter().rposition(|change| change.id == candidate.id);
+            claim.map(|at| batch.changes.remove(at));
             self.slots.free(candidate.endpoint.address.origin());
             self.count(candidate.cohort, State::Delivering, was);
         }

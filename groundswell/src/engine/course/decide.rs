@@ -40,6 +40,7 @@ impl Course {
             return;
         }
         self.decided_at = now;
+        self.is_dirty = false;
         let plan = self.decide(now, shared, commands);
         self.dispatch(now, commands);
         if let Some(job) = self.fetch(now, &plan) {
@@ -81,6 +82,7 @@ impl Course {
                 self.take_back_busy(shared);
             }
             self.sweep_now(now);
+            self.expire_closed(&plan);
             if !self.may_send() {
                 self.hand_back(now);
             } else if self.readiness == Readiness::Open {
@@ -146,10 +148,10 @@ impl Course {
         };
         // A rollout of one wave is all its wave: nobody asked for more words.
         let is_plain = of == 1 && self.spec.waves.is_empty();
-        let is_of_wave =
-            matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
+        let is_of_wave = matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
         let is_begin = matches!(change, Change::Begin) && self.spec.start_at.is_none();
-        if !(is_plain && is_of_wave) && !is_begin {
+        let is_told = !(is_begin || is_plain && is_of_wave);
+        if is_told {
             self.tell(now, || kind);
         }
     }
@@ -185,7 +187,18 @@ impl Course {
     }
 
     /// Does what an operator wants, or says why not.
-    pub(in crate::engine) fn act(&mut self, now: Time, seq: IntentSeq, asked: Act) {
+    pub(in crate::engine) fn act(
+        &mut self,
+        now: Time,
+        seq: IntentSeq,
+        asked: Act,
+        seen: Option<u64>,
+    ) {
+        if seen.is_some_and(|seen| seen != self.progression.generation) {
+            let why =
+                "it has moved on since you looked; look again, and say it again if you mean it";
+            return self.answer(now, seq, Answer::Refused(why.to_owned()));
+        }
         let before = self.progression.state;
         match act(&self.progression, &self.spec, &self.numbers(), asked, now) {
             Ok(Acted::Changed(progression)) => {

@@ -1,6 +1,6 @@
 //! Writing down the devices of a rollout: chosen once, written in chunks, gone on with after a kill.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use groundswell_core::{
     rollout::{self, State},
@@ -11,7 +11,7 @@ use super::Course;
 use crate::{
     engine::{choose::Division, fact::Command},
     store::{
-        CohortRecord, RolloutRecord,
+        CohortRecord,
         writer::{Assignment, Job},
     },
 };
@@ -61,16 +61,15 @@ impl Course {
             }
             Stage::Begin => Command::Choose(self.key, Box::new(self.spec.clone())),
             Stage::Discard => Command::Store(Job::Discard(self.key)),
-            Stage::Write => match self.next_chunk() {
-                Some(chunk) => {
+            Stage::Write => {
+                if let Some(chunk) = self.next_chunk() {
                     self.is_joining = true;
                     Command::Store(Job::Assign(chunk))
-                }
-                None => {
+                } else {
                     self.preparation.stage = Stage::Read;
                     Command::Store(Job::Read(self.key))
                 }
-            },
+            }
             Stage::Read => Command::Store(Job::Read(self.key)),
         };
         self.preparation.is_waiting = true;
@@ -138,17 +137,14 @@ impl Course {
         for record in added {
             self.preparation.next += record.counts.total() as usize;
             self.counts += record.counts;
-            match self.cohort_at.get(&record.key) {
-                Some(at) => {
-                    let cohort = &mut self.cohorts[*at];
-                    cohort.record.counts += record.counts;
-                    cohort.is_read = false;
-                    cohort.is_swept = false;
-                }
-                None => {
-                    self.cohort_at.insert(record.key, self.cohorts.len());
-                    self.cohorts.push(super::Cohort::new(record));
-                }
+            if let Some(at) = self.cohort_at.get(&record.key) {
+                let cohort = &mut self.cohorts[*at];
+                cohort.record.counts += record.counts;
+                cohort.is_read = false;
+                cohort.is_swept = false;
+            } else {
+                self.cohort_at.insert(record.key, self.cohorts.len());
+                self.cohorts.push(super::Cohort::new(record));
             }
         }
         self.pending_since.get_or_insert(now);
@@ -167,12 +163,8 @@ impl Course {
     }
 
     /// The rollout as it is written down: with its devices, if these were being prepared.
-    pub(in crate::engine) fn read(
-        &mut self,
-        now: Time,
-        found: Option<(Box<RolloutRecord>, Vec<CohortRecord>)>,
-    ) {
-        let Some((_, cohorts)) = found else { return };
+    pub(in crate::engine) fn read(&mut self, now: Time, cohorts: Option<Vec<CohortRecord>>) {
+        let Some(cohorts) = cohorts else { return };
         if self.preparation.stage != Stage::Read {
             return;
         }
@@ -192,5 +184,8 @@ impl Course {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -54,7 +54,9 @@ impl Course {
             }
         }
         for at in cohorts {
-            swept.extend(self.cohorts[at].fresh.drain(..));
+            let cohort = &mut self.cohorts[at];
+            cohort.expire();
+            swept.extend(cohort.stale.drain(..));
         }
         if ends(why, State::Retrying) {
             swept.extend(self.begun.drain(..));

@@ -16,10 +16,9 @@ impl Course {
         self.is_fetching = false;
         self.cursor = page.cursor;
         self.next_away_at = page.next_due_at;
-        let is_passed_over = std::mem::take(&mut self.is_page_outdated)
-            && page.queue.is_some_and(|queue| !queue.is_sweep);
+        // What was asked for before something else became known is asked for again.
+        let is_outdated = std::mem::take(&mut self.is_page_outdated);
         if let Some(QueueRead { cohort, last, is_end, is_sweep }) = page.queue
-            && !is_passed_over
             && let Some(at) = self.cohort_at.get(&cohort)
         {
             let cohort = &mut self.cohorts[*at];
@@ -29,13 +28,23 @@ impl Course {
                 (cohort.read_to, cohort.is_read) = (last, is_end);
             }
         }
-        for candidate in page.candidates {
-            let is_queued = candidate.assignment.state == State::Queued;
-            if self.is_outdated(&candidate) || is_passed_over && is_queued {
+        let mut came: Vec<Candidate> = vec![];
+        for (id, known) in page.refreshed {
+            if let Some(mut candidate) = self.refreshing.remove(&id) {
+                candidate.known = Some(Box::new(known));
+                came.push(candidate);
+            }
+        }
+        came.extend(std::mem::take(&mut self.refreshing).into_values());
+        came.extend(page.candidates);
+        for candidate in came {
+            if self.is_outdated(&candidate) {
                 continue;
             }
             if let Some(at) = self.cohort_at.get(&candidate.cohort) {
-                self.cohorts[*at].fresh.push_back(candidate);
+                let cohort = &mut self.cohorts[*at];
+                let queue = if is_outdated { &mut cohort.stale } else { &mut cohort.fresh };
+                queue.push_back(candidate);
             }
         }
         self.sweep_now(now);
@@ -43,8 +52,8 @@ impl Course {
 
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
         self.is_committing = false;
-        self.ready.extend(self.claiming.drain(..).map(|(candidate, _)| candidate));
-        self.committing_begun.clear();
+        self.ready.extend(self.claiming.drain(..).map(|(_, candidate)| candidate));
+        self.committing_missing.clear();
         self.durably_freed.append(&mut self.committing_freed);
         let away_at = self.committing_away_at.take();
         self.next_away_at = self.next_away_at.into_iter().chain(away_at).min();
@@ -108,7 +117,7 @@ impl Course {
     /// Whether one that waits was read before what became of it was written.
     fn is_outdated(&self, candidate: &Candidate) -> bool {
         let id = candidate.id;
-        self.pending_begun.contains(&id) || self.committing_begun.contains(&id)
+        self.pending_missing.contains(&id) || self.committing_missing.contains(&id)
     }
 
     /// A device was heard of that is away here: it is due at once, unless it is dealt with already.
@@ -117,9 +126,13 @@ impl Course {
         let is_known = self.is_outdated(&candidate)
             || self.open.contains_key(&id)
             || self.watch.has(id)
-            || self.claiming.iter().any(|(c, _)| c.id == id)
+            || self.claiming.iter().any(|(_, claimed)| claimed.id == id)
             || self.ready.iter().chain(&self.begun).any(|c| c.id == id)
-            || self.cohorts.iter().any(|cohort| cohort.fresh.iter().any(|c| c.id == id));
+            || self.refreshing.contains_key(&id)
+            || self
+                .cohorts
+                .iter()
+                .any(|cohort| cohort.fresh.iter().chain(&cohort.stale).any(|c| c.id == id));
         if !is_known {
             self.change(&mut candidate, &assignment::Fact::Contacted, now);
         }
@@ -128,7 +141,8 @@ impl Course {
     /// A candidate whose device was busy with another rollout.
     pub(in crate::engine) fn woken(&mut self, candidate: Candidate) {
         self.busy.0 = self.busy.0.saturating_sub(1);
-        self.keep_fresh(candidate);
+        // It may run something else by now.
+        self.keep_stale(candidate);
     }
 
     /// Answers an intent with the next commit.

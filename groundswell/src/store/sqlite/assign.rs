@@ -37,7 +37,8 @@ impl<'a> Assigner<'a> {
         round: u32,
         cohorts: &'a [CohortName],
     ) -> Self {
-        let cohorts = cohorts.iter().map(|name| Cohort { name, row: None, added: Counts::default() });
+        let cohorts =
+            cohorts.iter().map(|name| Cohort { name, row: None, added: Counts::default() });
         Self { connection, rollout, round, cohorts: cohorts.collect(), added: 0 }
     }
 
@@ -145,7 +146,11 @@ pub(super) fn round(
     while let Some(row) = found.next()? {
         let zone = rows::zone(&row.get::<_, String>(2)?)?;
         let own = row.get::<_, i64>(1)?.unsigned_abs() as usize;
-        let wave = canaries.map_or(own, |first| usize::from(devices.len() >= first as usize));
+        let wave = match canaries {
+            None => own,
+            Some(0) => 0,
+            Some(first) => usize::from(devices.len() >= first as usize),
+        };
         let name = CohortName { wave, zone };
         let cohort = names.iter().position(|known| *known == name).unwrap_or_else(|| {
             names.push(name);

@@ -103,7 +103,6 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
     }
 }
 
-
 /// Whether a device that came to this state was heard of, running the release.
 const fn shows_version(state: State) -> bool {
     matches!(state, State::Succeeded | State::Skipped(SkipReason::AlreadyCurrent))

@@ -32,7 +32,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::{
     Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey, Intent,
-    IntentSeq, Page, Put, RolloutKey, RolloutRecord, Store, StoreError, Unfinished, Want, Which,
+    IntentSeq, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError, Unfinished, Want,
+    Which,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.
@@ -296,12 +297,20 @@ impl Store for SqliteStore {
         queue::active(&self.connection, rollout)
     }
 
+    fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError> {
+        read::rivals(&self.connection, rollout)
+    }
+
     fn candidates(&self, want: &Want) -> Result<Page, StoreError> {
         queue::candidates(&self.connection, want)
     }
 
     fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError> {
         queue::waiting(&self.connection, device)
+    }
+
+    fn standings(&self, device: DeviceKey) -> Result<Vec<Standing>, StoreError> {
+        read::standings(&self.connection, device)
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
@@ -317,6 +326,15 @@ impl Store for SqliteStore {
         each: &mut dyn FnMut(Unfinished),
     ) -> Result<(), StoreError> {
         read::for_each_unfinished(&self.connection, rollout, round, each)
+    }
+
+    fn failures(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+        limit: usize,
+    ) -> Result<Vec<Unfinished>, StoreError> {
+        read::failures(&self.connection, rollout, round, limit)
     }
 
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError> {

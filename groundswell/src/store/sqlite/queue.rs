@@ -1,6 +1,9 @@
 //! Candidates: who is next, who is due again, who is active, who waits for a device.
 
-use groundswell_core::time::Time;
+use groundswell_core::{
+    assignment::{SkipReason, State},
+    time::Time,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{read::all, rows};
@@ -58,6 +61,10 @@ pub(super) fn candidates(connection: &Connection, want: &Want) -> Result<Page, S
         page.queue = Some(QueueRead { cohort, last, is_end, is_sweep });
         page.candidates.extend(found);
     }
+    for id in &want.refresh {
+        let known = all(connection, &shape.refresh_sql(), [id.0], rows::known_alone)?;
+        page.refreshed.extend(known.into_iter().map(|known| (*id, known)));
+    }
     page.next_due_at = next_due(connection, want.rollout, page.cursor)?;
     Ok(page)
 }
@@ -93,15 +100,34 @@ impl Shape<'_> {
         )
     }
 
+    /// Assignment.
+    pub(super) fn refresh_sql(&self) -> String {
+        format!(
+            "SELECT {} FROM assignment a JOIN device d ON d.key = a.device \
+             LEFT JOIN seen s ON s.device = a.device WHERE a.id = ?1",
+            self.known_columns()
+        )
+    }
+
     fn columns(&self) -> String {
         let columns = rows::CANDIDATE_COLUMNS;
         if !self.is_known && self.rivals.is_empty() {
             return columns.to_owned();
         }
+        format!("{columns}, {}", self.known_columns())
+    }
+
+    /// What a newer rollout gave up, or left as it was, it does not keep from an older one.
+    fn known_columns(&self) -> String {
         let rivals: Vec<String> = self.rivals.iter().map(|key| key.0.to_string()).collect();
+        let left = rows::codes_where(|state| {
+            matches!(state, State::Canceled | State::Skipped(_))
+                && state != State::Skipped(SkipReason::AlreadyCurrent)
+        });
         format!(
-            "{columns}, s.at, d.check_in_secs, s.version, EXISTS (SELECT 1 FROM assignment r \
-             INDEXED BY assignment_device WHERE r.device = a.device AND r.rollout IN ({}))",
+            "s.at, d.check_in_secs, s.version, EXISTS (SELECT 1 FROM assignment r \
+             INDEXED BY assignment_device WHERE r.device = a.device AND r.rollout IN ({}) \
+             AND r.state NOT IN ({left}))",
             rivals.join(", ")
         )
     }

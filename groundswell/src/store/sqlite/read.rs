@@ -1,11 +1,17 @@
 //! Reading: rollouts, counts, and who did not get the release.
 
-use groundswell_core::{rollout::State, snapshot::Counts};
+use groundswell_core::{
+    assignment::{self, Assignment},
+    rollout::State,
+    snapshot::Counts,
+    time::Time,
+};
 use rusqlite::{Connection, Params, params};
 
 use super::{is_unfinished, rows};
 use crate::store::{
-    CohortKey, CohortRecord, RolloutKey, RolloutRecord, StoreError, Unfinished, Which,
+    CohortKey, CohortRecord, DeviceKey, RolloutKey, RolloutRecord, Standing, StoreError,
+    Unfinished, Which,
 };
 
 pub(super) fn find(
@@ -43,6 +49,18 @@ pub(super) fn rollouts(
         states.join(", ")
     );
     all(connection, &sql, [], rows::rollout)
+}
+
+pub(super) fn rivals(
+    connection: &Connection,
+    rollout: RolloutKey,
+) -> Result<Vec<RolloutKey>, StoreError> {
+    let sql = "SELECT newer.key FROM rollout own JOIN rollout newer ON newer.key > own.key \
+               AND json_extract(newer.spec, '$.release.name') = \
+               json_extract(own.spec, '$.release.name') \
+               AND json_extract(newer.progression, '$.started_at') IS NOT NULL \
+               WHERE own.key = ?1 ORDER BY newer.key";
+    all(connection, sql, [rollout.0], |row| Ok(RolloutKey(row.get(0)?)))
 }
 
 pub(super) fn cohorts(
@@ -126,24 +144,71 @@ pub(super) fn for_each_unfinished(
     round: u32,
     each: &mut dyn FnMut(Unfinished),
 ) -> Result<(), StoreError> {
-    let sql = format!(
+    let sql = unfinished_sql(is_unfinished);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![rollout.0, round, -1])?;
+    while let Some(row) = rows.next()? {
+        each(unfinished(row)?);
+    }
+    Ok(())
+}
+
+pub(super) fn failures(
+    connection: &Connection,
+    rollout: RolloutKey,
+    round: u32,
+    limit: usize,
+) -> Result<Vec<Unfinished>, StoreError> {
+    let sql = unfinished_sql(assignment::State::is_failure);
+    all(connection, &sql, params![rollout.0, round, limit as i64], unfinished)
+}
+
+/// Rollout, round, how many (-1: all).
+fn unfinished_sql(holds: impl Fn(assignment::State) -> bool) -> String {
+    format!(
         "SELECT d.id, a.state, a.attempt, t.text FROM cohort c \
          JOIN assignment a ON a.cohort = c.key \
          JOIN device d ON d.key = a.device LEFT JOIN detail t ON t.assignment = a.id \
-         WHERE c.rollout = ?1 AND c.round = ?2 AND a.state IN ({}) ORDER BY a.id",
-        rows::codes_where(is_unfinished)
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![rollout.0, round])?;
-    while let Some(row) = rows.next()? {
-        each(Unfinished {
-            device: row.get(0)?,
-            state: rows::state(row.get(1)?)?,
-            attempts: row.get(2)?,
-            detail: row.get(3)?,
-        });
-    }
-    Ok(())
+         WHERE c.rollout = ?1 AND c.round = ?2 AND a.state IN ({}) ORDER BY a.id LIMIT ?3",
+        rows::codes_where(holds)
+    )
+}
+
+fn unfinished(row: &rusqlite::Row<'_>) -> Result<Unfinished, StoreError> {
+    Ok(Unfinished {
+        device: row.get(0)?,
+        state: rows::state(row.get(1)?)?,
+        attempts: row.get(2)?,
+        detail: row.get(3)?,
+    })
+}
+
+pub(super) fn standings(
+    connection: &Connection,
+    device: DeviceKey,
+) -> Result<Vec<Standing>, StoreError> {
+    let sql = "SELECT a.rollout, c.round, c.wave, c.zone, a.state, a.attempt, a.in_doubt, \
+               a.due_at, a.away_since, a.changed_at, t.text \
+               FROM assignment a INDEXED BY assignment_device JOIN cohort c ON c.key = a.cohort \
+               LEFT JOIN detail t ON t.assignment = a.id WHERE a.device = ?1 ORDER BY a.id";
+    let time = |millis: i64| Time::from_millis(millis);
+    all(connection, sql, [device.0], |row| {
+        Ok(Standing {
+            rollout: RolloutKey(row.get(0)?),
+            round: row.get(1)?,
+            wave: row.get::<_, i64>(2)?.unsigned_abs() as usize,
+            zone: rows::zone(&row.get::<_, String>(3)?)?,
+            assignment: Assignment {
+                state: rows::state(row.get(4)?)?,
+                attempt: row.get(5)?,
+                in_doubt: row.get(6)?,
+                due_at: time(row.get(7)?),
+                away_since: time(row.get(8)?),
+            },
+            changed_at: Some(time(row.get(9)?)).filter(|at| *at > Time::ZERO),
+            detail: row.get(10)?,
+        })
+    })
 }
 
 pub(super) fn all<T>(

@@ -17,9 +17,13 @@ pub(super) fn put(
     let Release { name, version, artifact, artifact_bytes } = release;
     let bytes = *artifact_bytes as i64;
     let artifact = artifact.to_string();
-    let added = connection
-        .prepare_cached(sql)?
-        .execute(params![name, version, artifact, bytes, now.as_millis()])?;
+    let added = connection.prepare_cached(sql)?.execute(params![
+        name,
+        version,
+        artifact,
+        bytes,
+        now.as_millis()
+    ])?;
     Ok(added == 1)
 }
 

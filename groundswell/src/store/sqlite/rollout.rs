@@ -42,9 +42,11 @@ pub(super) fn set_progression(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE rollout SET state = ?2, progression = ?3 WHERE key = ?1";
     let json = rows::to_json(progression)?;
-    connection
-        .prepare_cached(sql)?
-        .execute(params![rollout.0, progression.state.as_str(), json])?;
+    connection.prepare_cached(sql)?.execute(params![
+        rollout.0,
+        progression.state.as_str(),
+        json
+    ])?;
     Ok(())
 }
 

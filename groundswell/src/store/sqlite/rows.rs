@@ -67,10 +67,15 @@ pub(super) const CANDIDATE_COLUMNS: &str = "a.id, a.state, a.attempt, a.in_doubt
 /// How many these are.
 pub(super) const CANDIDATE_COLUMN_COUNT: usize = 12;
 
+/// Stands where a device lost its address while it was waited for: nothing answers there, and
+/// nothing ever will (RFC 6761, section 6.4).
+const NO_ADDRESS: &str = "http://no-address.invalid";
+
 pub(super) fn candidate(row: &Row<'_>) -> Result<Candidate, StoreError> {
     let address = row.get_ref(10)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+    let has_address = address.is_some();
     let address = address
-        .unwrap_or_default()
+        .unwrap_or(NO_ADDRESS)
         .parse()
         .map_err(|error| StoreError::Damaged(format!("a stored address: {error}")))?;
     let text = |column| -> Result<&str, StoreError> {
@@ -93,13 +98,22 @@ pub(super) fn candidate(row: &Row<'_>) -> Result<Candidate, StoreError> {
             address,
             update_path: row.get::<_, Option<String>>(11)?.map(String::into_boxed_str),
         }),
+        has_address,
         known: None,
     })
 }
 
 /// What follows the columns of a candidate: last seen, check-in, version, superseded.
 pub(super) fn known(row: &Row<'_>) -> Result<Known, StoreError> {
-    let first = CANDIDATE_COLUMN_COUNT;
+    known_from(row, CANDIDATE_COLUMN_COUNT)
+}
+
+/// The same, where nothing stands before it.
+pub(super) fn known_alone(row: &Row<'_>) -> Result<Known, StoreError> {
+    known_from(row, 0)
+}
+
+fn known_from(row: &Row<'_>, first: usize) -> Result<Known, StoreError> {
     let last_seen: Option<i64> = row.get(first)?;
     let check_in: Option<i64> = row.get(first + 1)?;
     Ok(Known {
@@ -120,7 +134,8 @@ pub(super) fn zone(name: &str) -> Result<Option<Zone>, StoreError> {
 }
 
 /// Columns that [`rollout`] reads, in its order.
-pub(super) const ROLLOUT_COLUMNS: &str = "key, id, identity, spec, progression, devices, created_at";
+pub(super) const ROLLOUT_COLUMNS: &str =
+    "key, id, identity, spec, progression, devices, created_at";
 
 pub(super) fn rollout(row: &Row<'_>) -> Result<RolloutRecord, StoreError> {
     let id: String = row.get(1)?;

@@ -163,8 +163,8 @@ impl Query {
         if !matches!(*pieces, [_, ""]) {
             self.push(&format!("{joint}{column} GLOB "));
             self.param(Value::Text(glob(&pieces)));
-            // GLOB takes these three characters for one another, and NUL for the end.
-            for piece in pieces.iter().filter(|piece| piece.contains(BLURRED)) {
+            // GLOB reads no further than a NUL.
+            for piece in pieces.iter().filter(|piece| piece.contains('\0')) {
                 self.push(&format!(" AND instr({column}, "));
                 self.param(Value::Text((*piece).to_owned()));
                 self.push(") > 0");
@@ -252,9 +252,6 @@ const fn sign(order: Order) -> &'static str {
         Order::GreaterOrEqual => ">=",
     }
 }
-
-/// Characters that GLOB does not tell apart, and the one it ends at.
-const BLURRED: [char; 4] = ['\0', '\u{fffd}', '\u{fffe}', '\u{ffff}'];
 
 /// The pattern as GLOB writes it: a character with a meaning is the only one of a class.
 fn glob(pieces: &[&str]) -> String {

@@ -143,10 +143,8 @@ pub(crate) fn story(events: &[Event], device: &str) -> String {
     events.iter().filter(|event| event.to_string().starts_with(&prefix)).fold(
         String::new(),
         |mut story, event| {
-            let line = event.to_string();
-            let line = line.split(" is due at").next().unwrap_or_default().to_owned();
             let after = event.at.since(start).as_millis();
-            let _ = writeln!(story, "+{after} ms {line}");
+            let _ = writeln!(story, "+{after} ms {event}");
             story
         },
     )

@@ -6,6 +6,7 @@ use groundswell::{
     core::{
         brake::Brake,
         event::Kind,
+        gate::Ruling,
         retry,
         rollout::{Limits, PauseReason, Verify},
         verify::Mode,
@@ -45,10 +46,10 @@ async fn a_flaky_device_is_tried_again_on_schedule_with_one_key_and_one_body() {
     insta::assert_snapshot!(story(&events, "pos-0"), @r#"
     +0 ms pos-0: attempt 1 started
     +0 ms pos-0: attempt 1 retrying: HTTP 503: {"error":"refused by design"}
-    +0 ms pos-0: attempt 2
+    +0 ms pos-0: attempt 2 is due in 1 s
     +1000 ms pos-0: attempt 2 started
     +1000 ms pos-0: attempt 2 retrying: HTTP 503: {"error":"refused by design"}
-    +1000 ms pos-0: attempt 3
+    +1000 ms pos-0: attempt 3 is due in 2 s
     +3000 ms pos-0: attempt 3 started
     +3000 ms pos-0: attempt 3 succeeded
     "#);
@@ -161,7 +162,19 @@ async fn canaries_go_first() {
     let stage = Stage::new(Options { reboot: Duration::from_secs(5), ..Options::default() });
     let (summary, events) = stage.run(stage.push(40).canary(4)).await;
     assert_eq!(summary.result, PushResult::Completed, "{:?}", summary.failures);
-    let passed = events.iter().position(|event| matches!(event.kind, Kind::CanaryPassed)).unwrap();
+    let is_go = |event: &groundswell::core::event::Event| match event.kind {
+        Kind::GateRuled { wave: 1, of: 2, verdict } => verdict.ruling == Ruling::Go,
+        _ => false,
+    };
+    let passed = events.iter().position(is_go).unwrap();
+    let opened: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event.kind {
+            Kind::WaveOpened { wave, of, devices } => Some((wave, of, devices)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(opened, [(1, 2, 4), (2, 2, 36)]);
     let started = |events: &[groundswell::core::event::Event]| {
         events.iter().filter(|event| matches!(event.kind, Kind::AttemptStarted { .. })).count()
     };
@@ -174,8 +187,29 @@ async fn a_canary_that_fails_stops_everything() {
     stage.fleet.set_offline("pos-1", true);
     let (summary, _) = stage.run(stage.push(40).canary(4)).await;
     assert_eq!((summary.result, summary.not_sent), (PushResult::Paused, 36));
-    assert_eq!(summary.paused, [PauseReason::Canary]);
+    assert_eq!(summary.paused, [PauseReason::Gate]);
     assert_eq!(stage.fleet.summary().receptions.complete, 3);
+}
+
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+#[tokio::test]
+async fn a_canary_that_cannot_be_reached_did_not_succeed() {
+    for unreachable in [1, 4] {
+        let stage = Stage::new(Options::default());
+        let mut entries = stage.entries(40);
+        for entry in &mut entries[..unreachable] {
+            entry.device.address = Some(NOWHERE.parse().unwrap());
+        }
+        let (summary, _) = stage.run(stage.push(0).devices(entries).canary(4)).await;
+        assert_eq!((summary.result, summary.not_sent), (PushResult::Paused, 36));
+        assert_eq!(summary.paused, [PauseReason::Gate]);
+        // The first one that is given up settles it.
+        let given_up = summary.counts.unreachable as usize;
+        assert!((1..=unreachable).contains(&given_up), "{:?}", summary.counts);
+        assert_eq!(stage.fleet.summary().receptions.complete, 4 - unreachable as u64);
+    }
 }
 
 #[tokio::test]
@@ -187,7 +221,7 @@ async fn only_a_device_itself_can_say_that_it_is_current() {
     let verify = Verify { first: true, ..Verify::default() };
     let (summary, _) = stage.run(stage.push(0).devices(entries).verify(verify)).await;
     assert_eq!(summary.result, PushResult::Completed);
-    assert_eq!((summary.counts.succeeded, summary.counts.skipped), (2, 1));
+    assert_eq!((summary.counts.succeeded, summary.counts.current), (2, 1));
     assert_eq!(stage.fleet.device("pos-0").unwrap().receptions.count, 1);
     assert_eq!(stage.fleet.device("pos-1").unwrap().receptions.count, 0);
 }

@@ -6,11 +6,14 @@ use groundswell::{
     clock::Clock,
     core::{
         brake::Brake,
-        rollout::{Limits, PauseReason, Verify},
+        ids::{Epoch, RolloutId},
+        rollout::{Limits, Verify},
+        time::Time,
     },
     delivery::http::{Config, Timeouts},
     push::{PushError, PushResult},
     sim::Options,
+    store::{Batch, SqliteStore, Store, dir},
 };
 
 use super::{Stage, files_below};
@@ -82,17 +85,42 @@ async fn canaries_go_first_among_those_tried_again() {
 }
 
 #[tokio::test]
-async fn canaries_that_come_late_are_judged_with_those_that_were_begun() {
+async fn without_canary_those_tried_again_go_at_once() {
+    let stage = Stage::new(Options::default());
+    for n in [1, 6, 7] {
+        stage.fleet.set_offline(&format!("pos-{n}"), true);
+    }
+    let all = Brake::Percent(100);
+    let (first, _) = stage.run(stage.push(10).max_failures(all).canary(2)).await;
+    assert_eq!((first.result, first.not_sent), (PushResult::Paused, 8));
+    let (rest, _) = stage.run(stage.push(10).max_failures(all)).await;
+    assert_eq!((rest.result, rest.counts.failures()), (PushResult::Failed, 3));
+    for n in [1, 6, 7] {
+        stage.fleet.set_offline(&format!("pos-{n}"), false);
+    }
+    let again = stage.push(10).max_failures(all).retry_failed(true);
+    let (round, _) = stage.run(again).await;
+    assert_eq!((round.result, round.round, round.ended_now), (PushResult::Completed, 2, 3));
+}
+
+#[tokio::test]
+async fn canaries_that_come_late_are_refused() {
     let faults = vec!["status:404".parse().unwrap()];
     let stage = Stage::new(Options { faults, ..Options::default() });
     let limits = Limits { max_in_flight: 1, ..Limits::default() };
     let push = |brake| stage.push(300).limits(limits).max_failures(brake);
     let (first, _) = stage.run(push(Brake::Count(3))).await;
     assert_eq!(first.result, PushResult::Paused);
-    let before = first.counts.failures();
-    let (late, _) = stage.run(push(Brake::Percent(100)).canary(2)).await;
-    assert_eq!(late.paused, [PauseReason::Canary], "{:?}", late.counts);
-    assert_eq!(late.counts.failures(), before, "more were sent to");
+    let sent = stage.fleet.summary().receptions.count;
+    let late = push(Brake::Percent(100)).canary(2).build().unwrap();
+    let would = late.dry_run().unwrap();
+    assert!(would.is_refused(), "{would}");
+    let refused = late.run().await.unwrap_err();
+    assert!(matches!(refused, PushError::NoCanaries), "{refused}");
+    assert_eq!(stage.fleet.summary().receptions.count, sent, "more were sent to");
+    // Nothing of that attempt is left behind: without canaries it goes on.
+    let (rest, _) = stage.run(push(Brake::Percent(100))).await;
+    assert_eq!((rest.result, rest.counts.failed), (PushResult::Failed, 300));
 }
 
 #[tokio::test]
@@ -153,6 +181,43 @@ async fn another_push_is_refused_until_the_first_is_given_up() {
     assert!(refused.to_string().contains("--abandon"), "{refused}");
     let (done, _) = stage.run(stage.push(300).abandon(true)).await;
     assert_eq!(done.result, PushResult::Completed);
+}
+
+#[tokio::test]
+async fn a_rollout_that_a_driver_prepares_is_not_taken_for_a_push_cut_short() {
+    use groundswell::{core::rollout::State, store::Which};
+    let stage = Stage::new(Options::default());
+    stage.run(stage.push(3)).await;
+    let open = || SqliteStore::open(&dir::database(&stage.state())).unwrap();
+    // One of an operator in its first round, and the push in its second.
+    let mut store = open();
+    let done = store.rollouts(Which::All).unwrap().remove(0);
+    let id = RolloutId(uuid::Uuid::now_v7());
+    let other = store.create(id, None, &done.spec, Time::ZERO).unwrap();
+    for (key, round) in [(other, 1), (done.key, 2)] {
+        let record = store.rollout(key).unwrap().unwrap();
+        let mut progression = record.progression;
+        (progression.state, progression.round) = (State::Preparing, round);
+        let progression = Some(progression);
+        let batch = Batch { progression, ..Batch::empty(key, Epoch(0), Time::ZERO) };
+        store.commit(&batch).unwrap();
+    }
+    drop(store);
+    for version in ["2.0.0", "3.0.0"] {
+        let push = stage.push_version(version, 3).build().unwrap();
+        assert!(push.dry_run().unwrap().is_refused(), "{version}");
+        let refused = push.run().await.unwrap_err();
+        assert!(matches!(refused, PushError::OtherUnfinished { .. }), "{refused}");
+    }
+    let store = open();
+    let states = || -> Vec<State> {
+        let all = store.rollouts(Which::All).unwrap();
+        all.into_iter().map(|record| record.progression.state).collect()
+    };
+    assert_eq!(states(), [State::Preparing, State::Preparing]);
+    let (next, _) = stage.run(stage.push_version("3.0.0", 3).abandon(true)).await;
+    assert_eq!(next.result, PushResult::Completed);
+    assert_eq!(states(), [State::Canceled, State::Canceled, State::Completed]);
 }
 
 #[tokio::test]

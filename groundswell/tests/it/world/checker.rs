@@ -288,9 +288,8 @@ impl Checker {
             _ => true,
         };
         // Another act may have followed within the same commit.
-        let has_followed = self.wanted.values().any(|other| {
-            other.act.is_some_and(|(of, _)| of == key)
-        });
+        let has_followed =
+            self.wanted.values().any(|other| other.act.is_some_and(|(of, _)| of == key));
         if is_so || has_followed {
             return Ok(());
         }

@@ -76,8 +76,8 @@ impl Habit {
         let mut share = |max| if gentle || dice.percent(60) { 0 } else { dice.roll(max) };
         let (loss, busy, rejects) = (share(40), share(60), share(20));
         let (lies, bricks, mute) = (share(50), share(10), share(30));
-        let flaps_max_secs = (!gentle && dice.percent(25))
-            .then(|| (dice.range(60, 20_000), dice.range(60, 30_000)));
+        let flaps_max_secs =
+            (!gentle && dice.percent(25)).then(|| (dice.range(60, 20_000), dice.range(60, 30_000)));
         Self {
             latency_max_ms: *dice.pick(&[1, 20, 400, 3_000, 20_000]),
             loss,

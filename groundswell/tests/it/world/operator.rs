@@ -35,8 +35,7 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) fn new(mut dice: Dice) -> Self {
-        let act_every_secs_max =
-            dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
+        let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
         let to_create = dice.range(1, 5);
         let acts_left = *dice.pick(&[10, 60, 1_200]);
         Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
@@ -114,7 +113,8 @@ impl World {
 
     fn want(&mut self, rollout: RolloutKey, act: Act) {
         let clock = self.agenda.clock();
-        let seq = self.desk.put_intent(&Intent::Act { rollout, act }, clock).unwrap();
+        let seq =
+            self.desk.put_intent(&Intent::Act { rollout, act, generation: None }, clock).unwrap();
         self.trace.add(format!("{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0));
         self.checker.wanted(seq, Some((rollout, act)), self.agenda.now);
     }

@@ -37,8 +37,7 @@ pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
         Strategy::Progressive,
         Strategy::OnConnect,
     ]);
-    let membership =
-        if dice.percent(30) { Membership::Dynamic } else { Membership::Snapshot };
+    let membership = if dice.percent(30) { Membership::Dynamic } else { Membership::Snapshot };
     let waves = match strategy {
         Strategy::Progressive => waves(dice, membership),
         _ => vec![],
@@ -53,7 +52,11 @@ pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
         strategy,
         start_at: (strategy == Strategy::Scheduled && dice.percent(60))
             .then(|| now + hours(dice, 6)),
-        deadline: deadline(dice, now, strategy == Strategy::OnConnect || membership == Membership::Dynamic),
+        deadline: deadline(
+            dice,
+            now,
+            strategy == Strategy::OnConnect || membership == Membership::Dynamic,
+        ),
         schedule: if is_timed { schedule(dice, now) } else { Schedule::default() },
         waves,
         membership,
@@ -157,7 +160,8 @@ fn schedule(dice: &mut Dice, now: Time) -> Schedule {
         let at = Timestamp::from_millisecond(now.as_millis()).unwrap();
         let from = at.to_zoned(TimeZone::UTC).datetime() + (dice.roll(48) as i64).hours();
         let to = from + (dice.range(1, 9) as i64).hours();
-        let text = format!("{}..{}", from.strftime("%Y-%m-%dT%H:%M"), to.strftime("%Y-%m-%dT%H:%M"));
+        let text =
+            format!("{}..{}", from.strftime("%Y-%m-%dT%H:%M"), to.strftime("%Y-%m-%dT%H:%M"));
         freezes.push(text.parse().unwrap());
     }
     let zone = |name| Zone::parse(name).unwrap();

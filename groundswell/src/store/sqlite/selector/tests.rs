@@ -100,30 +100,72 @@ fn chosen(store: &SqliteStore, select: &Selector) -> Vec<String> {
     rows.collect::<Result<_, _>>().unwrap()
 }
 
-/// Few characters, so that values meet; among them every one that means something to SQL, to GLOB,
-/// to LIKE or to the notation, and some that are longer than a byte or not in order as UTF-16.
-const ODD: &str = "[abA%_*?\\[\\]'\"\\\\^\\-; é漢\u{e000}\u{fffd}\u{ffff}\u{1f600}\u{10ffff}]{0,3}";
+/// Texts that meet each other, among them every character that means something to SQL, to GLOB, to
+/// LIKE or to the notation, and some that UTF-16 would order otherwise.
+const POOL: [&str; 24] = [
+    "",
+    "a",
+    "A",
+    "ab",
+    "a%b",
+    "a_b",
+    "a*b",
+    "a?b",
+    "[a]b",
+    "a[b",
+    "a]b",
+    "[^a]",
+    "'",
+    "\"",
+    "\\a",
+    "a;--",
+    "é a",
+    "漢",
+    "\u{e000}b",
+    "a\u{fffd}b",
+    "a\u{fffe}b",
+    "a\u{ffff}b",
+    "\u{1f600}",
+    "b\u{10ffff}",
+];
+
+fn odd() -> impl Strategy<Value = String> {
+    prop::sample::select(POOL.to_vec()).prop_map(str::to_owned)
+}
+
+/// A text, with wildcards in place of some of its characters and around it.
+fn pattern() -> impl Strategy<Value = String> {
+    let wild = || prop::collection::vec(prop::bool::weighted(0.3), 4);
+    (odd(), wild(), wild()).prop_map(|(text, instead, around)| {
+        let mut pattern = String::new();
+        for (c, (instead, around)) in text.chars().zip(instead.iter().zip(&around)) {
+            pattern.push_str(if *around { "*" } else { "" });
+            if *instead { pattern.push('*') } else { pattern.push(c) }
+        }
+        if around[3] { pattern + "*" } else { pattern }
+    })
+}
 
 fn any_version() -> impl Strategy<Value = String> {
     prop_oneof![
-        "v?[0-2](\\.(0|9|10)){0,2}(-(a|rc\\.(2|10)))?(\\+b)?",
-        ODD,
-        "(unknown|build-[0-2]|1\\.|v|1\\.0\\.0-)",
+        4 => "v?[0-2](\\.(0|9|10)){0,2}(-(a|rc\\.(2|10)))?(\\+b)?".boxed(),
+        1 => odd().boxed(),
+        1 => "(unknown|build-[0-2]|1\\.|v|1\\.0\\.0-)".boxed(),
     ]
 }
 
 fn any_device() -> impl Strategy<Value = Device> {
-    let odd = || proptest::option::of(ODD);
+    let text = || proptest::option::of(odd());
     let check_in = proptest::option::of((1..4_u64).prop_map(Duration::from_secs));
     let seen = proptest::option::of((-2..12_i64).prop_map(|secs| NOW.as_millis() - secs * 1_000));
     let address = proptest::option::of("(https?://)?(10\\.0\\.0\\.[1-3]|gw)(:80)?(/[ab_%]{1,2})?");
     (
-        (ODD, ODD, odd(), odd(), odd()),
+        ((odd(), "[ab]{0,2}"), odd(), text(), text(), text()),
         (proptest::option::of(any_version()), check_in, seen, address),
-        prop::collection::btree_map("(k|k\\.1|K|é ')", ODD, 0..4),
+        prop::collection::btree_map("(k|k\\.1|K|é ')", odd(), 0..4),
     )
         .prop_map(|(texts, (version, check_in, seen, address), tags)| Device {
-            id: format!("{}{}", texts.0, texts.1),
+            id: format!("{}{}", texts.0.0, texts.0.1),
             name: texts.1,
             location: texts.2,
             time_zone: texts.3,
@@ -171,15 +213,12 @@ fn any_comparison() -> impl Strategy<Value = String> {
     let field = prop::sample::select(texts);
     let order = || prop::sample::select(vec!["<", "<=", ">", ">="]);
     let words = vec!["online", "offline", "unknown", "never_seen", "o*", "*n", "*e*n*", "*"];
-    let value = || prop_oneof![3 => ODD.boxed(), 1 => any_version().boxed()];
+    let value = || prop_oneof![3 => odd().boxed(), 1 => any_version().boxed()];
     prop_oneof![
-        6 => (field.clone(), prop::bool::ANY, value(), value(), prop::bool::ANY).prop_map(
-            |(field, equal, left, right, wild)| {
-                let operator = if equal { "==" } else { "!=" };
-                let text = if wild { format!("{left}*{right}") } else { left };
-                format!("{field}{operator}{}", quoted(&text, wild))
-            }
-        ),
+        4 => (field.clone(), "(==|!=)", value())
+            .prop_map(|(field, operator, text)| format!("{field}{operator}{}", quoted(&text, false))),
+        4 => (field.clone(), "(==|!=)", pattern())
+            .prop_map(|(field, operator, text)| format!("{field}{operator}{}", quoted(&text, true))),
         2 => (field.clone(), prop::bool::ANY, prop::collection::vec(value(), 1..4)).prop_map(
             |(field, is_in, values)| {
                 let operator = if is_in { "=in=" } else { "=out=" };
@@ -207,6 +246,15 @@ fn any_selector() -> impl Strategy<Value = String> {
             format!("({})", parts.join(if all { " and " } else { " or " }))
         })
     })
+}
+
+#[test]
+fn a_pattern_does_not_end_at_a_nul() {
+    let mut store = store();
+    store.put_devices(&[&Device { id: "a".to_owned(), ..Device::default() }]).unwrap();
+    for (text, expected) in [("id=='a*\0*'", 0), ("id!='a*\0*'", 1), ("id=='a*'", 1)] {
+        assert_eq!(chosen(&store, &text.parse().unwrap()).len(), expected, "{text:?}");
+    }
 }
 
 proptest! {

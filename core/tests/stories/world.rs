@@ -1,0 +1,468 @@
+//! The world of a story: its devices, its clock, and what an operator reads.
+
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+
+use groundswell_core::{
+    admit::Rate,
+    assignment::{Assignment, Fact, State, apply},
+    check::{Ledger, Observation},
+    device::Device,
+    event::{Event, Kind},
+    hours::Zone,
+    ids::RolloutId,
+    outcome::{Answer, Fault, Outcome},
+    rollout::{self, Act, Acted, Membership, Numbers, Progression, Spec, WaveSize, act},
+    selector::Selector,
+    snapshot::Counts,
+    time::Time,
+    waiting::WaitingOn,
+    wave,
+};
+use uuid::Uuid;
+
+use super::script::{Script, devices, duration, ids, words};
+
+pub(crate) struct Row {
+    pub(crate) device: Device,
+    pub(crate) wave: usize,
+    pub(crate) assignment: Assignment,
+    pub(crate) is_superseded: bool,
+    /// What it says when it is asked for its version.
+    pub(crate) answer: Answer,
+}
+
+pub(crate) struct World {
+    pub(crate) now: Time,
+    begins: Time,
+    pub(crate) spec: Spec,
+    pub(crate) progression: Progression,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) waiting_on: Vec<WaitingOn>,
+    pub(crate) wake_at: Option<Time>,
+    pub(crate) told: String,
+    /// What was said last of where it stands, so that it is not said again.
+    summary: String,
+    /// Objects to whatever should not have happened.
+    ledger: Ledger,
+    others: Vec<Device>,
+}
+
+pub(crate) const ROLLOUT: RolloutId = RolloutId(Uuid::nil());
+
+type Done = Result<(), String>;
+
+fn silence() -> Answer {
+    Answer::Silent { fault: Fault::ConnectRefused, detail: String::new() }
+}
+
+impl World {
+    pub(crate) fn new(script: &Script) -> Result<Self, String> {
+        let (now, spec) = (script.begins, script.spec.clone());
+        let rate = spec.limits.per_minute.map(|per_minute| Rate::new(per_minute, now));
+        let mut world = Self {
+            now,
+            begins: now,
+            progression: Progression::draft(&spec),
+            spec,
+            rows: vec![],
+            rate,
+            waiting_on: vec![],
+            wake_at: None,
+            told: String::new(),
+            summary: String::new(),
+            ledger: Ledger::default(),
+            others: vec![],
+        };
+        world.choose(&script.devices)?;
+        world.ledger.rollout(ROLLOUT, &world.spec, 0);
+        world.list(0);
+        Ok(world)
+    }
+
+    /// Writes down the devices selected, each in its wave.
+    fn choose(&mut self, devices: &[Device]) -> Done {
+        let is_chosen = |select: Option<&String>, device: &Device| match select {
+            Some(text) => Selector::parse(text).map(|s| s.matches(device, self.now)).map_err(words),
+            None => Ok(true),
+        };
+        let (mut chosen, mut bits) = (vec![], vec![]);
+        for device in devices {
+            if !is_chosen(self.spec.select.as_ref(), device)? {
+                self.others.push(device.clone());
+                continue;
+            }
+            let mut bit = 0_u128;
+            for (number, wave) in self.spec.waves.iter().enumerate() {
+                if let WaveSize::Select(text) = &wave.size {
+                    bit |= u128::from(is_chosen(Some(text), device)?) << number;
+                }
+            }
+            chosen.push(device.clone());
+            bits.push(bit);
+        }
+        let waves = wave::divide(&self.spec.waves, &bits);
+        for (device, wave) in chosen.into_iter().zip(waves) {
+            self.rows.push(row(device, usize::from(wave)));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn step(&mut self, line: &str) -> Done {
+        if !self.told.is_empty() {
+            self.told.push('\n');
+        }
+        let _ = writeln!(self.told, "> {line}");
+        if let Some(verb) = Act::ALL.into_iter().find(|verb| verb.as_str() == line) {
+            self.act(verb);
+        } else {
+            match line.split_once(' ') {
+                Some(("wait", span)) => self.wait(duration(span)?),
+                Some(("join", text)) => self.join(text)?,
+                Some(("driver", "dies")) => self.restart(),
+                Some((who, what)) => self.happen(who, what)?,
+                None if line == "status" => self.summary.clear(),
+                None => return Err("no such step".to_owned()),
+            }
+        }
+        self.settle()?;
+        self.summarize();
+        Ok(())
+    }
+
+    /// Writes the devices from this one on down in the books.
+    fn list(&mut self, first: usize) {
+        for at in first..self.rows.len() {
+            let Row { device, wave, .. } = &self.rows[at];
+            let (id, wave) = (device.id.clone(), *wave);
+            let host = device.address.as_ref().map(|address| address.origin().to_owned());
+            self.ledger.device(&id, device.time_zone.as_deref(), host.as_deref());
+            self.see(&Observation::Listed { rollout: ROLLOUT, device: &id, wave });
+        }
+    }
+
+    pub(crate) fn see(&mut self, seen: &Observation<'_>) {
+        let breaches = self.ledger.observe(seen, self.now);
+        assert!(breaches.is_empty(), "{breaches:?} after:\n{}", self.told);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts_where(|_| true)
+    }
+
+    pub(crate) fn counts_where(&self, holds: impl Fn(&Row) -> bool) -> Counts {
+        let mut counts = Counts::default();
+        for row in self.rows.iter().filter(|row| holds(row)) {
+            *counts.of_mut(row.assignment.state) += 1;
+        }
+        counts
+    }
+
+    pub(crate) fn say(&mut self, kind: Kind) {
+        let event = Event { at: self.now, rollout: ROLLOUT, kind };
+        self.line(&event.to_string());
+    }
+
+    pub(crate) fn line(&mut self, text: &str) {
+        let time = Zone::utc().local_text(self.now, self.now);
+        let days = self.now.since(self.begins).as_secs() / 86_400;
+        let later = if days > 0 { format!(" +{days} d") } else { String::new() };
+        let _ = writeln!(self.told, "{time}{later}  {text}");
+    }
+
+    fn act(&mut self, verb: Act) {
+        let current = self.progression.current();
+        let numbers = Numbers {
+            all: self.counts(),
+            current: self.counts_where(|row| Some(row.wave) == current),
+        };
+        match act(&self.progression, &self.spec, &numbers, verb, self.now) {
+            Err(refusal) => self.line(&refusal.to_string()),
+            Ok(Acted::Already(why)) => self.line(why),
+            Ok(Acted::Changed(progression)) => {
+                let verdict = |progression: &Progression| {
+                    current.and_then(|wave| progression.waves.get(wave)?.verdict)
+                };
+                let before = verdict(&self.progression);
+                let is_next_round = progression.round > self.progression.round;
+                self.progression = *progression;
+                self.say(Kind::OperatorActed { act: verb });
+                if let (Some(verdict), Some(wave)) = (verdict(&self.progression), current)
+                    && before != Some(verdict)
+                {
+                    let of = self.progression.waves.len();
+                    self.say(Kind::GateRuled { wave: wave + 1, of, verdict });
+                    self.see(&Observation::Advanced { rollout: ROLLOUT, wave });
+                    let ruling = verdict.ruling;
+                    self.see(&Observation::GateRuled { rollout: ROLLOUT, wave, ruling });
+                }
+                if is_next_round {
+                    self.begin_round();
+                }
+                self.see(&match self.progression.state {
+                    rollout::State::Paused
+                    | rollout::State::Canceling
+                    | rollout::State::Aborting => Observation::Stopped { rollout: ROLLOUT },
+                    _ => Observation::Resumed { rollout: ROLLOUT },
+                });
+                if self.progression.state == rollout::State::Preparing {
+                    self.progression.state = rollout::prepared(&self.progression);
+                }
+            }
+        }
+    }
+
+    fn begin_round(&mut self) {
+        self.rows.retain(|row| {
+            row.assignment.state.is_failure() || row.assignment.state == State::Canceled
+        });
+        for row in &mut self.rows {
+            row.assignment = Assignment::queued();
+        }
+        let waves = wave::divide(&self.spec.waves, &vec![0; self.rows.len()]);
+        for (row, wave) in self.rows.iter_mut().zip(waves) {
+            row.wave = usize::from(wave);
+        }
+        self.see(&Observation::RoundBegan { rollout: ROLLOUT });
+        self.list(0);
+    }
+
+    fn join(&mut self, text: &str) -> Done {
+        if self.spec.membership != Membership::Dynamic {
+            return Err("nobody joins".to_owned());
+        }
+        let current = self.progression.current();
+        for device in devices(text, self.now)? {
+            let place = wave::place(&self.spec.salt, &device.id);
+            let wave = wave::wave_of_joiner(&self.spec.waves, place, current);
+            self.line(&format!("{} joins wave {}", device.id, wave + 1));
+            self.rows.push(row(device, wave));
+            self.list(self.rows.len() - 1);
+        }
+        Ok(())
+    }
+
+    /// The driver is killed and started again: whether it sent what was open is not known.
+    fn restart(&mut self) {
+        self.see(&Observation::Restarted);
+        for at in 0..self.rows.len() {
+            if self.rows[at].assignment.state == State::Delivering {
+                self.apply(at, &Fact::Orphaned);
+            }
+        }
+    }
+
+    /// Time passes, from one thing that is due to the next.
+    fn wait(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let due = self.rows.iter().filter_map(|row| match row.assignment.state {
+                State::Away | State::Absent | State::Verifying | State::Retrying => {
+                    Some(row.assignment.due_at)
+                }
+                _ => None,
+            });
+            let next = due.chain(self.wake_at).filter(|at| *at > self.now).min();
+            self.now = next.map_or(end, |at| at.min(end));
+            self.ask();
+            let _ = self.settle();
+            if self.now >= end {
+                return;
+            }
+        }
+    }
+
+    /// Asks those whose time to show their version is over.
+    fn ask(&mut self) {
+        for at in 0..self.rows.len() {
+            let Row { assignment, answer, .. } = &self.rows[at];
+            if assignment.state == State::Verifying && assignment.due_at <= self.now {
+                self.apply(at, &Fact::Asked(answer.clone()));
+            }
+        }
+    }
+
+    fn happen(&mut self, who: &str, what: &str) -> Done {
+        let named: BTreeSet<String> = ids(who).into_iter().collect();
+        let open = |row: &Row| matches!(row.assignment.state, State::Delivering | State::Verifying);
+        let chosen: Vec<usize> = (0..self.rows.len())
+            .filter(|at| {
+                let row = &self.rows[*at];
+                if who == "all" { open(row) } else { named.contains(&row.device.id) }
+            })
+            .collect();
+        if who != "all" && chosen.len() < named.len() {
+            return Err("no such device".to_owned());
+        }
+        chosen.into_iter().try_for_each(|at| self.happen_to(at, what))
+    }
+
+    fn happen_to(&mut self, at: usize, what: &str) -> Done {
+        let fault = |fault| Outcome::NotSent { fault, detail: String::new() };
+        let refused =
+            |status| Outcome::Refused { status, retry_after: None, detail: String::new() };
+        let outcome = match what.split_once(' ').unwrap_or((what, "")) {
+            ("succeed" | "succeeds", _) => {
+                if self.rows[at].assignment.state == State::Delivering {
+                    self.apply(at, &Fact::Delivered(Outcome::Accepted { status: 200 }));
+                }
+                let version = self.spec.release.version.clone();
+                match self.rows[at].assignment.state {
+                    State::Verifying => self.apply(at, &Fact::Asked(Answer::Version { version })),
+                    State::Succeeded => {}
+                    _ => return Err("it is not open".to_owned()),
+                }
+                return Ok(());
+            }
+            ("accept" | "accepts", _) => Outcome::Accepted { status: 200 },
+            ("refuse" | "refuses", status) => refused(status.parse().map_err(words)?),
+            ("fail" | "fails", _) => refused(400),
+            ("is" | "are", "unreachable") => fault(Fault::ConnectRefused),
+            ("is" | "are", "current") => Outcome::AlreadyCurrent,
+            ("does" | "do", "not answer") => {
+                Outcome::Unknown { fault: Fault::Reset, detail: String::new() }
+            }
+            ("shows" | "show", version) => {
+                let answer = Answer::Version { version: version.to_owned() };
+                self.rows[at].answer = answer.clone();
+                self.rows[at].device.version = Some(version.to_owned());
+                self.apply(at, &Fact::Asked(answer));
+                return Ok(());
+            }
+            ("calls" | "call", _) => {
+                let row = &mut self.rows[at];
+                row.device.last_seen = Some(self.now);
+                if matches!(row.assignment.state, State::Away | State::Absent) {
+                    self.apply(at, &Fact::Contacted);
+                }
+                return Ok(());
+            }
+            ("is" | "are", "superseded") => {
+                self.rows[at].is_superseded = true;
+                return Ok(());
+            }
+            _ => return Err("nothing that could happen to a device".to_owned()),
+        };
+        self.apply(at, &Fact::Delivered(outcome));
+        Ok(())
+    }
+
+    /// Something happened to a device: what follows, and what is told of it.
+    pub(crate) fn apply(&mut self, at: usize, fact: &Fact) {
+        let row = &mut self.rows[at];
+        let device: std::sync::Arc<str> = row.device.id.as_str().into();
+        let from = row.assignment;
+        let transition = match apply(&from, fact, &self.spec, self.now, 0) {
+            Ok(transition) => transition,
+            Err(illegal) => return self.line(&format!("{device}: {illegal}")),
+        };
+        row.assignment = transition.to;
+        let to = transition.to.state;
+        if transition.to.state == State::Verifying && from.state != State::Verifying {
+            row.answer = silence();
+        }
+        for kind in kinds(&device, from, transition.to, transition.detail) {
+            self.say(kind);
+        }
+        if let Fact::Asked(Answer::Version { version }) = fact {
+            self.see(&Observation::Showed { device: &device, version });
+        }
+        let (rollout, device) = (ROLLOUT, &*device);
+        if from.state != to {
+            self.see(&Observation::State { rollout, device, from: from.state, to });
+        }
+        match fact {
+            Fact::Claimed if to == State::Delivering => {
+                self.see(&Observation::Sent { rollout, device });
+            }
+            Fact::Delivered(Outcome::NotSent { .. } | Outcome::Refused { .. }) => {
+                self.see(&Observation::NotTaken { rollout, device });
+            }
+            _ => {}
+        }
+    }
+
+    /// Where it stands, if that is not what was said last.
+    fn summarize(&mut self) {
+        let counts = self.counts();
+        let mut text = self.progression.state.to_string();
+        if !self.progression.paused.is_empty() {
+            let reasons = self.progression.paused.iter().map(ToString::to_string);
+            let _ = write!(text, " ({})", reasons.collect::<Vec<_>>().join(", "));
+        }
+        let mut sep = ": ";
+        for (count, what) in [
+            (counts.queued, "queued"),
+            (counts.away, "away"),
+            (counts.absent, "absent"),
+            (counts.delivering, "delivering"),
+            (counts.verifying, "verifying"),
+            (counts.retrying, "retrying"),
+            (counts.succeeded, "succeeded"),
+            (counts.current, "current"),
+            (counts.skipped, "skipped"),
+            (counts.failed, "failed"),
+            (counts.unreachable, "unreachable"),
+            (counts.timed_out, "timed out"),
+            (counts.canceled, "canceled"),
+        ] {
+            if count > 0 {
+                let _ = write!(text, "{sep}{count} {what}");
+                sep = ", ";
+            }
+        }
+        text.push('\n');
+        for reason in &self.waiting_on {
+            let _ = writeln!(text, "         - {}", reason.in_words(self.now));
+        }
+        if text != self.summary {
+            let _ = write!(self.told, "     = {text}");
+            self.summary = text;
+        }
+    }
+}
+
+fn row(device: Device, wave: usize) -> Row {
+    let assignment = Assignment::queued();
+    Row { device, wave, assignment, is_superseded: false, answer: silence() }
+}
+
+/// The events of a change of one device.
+fn kinds(
+    device: &std::sync::Arc<str>,
+    from: Assignment,
+    to: Assignment,
+    detail: String,
+) -> Vec<Kind> {
+    let attempt = from.attempt.max(1);
+    let device = || device.clone();
+    match to.state {
+        State::Delivering => {
+            vec![Kind::AttemptStarted { device: device(), attempt: to.attempt }]
+        }
+        State::Queued => vec![],
+        State::Away | State::Absent if matches!(from.state, State::Away | State::Absent) => vec![],
+        State::Away | State::Absent => {
+            vec![Kind::DeviceAway { device: device(), since: to.away_since, detail }]
+        }
+        State::Verifying if from.state == State::Verifying => vec![],
+        State::Verifying if to.in_doubt => {
+            vec![Kind::AttemptUnanswered { device: device(), attempt, detail }]
+        }
+        State::Verifying => vec![Kind::AttemptAccepted { device: device(), attempt }],
+        state if !from.state.is_active() => {
+            vec![Kind::DeviceEnded { device: device(), state, detail }]
+        }
+        State::Canceled => vec![Kind::DeviceEnded { device: device(), state: to.state, detail }],
+        state @ (State::Succeeded | State::Skipped(_)) => {
+            vec![Kind::AttemptSucceeded { device: device(), attempt, state }]
+        }
+        state @ (State::Failed(_) | State::TimedOut(_)) => {
+            vec![Kind::AttemptFailed { device: device(), attempt, state, detail }]
+        }
+        state @ State::Retrying => vec![
+            Kind::AttemptFailed { device: device(), attempt, state, detail },
+            Kind::WillRetry { device: device(), attempt: to.attempt + 1, due_at: to.due_at },
+        ],
+    }
+}

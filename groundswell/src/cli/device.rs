@@ -1,0 +1,255 @@
+//! `groundswell device`: the inventory of a state directory.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, anyhow};
+use clap::Subcommand;
+use groundswell_core::{presence::Presence, time::Time, waiting::span};
+use serde::Serialize;
+
+use super::{
+    Failure,
+    rollout::why,
+    state::{self, Told},
+    tell_line,
+    text::{apart, count, fields, table, text, when},
+};
+use crate::{
+    clock::Clock,
+    inventory::{self, BadInventory, Inventory},
+    operate::{DeviceView, DeviceWhy, Import, PAGE_MAX, Part, State},
+};
+
+/// Arguments of `groundswell device`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    on: state::On,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Put the devices of a file into the inventory, or bring them up to date
+    Import {
+        /// JSON, JSON lines or CSV; - for standard input
+        #[arg(value_name = "FILE|-")]
+        file: PathBuf,
+    },
+    /// List devices in the order of their ids
+    List {
+        /// Only the devices this selects, such as 'tag.region==west and version<2.2.0'
+        #[arg(long, value_name = "EXPR")]
+        select: Option<String>,
+        /// How many at the most
+        #[arg(long, value_name = "N", default_value_t = 100,
+              value_parser = clap::value_parser!(u32).range(1..=PAGE_MAX as i64))]
+        limit: u32,
+        /// Begin behind this id: the next page
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+    },
+    /// Show a device: what is known of it, and where it stands in every rollout
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Note that a device was heard of: it is there, and rollouts that wait for it go on
+    CheckIn {
+        /// Its id
+        id: String,
+        /// The version it runs, if it said so
+        #[arg(long, value_name = "V")]
+        version: Option<String>,
+    },
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    args.on.end(try_run(args))
+}
+
+fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
+    let now = Clock::System.now();
+    match verb {
+        Verb::Import { file } => import(on, file, now)?,
+        Verb::List { select, limit, after } => {
+            let state = State::look(&on.state)?;
+            let part = state.devices(select.as_deref(), after.as_deref(), *limit as usize, now)?;
+            on.show(&part, || list(&part, select.as_deref(), now))?;
+        }
+        Verb::Show { id } => {
+            let (device, rollouts) = State::look(&on.state)?.device(id, now)?;
+            let shown = Shown { device: &device, rollouts: &rollouts };
+            on.show(&shown, || show(&shown, now))?;
+        }
+        Verb::CheckIn { id, version } => {
+            let mut state = State::open_existing(&on.state)?;
+            let waiting = state.check_in(id, version.as_deref(), now)?;
+            let driver = state.driver();
+            let noted = Noted { device: id, version: version.as_deref(), waiting, driver };
+            on.show(&noted, || checked_in(on, &noted))?;
+        }
+    }
+    Ok(0)
+}
+
+fn import(on: &state::On, file: &Path, now: Time) -> Result<(), Told> {
+    let (name, inventory) = read(file, now).map_err(Failure::input)?;
+    let import = State::open(&on.state)?.import(&inventory)?;
+    let Import { put, with_headers } = import;
+    if with_headers > 0 {
+        let whose = match with_headers {
+            1 => "1 device has headers of its own".to_owned(),
+            many => format!("{many} devices have headers of their own"),
+        };
+        tell_line(&format!(
+            "note: {name}: {whose}. They may be secrets and are not kept: what every device is to \
+             be sent is given to the run, with --header"
+        ));
+    }
+    on.show(&import, || {
+        let devices = count(inventory.entries.len() as u64, "device");
+        format!("{devices}: {} new, {} changed, {} as known", put.new, put.changed, put.same)
+    })?;
+    Ok(())
+}
+
+fn read(path: &Path, now: Time) -> anyhow::Result<(String, Inventory)> {
+    let (name, source): (_, Box<dyn Read>) = if path == Path::new("-") {
+        ("standard input".to_owned(), Box::new(io::stdin().lock()))
+    } else {
+        let file = fs::File::open(path)
+            .with_context(|| format!("devices cannot be read from {}", path.display()))?;
+        (path.display().to_string(), Box::new(file))
+    };
+    let inventory = inventory::read(source, &inventory::Options::new(&name, now));
+    let inventory = inventory.map_err(|error| match error {
+        BadInventory::Rows(rows) => anyhow!("{}", rows.in_words("imported")),
+        error @ BadInventory::Unreadable { .. } => error.into(),
+    })?;
+    if let Some(warning) = inventory.ignored.warning() {
+        tell_line(&format!("note: {name}: {warning}"));
+    }
+    if inventory.entries.is_empty() {
+        return Err(anyhow!("{name} has no device in it"));
+    }
+    Ok((name, inventory))
+}
+
+fn list(part: &Part, select: Option<&str>, now: Time) -> String {
+    if part.devices.is_empty() {
+        return match (part.of, select) {
+            (0, Some(select)) => format!("no device matches {select:?}"),
+            (0, None) => "no device yet".to_owned(),
+            _ => "no device behind that id".to_owned(),
+        };
+    }
+    let columns = [
+        text("id"),
+        text("version"),
+        text("status"),
+        text("last seen"),
+        text("location"),
+        text("address"),
+    ];
+    let row = |device: &DeviceView| {
+        let or_dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        vec![
+            device.id.clone(),
+            or_dash(&device.version),
+            status(device, now).to_string(),
+            device.last_seen.map_or_else(|| "never".to_owned(), |at| apart(at, now)),
+            or_dash(&device.location),
+            device.address.as_ref().map_or("-", |address| address.as_str()).to_owned(),
+        ]
+    };
+    let rows: Vec<_> = part.devices.iter().map(row).collect();
+    let shown = part.devices.len() as u64;
+    let mut lines = table(&columns, &rows);
+    let devices = count(part.of, "device");
+    let _ = match &part.next {
+        Some(next) => write!(lines, "{shown} of {devices}; the next: --after {next}"),
+        None if shown == part.of => write!(lines, "{devices}"),
+        None => write!(lines, "the last {shown} of {devices}"),
+    };
+    lines
+}
+
+fn status(device: &DeviceView, now: Time) -> Presence {
+    groundswell_core::presence::presence(device.check_in, device.last_seen, now)
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    device: &'a DeviceView,
+    rollouts: &'a [DeviceWhy],
+}
+
+fn show(Shown { device, rollouts }: &Shown<'_>, now: Time) -> String {
+    let tags: Vec<String> =
+        device.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut lines = format!("{}\n", device.id);
+    lines.push_str(&fields([
+        ("name", Some(device.name.clone()).filter(|name| *name != device.id)),
+        (
+            "address",
+            Some(
+                device.address.as_ref().map_or_else(
+                    || "none: nothing can be sent to it".to_owned(),
+                    ToString::to_string,
+                ),
+            ),
+        ),
+        ("update path", device.update_path.clone()),
+        ("version", Some(device.version.clone().unwrap_or_else(|| "not known".to_owned()))),
+        ("location", device.location.clone()),
+        ("time zone", device.time_zone.clone()),
+        ("tags", Some(tags.join(", ")).filter(|tags| !tags.is_empty())),
+        ("checks in", device.check_in.map(|every| format!("every {}", span(every)))),
+        (
+            "last seen",
+            Some(device.last_seen.map_or_else(|| "never".to_owned(), |at| when(at, now))),
+        ),
+        ("status", Some(status(device, now).to_string())),
+    ]));
+    for standing in *rollouts {
+        lines.push('\n');
+        lines.push_str(&why::of_rollout(standing, now));
+    }
+    lines
+}
+
+#[derive(Serialize)]
+struct Noted<'a> {
+    device: &'a str,
+    version: Option<&'a str>,
+    /// Rollouts that wait for it.
+    waiting: usize,
+    driver: Option<String>,
+}
+
+fn checked_in(on: &state::On, noted: &Noted<'_>) -> String {
+    let mut line = format!("{}: seen now", noted.device);
+    if let Some(version) = noted.version {
+        let _ = write!(line, ", runs {version}");
+    }
+    match (noted.waiting, &noted.driver) {
+        (0, _) => {}
+        (waiting, driver) => {
+            let waits = if waiting == 1 { "waits" } else { "wait" };
+            let _ = write!(line, "; {} {waits} for it", count(waiting as u64, "rollout"));
+            if driver.is_none() {
+                let _ = write!(line, ", and nothing drives: {} does", on.command("run"));
+            }
+        }
+    }
+    line
+}

@@ -1,0 +1,135 @@
+//! `groundswell release`: named versions and their files.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Subcommand;
+use groundswell_core::{release::Release, time::Time};
+use serde::Serialize;
+
+use super::{
+    state::{self, Told},
+    text::{date, fields, number, table, text, when},
+};
+use crate::{
+    clock::Clock,
+    operate::{ReleaseView, State},
+    units::Bytes,
+};
+
+/// Arguments of `groundswell release`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    on: state::On,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Keep a file as a version of something; it never changes afterwards
+    Create {
+        /// What it is a release of
+        name: String,
+        /// The version that devices report once they run it
+        version: String,
+        /// The file to send
+        file: PathBuf,
+    },
+    /// List releases
+    List {
+        /// Only the releases of this name
+        name: Option<String>,
+    },
+    /// Show a release: its file, and which rollouts send it
+    Show {
+        /// What it is a release of
+        name: String,
+        /// Its version
+        version: String,
+    },
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    args.on.end(try_run(args))
+}
+
+fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
+    let now = Clock::System.now();
+    match verb {
+        Verb::Create { name, version, file } => {
+            let mut state = State::open(&on.state)?;
+            let (release, is_new) = state.create_release(name, version, file, now)?;
+            on.show(&Created { release: &release, is_new }, || created(&release, is_new))?;
+        }
+        Verb::List { name } => {
+            let releases = State::look(&on.state)?.releases(name.as_deref())?;
+            let listed: Vec<_> = releases
+                .iter()
+                .map(|(release, created_at)| Listed { release, created_at: *created_at })
+                .collect();
+            on.show(&listed, || list(on, &listed))?;
+        }
+        Verb::Show { name, version } => {
+            let release = State::look(&on.state)?.release(name, version)?;
+            on.show(&release, || show(&release, now))?;
+        }
+    }
+    Ok(0)
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    #[serde(flatten)]
+    release: &'a Release,
+    is_new: bool,
+}
+
+fn created(release: &Release, is_new: bool) -> String {
+    let Release { name, version, artifact, artifact_bytes } = release;
+    let known = if is_new { "" } else { ", kept before" };
+    format!("{name} {version}: {}{known}, sha-256 {artifact}", Bytes(*artifact_bytes))
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    release: &'a Release,
+    created_at: Time,
+}
+
+fn list(on: &state::On, listed: &[Listed<'_>]) -> String {
+    if listed.is_empty() {
+        let create = on.command("release create NAME VERSION FILE");
+        return format!("no release yet: {create} makes one");
+    }
+    let columns = [text("name"), text("version"), number("size"), text("created"), text("sha-256")];
+    let row = |Listed { release, created_at }: &Listed<'_>| {
+        let digest = release.artifact.to_string();
+        vec![
+            release.name.clone(),
+            release.version.clone(),
+            Bytes(release.artifact_bytes).to_string(),
+            date(*created_at),
+            format!("{}...", &digest[..16]),
+        ]
+    };
+    table(&columns, &listed.iter().map(row).collect::<Vec<_>>())
+}
+
+fn show(view: &ReleaseView, now: Time) -> String {
+    let ReleaseView { release, created_at, path, rollouts } = view;
+    let numbers: Vec<String> = rollouts.iter().map(|key| key.0.to_string()).collect();
+    let kept = path.as_ref().map_or_else(
+        || "not kept here any more: it cannot be sent".to_owned(),
+        |path| path.display().to_string(),
+    );
+    let shown = fields([
+        ("size", Some(Bytes(release.artifact_bytes).to_string())),
+        ("sha-256", Some(release.artifact.to_string())),
+        ("created", Some(when(*created_at, now))),
+        ("file", Some(kept)),
+        ("rollouts", Some(numbers.join(", ")).filter(|numbers| !numbers.is_empty())),
+    ]);
+    format!("{} {}\n{shown}", release.name, release.version)
+}

@@ -1,0 +1,65 @@
+//! The operator's verbs, and what came of them in words.
+
+use std::fmt::Write as _;
+
+use groundswell_core::rollout::{Act, PauseReason, Progression, State as Stands};
+use serde::Serialize;
+
+use super::super::{
+    state::{self, Told},
+    text::count,
+};
+use crate::{
+    clock::Clock,
+    operate::{Acting, State},
+};
+
+#[derive(Serialize)]
+struct Acted<'a> {
+    rollout: i64,
+    act: Act,
+    #[serde(flatten)]
+    acting: &'a Acting,
+}
+
+pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
+    let mut state = State::open_existing(&on.state)?;
+    let record = state.find_rollout(rollout)?;
+    let acting = state.act(record.key, act, Clock::System.now())?;
+    let release = &record.spec.release;
+    let name = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
+    on.show(&Acted { rollout: record.key.0, act, acting: &acting }, || {
+        words(on, act, &name, &acting, &record.progression)
+    })?;
+    Ok(())
+}
+
+fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progression) -> String {
+    let Acting { state, open, already, driver } = acting;
+    let mut words = match already {
+        Some(what) => format!("{name} is {state}: {what}"),
+        None => format!("{name} is {state}"),
+    };
+    if act == Act::Pause && *state == Stands::Preparing {
+        words.push_str(", and paused once its devices are written down");
+    }
+    let of = before.waves.len();
+    if let (Act::Advance, Some(wave), None) = (act, before.current(), already)
+        && !before.paused.contains(&PauseReason::Brake)
+        && wave + 1 < of
+    {
+        let _ = write!(words, ", on with wave {} of {of}", wave + 2);
+    }
+    if *open > 0 && *state != Stands::Running {
+        let _ = write!(words, "; {} still open", count(*open, "device"));
+    }
+    if driver.is_none() && state.is_driven() {
+        let _ = write!(
+            words,
+            "\nnothing drives {} now: {} does",
+            on.state.display(),
+            on.command("run")
+        );
+    }
+    words
+}

@@ -1,0 +1,149 @@
+//! `groundswell rollout create`: a draft, or what it would be.
+
+use std::{fmt::Write as _, path::Path};
+
+use groundswell_core::{
+    hours::Phase,
+    ids::RolloutId,
+    rollout::{Membership, Spec},
+    time::Time,
+    units::Span,
+    waiting::left,
+};
+use serde::Serialize;
+
+use super::super::{
+    state::{self, Told},
+    text::{fields, number, table, text, when},
+};
+use crate::{
+    clock::Clock,
+    operate::{Forecast, ForecastWave, ForecastZone, State},
+};
+
+#[derive(Serialize)]
+struct Created<'a> {
+    /// Its number; none of a dry run.
+    number: Option<i64>,
+    id: Option<RolloutId>,
+    #[serde(flatten)]
+    forecast: &'a Forecast,
+    spec: &'a Spec,
+}
+
+pub(super) fn create(on: &state::On, file: &Path, is_dry: bool) -> Result<(), Told> {
+    let now = Clock::System.now();
+    let mut state = if is_dry { State::look(&on.state)? } else { State::open_existing(&on.state)? };
+    let spec = state.read_spec(file)?;
+    let forecast = state.forecast(&spec, now)?;
+    let made = if is_dry { None } else { Some(state.create_rollout(&spec, now)?) };
+    let created = Created {
+        number: made.map(|(key, _)| key.0),
+        id: made.map(|(_, id)| id),
+        forecast: &forecast,
+        spec: &spec,
+    };
+    on.show(&created, || words(on, &created, now))?;
+    Ok(())
+}
+
+fn words(on: &state::On, created: &Created<'_>, now: Time) -> String {
+    let Created { number, id, forecast, spec } = created;
+    let (release, strategy) = (&spec.release, spec.strategy);
+    let what = format!("{} {}, {strategy}", release.name, release.version);
+    let mut words = match number {
+        Some(number) => format!("rollout {number} is a draft: {what}\n"),
+        None => format!("dry run, nothing is written: {what}\n"),
+    };
+    words.push_str(&fields([
+        ("id", id.map(|id| id.to_string())),
+        ("select", Some(spec.select.clone().unwrap_or_else(|| "every device".to_owned()))),
+        ("devices", Some(devices(forecast))),
+        ("starts", spec.start_at.map(|at| when(at, now))),
+    ]));
+    words.push_str(&tables(forecast));
+    if let Some(number) = number {
+        let start = on.command(&format!("rollout start {number}"));
+        let _ = write!(words, "\n{start} begins it");
+    }
+    words
+}
+
+/// Its waves, and the hours of its zones.
+pub(super) fn tables(forecast: &Forecast) -> String {
+    let mut words = String::new();
+    if forecast.has_waves() {
+        words.push('\n');
+        words.push_str(&waves(&forecast.waves));
+    }
+    if !forecast.zones.is_empty() {
+        words.push('\n');
+        words.push_str(&zones(&forecast.zones, forecast.at));
+    }
+    words
+}
+
+pub(super) fn devices(forecast: &Forecast) -> String {
+    let Forecast { devices, without_address, waves, membership, .. } = forecast;
+    let mut words = match devices {
+        0 => "none matches now".to_owned(),
+        1 => "1 matches now".to_owned(),
+        many => format!("{many} match now"),
+    };
+    if *without_address > 0 {
+        let _ = write!(words, ", {without_address} of them without an address");
+    }
+    if *devices > 0 && !forecast.has_waves() {
+        let first = waves.first().map(first).unwrap_or_default();
+        let _ = write!(words, ": {first}");
+    }
+    words.push_str(match membership {
+        Membership::Snapshot => "; who is in it is settled at its start",
+        Membership::Dynamic => "; others may join",
+    });
+    words
+}
+
+fn first(wave: &ForecastWave) -> String {
+    let more = if wave.devices > wave.first.len() as u64 { ", ..." } else { "" };
+    format!("{}{more}", wave.first.join(", "))
+}
+
+fn waves(waves: &[ForecastWave]) -> String {
+    let columns = [number("wave"), number("devices"), text("gate"), text("first")];
+    let row = |wave: &ForecastWave| {
+        vec![wave.number.to_string(), wave.devices.to_string(), gate(wave), first(wave)]
+    };
+    table(&columns, &waves.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Such as `>= 95 % after 2h`.
+fn gate(wave: &ForecastWave) -> String {
+    let soak = Span(std::time::Duration::from_secs(wave.soak_secs));
+    match (wave.min_success, wave.soak_secs) {
+        (None, 0) => "none".to_owned(),
+        (None, _) => format!("after {soak}"),
+        (Some(percent), 0) => format!(">= {percent} %"),
+        (Some(percent), _) => format!(">= {percent} % after {soak}"),
+    }
+}
+
+fn zones(zones: &[ForecastZone], now: Time) -> String {
+    let columns = [text("time zone"), number("devices"), text("hours")];
+    let row = |zone: &ForecastZone| {
+        vec![zone.zone.name().to_owned(), zone.devices.to_string(), hours(zone, now)]
+    };
+    table(&columns, &zones.iter().map(row).collect::<Vec<_>>())
+}
+
+fn hours(zone: &ForecastZone, now: Time) -> String {
+    let local = |at| zone.zone.local_text(at, now);
+    match zone.phase {
+        Phase::Open { until: None } => "open".to_owned(),
+        Phase::Open { until: Some(at) } => format!("open until {}", local(at)),
+        Phase::Closed { opens_at: Some(at), .. } => {
+            format!("opens {}, in {}", local(at), left(at, now))
+        }
+        Phase::Closed { opens_at: None, .. } => "never opens".to_owned(),
+    }
+}

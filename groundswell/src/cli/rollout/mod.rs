@@ -1,0 +1,114 @@
+//! `groundswell rollout`: written down, started, looked at, and acted on.
+
+mod acts;
+mod create;
+mod show;
+mod watch;
+pub(super) mod why;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Subcommand;
+use groundswell_core::rollout::{Act, State as Stands};
+
+use super::state::{self, Told};
+use crate::{clock::Clock, operate::State};
+
+/// Arguments of `groundswell rollout`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A rollout N is its number, its id, or what its id begins with.
+
+Exit status: 0 done, 1 a rollout that was watched did not complete, 2 bad input or refused, \
+3 the state or the disk failed, or no driver answered.")]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    on: state::On,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a rollout down as a draft, by a spec in TOML or JSON
+    Create {
+        /// What is to happen (docs/rollout-spec.md)
+        #[arg(value_name = "SPEC")]
+        spec: PathBuf,
+        /// Say which devices would be in which wave, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Choose the devices, and begin when its time has come
+    Start(Of),
+    /// Begin nothing new until it is resumed; what is open may end
+    Pause(Of),
+    /// Go on after a pause
+    Resume(Of),
+    /// Open the next wave, or accept the failures so far, whatever the gate says
+    Advance(Of),
+    /// Try the devices again that failed or were given up
+    Retry(Of),
+    /// Begin nothing new, for good; what is open may end
+    Cancel(Of),
+    /// As cancel, and stop what is open
+    Abort(Of),
+    /// List rollouts
+    List,
+    /// Show how far a rollout is, wave by wave, and what it waits for
+    Show(Of),
+    /// Show it again and again, until it has ended
+    Watch(Of),
+    /// Say why a rollout does not go on, or why a device of it does not
+    Why {
+        /// Which rollout
+        #[arg(value_name = "N")]
+        rollout: String,
+        /// The id of a device
+        device: Option<String>,
+    },
+}
+
+/// A rollout.
+#[derive(Debug, clap::Args)]
+struct Of {
+    /// Which rollout: its number, its id, or the beginning of its id
+    #[arg(value_name = "N")]
+    rollout: String,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    args.on.end(try_run(args))
+}
+
+fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
+    match verb {
+        Verb::Create { spec, dry_run } => create::create(on, spec, *dry_run)?,
+        Verb::Start(of) => acts::act(on, &of.rollout, Act::Start)?,
+        Verb::Pause(of) => acts::act(on, &of.rollout, Act::Pause)?,
+        Verb::Resume(of) => acts::act(on, &of.rollout, Act::Resume)?,
+        Verb::Advance(of) => acts::act(on, &of.rollout, Act::Advance)?,
+        Verb::Retry(of) => acts::act(on, &of.rollout, Act::Retry)?,
+        Verb::Cancel(of) => acts::act(on, &of.rollout, Act::Cancel)?,
+        Verb::Abort(of) => acts::act(on, &of.rollout, Act::Abort)?,
+        Verb::List => {
+            let rollouts = State::look(&on.state)?.rollouts()?;
+            on.show(&rollouts, || show::list(on, &rollouts))?;
+        }
+        Verb::Show(of) => {
+            let (state, now) = (State::look(&on.state)?, Clock::System.now());
+            let record = state.find_rollout(&of.rollout)?;
+            let mut overview = state.overview(&record, 0.0, now)?;
+            state.look_back(&mut overview)?;
+            state.look_at_failures(&mut overview)?;
+            let forecast = match overview.state {
+                Stands::Draft => Some(state.forecast(&record.spec, now)?),
+                _ => None,
+            };
+            on.show(&overview, || show::show(on, &overview, forecast.as_ref(), now))?;
+        }
+        Verb::Watch(of) => return watch::watch(on, &of.rollout),
+        Verb::Why { rollout, device } => why::why(on, rollout, device.as_deref())?,
+    }
+    Ok(0)
+}

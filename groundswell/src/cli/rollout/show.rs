@@ -1,0 +1,185 @@
+//! `groundswell rollout list` and `show`.
+
+use std::fmt::Write as _;
+
+use groundswell_core::{
+    rollout::State as Stands,
+    time::Time,
+    waiting::{WaitingOn, span},
+};
+
+use super::super::{
+    state,
+    text::{count, counts, date, fields, number, table, text, when},
+};
+use super::create;
+use crate::operate::{Forecast, Overview, RolloutView, WaveView};
+
+pub(super) fn list(on: &state::On, rollouts: &[RolloutView]) -> String {
+    if rollouts.is_empty() {
+        return format!("no rollout yet: {} makes one", on.command("rollout create SPEC"));
+    }
+    let columns = [
+        number("n"),
+        text("release"),
+        text("strategy"),
+        text("state"),
+        number("devices"),
+        number("ended"),
+        number("failed"),
+        text("created"),
+    ];
+    let row = |view: &RolloutView| {
+        let counts = &view.counts;
+        vec![
+            view.number.to_string(),
+            format!("{} {}", view.name, view.version),
+            view.strategy.to_string(),
+            view.state.to_string(),
+            counts.total().to_string(),
+            counts.ended().to_string(),
+            counts.failures().to_string(),
+            date(view.created_at),
+        ]
+    };
+    table(&columns, &rollouts.iter().map(row).collect::<Vec<_>>())
+}
+
+/// How far a rollout is. One that is not begun is shown with what it would do, if that is given.
+pub(super) fn show(
+    on: &state::On,
+    overview: &Overview,
+    forecast: Option<&Forecast>,
+    now: Time,
+) -> String {
+    let mut words = format!("{}\n", headline(overview));
+    words.push_str(&fields([
+        ("id", Some(overview.id.to_string())),
+        ("select", Some(selected(overview))),
+        ("created", Some(when(overview.created_at, now))),
+        ("began", overview.started_at.map(|at| when(at, now))),
+        ("deadline", overview.deadline.map(|at| when(at, now))),
+        ("devices", devices(overview).or_else(|| forecast.map(create::devices))),
+        ("time left", overview.eta_secs.map(time_left)),
+    ]));
+    if overview.waves.len() > 1 && overview.counts.total() > 0 {
+        words.push('\n');
+        words.push_str(&waves(&overview.waves));
+    }
+    words.push_str(&forecast.map(create::tables).unwrap_or_default());
+    words.push_str(&failures(overview));
+    words.push_str(&waits(on, overview, now));
+    words
+}
+
+/// What it is, and where it stands.
+pub(super) fn headline(overview: &Overview) -> String {
+    let Overview { number, release, strategy, state, round, .. } = overview;
+    let mut line =
+        format!("rollout {number}: {} {}, {strategy}, {state}", release.name, release.version);
+    if !overview.paused.is_empty() {
+        let reasons: Vec<String> = overview.paused.iter().map(ToString::to_string).collect();
+        let to_be = if *state == Stands::Preparing { ", to be paused" } else { "" };
+        let _ = write!(line, "{to_be} by the {}", reasons.join(" and the "));
+    }
+    if *round > 1 {
+        let _ = write!(line, ", round {round}");
+    }
+    line
+}
+
+fn selected(overview: &Overview) -> String {
+    let all = if overview.is_push { "the devices given to the push" } else { "every device" };
+    overview.select.clone().unwrap_or_else(|| all.to_owned())
+}
+
+fn devices(overview: &Overview) -> Option<String> {
+    let total = overview.counts.total();
+    if total == 0 {
+        return None;
+    }
+    let mut words = format!("{total}: {}", counts(&overview.counts));
+    let before = overview.before.map_or(0, |before| before.total());
+    if before > 0 {
+        let _ = write!(words, "; {} ended well in earlier rounds", count(before, "other"));
+    }
+    Some(words)
+}
+
+fn time_left(secs: u64) -> String {
+    format!("about {}", span(std::time::Duration::from_secs(secs)))
+}
+
+fn waves(waves: &[WaveView]) -> String {
+    let columns = [
+        number("wave"),
+        text("state"),
+        number("devices"),
+        number("ended"),
+        number("succeeded"),
+        number("failed"),
+        text("verdict"),
+    ];
+    let row = |wave: &WaveView| {
+        let counts = &wave.counts;
+        vec![
+            wave.number.to_string(),
+            wave.state.state.to_owned(),
+            counts.total().to_string(),
+            counts.ended().to_string(),
+            (counts.succeeded + counts.current).to_string(),
+            counts.failures().to_string(),
+            wave.verdict.map(|verdict| verdict.to_string()).unwrap_or_default(),
+        ]
+    };
+    table(&columns, &waves.iter().map(row).collect::<Vec<_>>())
+}
+
+fn failures(overview: &Overview) -> String {
+    if overview.failures.is_empty() {
+        return String::new();
+    }
+    let all = overview.counts.failures();
+    let mut words = format!("\n{} failed:\n", count(all, "device"));
+    for failed in &overview.failures {
+        let _ = write!(words, "  {}  {}", failed.device, failed.state);
+        if let Some(detail) = &failed.detail {
+            let _ = write!(words, ": {detail}");
+        }
+        words.push('\n');
+    }
+    let more = all.saturating_sub(overview.failures.len() as u64);
+    if more > 0 {
+        let _ = writeln!(words, "  and {more} more");
+    }
+    words
+}
+
+/// What it waits for, and whether anybody drives it.
+pub(super) fn waits(on: &state::On, overview: &Overview, now: Time) -> String {
+    let mut words = String::new();
+    let reasons = sentences(&overview.waiting_on, now);
+    if !reasons.is_empty() {
+        words.push('\n');
+        for reason in reasons {
+            let _ = writeln!(words, "{reason}");
+        }
+    }
+    match (&overview.driver, overview.state) {
+        (_, Stands::Draft) => {
+            let start = on.command(&format!("rollout start {}", overview.number));
+            let _ = writeln!(words, "{start} begins it");
+        }
+        (None, state) if state.is_driven() => {
+            let (state, run) = (on.state.display(), on.command("run"));
+            let _ = writeln!(words, "nothing drives {state} now: {run} does");
+        }
+        _ => {}
+    }
+    words
+}
+
+/// Reasons as sentences.
+pub(super) fn sentences(waiting_on: &[WaitingOn], now: Time) -> Vec<String> {
+    waiting_on.iter().map(|reason| reason.in_words(now)).collect()
+}

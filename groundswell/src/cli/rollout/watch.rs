@@ -1,0 +1,150 @@
+//! `groundswell rollout watch`: in place on a terminal, a line for each change elsewhere.
+
+use std::{fmt::Write as _, time::Duration};
+
+use groundswell_core::{
+    progress::RateMeter, rollout::State as Stands, snapshot::Counts, time::Time, waiting::span,
+};
+
+use super::{
+    super::{
+        Failure, is_terminal, print,
+        state::{self, Output, Told},
+        text::counts,
+    },
+    show,
+};
+use crate::{
+    clock::Clock,
+    operate::{Overview, State},
+    store::Unfinished,
+};
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// No line of a drawing may wrap, or its lines could not be counted (DECAWM).
+const WRAP_OFF: &str = "\x1b[?7l";
+const WRAP_ON: &str = "\x1b[?7h";
+
+/// Shows a rollout until it has ended, or nobody reads on.
+pub(super) fn watch(on: &state::On, rollout: &str) -> Result<u8, Told> {
+    let mut meter = RateMeter::default();
+    let mut shown = Shown::default();
+    let mut known = Known::default();
+    loop {
+        let now = Clock::System.now();
+        // Looked at anew every time: what is looked at is not to hold anybody up meanwhile.
+        let state = State::look(&on.state)?;
+        let record = state.find_rollout(rollout)?;
+        let ended = state.overview(&record, 0.0, now)?.counts.ended();
+        meter.observe(now, ended);
+        let per_sec = meter.per_sec(now, ended);
+        let mut overview = state.overview(&record, per_sec, now)?;
+        known.complete(&state, &mut overview)?;
+        drop(state);
+        let is_read = shown.show(on, &overview, per_sec, now).map_err(Failure::disk)?;
+        match overview.state {
+            Stands::Completed => return Ok(0),
+            state if state.is_ended() || !is_read => return Ok(u8::from(state.is_ended())),
+            _ => std::thread::sleep(LOOK_EVERY),
+        }
+    }
+}
+
+/// What it takes a look at every device to tell, and so is not looked up every time.
+#[derive(Default)]
+struct Known {
+    /// Of which round earlier ones were counted.
+    round: u32,
+    before: Option<Counts>,
+    /// How many had failed when they were looked at.
+    failed: u64,
+    failures: Vec<Unfinished>,
+}
+
+impl Known {
+    /// Adds it to an overview. Those that failed are shown when it stands still; while it runs
+    /// there may be more every second.
+    fn complete(&mut self, state: &State, overview: &mut Overview) -> Result<(), Told> {
+        if self.round != overview.round {
+            state.look_back(overview)?;
+            *self = Self { round: overview.round, before: overview.before, ..Self::default() };
+        }
+        overview.before = self.before;
+        if overview.state == Stands::Paused || overview.state.is_ended() {
+            let failed = overview.counts.failures();
+            if self.failed != failed {
+                state.look_at_failures(overview)?;
+                (self.failed, self.failures) = (failed, overview.failures.clone());
+            }
+            overview.failures.clone_from(&self.failures);
+        }
+        Ok(())
+    }
+}
+
+/// What was shown last.
+#[derive(Default)]
+struct Shown {
+    /// Lines on the terminal.
+    lines: usize,
+    /// Without what changes by itself.
+    last: String,
+}
+
+impl Shown {
+    /// Shows it if there is anything new, and says whether anybody reads.
+    fn show(
+        &mut self,
+        on: &state::On,
+        overview: &Overview,
+        per_sec: f64,
+        now: Time,
+    ) -> anyhow::Result<bool> {
+        if on.output == Output::Text && is_terminal() {
+            return Ok(self.draw(&show::show(on, overview, None, now)));
+        }
+        let settled = Overview { eta_secs: None, ..overview.clone() };
+        let settled = serde_json::to_string(&settled)?;
+        if settled == self.last {
+            return Ok(true);
+        }
+        self.last = settled;
+        Ok(match on.output {
+            Output::Text => print(&format!("{}\n", line(overview, per_sec, now))),
+            Output::Json => print(&format!("{}\n", serde_json::to_string(overview)?)),
+        })
+    }
+
+    /// Over what was drawn before.
+    fn draw(&mut self, text: &str) -> bool {
+        let up = match self.lines {
+            0 => String::new(),
+            lines => format!("\x1b[{lines}A\x1b[J"),
+        };
+        self.lines = text.lines().count();
+        let text = text.trim_end();
+        print(&format!("{up}{WRAP_OFF}{text}\n{WRAP_ON}"))
+    }
+}
+
+/// All that matters on one line.
+fn line(overview: &Overview, per_sec: f64, now: Time) -> String {
+    let Overview { counts: all, state, .. } = overview;
+    let mut line = format!("{now} {state}");
+    if all.total() > 0 {
+        let _ = write!(line, ": {} of {} ended", all.ended(), all.total());
+        let _ = write!(line, " ({})", counts(all));
+    }
+    if let Some(secs) = overview.eta_secs.filter(|_| per_sec > 0.0) {
+        let _ = write!(line, ", about {} left", span(Duration::from_secs(secs)));
+    }
+    if let Some(reason) = show::sentences(&overview.waiting_on, now).first() {
+        let _ = write!(line, "; {reason}");
+    }
+    if overview.driver.is_none() && state.is_driven() {
+        line.push_str("; nothing drives it");
+    }
+    line
+}

@@ -1,0 +1,88 @@
+//! `groundswell rollout why`: of a rollout, or of one device in it.
+
+use std::fmt::Write as _;
+
+use groundswell_core::{assignment::State as Standing, time::Time};
+
+use super::{
+    super::{
+        state::{self, Told},
+        text::{count, when},
+    },
+    show,
+};
+use crate::{
+    clock::Clock,
+    operate::{DeviceWhy, State},
+    store::RolloutRecord,
+};
+
+pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result<(), Told> {
+    let (state, now) = (State::look(&on.state)?, Clock::System.now());
+    let record = state.find_rollout(rollout)?;
+    if let Some(id) = device {
+        let why = state.why(&record, id, now)?;
+        on.show(&why, || of_device(&record, id, &why, now))?;
+        return Ok(());
+    }
+    let overview = state.overview(&record, 0.0, now)?;
+    on.show(&overview, || {
+        let waits = show::waits(on, &overview, now);
+        let waits = if waits.is_empty() { nothing(&record) } else { waits };
+        format!("{}\n{waits}", show::headline(&overview))
+    })?;
+    Ok(())
+}
+
+fn nothing(record: &RolloutRecord) -> String {
+    let state = record.progression.state;
+    let words = if state.is_ended() { "it has ended" } else { "nothing keeps it" };
+    format!("\n{words}")
+}
+
+fn of_device(record: &RolloutRecord, id: &str, why: &DeviceWhy, now: Time) -> String {
+    let DeviceWhy { rollout, name, version, state, wave, of, .. } = why;
+    let rollout = format!("rollout {rollout} ({name} {version})");
+    let select = record.spec.select.as_deref().unwrap_or("every device");
+    match (state, wave) {
+        (Some(_), _) => format!("{id} in {}", of_rollout(why, now)),
+        (None, Some(wave)) => {
+            let place = if *of > 1 { format!("wave {wave} of {of} of ") } else { String::new() };
+            let mut words = format!("{id} would be in {place}{rollout}");
+            for sentence in show::sentences(&why.waiting_on, now) {
+                let _ = write!(words, "\n  {sentence}");
+            }
+            words
+        }
+        (None, None) => format!("{id} is not in {rollout}, which selects {select}"),
+    }
+}
+
+/// Where a device stands in a rollout, and what it waits for.
+pub(in super::super) fn of_rollout(why: &DeviceWhy, now: Time) -> String {
+    let DeviceWhy { rollout, name, version, wave, of, attempts, .. } = why;
+    let mut words = format!("rollout {rollout} ({name} {version}): ");
+    words.push_str(why.state.map_or("not in it", Standing::as_str));
+    if let Some(detail) = &why.detail {
+        let _ = write!(words, ": {detail}");
+    }
+    if let (Some(wave), true) = (wave, *of > 1) {
+        let _ = write!(words, "; wave {wave} of {of}");
+    }
+    if *attempts > 0 {
+        let _ = write!(words, "; {}", count(u64::from(*attempts), "attempt"));
+    }
+    if let Some(at) = why.changed_at {
+        let _ = write!(words, "; since {}", when(at, now));
+    }
+    words.push('\n');
+    for sentence in show::sentences(&why.waiting_on, now) {
+        let _ = writeln!(words, "  {sentence}");
+    }
+    if let Some(outlook) = why.outlook {
+        let end = Standing::Skipped(outlook);
+        let _ =
+            writeln!(words, "  as things are it will be left as it is when its turn comes ({end})");
+    }
+    words
+}

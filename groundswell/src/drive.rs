@@ -1,0 +1,177 @@
+//! The driver of a state directory: every rollout in it, until it is told to stop.
+//!
+//! [`Driver`] is what `groundswell run` is made of, for use from another program. What is to be
+//! driven is written by others, or by the same program through the store.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    delivery::http::{Client, Config, ConfigError},
+    engine::{
+        hub::{Events, Hub},
+        outlet::Outlets,
+        shell::Shell,
+        step::{Ending, Engine, GATHER, LOOK_EVERY, Manner},
+        takeover::{TakeoverError, recover, take},
+    },
+    store::{
+        SqliteStore, Store, StoreError, Which,
+        dir::{DirError, StateDir},
+    },
+};
+
+/// Most deliveries that are open at once, of all rollouts, unless another number is asked for.
+pub const IN_FLIGHT_MAX: u32 = 1_000;
+
+/// Why a state directory cannot be driven.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// It cannot be used, or another process drives it.
+    #[error(transparent)]
+    State(#[from] DirError),
+    /// The state database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What an earlier driver left cannot be taken over.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
+    /// A header, path, certificate or key that cannot be used.
+    #[error(transparent)]
+    Http(#[from] ConfigError),
+    /// The run could not be started, or died.
+    #[error("the run could not be carried out")]
+    Run(#[source] io::Error),
+}
+
+/// Drives the rollouts of a state directory.
+#[derive(Debug)]
+pub struct Driver {
+    path: PathBuf,
+    http: Config,
+    in_flight_max: u32,
+    hub: Hub,
+    stop: CancellationToken,
+}
+
+impl Driver {
+    /// A driver of the state directory at `path`, which is made if it is not there.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            http: Config::default(),
+            in_flight_max: IN_FLIGHT_MAX,
+            hub: Hub::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Headers, paths, time-outs, TLS, connections and the clock.
+    #[must_use]
+    pub fn http(mut self, config: Config) -> Self {
+        self.http = config;
+        self
+    }
+
+    /// The clock for every wait, window and time-out.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.http.clock = clock;
+        self
+    }
+
+    /// Most deliveries that are open at once, of all rollouts.
+    #[must_use]
+    pub const fn in_flight_max(mut self, max: u32) -> Self {
+        self.in_flight_max = max;
+        self
+    }
+
+    /// Events from now on, of all rollouts.
+    pub fn subscribe(&mut self) -> Events {
+        self.hub.subscribe()
+    }
+
+    /// Cancel it to stop claiming and let open deliveries end (at most 30 s).
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Drives until it is told to stop, or the state can no longer be written.
+    ///
+    /// # Errors
+    /// [`DriveError`], also if the state failed meanwhile.
+    pub async fn run(self) -> Result<(), DriveError> {
+        let Self { path, http, in_flight_max, hub, stop } = self;
+        // What cannot be used is told before the directory is touched.
+        Client::new(http.clone())?;
+        let clock = http.clock.clone();
+        let begun = tokio::task::spawn_blocking(move || begin(&path)).await;
+        let Begun { dir, store, reserve, taken, epoch } =
+            begun.map_err(|error| DriveError::Run(error.into()))??;
+        let gather = match clock {
+            Clock::System | Clock::Scaled(_) => GATHER,
+            Clock::Manual(_) => std::time::Duration::ZERO,
+        };
+        // Operators are as fast as they are: a clock that runs ahead is no reason to look without
+        // a pause.
+        let look_every = match clock {
+            Clock::Scaled(scaled) => LOOK_EVERY * scaled.speed(),
+            Clock::System | Clock::Manual(_) => LOOK_EVERY,
+        };
+        let is_heard = hub.is_heard();
+        let manner = Manner { is_heard, gather, in_flight_max, look_every: Some(look_every) };
+        clock.follow_wall();
+        let engine = Engine::new(taken, epoch, manner, clock.now());
+        let shell = Shell {
+            outlets: Outlets::Any { artifacts: dir.artifacts(), http: Box::new(http) },
+            clock,
+            hub,
+            progress: None,
+            stop,
+            reserve,
+            dir: Arc::new(dir),
+        };
+        let (ended, _store) = shell.run(store, engine).await.map_err(DriveError::Run)?;
+        match ended.ending {
+            Ending::StoreFailed => Err(ended.error.unwrap_or(StoreError::WriterDied).into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Begun {
+    dir: StateDir,
+    store: SqliteStore,
+    reserve: crate::store::reserve::Reserve,
+    taken: Vec<crate::engine::step::Taken>,
+    epoch: groundswell_core::ids::Epoch,
+}
+
+fn begin(path: &Path) -> Result<Begun, DriveError> {
+    let dir = StateDir::lock(path, "run")?;
+    let reserve = dir.reserve()?;
+    let mut store = SqliteStore::open(&dir.database())?;
+    recover(&mut store, &reserve)?;
+    let epoch = store.raise_epoch()?;
+    let mut rollouts = store.rollouts(Which::Driven)?;
+    // The headers, paths and certificates of a push are known to its own command alone.
+    rollouts.retain(|record| {
+        if record.identity.is_some() {
+            let number = record.key.0;
+            tracing::warn!(
+                "rollout {number} is a push that has not ended: it is left to its command"
+            );
+        }
+        record.identity.is_none()
+    });
+    let taken: Result<Vec<_>, StoreError> =
+        rollouts.into_iter().map(|record| take(&store, record)).collect();
+    Ok(Begun { taken: taken?, dir, store, reserve, epoch })
+}

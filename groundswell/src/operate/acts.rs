@@ -1,0 +1,197 @@
+//! What an operator does to a rollout: by the driver if there is one, otherwise here.
+
+use std::time::Duration;
+
+use groundswell_core::{
+    ids::Epoch,
+    rollout::{self, Act, Acted, Numbers, act},
+    snapshot::Counts,
+    time::Time,
+};
+use serde::Serialize;
+
+use super::{OperateError, State};
+use crate::{
+    engine::takeover::{TakeoverError, recover},
+    store::{
+        Answer, Batch, Intent, IntentSeq, RolloutKey, RolloutRecord, Store,
+        dir::{ACTING, DirError, StateDir},
+        reserve::Reserve,
+    },
+};
+
+/// How long an answer of the driver is waited for: it looks ten times a second, and hands claims
+/// back in a commit or two.
+pub const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Between two looks for the answer.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How a push calls itself: it drives its own rollout, and listens to nobody else.
+const PUSH: &str = "groundswell push ";
+
+/// What came of an act that was not refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Acting {
+    /// Where the rollout stands now.
+    pub state: rollout::State,
+    /// Devices that are still being sent to or asked for their version.
+    pub open: u64,
+    /// That it had been done before, in words.
+    pub already: Option<String>,
+    /// Who did it: the process that drives, by its own words; none if nobody does.
+    pub driver: Option<String>,
+}
+
+/// What an operator wants.
+struct Wanted {
+    rollout: RolloutKey,
+    act: Act,
+    /// The generation that was seen, if no other one will do.
+    generation: Option<u64>,
+}
+
+impl State {
+    /// Does what an operator wants of a rollout: by way of the process that drives the directory,
+    /// or here if nobody does. Waits for the driver's answer, at most [`ANSWER_MAX`].
+    ///
+    /// # Errors
+    /// [`OperateError::Refused`] or [`OperateError::DriverRefused`] if it makes no sense,
+    /// [`OperateError::NoAnswer`] if nobody said so in time, [`OperateError::Push`] if nobody will.
+    pub fn act(
+        &mut self,
+        rollout: RolloutKey,
+        asked: Act,
+        now: Time,
+    ) -> Result<Acting, OperateError> {
+        let mut seq = None;
+        let mut waited = Duration::ZERO;
+        // Said twice at the same moment, it must not open two waves.
+        let generation = match asked {
+            Act::Advance => Some(self.known(rollout)?.progression.generation),
+            _ => None,
+        };
+        let intent = Intent::Act { rollout, act: asked, generation };
+        let want = Wanted { rollout, act: asked, generation };
+        loop {
+            // A driver may end, and leave the rest to us, at any time.
+            let locked = StateDir::lock(&self.path, &format!("{ACTING} {asked} {}", rollout.0));
+            let driver = match locked {
+                Ok(dir) => return self.act_here(&dir, &want, seq, now),
+                Err(DirError::Locked { holder, .. }) if holder.contains(PUSH) => {
+                    return Err(OperateError::Push { push: holder, path: self.path.clone() });
+                }
+                Err(DirError::Locked { holder, .. }) => holder,
+                Err(error) => return Err(error.into()),
+            };
+            let seq = match seq {
+                Some(seq) => seq,
+                None => *seq.insert(self.store.put_intent(&intent, now)?),
+            };
+            if let Some(answer) = self.store.answer_to(seq)? {
+                return self.answered(rollout, answer, driver);
+            }
+            if waited >= ANSWER_MAX {
+                let (path, secs) = (self.path.clone(), ANSWER_MAX.as_secs());
+                return Err(OperateError::NoAnswer { driver, path, secs });
+            }
+            std::thread::sleep(LOOK_EVERY);
+            waited += LOOK_EVERY;
+        }
+    }
+
+    fn answered(
+        &self,
+        rollout: RolloutKey,
+        answer: Answer,
+        driver: String,
+    ) -> Result<Acting, OperateError> {
+        let driver = Some(driver);
+        match answer {
+            Answer::Done { state, open } => Ok(Acting { state, open, already: None, driver }),
+            Answer::Already(what) => {
+                let record = self.known(rollout)?;
+                let open = open(&self.numbers(&record)?.all);
+                let state = record.progression.state;
+                Ok(Acting { state, open, already: Some(what), driver })
+            }
+            Answer::Refused(why) => Err(OperateError::DriverRefused { rollout: rollout.0, why }),
+        }
+    }
+
+    /// Nobody drives: the act is written down with what follows from it. `seq` is what was asked
+    /// of a driver that ended meanwhile; it may have answered.
+    fn act_here(
+        &mut self,
+        dir: &StateDir,
+        wanted: &Wanted,
+        seq: Option<IntentSeq>,
+        now: Time,
+    ) -> Result<Acting, OperateError> {
+        let Wanted { rollout, act: asked, generation } = *wanted;
+        self.recover(dir)?;
+        if let Some(seq) = seq
+            && let Some(answer) = self.store.answer_to(seq)?
+        {
+            let acting = self.answered(rollout, answer, String::new())?;
+            return Ok(Acting { driver: None, ..acting });
+        }
+        let record = self.known(rollout)?;
+        if generation.is_some_and(|seen| seen != record.progression.generation) {
+            let error = OperateError::MovedOn { rollout: rollout.0 };
+            if let Some(seq) = seq {
+                self.store.answer(seq, &Answer::Refused(error.to_string()))?;
+            }
+            return Err(error);
+        }
+        let numbers = self.numbers(&record)?;
+        let open = open(&numbers.all);
+        let mut batch = Batch::empty(rollout, Epoch(0), now);
+        let mut answer = |answer: Answer| batch.answers.extend(seq.map(|seq| (seq, answer)));
+        let acted = act(&record.progression, &record.spec, &numbers, asked, now);
+        let (state, already) = match acted {
+            Ok(Acted::Changed(progression)) => {
+                let state = progression.state;
+                answer(Answer::Done { state, open });
+                batch.progression = Some(*progression);
+                (state, None)
+            }
+            Ok(Acted::Already(what)) => {
+                answer(Answer::Already(what.to_owned()));
+                (record.progression.state, Some(what.to_owned()))
+            }
+            Err(refusal) => {
+                answer(Answer::Refused(refusal.to_string()));
+                self.store.commit(&batch)?;
+                return Err(OperateError::Refused { rollout: rollout.0, refusal });
+            }
+        };
+        self.store.commit(&batch)?;
+        Ok(Acting { state, open, already, driver: None })
+    }
+
+    /// What a run could not write when the disk was full comes before anything that follows.
+    fn recover(&mut self, dir: &StateDir) -> Result<(), OperateError> {
+        let path = dir.path().join("reserve");
+        if path.exists() {
+            let reserve = Reserve::open(&path).map_err(TakeoverError::Reserve)?;
+            recover(&mut self.store, &reserve)?;
+        }
+        Ok(())
+    }
+
+    /// What an act is judged by.
+    fn numbers(&self, record: &RolloutRecord) -> Result<Numbers, OperateError> {
+        let cohorts = self.store.cohorts(record.key, record.progression.round)?;
+        let current = record.progression.current();
+        let of_current = cohorts.iter().filter(|cohort| Some(cohort.wave) == current);
+        Ok(Numbers {
+            all: cohorts.iter().map(|cohort| cohort.counts).sum(),
+            current: of_current.map(|cohort| cohort.counts).sum(),
+        })
+    }
+}
+
+const fn open(counts: &Counts) -> u64 {
+    counts.delivering + counts.verifying
+}

@@ -1,0 +1,206 @@
+//! The inventory of a state directory: import, list, show, check-in.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use groundswell_core::{
+    device::{Address, Device, check_label},
+    selector::Selector,
+    spelling::nearest,
+    time::Time,
+};
+use serde::Serialize;
+
+use super::{DeviceWhy, OperateError, State};
+use crate::{
+    inventory::Inventory,
+    store::{Contact, DeviceKey, Intent, Put, Store},
+};
+
+/// Devices written down in one transaction: some 20 ms of it.
+const CHUNK: usize = 4_000;
+
+/// Most devices of a page.
+pub const PAGE_MAX: usize = 10_000;
+
+/// Ids that a mistyped one is compared with, from each place where a like one may stand.
+const LIKE_MAX: usize = 500;
+
+/// What came of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Import {
+    /// What it did to the inventory.
+    #[serde(flatten)]
+    pub put: Put,
+    /// Devices with headers of their own, which are not kept: they may be secrets.
+    pub with_headers: u64,
+}
+
+/// A device as it is shown; an inventory of these reads back.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceView {
+    /// Its id.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Where it listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    /// What it runs, as far as is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Where it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// Its time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// How often it checks in, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "secs")]
+    pub check_in: Option<Duration>,
+    /// When it was last heard of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Time>,
+    /// Whether it is there: a word of [`groundswell_core::presence::Presence`].
+    pub status: &'static str,
+    /// Free keys and values.
+    pub tags: BTreeMap<String, String>,
+    /// Where it takes updates, if not where the others do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_path: Option<String>,
+}
+
+#[expect(clippy::ref_option, reason = "the signature serde asks for")]
+fn secs<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(value.map_or(0, |duration| duration.as_secs()))
+}
+
+impl DeviceView {
+    fn of(device: Device, now: Time) -> Self {
+        let status = device.presence(now).as_str();
+        let Device { id, name, address, version, location, .. } = device;
+        let Device { time_zone, check_in, last_seen, tags, update_path, .. } = device;
+        Self {
+            id,
+            name,
+            address,
+            version,
+            location,
+            time_zone,
+            check_in,
+            last_seen,
+            status,
+            tags,
+            update_path,
+        }
+    }
+}
+
+/// A part of the inventory, in the order of ids.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// The devices.
+    pub devices: Vec<DeviceView>,
+    /// How many there are in all, or are chosen.
+    pub of: u64,
+    /// The id behind which the next page begins; none if this is the last.
+    pub next: Option<String>,
+}
+
+impl State {
+    /// Puts the devices of an inventory into this one. Their headers are left out.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`]; what was written before stays.
+    pub fn import(&mut self, inventory: &Inventory) -> Result<Import, OperateError> {
+        let mut put = Put::default();
+        for chunk in inventory.entries.chunks(CHUNK) {
+            let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
+            let more = self.store.put_devices(&devices)?;
+            put.new += more.new;
+            put.changed += more.changed;
+            put.same += more.same;
+        }
+        let with_headers = inventory.entries.iter().filter(|entry| entry.headers.is_some());
+        Ok(Import { put, with_headers: with_headers.count() as u64 })
+    }
+
+    /// At most `limit` devices behind the id `after`, of those that `select` chooses.
+    ///
+    /// # Errors
+    /// [`OperateError::Selector`] if it is none.
+    pub fn devices(
+        &self,
+        select: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+        now: Time,
+    ) -> Result<Part, OperateError> {
+        let select = select.map(Selector::parse).transpose().map_err(OperateError::Selector)?;
+        let limit = limit.min(PAGE_MAX);
+        // One more than wanted tells whether there are more.
+        let mut found = self.store.devices(select.as_ref(), after, limit + 1, now)?;
+        let is_last = found.len() <= limit;
+        found.truncate(limit);
+        let next = if is_last { None } else { found.last().map(|device| device.id.clone()) };
+        let of = self.store.count_devices(select.as_ref(), now)?;
+        let devices = found.into_iter().map(|device| DeviceView::of(device, now)).collect();
+        Ok(Part { devices, of, next })
+    }
+
+    /// A device, and where it stands in each rollout that has it, newest first.
+    ///
+    /// # Errors
+    /// [`OperateError::UnknownDevice`].
+    pub fn device(
+        &self,
+        id: &str,
+        now: Time,
+    ) -> Result<(DeviceView, Vec<DeviceWhy>), OperateError> {
+        let (key, device) = self.find_device(id)?;
+        let standings = self.whys_of(key, &device, now)?;
+        Ok((DeviceView::of(device, now), standings))
+    }
+
+    /// Notes that a device was heard of, and the version it said it runs. A driver is told if a
+    /// rollout waits for it.
+    ///
+    /// # Errors
+    /// [`OperateError::UnknownDevice`], or [`OperateError::Label`] for what is no version.
+    pub fn check_in(
+        &mut self,
+        id: &str,
+        version: Option<&str>,
+        now: Time,
+    ) -> Result<usize, OperateError> {
+        if let Some(version) = version {
+            check_label("version", version)?;
+        }
+        let (device, _) = self.find_device(id)?;
+        self.store.saw(&[Contact { device: id, at: now, version }])?;
+        let waiting = self.store.waiting(device)?.len();
+        if waiting > 0 {
+            self.store.put_intent(&Intent::Contact { device }, now)?;
+        }
+        Ok(waiting)
+    }
+
+    pub(super) fn find_device(&self, id: &str) -> Result<(DeviceKey, Device), OperateError> {
+        let found = self.store.device_key(id)?.zip(self.store.device(id)?);
+        match found {
+            Some(found) => Ok(found),
+            None => Err(OperateError::UnknownDevice { id: id.to_owned(), meant: self.meant(id)? }),
+        }
+    }
+
+    /// The id that was probably meant. A fleet is too large to compare all of them: those are
+    /// looked at that stand near it, and the first ones.
+    fn meant(&self, id: &str) -> Result<Option<String>, OperateError> {
+        let near: String = id.chars().take(id.chars().count().saturating_sub(3)).collect();
+        let mut ids = vec![];
+        for after in ["", &near] {
+            let found = self.store.devices(None, Some(after), LIKE_MAX, Time::ZERO)?;
+            ids.extend(found.into_iter().map(|device| device.id));
+        }
+        Ok(nearest(id, ids.iter().map(String::as_str)).map(str::to_owned))
+    }
+}

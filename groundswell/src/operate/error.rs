@@ -1,0 +1,194 @@
+//! Why an operation was refused, and what to do.
+
+use std::path::PathBuf;
+
+use groundswell_core::{
+    document::DocumentError, release::Digest, rollout::Refusal, selector::SelectorError,
+};
+
+use crate::{
+    artifacts::store::ArtifactError,
+    engine::takeover::TakeoverError,
+    spec_file::SpecFileError,
+    store::{StoreError, dir::DirError},
+};
+
+/// Why an operation was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Dir(DirError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What a run kept when the disk was full cannot be taken over.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
+    /// A file cannot be kept.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// There is no state at all.
+    #[error(
+        "there is no state in {}: `groundswell device import` begins one; or name another \
+         directory with --state", path.display()
+    )]
+    NoState {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// An expression that chooses nothing because it cannot be read.
+    #[error("--select: {0}")]
+    Selector(SelectorError),
+    /// Nobody of this id.
+    #[error("there is no device `{id}`{}", meant_or(.meant.as_deref(), "; import it with \
+        `groundswell device import`"))]
+    UnknownDevice {
+        /// As asked for.
+        id: String,
+        /// The id that was probably meant.
+        meant: Option<String>,
+    },
+    /// No such release.
+    #[error("there is no release {name} {version}{}", release_hint(.name, .version, .known))]
+    UnknownRelease {
+        /// As asked for.
+        name: String,
+        /// As asked for.
+        version: String,
+        /// What there is instead, nearest first.
+        known: Vec<String>,
+    },
+    /// No release of this name at all.
+    #[error("there is no release of {name}{}", meant_or(.meant.as_deref(), "; `groundswell \
+        release create` makes one"))]
+    UnknownName {
+        /// As asked for.
+        name: String,
+        /// The name that was probably meant.
+        meant: Option<String>,
+    },
+    /// The same name and version, other bytes.
+    #[error(
+        "{name} {version} is another file already (sha-256 {known}, this one has {given}): \
+         a release never changes; give this file another version"
+    )]
+    ReleaseDiffers {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// What is kept.
+        known: Digest,
+        /// What was given.
+        given: Digest,
+    },
+    /// A name or a version that cannot be one.
+    #[error(transparent)]
+    Label(#[from] groundswell_core::device::ValueError),
+    /// No such rollout.
+    #[error("there is no rollout `{given}`: {}", rollout_hint(*.last))]
+    UnknownRollout {
+        /// As asked for.
+        given: String,
+        /// The number of the newest one.
+        last: Option<i64>,
+    },
+    /// The beginning of more than one id.
+    #[error("`{given}` is the beginning of several rollouts' ids: {}; write more of it", among.join(", "))]
+    AmbiguousRollout {
+        /// As asked for.
+        given: String,
+        /// Numbers and ids.
+        among: Vec<String>,
+    },
+    /// The spec cannot be read.
+    #[error(transparent)]
+    Spec(#[from] SpecFileError),
+    /// The spec says what cannot be.
+    #[error("the spec cannot be used")]
+    Document(#[from] DocumentError),
+    /// The act makes no sense now.
+    #[error("rollout {rollout}: {refusal}")]
+    Refused {
+        /// Its number.
+        rollout: i64,
+        /// Why, and what would.
+        refusal: Refusal,
+    },
+    /// Another act came first.
+    #[error(
+        "rollout {rollout}: it has moved on since you looked; look again, and say it again if you \
+         mean it"
+    )]
+    MovedOn {
+        /// Its number.
+        rollout: i64,
+    },
+    /// The driver refused it.
+    #[error("rollout {rollout}: {why}")]
+    DriverRefused {
+        /// Its number.
+        rollout: i64,
+        /// Its words.
+        why: String,
+    },
+    /// A push drives the directory.
+    #[error(
+        "{} is driven by a push, which takes no acts ({push}): Ctrl-C stops it, and the same push \
+         goes on later", path.display()
+    )]
+    Push {
+        /// Which one, by its own words.
+        push: String,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The driver did not answer.
+    #[error(
+        "{} is driven by another process ({driver}), which did not answer within {secs} s. What was \
+         asked stays written down: it is done when that process gets to it, or by the next \
+         `groundswell run`", path.display()
+    )]
+    NoAnswer {
+        /// Who, by its own words.
+        driver: String,
+        /// The directory.
+        path: PathBuf,
+        /// How long it was waited for.
+        secs: u64,
+    },
+}
+
+impl OperateError {
+    /// Whether it is the state that failed, and not what was asked for.
+    pub const fn is_of_state(&self) -> bool {
+        matches!(
+            self,
+            Self::Dir(_)
+                | Self::Store(_)
+                | Self::Takeover(_)
+                | Self::Artifact(ArtifactError::Keep { .. })
+                | Self::NoAnswer { .. }
+        )
+    }
+}
+
+fn meant_or(meant: Option<&str>, otherwise: &str) -> String {
+    meant.map_or_else(|| otherwise.to_owned(), |name| format!("; did you mean `{name}`?"))
+}
+
+fn release_hint(name: &str, version: &str, known: &[String]) -> String {
+    match known {
+        [] => format!("; `groundswell release create {name} {version} FILE` makes it"),
+        known => format!("; there is {}", known.join(", ")),
+    }
+}
+
+fn rollout_hint(last: Option<i64>) -> String {
+    match last {
+        None => "there are none yet; `groundswell rollout create SPEC` makes one".to_owned(),
+        Some(1) => "the only one is 1".to_owned(),
+        Some(last) => format!("they are numbered 1 to {last}; `groundswell rollout list` has them"),
+    }
+}

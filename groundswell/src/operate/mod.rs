@@ -1,0 +1,90 @@
+//! What an operator does to a state directory, whether or not another process drives it.
+//!
+//! Owns the operations and why they are refused; prints nothing, and is told the time. Nothing
+//! here drives: what is wanted of a driver is written down for it. Types to read first: [`State`],
+//! [`OperateError`].
+
+mod acts;
+mod create;
+mod devices;
+mod error;
+mod forecast;
+mod overview;
+mod releases;
+mod rollouts;
+mod why;
+
+use std::path::{Path, PathBuf};
+
+pub use self::{
+    acts::{ANSWER_MAX, Acting},
+    devices::{DeviceView, Import, PAGE_MAX, Part},
+    error::OperateError,
+    forecast::{Forecast, ForecastWave, ForecastZone},
+    overview::{FAILURES_SHOWN, Overview, WaveView},
+    releases::{ReleaseView, Releases},
+    rollouts::RolloutView,
+    why::DeviceWhy,
+};
+use crate::store::{
+    SqliteStore,
+    dir::{self, DirError},
+};
+
+/// A state directory that is looked at, or written to beside whoever drives it.
+#[derive(Debug)]
+pub struct State {
+    path: PathBuf,
+    store: SqliteStore,
+}
+
+impl State {
+    /// Opens the state directory at `path` to write to it; makes it if it is not there.
+    ///
+    /// # Errors
+    /// [`OperateError::Dir`] or [`OperateError::Store`] if it cannot be used.
+    pub fn open(path: &Path) -> Result<Self, OperateError> {
+        dir::make(path)?;
+        let store = SqliteStore::open(&dir::database(path))?;
+        Ok(Self { path: path.to_owned(), store })
+    }
+
+    /// Opens the state directory at `path` to look at it; changes nothing. What others write
+    /// later may be missing: whoever watches looks again.
+    ///
+    /// # Errors
+    /// [`OperateError::NoState`] if there is none.
+    pub fn look(path: &Path) -> Result<Self, OperateError> {
+        let store = SqliteStore::open_to_read(&dir::database(path))?;
+        let store = store.ok_or_else(|| OperateError::NoState { path: path.to_owned() })?;
+        Ok(Self { path: path.to_owned(), store })
+    }
+
+    /// Opens a state directory to write to it that is there already.
+    ///
+    /// # Errors
+    /// As [`State::look`] and [`State::open`].
+    pub fn open_existing(path: &Path) -> Result<Self, OperateError> {
+        if dir::database(path).exists() {
+            Self::open(path)
+        } else {
+            Err(OperateError::NoState { path: path.to_owned() })
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Who drives it now, by its own words; none if nobody does.
+    pub fn driver(&self) -> Option<String> {
+        dir::driver(&self.path)
+    }
+}
+
+impl From<DirError> for OperateError {
+    fn from(error: DirError) -> Self {
+        Self::Dir(error)
+    }
+}

@@ -1,0 +1,129 @@
+//! Releases: kept with their artifacts, listed, shown.
+
+use std::path::{Path, PathBuf};
+
+use groundswell_core::{device::check_label, release::Release, spelling::nearest, time::Time};
+use serde::Serialize;
+
+use super::{OperateError, State};
+use crate::{
+    artifacts::store::Artifacts,
+    store::{RolloutKey, Store, Which, dir},
+};
+
+/// Versions that are named beside one that is not known.
+const KNOWN_SHOWN: usize = 5;
+
+/// A release as it is shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReleaseView {
+    /// The release.
+    #[serde(flatten)]
+    pub release: Release,
+    /// When it was made.
+    pub created_at: Time,
+    /// Where its artifact is; none if it is not kept here any more.
+    pub path: Option<PathBuf>,
+    /// The rollouts that send it.
+    pub rollouts: Vec<RolloutKey>,
+}
+
+/// Releases with the times they were made at.
+pub type Releases = Vec<(Release, Time)>;
+
+impl State {
+    /// Keeps `file` and writes the release down, and says whether it is new.
+    ///
+    /// # Errors
+    /// [`OperateError::ReleaseDiffers`] if this name and version are another file already.
+    pub fn create_release(
+        &mut self,
+        name: &str,
+        version: &str,
+        file: &Path,
+        now: Time,
+    ) -> Result<(Release, bool), OperateError> {
+        check_label("the name", name)?;
+        check_label("the version", version)?;
+        let kept = Artifacts::open_beside(dir::artifacts(&self.path))?.keep(file)?;
+        let release = Release {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            artifact: kept.digest,
+            artifact_bytes: kept.bytes,
+        };
+        let is_new = self.store.put_release(&release, now)?;
+        let (known, _) = self.find_release(name, version)?;
+        if known.artifact == release.artifact {
+            return Ok((release, is_new));
+        }
+        Err(OperateError::ReleaseDiffers {
+            name: release.name,
+            version: release.version,
+            known: known.artifact,
+            given: release.artifact,
+        })
+    }
+
+    /// All releases, or those of a name.
+    ///
+    /// # Errors
+    /// [`OperateError::UnknownName`] if there is none of that name.
+    pub fn releases(&self, name: Option<&str>) -> Result<Releases, OperateError> {
+        let found = self.store.releases(name)?;
+        match name {
+            Some(name) if found.is_empty() => {
+                let all = self.store.releases(None)?;
+                let names = all.iter().map(|(release, _)| release.name.as_str());
+                let meant = nearest(name, names).map(str::to_owned);
+                Err(OperateError::UnknownName { name: name.to_owned(), meant })
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// A release, where its artifact is, and which rollouts send it.
+    ///
+    /// # Errors
+    /// [`OperateError::UnknownRelease`].
+    pub fn release(&self, name: &str, version: &str) -> Result<ReleaseView, OperateError> {
+        let (release, created_at) = self.find_release(name, version)?;
+        let path = dir::artifacts(&self.path).join(release.artifact.to_string());
+        let rollouts = self.store.rollouts(Which::All)?.into_iter();
+        let rollouts = rollouts.filter(|record| record.spec.release == release);
+        Ok(ReleaseView {
+            created_at,
+            path: path.exists().then_some(path),
+            rollouts: rollouts.map(|record| record.key).collect(),
+            release,
+        })
+    }
+
+    pub(super) fn find_release(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<(Release, Time), OperateError> {
+        let of_name = self.store.releases(Some(name))?;
+        if let Some(found) = of_name.iter().find(|(release, _)| release.version == version) {
+            return Ok(found.clone());
+        }
+        let all = if of_name.is_empty() { self.store.releases(None)? } else { of_name };
+        let texts: Vec<String> = all.iter().map(|(release, _)| named(release)).collect();
+        let meant = nearest(&format!("{name} {version}"), texts.iter().map(String::as_str));
+        let mut known: Vec<String> = meant.map(str::to_owned).into_iter().collect();
+        // The newest of the same name are the likeliest otherwise.
+        let same_name = all.iter().rev().filter(|(release, _)| release.name == name);
+        for text in same_name.map(|(release, _)| named(release)) {
+            if known.len() < KNOWN_SHOWN && !known.contains(&text) {
+                known.push(text);
+            }
+        }
+        let (name, version) = (name.to_owned(), version.to_owned());
+        Err(OperateError::UnknownRelease { name, version, known })
+    }
+}
+
+fn named(release: &Release) -> String {
+    format!("{} {}", release.name, release.version)
+}

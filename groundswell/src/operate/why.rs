@@ -1,0 +1,202 @@
+//! Why a device is where it is, in one rollout or in all that have it.
+
+use groundswell_core::{
+    admit::Judged,
+    assignment::{self, Assignment, SkipReason},
+    device::Device,
+    hours::Phase,
+    plan, rollout,
+    time::Time,
+    waiting::WaitingOn,
+    why::{Subject, Why, why},
+};
+use hashbrown::HashMap;
+use serde::Serialize;
+
+use super::{OperateError, State};
+use crate::{
+    engine::choose,
+    store::{DeviceKey, RolloutKey, RolloutRecord, Standing, Store},
+};
+
+/// A device in a rollout, and why it is where it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceWhy {
+    /// The rollout's number.
+    pub rollout: i64,
+    /// The name of its release.
+    pub name: String,
+    /// The version of its release.
+    pub version: String,
+    /// Where the device stands in it; none if it is not in it.
+    pub state: Option<assignment::State>,
+    /// Its wave, counted from 1; before devices are written down the one it would be in now.
+    pub wave: Option<usize>,
+    /// How many waves there are.
+    pub of: usize,
+    /// Attempts that count.
+    pub attempts: u32,
+    /// Since when it stands there.
+    pub changed_at: Option<Time>,
+    /// Why it stands there, if there is more to say.
+    pub detail: Option<String>,
+    /// What it waits for, the most telling reason first.
+    pub waiting_on: Vec<WaitingOn>,
+    /// How it ends when its turn comes, as far as is known now.
+    pub outlook: Option<SkipReason>,
+}
+
+impl State {
+    /// Why a device is where it is in one rollout.
+    ///
+    /// # Errors
+    /// [`OperateError::UnknownDevice`].
+    pub fn why(
+        &self,
+        record: &RolloutRecord,
+        id: &str,
+        now: Time,
+    ) -> Result<DeviceWhy, OperateError> {
+        let (key, device) = self.find_device(id)?;
+        let mut all = self.whys_of(key, &device, now)?;
+        if let Some(at) = all.iter().position(|why| why.rollout == record.key.0) {
+            return Ok(all.swap_remove(at));
+        }
+        // Nobody is in it before its devices are written down.
+        let wave = match record.progression.state {
+            rollout::State::Draft | rollout::State::Preparing => {
+                self.wave_to_be(record, key, now)?
+            }
+            _ => None,
+        };
+        let waiting_on = match wave {
+            Some(_) => plan::plan(&self.snapshot(record, now)?, &record.spec, now).waiting_on,
+            None => vec![],
+        };
+        Ok(DeviceWhy { wave, waiting_on, ..nowhere(record) })
+    }
+
+    /// Where a device stands in each rollout that has it, newest first, each in its last round.
+    pub(super) fn whys_of(
+        &self,
+        key: DeviceKey,
+        device: &Device,
+        now: Time,
+    ) -> Result<Vec<DeviceWhy>, OperateError> {
+        let mut last: Vec<Standing> = vec![];
+        for standing in self.store.standings(key)? {
+            last.retain(|known| known.rollout != standing.rollout);
+            last.push(standing);
+        }
+        let mut records: HashMap<RolloutKey, RolloutRecord> = HashMap::new();
+        for standing in &last {
+            let record = self.known(standing.rollout)?;
+            records.insert(standing.rollout, record);
+        }
+        last.sort_by_key(|standing| std::cmp::Reverse(standing.rollout));
+        let all = Standings { last: &last, records: &records };
+        last.iter().map(|standing| self.why_of(standing, &all, device, now)).collect()
+    }
+
+    fn why_of(
+        &self,
+        standing: &Standing,
+        all: &Standings<'_>,
+        device: &Device,
+        now: Time,
+    ) -> Result<DeviceWhy, OperateError> {
+        let record = &self.known(standing.rollout)?;
+        let (spec, progression) = (&record.spec, &record.progression);
+        let Standing { assignment, zone, .. } = standing;
+        let phase = match zone {
+            Some(zone) => spec.schedule.hours.at(zone, now),
+            None => Phase::Open { until: None },
+        };
+        let subject = Subject {
+            assignment,
+            wave: standing.wave,
+            zone: zone.as_ref(),
+            phase,
+            judged: Judged {
+                presence: device.presence(now),
+                last_seen: device.last_seen,
+                version: device.version.as_deref(),
+                is_superseded: all.is_superseded(record),
+            },
+            busy_with: all.busy_with(standing.rollout),
+        };
+        let held_by = plan::plan(&self.snapshot(record, now)?, spec, now).waiting_on;
+        let Why { waiting_on, outlook } = why(&subject, spec, progression, &held_by, now);
+        Ok(DeviceWhy {
+            state: Some(assignment.state),
+            wave: Some(standing.wave + 1),
+            attempts: assignment.attempt,
+            changed_at: standing.changed_at,
+            detail: standing.detail.clone(),
+            waiting_on,
+            outlook,
+            ..nowhere(record)
+        })
+    }
+
+    /// The wave that a device would be in if it were chosen now; none if it would not be.
+    fn wave_to_be(
+        &self,
+        record: &RolloutRecord,
+        key: DeviceKey,
+        now: Time,
+    ) -> Result<Option<usize>, OperateError> {
+        let division = choose::choose(&self.store, &record.spec, now)?;
+        let found = division.devices.iter().find(|device| device.device == key);
+        Ok(found.map(|device| division.cohorts[device.cohort].wave + 1))
+    }
+
+    pub(super) fn known(&self, rollout: RolloutKey) -> Result<RolloutRecord, OperateError> {
+        let unknown = || OperateError::UnknownRollout { given: rollout.0.to_string(), last: None };
+        self.store.rollout(rollout)?.ok_or_else(unknown)
+    }
+}
+
+/// Where a device stands in all rollouts that have it.
+struct Standings<'a> {
+    last: &'a [Standing],
+    records: &'a HashMap<RolloutKey, RolloutRecord>,
+}
+
+impl Standings<'_> {
+    /// Whether a newer rollout of the same release name was started and has the device.
+    fn is_superseded(&self, record: &RolloutRecord) -> bool {
+        let is_rival = |other: &RolloutRecord| {
+            other.key > record.key
+                && other.progression.started_at.is_some()
+                && other.spec.release.name == record.spec.release.name
+        };
+        self.records.values().any(is_rival)
+    }
+
+    /// Another rollout that the device is busy with.
+    fn busy_with(&self, rollout: RolloutKey) -> Option<groundswell_core::ids::RolloutId> {
+        let is_busy =
+            |other: &&Standing| other.rollout != rollout && other.assignment.state.is_active();
+        let other = self.last.iter().find(is_busy)?;
+        self.records.get(&other.rollout).map(|record| record.id)
+    }
+}
+
+/// A device that is not in a rollout.
+fn nowhere(record: &RolloutRecord) -> DeviceWhy {
+    let release = &record.spec.release;
+    DeviceWhy {
+        rollout: record.key.0,
+        name: release.name.clone(),
+        version: release.version.clone(),
+        state: None,
+        wave: None,
+        of: record.progression.waves.len(),
+        attempts: Assignment::queued().attempt,
+        changed_at: None,
+        detail: None,
+        waiting_on: vec![],
+        outlook: None,
+    }
+}

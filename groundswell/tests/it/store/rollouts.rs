@@ -1,0 +1,263 @@
+//! Rollouts and releases: written down, found, changed, given up, removed.
+
+use groundswell::{
+    core::{
+        assignment::{Assignment, FailReason, State, Step},
+        ids::RolloutId,
+        release::{Digest, Release},
+        rollout::{self, OnFailure, Spec},
+        snapshot::Counts,
+        time::Time,
+    },
+    store::{Batch, Change, DeviceKey, RolloutKey, Store, Which},
+};
+
+use super::{
+    NOW, batch, cohort, devices, draft, each, ids, queued, release, rollout_of, set_state, spec, to,
+};
+
+#[test]
+fn a_rollout_is_a_draft_when_it_is_written_down_and_is_read_as_it_was() {
+    each(|store| {
+        let id = RolloutId(uuid::Uuid::now_v7());
+        let spec = Spec {
+            select: Some("location==Oslo".to_owned()),
+            start_at: Some(NOW),
+            salt: "salt".to_owned(),
+            priority: -4,
+            ..spec()
+        };
+        let key = store.create(id, None, &spec, NOW).unwrap();
+        let record = store.rollout(key).unwrap().unwrap();
+        assert_eq!((record.key, record.id, record.identity), (key, id, None));
+        assert_eq!((record.devices, record.created_at), (0, NOW));
+        assert_eq!(record.spec, spec);
+        assert_eq!(record.progression, rollout::Progression::draft(&spec));
+        assert_eq!(store.count(key, 1).unwrap(), Counts::default());
+        assert!(store.rollout(RolloutKey(key.0 + 1)).unwrap().is_none());
+
+        let changed = Spec { on_failure: OnFailure::Abort, ..spec };
+        store.set_spec(key, &changed).unwrap();
+        assert_eq!(store.rollout(key).unwrap().unwrap().spec, changed);
+    });
+}
+
+#[test]
+fn the_newest_of_an_identity_is_found_unless_it_was_given_up() {
+    each(|store| {
+        let identity = [9; 32];
+        assert!(store.find(&identity).unwrap().is_none());
+        let first = draft(store, Some(&identity), &spec());
+        let second = draft(store, Some(&identity), &spec());
+        draft(store, Some(&[8; 32]), &spec());
+        draft(store, None, &spec());
+        let found = |store: &dyn Store| store.find(&identity).unwrap().map(|record| record.key);
+        assert_eq!(found(store), Some(second));
+        assert_eq!(store.find(&identity).unwrap().unwrap().identity, Some(identity));
+        for given_up in [rollout::State::Canceled, rollout::State::Aborted] {
+            set_state(store, second, given_up);
+            assert_eq!(found(store), Some(first));
+        }
+        set_state(store, second, rollout::State::Failed);
+        assert_eq!(found(store), Some(second));
+    });
+}
+
+#[test]
+fn those_with_something_to_do_are_told_apart() {
+    each(|store| {
+        let keys: Vec<_> = rollout::State::ALL
+            .into_iter()
+            .map(|state| {
+                let key = draft(store, None, &spec());
+                set_state(store, key, state);
+                (key, state)
+            })
+            .collect();
+        let read = |which| -> Vec<_> {
+            let records = store.rollouts(which).unwrap();
+            records.iter().map(|record| (record.key, record.progression.state)).collect()
+        };
+        assert_eq!(read(Which::All), keys);
+        let driven: Vec<_> = keys.into_iter().filter(|(_, state)| state.is_driven()).collect();
+        assert_eq!(read(Which::Driven), driven);
+        assert_eq!(driven.len(), 6);
+    });
+}
+
+#[test]
+fn what_is_being_prepared_is_taken_back_in_parts() {
+    each(|store| {
+        let (kept, key) = (rollout_of(store, 3), rollout_of(store, 7));
+        set_state(store, key, rollout::State::Preparing);
+        assert_eq!(store.discard(key, 3).unwrap(), 3);
+        assert_eq!(store.count(key, 1).unwrap(), queued(4));
+        assert_eq!(store.discard(key, 4).unwrap(), 4);
+        assert_eq!(store.discard(key, 4).unwrap(), 0);
+        assert_eq!(store.cohorts(key, 1).unwrap(), []);
+        assert_eq!(store.rollout(key).unwrap().unwrap().devices, 0);
+        store.remove(key).unwrap();
+        assert!(store.rollout(key).unwrap().is_none());
+        assert_eq!(store.rollouts(Which::All).unwrap().len(), 1);
+        assert_eq!(store.count(kept, 1).unwrap(), queued(3));
+        assert_ne!(draft(store, None, &spec()), key, "a number is given once");
+    });
+}
+
+#[test]
+fn a_rollout_given_up_is_not_found_again() {
+    each(|store| {
+        let key = rollout_of(store, 5);
+        let all = ids(store, key, 1);
+        let changes = vec![
+            to(all[0], State::Succeeded, 1, 0),
+            to(all[1], State::Verifying, 1, 9),
+            to(all[2], State::Away, 0, 9),
+            to(all[3], State::Retrying, 1, 9),
+        ];
+        store.commit(&batch(key, changes)).unwrap();
+        assert_eq!(store.rollouts(Which::Driven).unwrap().len(), 1);
+        let generation = store.rollout(key).unwrap().unwrap().progression.generation;
+        let counts = store.give_up(key, NOW).unwrap();
+        assert_eq!(counts, Counts { succeeded: 1, canceled: 4, ..Counts::default() });
+        assert!(store.find(&[5; 32]).unwrap().is_none());
+        assert!(store.rollouts(Which::Driven).unwrap().is_empty());
+        let progression = store.rollout(key).unwrap().unwrap().progression;
+        assert_eq!(progression.state, rollout::State::Canceled);
+        assert!(progression.generation > generation, "a stale plan is refused");
+        let cohorts = store.cohorts(key, 1).unwrap();
+        assert_eq!(super::sum(&cohorts), counts);
+        assert!(store.active(key).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_rollout_is_overtaken_by_a_later_one_that_was_begun_for_its_devices() {
+    each(|store| {
+        let (first, later) = (rollout_of(store, 2), rollout_of(store, 4));
+        let all = ids(store, later, 1);
+        assert!(!store.is_overtaken(first).unwrap(), "nothing was begun");
+        store.commit(&batch(later, vec![to(all[3], State::Succeeded, 1, 0)])).unwrap();
+        assert!(!store.is_overtaken(first).unwrap(), "of another device");
+        store.commit(&batch(later, vec![to(all[1], State::Delivering, 1, 0)])).unwrap();
+        assert!(store.is_overtaken(first).unwrap());
+        assert!(!store.is_overtaken(later).unwrap());
+    });
+}
+
+#[test]
+fn newer_rollouts_of_the_same_release_that_were_started_are_rivals() {
+    each(|store| {
+        let other = Release { name: "gate".to_owned(), ..release() };
+        let newer = Release { version: "9".to_owned(), ..release() };
+        let older = draft(store, None, &spec());
+        let own = draft(store, None, &spec());
+        let rivals =
+            [Spec { release: newer, ..spec() }, spec()].map(|spec| draft(store, None, &spec));
+        let stranger = draft(store, None, &Spec { release: other, ..spec() });
+        assert_eq!(store.rivals(own).unwrap(), [], "none was started");
+        for key in [older, rivals[0], rivals[1], stranger] {
+            let mut progression = store.rollout(key).unwrap().unwrap().progression;
+            // However it ended: its devices are its.
+            progression.state = rollout::State::Canceled;
+            progression.started_at = Some(NOW);
+            let progression = Some(progression);
+            store.commit(&Batch { progression, ..batch(key, vec![]) }).unwrap();
+        }
+        assert_eq!(store.rivals(own).unwrap(), rivals);
+        assert_eq!(store.rivals(rivals[1]).unwrap(), []);
+        assert_eq!(store.rivals(older).unwrap(), rivals);
+    });
+}
+
+#[test]
+fn whoever_asks_about_a_device_is_told_of_every_round() {
+    each(|store| {
+        let key = draft(store, None, &spec());
+        let fleet = devices(2);
+        let names = [cohort(0, None), cohort(1, Some("Asia/Tokyo"))];
+        store.add_devices(key, &names, &[(&fleet[0], 0), (&fleet[1], 1)]).unwrap();
+        let device = store.device_key("pos-1").unwrap().unwrap();
+        let told = |store: &dyn Store| store.standings(device).unwrap();
+        let first = &told(store)[0];
+        assert_eq!((first.rollout, first.round, first.wave), (key, 1, 1));
+        assert_eq!((&first.zone, first.changed_at), (&names[1].zone, None));
+        assert_eq!(first.assignment, Assignment::queued());
+        let id = ids(store, key, 1)[1];
+        let failed = Change {
+            detail: Some("HTTP 404".into()),
+            ..to(id, State::Failed(FailReason::Rejected), 2, 0)
+        };
+        store.commit(&batch(key, vec![failed])).unwrap();
+        store.open_round(key, 2, Some(0)).unwrap();
+        let [first, second] = &told(store)[..] else { panic!("{:?}", told(store)) };
+        assert_eq!((first.round, first.changed_at), (1, Some(NOW)));
+        assert_eq!(first.detail.as_deref(), Some("HTTP 404"));
+        assert_eq!(first.assignment.state, State::Failed(FailReason::Rejected));
+        assert_eq!(first.assignment.attempt, 2);
+        assert_eq!((second.round, second.wave, &second.detail), (2, 0, &None));
+        assert!(store.standings(DeviceKey(99)).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn the_first_failures_are_listed_without_the_others() {
+    each(|store| {
+        let key = rollout_of(store, 5);
+        let all = ids(store, key, 1);
+        let states = [
+            State::Canceled,
+            State::TimedOut(Step::Delivering),
+            State::Succeeded,
+            State::Failed(FailReason::Unreachable),
+            State::Failed(FailReason::Rejected),
+        ];
+        let changes = all.iter().zip(states).map(|(id, state)| to(*id, state, 1, 0)).collect();
+        store.commit(&batch(key, changes)).unwrap();
+        let read = |limit| -> Vec<_> {
+            let failed = store.failures(key, 1, limit).unwrap();
+            failed.into_iter().map(|failed| failed.device).collect()
+        };
+        assert_eq!(read(9), ["pos-1", "pos-3", "pos-4"]);
+        assert_eq!(read(2), ["pos-1", "pos-3"]);
+        assert!(store.failures(key, 2, 9).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn releases_are_written_down_once_and_listed_by_name() {
+    each(|store| {
+        let at = |millis| Time::from_millis(millis);
+        let of = |name: &str, version: &str| Release {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            ..release()
+        };
+        let (older, newer, other) = (of("pos", "2.0.0"), of("pos", "1.9.0"), of("gate", "1"));
+        assert!(store.put_release(&older, at(5)).unwrap());
+        assert!(store.put_release(&newer, at(6)).unwrap());
+        assert!(store.put_release(&other, at(7)).unwrap());
+        let another = Release { artifact: Digest([1; 32]), artifact_bytes: 99, ..older.clone() };
+        assert!(!store.put_release(&another, at(8)).unwrap(), "a release never changes");
+        let pos = [(older, at(5)), (newer, at(6))];
+        assert_eq!(store.releases(Some("pos")).unwrap(), pos);
+        assert_eq!(store.releases(Some("nothing")).unwrap(), []);
+        let all = store.releases(None).unwrap();
+        assert_eq!(all[0], (other, at(7)));
+        assert_eq!(all[1..], pos);
+    });
+}
+
+#[test]
+fn the_row_of_a_device_stays_its_row() {
+    each(|store| {
+        assert_eq!(store.device_key("pos-1").unwrap(), None);
+        rollout_of(store, 2);
+        let key = store.device_key("pos-1").unwrap();
+        assert!(key.is_some());
+        rollout_of(store, 3);
+        let fleet = devices(2);
+        store.put_devices(&fleet.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(store.device_key("pos-1").unwrap(), key);
+    });
+}

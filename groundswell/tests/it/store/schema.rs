@@ -1,0 +1,69 @@
+//! The file: who wrote it, and whether it is a database at all.
+
+use groundswell::{
+    core::ids::Epoch,
+    store::{SqliteStore, Store, StoreError},
+};
+
+use super::rollout_of;
+
+#[test]
+fn epochs_rise_and_survive() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    assert_eq!(SqliteStore::open(&path).unwrap().raise_epoch().unwrap(), Epoch(1));
+    assert_eq!(SqliteStore::open(&path).unwrap().raise_epoch().unwrap(), Epoch(2));
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    drop(SqliteStore::open(&path).unwrap());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let refused = SqliteStore::open(&path).unwrap_err();
+    assert!(matches!(refused, StoreError::Newer { found: 99, .. }), "{refused}");
+}
+
+#[test]
+fn what_is_no_database_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    std::fs::write(&path, vec![b'x'; 9_000]).unwrap();
+    let refused = SqliteStore::open(&path).unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged(_)), "{refused}");
+}
+
+#[test]
+fn whoever_only_looks_sees_what_was_written_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    assert!(SqliteStore::open_to_read(&path).unwrap().is_none());
+    let mut store = SqliteStore::open(&path).unwrap();
+    let key = rollout_of(&mut store, 3);
+    let mut reader = SqliteStore::open_to_read(&path).unwrap().unwrap();
+    assert_eq!(reader.count(key, 1).unwrap().queued, 3);
+    assert!(reader.raise_epoch().is_err());
+    drop(store);
+    assert_eq!(reader.count(key, 1).unwrap().queued, 3);
+}
+
+#[test]
+fn only_what_another_connection_wrote_changes_the_foreign_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let mut store = SqliteStore::open(&path).unwrap();
+    let before = store.foreign_version().unwrap();
+    let key = rollout_of(&mut store, 3);
+    store.raise_epoch().unwrap();
+    assert_eq!(store.foreign_version().unwrap(), before, "its own writes are nobody else's");
+
+    let mut other = SqliteStore::open(&path).unwrap();
+    assert_eq!(other.count(key, 1).unwrap().queued, 3);
+    assert_eq!(store.foreign_version().unwrap(), before, "the other one has only read");
+    other.raise_epoch().unwrap();
+    let after = store.foreign_version().unwrap();
+    assert_ne!(after, before);
+    store.raise_epoch().unwrap();
+    assert_eq!(store.foreign_version().unwrap(), after);
+}
