@@ -123,6 +123,8 @@ pub(super) struct Course {
     /// is read of them before that is written is not so any more.
     pending_missing: HashSet<AssignmentId>,
     committing_missing: HashSet<AssignmentId>,
+    /// Devices that are away and in memory: in a queue, or parked on a host or a device.
+    missing_here: HashSet<AssignmentId>,
     is_committing: bool,
     unwritten: Vec<Batch>,
 
@@ -213,6 +215,7 @@ impl Course {
             committing_away_at: None,
             pending_missing: HashSet::new(),
             committing_missing: HashSet::new(),
+            missing_here: HashSet::new(),
             is_committing: false,
             unwritten: vec![],
             stop: None,
@@ -303,6 +306,7 @@ impl Course {
         candidate.assignment = to;
         if matches!(from.state, State::Away | State::Absent) {
             self.pending_missing.insert(candidate.id);
+            self.missing_here.remove(&candidate.id);
         }
         if from.state.is_active() && !to.state.is_active() {
             self.freed.push(candidate.device);

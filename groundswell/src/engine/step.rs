@@ -337,9 +337,13 @@ impl Engine {
         }
     }
 
+    const fn may_look(&self) -> bool {
+        !self.looked.is_looking && !self.looked.is_forgetting && !self.stop
+    }
+
     /// When the next step is due even if nothing happens, and what for.
     pub fn wake_at(&self) -> Wake {
-        let look = self.manner.look_every.filter(|_| !self.looked.is_looking && !self.stop);
+        let look = self.manner.look_every.filter(|_| self.may_look());
         let look = look.map(|_| (self.looked.due_at, "look"));
         let going_on = self.courses.values().filter(|course| course.ending.is_none());
         going_on.filter_map(Course::wake_at).chain(look).min_by_key(|(at, _)| *at)

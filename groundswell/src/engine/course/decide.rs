@@ -73,7 +73,8 @@ impl Course {
             }
             self.waiting_on.clone_from(&plan.waiting_on);
             self.wake_at = plan.wake_at.filter(|at| *at > now);
-            self.sweep.clone_from(&plan.sweep);
+            // What is being written down is read back first.
+            self.sweep = plan.sweep.clone().filter(|_| !self.is_preparation_cut_short());
             if self.progression.state == rollout::State::Aborting && !self.is_halting {
                 self.is_halting = true;
                 commands.push(Command::Halt(self.key));

@@ -78,7 +78,7 @@ impl Course {
     }
 
     /// Whether it was given up while its devices were being written down.
-    fn is_preparation_cut_short(&self) -> bool {
+    pub(super) fn is_preparation_cut_short(&self) -> bool {
         matches!(self.progression.state, State::Canceling | State::Aborting)
             && (self.preparation.is_waiting || self.preparation.stage != Stage::Begin)
     }

@@ -36,7 +36,10 @@ impl Course {
             }
         }
         came.extend(std::mem::take(&mut self.refreshing).into_values());
-        came.extend(page.candidates);
+        let is_new = |candidate: &Candidate| {
+            candidate.assignment.state == State::Queued || self.missing_here.insert(candidate.id)
+        };
+        came.extend(page.candidates.into_iter().filter(is_new));
         for candidate in came {
             if self.is_outdated(&candidate) {
                 continue;
@@ -124,6 +127,7 @@ impl Course {
     pub(in crate::engine) fn contacted(&mut self, now: Time, mut candidate: Candidate) {
         let id = candidate.id;
         let is_known = self.is_outdated(&candidate)
+            || self.missing_here.contains(&id)
             || self.open.contains_key(&id)
             || self.watch.has(id)
             || self.claiming.iter().any(|(_, claimed)| claimed.id == id)

@@ -117,8 +117,7 @@ impl Engine {
             self.looked.is_forgetting = true;
             commands.push(Command::Store(Job::Forget(changed)));
         }
-        let may_look = !self.looked.is_looking && !self.looked.is_forgetting && !self.stop;
-        if may_look && now >= self.looked.due_at {
+        if self.may_look() && now >= self.looked.due_at {
             self.looked.is_looking = true;
             self.looked.due_at = now + every;
             commands.push(Command::Store(Job::Look { seen: self.looked.version }));
