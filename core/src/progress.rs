@@ -206,8 +206,8 @@ mod tests {
         }
     }
 
-    fn secs(secs: u64) -> Option<Duration> {
-        Some(Duration::from_secs(secs))
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
     }
 
     #[test]
@@ -216,8 +216,8 @@ mod tests {
         let now = Time::from_millis(5_000);
         let of = |queued, rate| eta(&snapshot(&spec, &[queued], None), &spec, rate, now);
         assert_eq!(of(10, 0.0), None);
-        assert_eq!(of(0, 0.0), secs(0));
-        assert_eq!(of(10, 5.0), secs(2));
+        assert_eq!(of(0, 0.0), Some(secs(0)));
+        assert_eq!(of(10, 5.0), Some(secs(2)));
         assert_eq!(of(u64::MAX, 1.0), None);
         let mut meter = RateMeter::default();
         meter.observe(now, 10);
@@ -231,11 +231,11 @@ mod tests {
         let spec = spec(&[(60, 10), (30, 100)]);
         let mut snapshot = snapshot(&spec, &[10, 90], None);
         let now = Time::from_millis(0);
-        assert_eq!(eta(&snapshot, &spec, 1.0, now), secs(10 + 60 + 90 + 30));
+        assert_eq!(eta(&snapshot, &spec, 1.0, now), Some(secs(10 + 60 + 90 + 30)));
         snapshot.progression.waves[0].state = WaveState::Soaking { since: now };
         snapshot.cohorts[0].counts = Counts { succeeded: 10, ..Counts::default() };
         let later = now + Duration::from_secs(45);
-        assert_eq!(eta(&snapshot, &spec, 1.0, later), secs(15 + 90 + 30));
+        assert_eq!(eta(&snapshot, &spec, 1.0, later), Some(secs(15 + 90 + 30)));
         snapshot.progression.waves[0].state = WaveState::Stopped { at: now };
         assert_eq!(eta(&snapshot, &spec, 1.0, later), None);
     }
@@ -249,6 +249,6 @@ mod tests {
         let snapshot = snapshot(&spec, &[5_400], Some(&utc));
         // An hour of work tonight, half an hour tomorrow night.
         let midnight = Time::from_millis(0);
-        assert_eq!(eta(&snapshot, &spec, 1.0, midnight), secs(26 * 3_600 + 1_800));
+        assert_eq!(eta(&snapshot, &spec, 1.0, midnight), Some(secs(26 * 3_600 + 1_800)));
     }
 }

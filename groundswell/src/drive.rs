@@ -160,7 +160,17 @@ fn begin(path: &Path) -> Result<Begun, DriveError> {
     let mut store = SqliteStore::open(&dir.database())?;
     recover(&mut store, &reserve)?;
     let epoch = store.raise_epoch()?;
-    let rollouts = store.rollouts(Which::Driven)?;
+    let mut rollouts = store.rollouts(Which::Driven)?;
+    // The headers, paths and certificates of a push are known to its own command alone.
+    rollouts.retain(|record| {
+        if record.identity.is_some() {
+            let number = record.key.0;
+            tracing::warn!(
+                "rollout {number} is a push that has not ended: it is left to its command"
+            );
+        }
+        record.identity.is_none()
+    });
     let taken: Result<Vec<_>, StoreError> =
         rollouts.into_iter().map(|record| take(&store, record)).collect();
     Ok(Begun { taken: taken?, dir, store, reserve, epoch })

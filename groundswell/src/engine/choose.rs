@@ -70,12 +70,12 @@ pub fn parse(text: &str) -> Result<Selector, StoreError> {
 struct Zones<'a> {
     spec: &'a Spec,
     names: BTreeMap<String, u32>,
-    zones: Vec<Option<Zone>>,
+    found: Vec<Option<Zone>>,
 }
 
 impl<'a> Zones<'a> {
     const fn new(spec: &'a Spec) -> Self {
-        Self { spec, names: BTreeMap::new(), zones: vec![] }
+        Self { spec, names: BTreeMap::new(), found: vec![] }
     }
 
     fn of(&mut self, device_zone: Option<&str>) -> u32 {
@@ -84,9 +84,9 @@ impl<'a> Zones<'a> {
             return *at;
         }
         let zone = zone_of(self.spec, device_zone);
-        let at = self.zones.iter().position(|known| *known == zone).unwrap_or_else(|| {
-            self.zones.push(zone);
-            self.zones.len() - 1
+        let at = self.found.iter().position(|known| *known == zone).unwrap_or_else(|| {
+            self.found.push(zone);
+            self.found.len() - 1
         });
         self.names.insert(name.to_owned(), at as u32);
         at as u32
@@ -129,9 +129,9 @@ fn divide(drawn: &[Drawn], waves: &[u16], zones: &Zones<'_>) -> Division {
     for at in order {
         let (Drawn { device, zone, has_address, .. }, wave) =
             (&drawn[at as usize], usize::from(waves[at as usize]));
-        let name = CohortName { wave, zone: zones.zones[*zone as usize].clone() };
+        let name = CohortName { wave, zone: zones.found[*zone as usize].clone() };
         if division.cohorts.last() != Some(&name) {
-            hasher.update(format!("\n{wave} {:?}:", name.zone.as_ref().map(|zone| zone.name())));
+            hasher.update(format!("\n{wave} {:?}:", name.zone.as_ref().map(Zone::name)));
             division.cohorts.push(name);
         }
         let state = match has_address {

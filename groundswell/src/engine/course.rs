@@ -16,6 +16,7 @@ mod join;
 mod prepare;
 mod sweep;
 mod take_in;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,12 +24,11 @@ use groundswell_core::{
     admit::{Rate, Slots},
     assignment::{self, Assignment, State},
     event::{Event, Kind},
-    gate::Tally,
     ids::{AssignmentId, Epoch, RolloutId},
     plan::Sweep,
-    progress::{Progress, RateMeter, WaveProgress},
-    rollout::{self, Numbers, Progression, Spec},
-    snapshot::{Counts, Snapshot},
+    progress::RateMeter,
+    rollout::{self, Progression, Spec},
+    snapshot::Counts,
     time::Time,
     waiting::WaitingOn,
 };
@@ -38,6 +38,7 @@ use super::{
     cohort::Cohort,
     fact::{Ending, Manner, Wake},
     pace::Pace,
+    shared::Shared,
     story,
     watch::Watch,
 };
@@ -73,6 +74,8 @@ pub(super) struct Course {
     is_fetching: bool,
     /// Those that it is being asked for what is known of them.
     refreshing: HashMap<AssignmentId, Candidate>,
+    /// Whether something else may be known by now of those that are being read.
+    is_page_outdated: bool,
     next_away_at: Option<Time>,
     /// Nobody that is away may fall due before this: it was read up to here.
     away_floor: Time,
@@ -120,6 +123,8 @@ pub(super) struct Course {
     /// is read of them before that is written is not so any more.
     pending_missing: HashSet<AssignmentId>,
     committing_missing: HashSet<AssignmentId>,
+    /// Devices that are away and in memory: in a queue, or parked on a host or a device.
+    missing_here: HashSet<AssignmentId>,
     is_committing: bool,
     unwritten: Vec<Batch>,
 
@@ -181,6 +186,7 @@ impl Course {
             cursor: Cursor::default(),
             is_fetching: false,
             refreshing: HashMap::new(),
+            is_page_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
             rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),
@@ -211,6 +217,7 @@ impl Course {
             committing_away_at: None,
             pending_missing: HashSet::new(),
             committing_missing: HashSet::new(),
+            missing_here: HashSet::new(),
             is_committing: false,
             unwritten: vec![],
             stop: None,
@@ -302,6 +309,7 @@ impl Course {
         candidate.assignment = to;
         if matches!(from.state, State::Away | State::Absent) {
             self.pending_missing.insert(candidate.id);
+            self.missing_here.remove(&candidate.id);
         }
         if from.state.is_active() && !to.state.is_active() {
             self.freed.push(candidate.device);
@@ -355,11 +363,19 @@ impl Course {
 
     /// Rollouts that supersede this one, even after they have ended; candidates in memory are
     /// judged by the new list, too.
-    pub(super) fn add_rivals(&mut self, rivals: Vec<RolloutKey>) {
+    pub(super) fn add_rivals(&mut self, rivals: Vec<RolloutKey>, shared: &mut Shared) {
         let new: Vec<_> = rivals.into_iter().filter(|key| !self.rivals.contains(key)).collect();
         if !new.is_empty() {
             self.rivals.extend(new);
+            self.take_back_busy(shared);
             self.forget_fresh();
+        }
+    }
+
+    /// Those that wait for a device that is busy wait for it no more.
+    pub(super) fn take_back_busy(&mut self, shared: &mut Shared) {
+        for candidate in shared.withdraw(self.key) {
+            self.woken(candidate);
         }
     }
 
@@ -370,6 +386,7 @@ impl Course {
 
     /// Has it looked up anew what is known of candidates that were not begun.
     fn forget_fresh(&mut self) {
+        self.is_page_outdated = self.is_fetching;
         for candidate in self.slots.drain() {
             match candidate.assignment.state {
                 State::Retrying => self.begun.push_back(candidate),
@@ -399,92 +416,6 @@ impl Course {
         }
     }
 
-    /// What a decision sees.
-    pub(super) fn snapshot(&mut self, now: Time) -> Snapshot {
-        let started_at = self.progression.started_at;
-        let spec = &self.spec;
-        let cohorts = self.cohorts.iter_mut();
-        Snapshot {
-            progression: self.progression.clone(),
-            cohorts: cohorts.map(|cohort| cohort.snapshot(spec, started_at, now)).collect(),
-            ahead_max: self.pace.ahead(),
-            allowance: self.rate.map_or(groundswell_core::snapshot::Allowance::UNLIMITED, |rate| {
-                rate.allowance(now)
-            }),
-            driver_places: self.places,
-            is_stopping: self.is_stopping(),
-        }
-    }
-
-    /// What an operator's act is judged by.
-    fn numbers(&self) -> Numbers {
-        let current = self.progression.current();
-        let cohorts = self.cohorts.iter().filter(|cohort| Some(cohort.record.wave) == current);
-        Numbers { all: self.counts, current: cohorts.map(|cohort| cohort.record.counts).sum() }
-    }
-
-    /// How far the rollout is; `sent_bytes` is the shell's to count.
-    pub(super) fn progress(&mut self, now: Time, sent_bytes: u64) -> Progress {
-        let ended = self.counts.ended();
-        let ended_per_sec = self.meter.per_sec(now, ended);
-        let snapshot = self.snapshot(now);
-        let eta = groundswell_core::progress::eta(&snapshot, &self.spec, ended_per_sec, now);
-        let waves = self.progression.waves.iter().enumerate().map(|(wave, state)| WaveProgress {
-            state: state.state,
-            verdict: state.verdict,
-            counts: snapshot.counts_of(wave),
-        });
-        Progress {
-            counts: self.counts,
-            waves: waves.collect(),
-            in_flight: self.open.len() as u32,
-            sent_bytes,
-            ended_per_sec,
-            eta,
-            waiting_on: self.waiting_on.clone(),
-        }
-    }
-
-    /// Devices that are open or claimed: what the driver's places are counted by.
-    pub(super) fn places_used(&self) -> u32 {
-        (self.open.len() + self.ready.len() + self.claiming.len()) as u32
-    }
-
-    /// Whether it could use places for deliveries.
-    pub(super) const fn wants_places(&self) -> bool {
-        matches!(self.progression.state, rollout::State::Running)
-            && self.counts.waiting() + self.counts.retrying > 0
-    }
-
-    /// Deliveries that are open.
-    pub(super) fn open_count(&self) -> u32 {
-        self.open.len() as u32
-    }
-
-    /// Places that it may use on top of those it does, and how many deliveries may be open.
-    pub(super) fn give_places(&mut self, places: u32, open_max: u32) {
-        let is_more = places > self.places || open_max > self.open_max;
-        let is_limited = self.waiting_on.contains(&WaitingOn::Driver) || !self.ready.is_empty();
-        self.is_dirty |= is_more && is_limited;
-        (self.places, self.open_max) = (places, open_max);
-    }
-
-    /// Whether a step would do anything.
-    pub(super) fn is_due(&self, now: Time) -> bool {
-        self.is_dirty || self.wake_at().is_some_and(|(at, _)| at <= now)
-    }
-
-    /// Its devices, counted.
-    pub(super) const fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// The numbers of the wave that has not passed.
-    pub(super) fn tally(&self, wave: usize) -> Tally {
-        let cohorts = self.cohorts.iter().filter(|cohort| cohort.record.wave == wave);
-        self.spec.tally(&cohorts.map(|cohort| cohort.record.counts).sum())
-    }
-
     /// Whether deliveries that have not sent anything yet may do so.
     pub(super) fn may_send(&self) -> bool {
         !self.is_stopping() && self.progression.state == rollout::State::Running
@@ -506,7 +437,9 @@ impl Course {
         let may_commit =
             !self.is_committing && !self.is_joining && !self.has_store_failed && self.has_pending();
         let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.manner.gather);
+        // After that only a commit is waited for.
         let drained = self.stop.map(|at| at + super::step::DRAIN_MAX);
+        let drained = drained.filter(|at| *at > self.decided_at);
         let asks = if self.may_ask() { self.watch.wake_at() } else { None };
         let is_running = self.progression.state == rollout::State::Running && !self.is_stopping();
         // Those that were due before wait for something else.

@@ -17,6 +17,7 @@ use crate::store::{
 };
 
 /// What the engine is told.
+#[expect(clippy::large_enum_variant, reason = "moved a few times for each commit, not kept")]
 #[derive(Debug)]
 pub enum Fact {
     /// The store did something, or could not.

@@ -1,8 +1,10 @@
 //! The step: facts in, commands out, nothing touched.
 //!
 //! Owns the order of everything: which rollouts are driven, who goes first, what they share. What
-//! happens within one is its [`Course`]'s. Its time is what the facts and the clock make of it: a
+//! happens within one is its `Course`'s. Its time is what the facts and the clock make of it: a
 //! rollout that waits costs nothing but being asked when it is due.
+
+mod news;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,9 +15,7 @@ use groundswell_core::{
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, shared::Shared};
 use crate::store::{
-    Answer, Candidate, CohortRecord, DeviceKey, INTENTS_MAX, Intent, IntentSeq, RolloutKey,
-    RolloutRecord,
-    writer::{Done, Found, Job, Looked},
+    Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord, writer::Done,
 };
 
 /// Results wait at most this long for company in a commit: a few commits' time, so that a busy
@@ -98,7 +98,7 @@ impl Engine {
         };
         for Taken { record, cohorts, active, rivals } in taken {
             let mut course = Course::new(&record, cohorts, active, epoch, manner, now);
-            course.add_rivals(rivals);
+            course.add_rivals(rivals, &mut engine.shared);
             engine.add(course);
         }
         engine.settle_rivals();
@@ -125,7 +125,7 @@ impl Engine {
             let name = &course.spec.release.name;
             let newer = started.iter().filter(|(key, of)| *key > course.key && of == name);
             course.is_dirty = true;
-            course.add_rivals(newer.map(|(key, _)| *key).collect());
+            course.add_rivals(newer.map(|(key, _)| *key).collect(), &mut self.shared);
         }
     }
 
@@ -331,110 +331,6 @@ impl Engine {
         }
     }
 
-    /// What others want: acts on rollouts, news of devices, devices that may join.
-    fn take_up(&mut self, now: Time, looked: Looked, commands: &mut Vec<Command>) {
-        // There may be more than were read at once.
-        let is_all = looked.intents.len() < INTENTS_MAX;
-        self.looked.version = is_all.then_some(looked.version);
-        for (seq, intent) in looked.intents {
-            if !self.taken_up.insert(seq) {
-                continue;
-            }
-            match intent {
-                Intent::Act { rollout, act, generation } => match self.courses.get_mut(&rollout) {
-                    Some(course) if course.ending.is_none() => {
-                        course.is_dirty = true;
-                        course.act(now, seq, act, generation);
-                    }
-                    _ => {
-                        let wanted = self.wanted.entry(rollout).or_default();
-                        if wanted.is_empty() {
-                            commands.push(Command::Store(Job::Read(rollout)));
-                        }
-                        wanted.push((seq, intent));
-                    }
-                },
-                Intent::Contact { device } => {
-                    commands.push(Command::Store(Job::Waiting(seq, device)));
-                }
-            }
-        }
-        if !looked.changed.is_empty() && self.looked.changed.is_empty() {
-            for course in self.courses.values_mut() {
-                course.is_dirty = true;
-                course.may_join(now, &looked.changed);
-            }
-            self.looked.changed = looked.changed.into_iter().map(|(key, _)| key).collect();
-        }
-    }
-
-    /// A rollout was read: because somebody wants something of it, or because it is prepared.
-    fn read(
-        &mut self,
-        now: Time,
-        key: RolloutKey,
-        found: Option<Box<Found>>,
-        commands: &mut Vec<Command>,
-    ) {
-        let Some(wanted) = self.wanted.remove(&key) else {
-            let cohorts = found.map(|found| found.cohorts);
-            self.with(key, |course| course.read(now, cohorts));
-            return;
-        };
-        let Some(found) = found else {
-            for (seq, _) in wanted {
-                let why = format!("there is no rollout {}", key.0);
-                commands.push(Command::Store(Job::Answer(seq, Answer::Refused(why))));
-            }
-            return;
-        };
-        let Found { record, cohorts, rivals } = *found;
-        let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
-        course.add_rivals(rivals);
-        for (seq, intent) in wanted {
-            if let Intent::Act { act, generation, .. } = intent {
-                course.act(now, seq, act, generation);
-            }
-        }
-        if self.stop {
-            course.stop(now);
-        }
-        self.add(course);
-    }
-
-    fn contacted(
-        &mut self,
-        now: Time,
-        seq: IntentSeq,
-        waiting: Vec<(RolloutKey, Candidate)>,
-        commands: &mut Vec<Command>,
-    ) {
-        for (key, candidate) in waiting {
-            self.with(key, |course| course.contacted(now, candidate));
-        }
-        commands.push(Command::Store(Job::Answer(seq, Answer::Already(String::new()))));
-    }
-
-    fn look(&mut self, now: Time, commands: &mut Vec<Command>) {
-        let Some(every) = self.manner.look_every else { return };
-        if !self.looked.changed.is_empty()
-            && !self.looked.is_forgetting
-            && self.courses.values().all(Course::has_joined)
-        {
-            let changed = std::mem::take(&mut self.looked.changed);
-            // There may be more than were read at once.
-            self.looked.version = None;
-            self.looked.is_forgetting = true;
-            commands.push(Command::Store(Job::Forget(changed)));
-        }
-        let may_look = !self.looked.is_looking && !self.looked.is_forgetting && !self.stop;
-        if may_look && now >= self.looked.due_at {
-            self.looked.is_looking = true;
-            self.looked.due_at = now + every;
-            commands.push(Command::Store(Job::Look { seen: self.looked.version }));
-        }
-    }
-
     fn end(&mut self, commands: &mut Vec<Command>) {
         let is_done = match self.manner.look_every {
             None => self.courses.values().all(|course| course.ending.is_some()),
@@ -447,9 +343,13 @@ impl Engine {
         }
     }
 
+    const fn may_look(&self) -> bool {
+        !self.looked.is_looking && !self.looked.is_forgetting && !self.stop
+    }
+
     /// When the next step is due even if nothing happens, and what for.
     pub fn wake_at(&self) -> Wake {
-        let look = self.manner.look_every.filter(|_| !self.looked.is_looking && !self.stop);
+        let look = self.manner.look_every.filter(|_| self.may_look());
         let look = look.map(|_| (self.looked.due_at, "look"));
         let going_on = self.courses.values().filter(|course| course.ending.is_none());
         going_on.filter_map(Course::wake_at).chain(look).min_by_key(|(at, _)| *at)

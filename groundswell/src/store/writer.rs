@@ -89,6 +89,7 @@ pub struct Found {
 }
 
 /// What came of a job.
+#[expect(clippy::large_enum_variant, reason = "moved a few times for each commit, not kept")]
 #[derive(Debug)]
 pub enum Done {
     /// Candidates were read.
@@ -189,6 +190,7 @@ fn failed(job: Job) -> Done {
 }
 
 /// What came of a job; a batch is handed back beside it.
+#[expect(clippy::large_enum_variant, reason = "moved a few times for each commit, not kept")]
 enum Came {
     Committed(Result<(), StoreError>),
     Other(Done),

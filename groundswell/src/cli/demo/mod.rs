@@ -2,7 +2,7 @@
 //!
 //! The terminals are simulated on loopback and time goes faster; the HTTP, the state directory and
 //! its driver are those of `groundswell run`. Each scenario is checked by what the terminals
-//! report. Start with [`scenario::SCENARIOS`].
+//! report. Start with `scenario::SCENARIOS`.
 
 mod check;
 mod paint;

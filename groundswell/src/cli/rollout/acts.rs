@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use groundswell_core::rollout::{Act, Progression, State as Stands};
+use groundswell_core::rollout::{Act, PauseReason, Progression, State as Stands};
 use serde::Serialize;
 
 use super::super::{
@@ -26,22 +26,15 @@ pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
     let mut state = State::open_existing(&on.state)?;
     let record = state.find_rollout(rollout)?;
     let acting = state.act(record.key, act, Clock::System.now())?;
-    let progression = state.find_rollout(&record.key.0.to_string())?.progression;
     let release = &record.spec.release;
     let name = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
     on.show(&Acted { rollout: record.key.0, act, acting: &acting }, || {
-        words(on, act, &name, &acting, &progression)
+        words(on, act, &name, &acting, &record.progression)
     })?;
     Ok(())
 }
 
-fn words(
-    on: &state::On,
-    act: Act,
-    name: &str,
-    acting: &Acting,
-    progression: &Progression,
-) -> String {
+fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progression) -> String {
     let Acting { state, open, already, driver } = acting;
     let mut words = match already {
         Some(what) => format!("{name} is {state}: {what}"),
@@ -50,11 +43,12 @@ fn words(
     if act == Act::Pause && *state == Stands::Preparing {
         words.push_str(", and paused once its devices are written down");
     }
-    let of = progression.waves.len();
-    if let (Act::Advance, Some(wave)) = (act, progression.current())
-        && of > 1
+    let of = before.waves.len();
+    if let (Act::Advance, Some(wave), None) = (act, before.current(), already)
+        && !before.paused.contains(&PauseReason::Brake)
+        && wave + 1 < of
     {
-        let _ = write!(words, ", on with wave {} of {of}", wave + 1);
+        let _ = write!(words, ", on with wave {} of {of}", wave + 2);
     }
     if *open > 0 && *state != Stands::Running {
         let _ = write!(words, "; {} still open", count(*open, "device"));

@@ -40,10 +40,10 @@ impl Course {
             places -= 1;
             claims += 1;
             // One that is tried again is held already.
-            if !candidate.assignment.state.is_active() {
+            let was = candidate.assignment.state;
+            if !was.is_active() {
                 shared.hold(candidate.device, self.key);
             }
-            let was = candidate.assignment.state;
             self.change(&mut candidate, &assignment::Fact::Claimed, now);
             if candidate.assignment.state == State::Verifying {
                 // It may have the update already: it is asked before anything is sent.

@@ -20,6 +20,14 @@ use crate::{
     store::{Answer, IntentSeq},
 };
 
+/// Whether a change is one that devices which are being written down might speak against.
+const fn judges_all(change: &Change) -> bool {
+    !matches!(
+        change,
+        Change::Begin | Change::OpenWave(_) | Change::Pause { .. } | Change::Abort { .. }
+    )
+}
+
 impl Course {
     /// Decides, claims, and says what is to be done.
     pub(in crate::engine) fn step(
@@ -49,17 +57,30 @@ impl Course {
     fn decide(&mut self, now: Time, shared: &mut Shared, commands: &mut Vec<Command>) -> Plan {
         loop {
             let snapshot = self.snapshot(now);
-            let plan = plan::plan(&snapshot, &self.spec, now);
-            if let Some(change) = plan.change {
-                self.carry_out(now, &change);
-                continue;
+            let mut plan = plan::plan(&snapshot, &self.spec, now);
+            match plan.change {
+                // It is decided again with those who are counted then.
+                Some(change) if judges_all(&change) && self.is_being_written() => {
+                    let done = self.counts.total();
+                    plan.change = None;
+                    plan.waiting_on = vec![WaitingOn::Preparing { done }];
+                }
+                Some(change) => {
+                    self.carry_out(now, &change);
+                    continue;
+                }
+                None => {}
             }
             self.waiting_on.clone_from(&plan.waiting_on);
             self.wake_at = plan.wake_at.filter(|at| *at > now);
-            self.sweep.clone_from(&plan.sweep);
+            // What is being written down is read back first.
+            self.sweep = plan.sweep.clone().filter(|_| !self.is_preparation_cut_short());
             if self.progression.state == rollout::State::Aborting && !self.is_halting {
                 self.is_halting = true;
                 commands.push(Command::Halt(self.key));
+            }
+            if self.sweep.is_some() && self.busy.0 > 0 {
+                self.take_back_busy(shared);
             }
             self.sweep_now(now);
             self.expire_closed(&plan);
@@ -69,14 +90,19 @@ impl Course {
             } else if self.readiness == Readiness::Open {
                 self.claim(now, &plan, shared);
             }
-            self.add_reasons();
+            self.add_reasons(now);
             self.open_if_closed(commands);
             return plan;
         }
     }
 
-    /// What keeps devices that only the driver knows of: counts do not show it.
-    fn add_reasons(&mut self) {
+    /// What keeps devices that only the driver knows of: counts do not show it. And what keeps all
+    /// others, if nothing did before the last of them were claimed.
+    fn add_reasons(&mut self, now: Time) {
+        if self.waiting_on.is_empty() && self.counts.waiting() + self.counts.active() > 0 {
+            let snapshot = self.snapshot(now);
+            self.waiting_on = plan::plan(&snapshot, &self.spec, now).waiting_on;
+        }
         if let (devices @ 1.., Some(rollout)) = self.busy {
             self.waiting_on.push(WaitingOn::Busy { devices, rollout });
         }
@@ -126,7 +152,8 @@ impl Course {
         let is_plain = of == 1 && self.spec.waves.is_empty();
         let is_of_wave = matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
         let is_begin = matches!(change, Change::Begin) && self.spec.start_at.is_none();
-        if !(is_plain && is_of_wave) && !is_begin {
+        let is_told = !(is_begin || is_plain && is_of_wave);
+        if is_told {
             self.tell(now, || kind);
         }
     }

@@ -1,6 +1,6 @@
 //! Writing down the devices of a rollout: chosen once, written in chunks, gone on with after a kill.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use groundswell_core::{
     rollout::{self, State},
@@ -44,9 +44,16 @@ enum Stage {
 impl Course {
     /// The next step of the preparation, if it waits for none.
     pub(super) fn prepare(&mut self, now: Time, commands: &mut Vec<Command>) {
-        let is_due = self.progression.state == State::Preparing && !self.preparation.is_waiting;
-        if !is_due || self.is_stopping() || self.is_committing || self.has_store_failed {
+        let is_due = self.progression.state == State::Preparing || self.is_preparation_cut_short();
+        if !is_due || self.preparation.is_waiting {
             return;
+        }
+        if self.is_stopping() || self.is_committing || self.has_store_failed {
+            return;
+        }
+        if self.is_preparation_cut_short() {
+            // Nobody but the store knows which rows there are.
+            self.preparation.stage = Stage::Read;
         }
         let command = match self.preparation.stage {
             Stage::Begin if self.progression.round > 1 => {
@@ -54,21 +61,31 @@ impl Course {
             }
             Stage::Begin => Command::Choose(self.key, Box::new(self.spec.clone())),
             Stage::Discard => Command::Store(Job::Discard(self.key)),
-            Stage::Write => match self.next_chunk() {
-                Some(chunk) => {
+            Stage::Write => {
+                if let Some(chunk) = self.next_chunk() {
                     self.is_joining = true;
                     Command::Store(Job::Assign(chunk))
-                }
-                None => {
+                } else {
                     self.preparation.stage = Stage::Read;
                     Command::Store(Job::Read(self.key))
                 }
-            },
+            }
             Stage::Read => Command::Store(Job::Read(self.key)),
         };
         self.preparation.is_waiting = true;
         self.pending_since.get_or_insert(now);
         commands.push(command);
+    }
+
+    /// Whether it was given up while its devices were being written down.
+    pub(super) fn is_preparation_cut_short(&self) -> bool {
+        matches!(self.progression.state, State::Canceling | State::Aborting)
+            && (self.preparation.is_waiting || self.preparation.stage != Stage::Begin)
+    }
+
+    /// Whether devices may be written down that are not counted.
+    pub(super) fn is_being_written(&self) -> bool {
+        !self.has_joined() || self.is_preparation_cut_short()
     }
 
     fn next_chunk(&self) -> Option<Assignment> {
@@ -116,23 +133,18 @@ impl Course {
     /// Devices were assigned: those of a chunk, or those that joined.
     pub(in crate::engine) fn assigned(&mut self, now: Time, added: Vec<CohortRecord>) {
         self.is_joining = false;
-        if self.progression.state == State::Preparing {
-            self.preparation.is_waiting = false;
-        }
+        self.preparation.is_waiting = false;
         for record in added {
             self.preparation.next += record.counts.total() as usize;
             self.counts += record.counts;
-            match self.cohort_at.get(&record.key) {
-                Some(at) => {
-                    let cohort = &mut self.cohorts[*at];
-                    cohort.record.counts += record.counts;
-                    cohort.is_read = false;
-                    cohort.is_swept = false;
-                }
-                None => {
-                    self.cohort_at.insert(record.key, self.cohorts.len());
-                    self.cohorts.push(super::Cohort::new(record));
-                }
+            if let Some(at) = self.cohort_at.get(&record.key) {
+                let cohort = &mut self.cohorts[*at];
+                cohort.record.counts += record.counts;
+                cohort.is_read = false;
+                cohort.is_swept = false;
+            } else {
+                self.cohort_at.insert(record.key, self.cohorts.len());
+                self.cohorts.push(super::Cohort::new(record));
             }
         }
         self.pending_since.get_or_insert(now);
@@ -153,11 +165,14 @@ impl Course {
     /// The rollout as it is written down: with its devices, if these were being prepared.
     pub(in crate::engine) fn read(&mut self, now: Time, cohorts: Option<Vec<CohortRecord>>) {
         let Some(cohorts) = cohorts else { return };
-        if self.preparation.stage != Stage::Read || self.progression.state != State::Preparing {
+        if self.preparation.stage != Stage::Read {
             return;
         }
         self.preparation = Preparation::default();
         self.set_cohorts(cohorts);
+        if self.progression.state != State::Preparing {
+            return;
+        }
         self.progression.state = rollout::prepared(&self.progression);
         self.progression.generation += 1;
         self.pending_progression = true;
@@ -169,5 +184,8 @@ impl Course {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

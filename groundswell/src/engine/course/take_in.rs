@@ -16,6 +16,8 @@ impl Course {
         self.is_fetching = false;
         self.cursor = page.cursor;
         self.next_away_at = page.next_due_at;
+        // What was asked for before something else became known is asked for again.
+        let is_outdated = std::mem::take(&mut self.is_page_outdated);
         if let Some(QueueRead { cohort, last, is_end, is_sweep }) = page.queue
             && let Some(at) = self.cohort_at.get(&cohort)
         {
@@ -26,21 +28,26 @@ impl Course {
                 (cohort.read_to, cohort.is_read) = (last, is_end);
             }
         }
+        let mut came: Vec<Candidate> = vec![];
         for (id, known) in page.refreshed {
             if let Some(mut candidate) = self.refreshing.remove(&id) {
                 candidate.known = Some(Box::new(known));
-                self.keep_fresh(candidate);
+                came.push(candidate);
             }
         }
-        for (_, candidate) in std::mem::take(&mut self.refreshing) {
-            self.keep_fresh(candidate);
-        }
-        for candidate in page.candidates {
+        came.extend(std::mem::take(&mut self.refreshing).into_values());
+        let is_new = |candidate: &Candidate| {
+            candidate.assignment.state == State::Queued || self.missing_here.insert(candidate.id)
+        };
+        came.extend(page.candidates.into_iter().filter(is_new));
+        for candidate in came {
             if self.is_outdated(&candidate) {
                 continue;
             }
             if let Some(at) = self.cohort_at.get(&candidate.cohort) {
-                self.cohorts[*at].fresh.push_back(candidate);
+                let cohort = &mut self.cohorts[*at];
+                let queue = if is_outdated { &mut cohort.stale } else { &mut cohort.fresh };
+                queue.push_back(candidate);
             }
         }
         self.sweep_now(now);
@@ -110,7 +117,7 @@ impl Course {
         self.keep(candidate, now);
     }
 
-    /// Whether one that is away was read before what became of it was written.
+    /// Whether one that waits was read before what became of it was written.
     fn is_outdated(&self, candidate: &Candidate) -> bool {
         let id = candidate.id;
         self.pending_missing.contains(&id) || self.committing_missing.contains(&id)
@@ -120,6 +127,7 @@ impl Course {
     pub(in crate::engine) fn contacted(&mut self, now: Time, mut candidate: Candidate) {
         let id = candidate.id;
         let is_known = self.is_outdated(&candidate)
+            || self.missing_here.contains(&id)
             || self.open.contains_key(&id)
             || self.watch.has(id)
             || self.claiming.iter().any(|(_, claimed)| claimed.id == id)

@@ -44,10 +44,14 @@ impl Stage {
         let out = fs::File::create(self.dir().join("run.log")).unwrap();
         let mut command = groundswell(self.dir(), &["run"]);
         command.stderr(out.try_clone().unwrap()).stdout(out);
-        self.driver = Some(Ending(command.spawn().unwrap()));
+        let mut driver = Ending(command.spawn().unwrap());
         while self.show()["driver"].is_null() {
+            let ended = driver.0.try_wait().unwrap();
+            let log = || fs::read_to_string(self.dir().join("run.log"));
+            assert!(ended.is_none(), "{ended:?}: {:?}", log());
             pause();
         }
+        self.driver = Some(driver);
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -67,7 +71,11 @@ impl Stage {
     }
 
     fn until(&self, state: &str) {
-        while self.show()["state"] != state {
+        self.until_of("1", state);
+    }
+
+    fn until_of(&self, rollout: &str, state: &str) {
+        while self.rollout(rollout)["state"] != state {
             pause();
         }
     }
@@ -137,13 +145,18 @@ fn port(stage: &Stage) -> String {
 #[test]
 fn a_gate_stops_it_and_an_operator_decides() {
     let faults = vec!["status:400:1".parse().unwrap()];
-    let stage = Stage::driven(5, Options { faults, ..Options::default() });
-    stage.run(&["rollout", "start", "1"]);
-    stage.until("paused");
-    assert_told!(stage.told(&["rollout", "show", "1"]), @r#"
+    let mut stage = Stage::new(5, Options { faults, ..Options::default() });
+    // Nobody is kept from the last wave: it must not be stopped while some of it is under way.
+    let ungated = SPEC.replace("\nmin_success = 90", "");
+    fs::write(stage.dir().join("spec.toml"), ungated).unwrap();
+    assert_eq!(stage.run(&["rollout", "create", "spec.toml"]).code, Some(0));
+    stage.drive();
+    stage.run(&["rollout", "start", "2"]);
+    stage.until_of("2", "paused");
+    assert_told!(stage.told(&["rollout", "show", "2"]), @r#"
     exit 0
     --- out
-    rollout 1: pos-app 2.0.0, progressive, paused by the gate
+    rollout 2: pos-app 2.0.0, progressive, paused by the gate
       id       ID
       select   every device
       created  TIME
@@ -159,34 +172,35 @@ fn a_gate_stops_it_and_an_operator_decides() {
 
     paused by the gate: advance overrides it
     "#);
-    assert_told!(stage.told(&["rollout", "resume", "1"]), @"
+    assert_told!(stage.told(&["rollout", "resume", "2"]), @"
     exit 2
     --- err
-    error: rollout 1: cannot resume a paused rollout: the gate of its wave stopped it; advance overrides the gate
+    error: rollout 2: cannot resume a paused rollout: the gate of its wave stopped it; advance overrides the gate
     ");
-    assert_told!(stage.told(&["rollout", "advance", "1"]), @"
+    assert_told!(stage.told(&["rollout", "advance", "2"]), @"
     exit 0
     --- out
-    rollout 1 (pos-app 2.0.0) is running, on with wave 2 of 2
+    rollout 2 (pos-app 2.0.0) is running, on with wave 2 of 2
     ");
-    let watched = stage.run(&["rollout", "watch", "1"]);
+    let watched = stage.run(&["rollout", "watch", "2"]);
     assert_eq!(watched.code, Some(1), "{watched:?}");
     assert_told!(stage.told(&["rollout", "list"]), @"
     exit 0
     --- out
       n  release        strategy     state   devices  ended  failed  created
-      1  pos-app 2.0.0  progressive  failed        5      5       5  TIME
+      1  pos-app 2.0.0  progressive  draft         0      0       0  TIME
+      2  pos-app 2.0.0  progressive  failed        5      5       5  TIME
     ");
-    assert_told!(stage.told(&["rollout", "retry", "1"]), @"
+    assert_told!(stage.told(&["rollout", "retry", "2"]), @"
     exit 0
     --- out
-    rollout 1 (pos-app 2.0.0) is preparing
+    rollout 2 (pos-app 2.0.0) is preparing
     ");
-    stage.until("paused");
-    assert_told!(stage.told(&["rollout", "show", "1"]), @r#"
+    stage.until_of("2", "paused");
+    assert_told!(stage.told(&["rollout", "show", "2"]), @r#"
     exit 0
     --- out
-    rollout 1: pos-app 2.0.0, progressive, paused by the gate, round 2
+    rollout 2: pos-app 2.0.0, progressive, paused by the gate, round 2
       id       ID
       select   every device
       created  TIME
@@ -202,17 +216,17 @@ fn a_gate_stops_it_and_an_operator_decides() {
 
     paused by the gate: advance overrides it
     "#);
-    assert_told!(stage.told(&["rollout", "why", "1", "pos-0"]), @"
+    assert_told!(stage.told(&["rollout", "why", "2", "pos-0"]), @"
     exit 0
     --- out
-    pos-0 in rollout 1 (pos-app 2.0.0): queued; wave 2 of 2
+    pos-0 in rollout 2 (pos-app 2.0.0): queued; wave 2 of 2
       paused by the gate: advance overrides it
       in wave 2 of 2, which is not open
     ");
-    assert_told!(stage.told(&["rollout", "abort", "1"]), @"
+    assert_told!(stage.told(&["rollout", "abort", "2"]), @"
     exit 0
     --- out
-    rollout 1 (pos-app 2.0.0) is aborting
+    rollout 2 (pos-app 2.0.0) is aborting
     ");
 }
 
@@ -294,6 +308,8 @@ fn a_process_that_drives_and_does_not_look_is_named() {
     let mut stage = Stage::new(1, Options::default());
     stage.drive();
     let driver = stage.driver.take().unwrap();
+    // It has answered once: it has nothing more to write.
+    assert_eq!(stage.run(&["rollout", "pause", "1"]).code, Some(2));
     stop(&driver, "-STOP");
     let ran = stage.run(&["rollout", "start", "1"]);
     stop(&driver, "-CONT");

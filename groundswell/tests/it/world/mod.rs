@@ -309,6 +309,9 @@ impl World {
             return;
         }
         let Some(driver) = self.driver.as_mut() else { return };
+        if driver.engine.wake_at().is_some_and(|(_, what)| what == "flush") {
+            return;
+        }
         let keys: Vec<RolloutKey> = driver.engine.rollouts().collect();
         let mut breaches = vec![];
         for key in keys {

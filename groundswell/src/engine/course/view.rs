@@ -1,0 +1,98 @@
+//! What is seen of a rollout: by decisions, by those who share places, and by people.
+
+use groundswell_core::{
+    gate::Tally,
+    progress::{self, Progress, WaveProgress},
+    rollout::{self, Numbers},
+    snapshot::{Allowance, Counts, Snapshot},
+    time::Time,
+    waiting::WaitingOn,
+};
+
+use super::Course;
+
+impl Course {
+    /// What a decision sees.
+    pub(in crate::engine) fn snapshot(&mut self, now: Time) -> Snapshot {
+        let started_at = self.progression.started_at;
+        let spec = &self.spec;
+        let cohorts = self.cohorts.iter_mut();
+        Snapshot {
+            progression: self.progression.clone(),
+            cohorts: cohorts.map(|cohort| cohort.snapshot(spec, started_at, now)).collect(),
+            ahead_max: self.pace.ahead(),
+            allowance: self.rate.map_or(Allowance::UNLIMITED, |rate| rate.allowance(now)),
+            driver_places: self.places,
+            is_stopping: self.is_stopping(),
+        }
+    }
+
+    /// What an operator's act is judged by.
+    pub(super) fn numbers(&self) -> Numbers {
+        let current = self.progression.current();
+        let cohorts = self.cohorts.iter().filter(|cohort| Some(cohort.record.wave) == current);
+        Numbers { all: self.counts, current: cohorts.map(|cohort| cohort.record.counts).sum() }
+    }
+
+    /// How far the rollout is; `sent_bytes` is the shell's to count.
+    pub(in crate::engine) fn progress(&mut self, now: Time, sent_bytes: u64) -> Progress {
+        let ended = self.counts.ended();
+        let ended_per_sec = self.meter.per_sec(now, ended);
+        let snapshot = self.snapshot(now);
+        let eta = progress::eta(&snapshot, &self.spec, ended_per_sec, now);
+        let waves = self.progression.waves.iter().enumerate().map(|(wave, state)| WaveProgress {
+            state: state.state,
+            verdict: state.verdict,
+            counts: snapshot.counts_of(wave),
+        });
+        Progress {
+            counts: self.counts,
+            waves: waves.collect(),
+            in_flight: self.open.len() as u32,
+            sent_bytes,
+            ended_per_sec,
+            eta,
+            waiting_on: self.waiting_on.clone(),
+        }
+    }
+
+    /// Devices that are open or claimed: what the driver's places are counted by.
+    pub(in crate::engine) fn places_used(&self) -> u32 {
+        (self.open.len() + self.ready.len() + self.claiming.len()) as u32
+    }
+
+    /// Whether it could use places for deliveries.
+    pub(in crate::engine) const fn wants_places(&self) -> bool {
+        matches!(self.progression.state, rollout::State::Running)
+            && self.counts.waiting() + self.counts.retrying > 0
+    }
+
+    /// Deliveries that are open.
+    pub(in crate::engine) fn open_count(&self) -> u32 {
+        self.open.len() as u32
+    }
+
+    /// Places that it may use on top of those it does, and how many deliveries may be open.
+    pub(in crate::engine) fn give_places(&mut self, places: u32, open_max: u32) {
+        let is_more = places > self.places || open_max > self.open_max;
+        let is_limited = self.waiting_on.contains(&WaitingOn::Driver) || !self.ready.is_empty();
+        self.is_dirty |= is_more && is_limited;
+        (self.places, self.open_max) = (places, open_max);
+    }
+
+    /// Whether a step would do anything.
+    pub(in crate::engine) fn is_due(&self, now: Time) -> bool {
+        self.is_dirty || self.wake_at().is_some_and(|(at, _)| at <= now)
+    }
+
+    /// Its devices, counted.
+    pub(in crate::engine) const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The numbers of the wave that has not passed.
+    pub(in crate::engine) fn tally(&self, wave: usize) -> Tally {
+        let cohorts = self.cohorts.iter().filter(|cohort| cohort.record.wave == wave);
+        self.spec.tally(&cohorts.map(|cohort| cohort.record.counts).sum())
+    }
+}

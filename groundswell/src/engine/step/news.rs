@@ -1,0 +1,126 @@
+//! What others want of a driver: it is looked for, taken up, and answered.
+
+use groundswell_core::time::Time;
+
+use super::{Command, Course, Engine};
+use crate::store::{
+    Answer, Candidate, INTENTS_MAX, Intent, IntentSeq, RolloutKey,
+    writer::{Found, Job, Looked},
+};
+
+/// Why acts on a push are refused: its headers, paths and certificates are known to its own command
+/// alone.
+const PUSH: &str = "it is a push: the same command goes on with it, and another push with --abandon \
+                    gives it up";
+
+impl Engine {
+    /// What others want: acts on rollouts, news of devices, devices that may join.
+    pub(super) fn take_up(&mut self, now: Time, looked: Looked, commands: &mut Vec<Command>) {
+        // There may be more than were read at once.
+        let is_all = looked.intents.len() < INTENTS_MAX;
+        self.looked.version = is_all.then_some(looked.version);
+        for (seq, intent) in looked.intents {
+            if !self.taken_up.insert(seq) {
+                continue;
+            }
+            match intent {
+                Intent::Act { rollout, act, generation } => match self.courses.get_mut(&rollout) {
+                    Some(course) if course.ending.is_none() => {
+                        course.is_dirty = true;
+                        course.act(now, seq, act, generation);
+                    }
+                    _ => {
+                        let wanted = self.wanted.entry(rollout).or_default();
+                        if wanted.is_empty() {
+                            commands.push(Command::Store(Job::Read(rollout)));
+                        }
+                        wanted.push((seq, intent));
+                    }
+                },
+                Intent::Contact { device } => {
+                    commands.push(Command::Store(Job::Waiting(seq, device)));
+                }
+            }
+        }
+        if !looked.changed.is_empty() && self.looked.changed.is_empty() {
+            for course in self.courses.values_mut() {
+                course.is_dirty = true;
+                course.may_join(now, &looked.changed);
+            }
+            self.looked.changed = looked.changed.into_iter().map(|(key, _)| key).collect();
+        }
+    }
+
+    /// A rollout was read: because somebody wants something of it, or because it is prepared.
+    pub(super) fn read(
+        &mut self,
+        now: Time,
+        key: RolloutKey,
+        found: Option<Box<Found>>,
+        commands: &mut Vec<Command>,
+    ) {
+        let Some(wanted) = self.wanted.remove(&key) else {
+            let cohorts = found.map(|found| found.cohorts);
+            self.with(key, |course| course.read(now, cohorts));
+            return;
+        };
+        let Some(found) = found else {
+            for (seq, _) in wanted {
+                let why = format!("there is no rollout {}", key.0);
+                commands.push(Command::Store(Job::Answer(seq, Answer::Refused(why))));
+            }
+            return;
+        };
+        let Found { record, cohorts, rivals } = *found;
+        if record.identity.is_some() {
+            for (seq, _) in wanted {
+                let answer = Answer::Refused(PUSH.to_owned());
+                commands.push(Command::Store(Job::Answer(seq, answer)));
+            }
+            return;
+        }
+        let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
+        course.add_rivals(rivals, &mut self.shared);
+        for (seq, intent) in wanted {
+            if let Intent::Act { act, generation, .. } = intent {
+                course.act(now, seq, act, generation);
+            }
+        }
+        if self.stop {
+            course.stop(now);
+        }
+        self.add(course);
+    }
+
+    pub(super) fn contacted(
+        &mut self,
+        now: Time,
+        seq: IntentSeq,
+        waiting: Vec<(RolloutKey, Candidate)>,
+        commands: &mut Vec<Command>,
+    ) {
+        for (key, candidate) in waiting {
+            self.with(key, |course| course.contacted(now, candidate));
+        }
+        commands.push(Command::Store(Job::Answer(seq, Answer::Already(String::new()))));
+    }
+
+    pub(super) fn look(&mut self, now: Time, commands: &mut Vec<Command>) {
+        let Some(every) = self.manner.look_every else { return };
+        if !self.looked.changed.is_empty()
+            && !self.looked.is_forgetting
+            && self.courses.values().all(Course::has_joined)
+        {
+            let changed = std::mem::take(&mut self.looked.changed);
+            // There may be more than were read at once.
+            self.looked.version = None;
+            self.looked.is_forgetting = true;
+            commands.push(Command::Store(Job::Forget(changed)));
+        }
+        if self.may_look() && now >= self.looked.due_at {
+            self.looked.is_looking = true;
+            self.looked.due_at = now + every;
+            commands.push(Command::Store(Job::Look { seen: self.looked.version }));
+        }
+    }
+}
