@@ -273,9 +273,13 @@ pub(super) fn saw_each(
     connection: &Connection,
     contacts: &[Contact<'_>],
 ) -> Result<(), StoreError> {
+    let may_join = may_join(connection)?;
     for contact in contacts {
         if let Some(key) = key_of(connection, contact.device)? {
             saw(connection, key, contact.at, contact.version)?;
+            if may_join && contact.version.is_some() {
+                note_changed(connection, key)?;
+            }
         }
     }
     Ok(())
