@@ -199,7 +199,8 @@ impl Course {
         asked: Act,
         seen: Option<u64>,
     ) -> bool {
-        if asked == Act::Retry && (self.is_committing || self.has_pending()) {
+        let is_unwritten = self.is_committing || self.has_pending();
+        if asked == Act::Retry && self.progression.state.is_ended() && is_unwritten {
             // The end of this round is not written down: it is looked at again.
             return false;
         }
