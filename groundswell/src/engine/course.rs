@@ -59,6 +59,8 @@ pub(super) struct Course {
 
     cohorts: Vec<Cohort>,
     cohort_at: HashMap<CohortKey, usize>,
+    /// Cohorts of the round before whose counts are not written yet.
+    cohorts_before: Vec<(CohortKey, Counts)>,
     /// All of the round.
     counts: Counts,
     /// Rollouts of the same release name that are newer and were started.
@@ -180,6 +182,7 @@ impl Course {
             manner,
             cohorts: vec![],
             cohort_at: HashMap::new(),
+            cohorts_before: vec![],
             counts: Counts::default(),
             rivals: vec![],
             slots: Slots::new(limits.max_per_host),

@@ -209,6 +209,9 @@ impl Course {
     pub(super) fn begin_round(&mut self) {
         self.preparation = Preparation::default();
         self.progression.prepared = None;
+        // The last of the round before may not be written yet.
+        let changed = self.cohorts.iter().filter(|cohort| cohort.is_changed);
+        self.cohorts_before.extend(changed.map(|cohort| (cohort.record.key, cohort.record.counts)));
         self.set_cohorts(vec![]);
     }
 
