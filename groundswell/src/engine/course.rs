@@ -142,6 +142,8 @@ pub(super) struct Course {
     /// When it was last decided what happens next.
     decided_at: Time,
     places: u32,
+    /// Claims that were allowed and not made when this was last decided.
+    unclaimed: u32,
     /// Whether anything happened since the last step.
     pub(super) is_dirty: bool,
     /// Deliveries that may be open, as far as the driver has places.
@@ -235,6 +237,7 @@ impl Course {
             wake_at: None,
             decided_at: Time::ZERO,
             places: u32::MAX,
+            unclaimed: 0,
             is_dirty: true,
             open_max: u32::MAX,
         };

@@ -226,11 +226,17 @@ impl Engine {
         let wanting = self.courses.values().filter(|course| course.wants_places()).count() as u32;
         let share = (max / (4 * wanting.max(1))).max(1);
         let used: u32 = self.courses.values().map(Course::places_used).sum();
+        let order = |course: &Course| (-course.spec.priority, course.key);
+        let own = self.courses.get(&key).map(order);
         let kept: u32 = self
             .courses
             .values()
             .filter(|course| course.key != key && course.wants_places())
-            .map(|course| share.saturating_sub(course.places_used()))
+            .map(|course| {
+                // Who goes before takes what it was about to, whatever it waits for just now.
+                let awaited = if Some(order(course)) < own { course.places_awaited() } else { 0 };
+                share.saturating_sub(course.places_used()).max(awaited)
+            })
             .sum();
         if let Some(course) = self.courses.get_mut(&key) {
             let free = max.saturating_sub(used).saturating_sub(kept);

@@ -26,6 +26,7 @@ impl Course {
     /// Claims for the next commit, when sending is about to run out of claims.
     pub(super) fn claim(&mut self, now: Time, plan: &Plan, shared: &mut Shared) {
         let is_ample = self.ready.len() as u32 > self.pace.ahead() / 2;
+        self.unclaimed = if is_ample { 0 } else { plan.claims_max };
         if self.is_committing || is_ample {
             return;
         }
@@ -52,9 +53,15 @@ impl Course {
                 self.claiming.push((was, candidate));
             }
         }
+        self.unclaimed = places;
         if let Some(rate) = &mut self.rate {
             rate.used(claims, now);
         }
+    }
+
+    /// Places that it will use as soon as its commit, or its look for candidates, is done.
+    pub(in crate::engine) const fn places_awaited(&self) -> u32 {
+        if self.is_committing || self.is_fetching { self.unclaimed } else { 0 }
     }
 
     /// Those that are due again, and whose hours are on.

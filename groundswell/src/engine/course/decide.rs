@@ -85,6 +85,7 @@ impl Course {
             self.sweep_now(now);
             self.expire_closed(&plan);
             self.give_up_unasked(now);
+            self.unclaimed = 0;
             if !self.may_send() {
                 self.hand_back(now);
             } else {
