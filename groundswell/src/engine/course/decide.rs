@@ -200,7 +200,8 @@ impl Course {
         asked: Act,
         seen: Option<u64>,
     ) -> bool {
-        let is_unwritten = self.is_committing || self.has_pending();
+        let is_unwritten =
+            self.is_committing || !self.pending.is_empty() || self.pending_progression;
         if asked == Act::Retry && self.progression.state.is_ended() && is_unwritten {
             // The end of this round is not written down: it is looked at again.
             return false;

@@ -31,8 +31,7 @@ impl Engine {
                     Some(course) if course.ending.is_none() => {
                         course.is_dirty = true;
                         if !course.act(now, seq, act, generation) {
-                            self.taken_up.remove(&seq);
-                            self.looked.version = None;
+                            self.put_back(seq);
                         }
                     }
                     _ => {
@@ -59,6 +58,12 @@ impl Engine {
             }
             self.looked.changed = looked.changed.into_iter().map(|(key, _)| key).collect();
         }
+    }
+
+    /// What cannot be done yet is looked at again.
+    fn put_back(&mut self, seq: IntentSeq) {
+        self.taken_up.remove(&seq);
+        self.looked.version = None;
     }
 
     /// A rollout was read: because somebody wants something of it, or because it is prepared.
@@ -92,8 +97,10 @@ impl Engine {
         let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
         course.add_rivals(rivals, &mut self.shared);
         for (seq, intent) in wanted {
-            if let Intent::Act { act, generation, .. } = intent {
-                course.act(now, seq, act, generation);
+            if let Intent::Act { act, generation, .. } = intent
+                && !course.act(now, seq, act, generation)
+            {
+                self.put_back(seq);
             }
         }
         if self.stop {
