@@ -22,7 +22,7 @@ use crate::{
         takeover::{TakeoverError, recover, take},
     },
     store::{
-        SqliteStore, Store, StoreError, Which,
+        DeviceKey, RolloutRecord, SqliteStore, Store, StoreError, Which,
         dir::{DirError, StateDir},
     },
 };
@@ -113,7 +113,7 @@ impl Driver {
         Client::new(http.clone())?;
         let clock = http.clock.clone();
         let begun = tokio::task::spawn_blocking(move || begin(&path)).await;
-        let Begun { dir, store, reserve, taken, epoch } =
+        let Begun { dir, store, reserve, taken, kept, epoch } =
             begun.map_err(|error| DriveError::Run(error.into()))??;
         let gather = match clock {
             Clock::System | Clock::Scaled(_) => GATHER,
@@ -128,7 +128,10 @@ impl Driver {
         let is_heard = hub.is_heard();
         let manner = Manner { is_heard, gather, in_flight_max, look_every: Some(look_every) };
         clock.follow_wall();
-        let engine = Engine::new(taken, epoch, manner, clock.now());
+        let mut engine = Engine::new(taken, epoch, manner, clock.now());
+        for (push, devices) in &kept {
+            engine.keep_from(push, devices);
+        }
         let shell = Shell {
             outlets: Outlets::Any { artifacts: dir.artifacts(), http: Box::new(http) },
             clock,
@@ -151,6 +154,8 @@ struct Begun {
     store: SqliteStore,
     reserve: crate::store::reserve::Reserve,
     taken: Vec<crate::engine::step::Taken>,
+    /// Pushes that are left to their commands, and the devices they have active.
+    kept: Vec<(RolloutRecord, Vec<DeviceKey>)>,
     epoch: groundswell_core::ids::Epoch,
 }
 
@@ -160,18 +165,17 @@ fn begin(path: &Path) -> Result<Begun, DriveError> {
     let mut store = SqliteStore::open(&dir.database())?;
     recover(&mut store, &reserve)?;
     let epoch = store.raise_epoch()?;
-    let mut rollouts = store.rollouts(Which::Driven)?;
     // The headers, paths and certificates of a push are known to its own command alone.
-    rollouts.retain(|record| {
-        if record.identity.is_some() {
-            let number = record.key.0;
-            tracing::warn!(
-                "rollout {number} is a push that has not ended: it is left to its command"
-            );
-        }
-        record.identity.is_none()
-    });
+    let (pushes, rollouts): (Vec<_>, Vec<_>) =
+        store.rollouts(Which::Driven)?.into_iter().partition(|record| record.identity.is_some());
+    let mut kept = vec![];
+    for record in pushes {
+        let number = record.key.0;
+        tracing::warn!("rollout {number} is a push that has not ended: it is left to its command");
+        let active = store.active(record.key)?;
+        kept.push((record, active.into_iter().map(|candidate| candidate.device).collect()));
+    }
     let taken: Result<Vec<_>, StoreError> =
         rollouts.into_iter().map(|record| take(&store, record)).collect();
-    Ok(Begun { taken: taken?, dir, store, reserve, epoch })
+    Ok(Begun { taken: taken?, kept, dir, store, reserve, epoch })
 }

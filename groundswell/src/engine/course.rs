@@ -59,6 +59,8 @@ pub(super) struct Course {
 
     cohorts: Vec<Cohort>,
     cohort_at: HashMap<CohortKey, usize>,
+    /// Cohorts of the round before whose counts are not written yet.
+    cohorts_before: Vec<(CohortKey, Counts)>,
     /// All of the round.
     counts: Counts,
     /// Rollouts of the same release name that are newer and were started.
@@ -108,6 +110,8 @@ pub(super) struct Course {
     doubts: HashMap<AssignmentId, Box<str>>,
     pending: Vec<Change>,
     heard: Vec<Heard>,
+    /// Devices that were heard of since this was last asked.
+    heard_of: Vec<DeviceKey>,
     answers: Vec<(IntentSeq, crate::store::Answer)>,
     /// Acts that are acknowledged once every claim that nothing was sent for is handed back.
     unacknowledged: Vec<IntentSeq>,
@@ -155,6 +159,8 @@ enum Readiness {
     Opening,
     /// It can.
     Open,
+    /// It cannot; an operator has to look.
+    Failed,
 }
 
 impl Course {
@@ -178,6 +184,7 @@ impl Course {
             manner,
             cohorts: vec![],
             cohort_at: HashMap::new(),
+            cohorts_before: vec![],
             counts: Counts::default(),
             rivals: vec![],
             slots: Slots::new(limits.max_per_host),
@@ -207,6 +214,7 @@ impl Course {
             doubts: HashMap::new(),
             pending: vec![],
             heard: vec![],
+            heard_of: vec![],
             answers: vec![],
             unacknowledged: vec![],
             pending_progression: false,
@@ -234,6 +242,7 @@ impl Course {
             open_max: u32::MAX,
         };
         course.set_cohorts(cohorts);
+        course.resume_discarding();
         let state = course.progression.state;
         if state.is_driven() && state != rollout::State::Preparing {
             let devices = course.counts.total();
@@ -301,6 +310,7 @@ impl Course {
             return;
         }
         if matches!(to.state, State::Away | State::Absent) {
+            self.sweep_anew(candidate);
             let floor = self.away_floor + std::time::Duration::from_millis(1);
             to.due_at = to.due_at.max(floor);
             self.pending_away_at = self.pending_away_at.into_iter().chain([to.due_at]).min();
@@ -379,6 +389,11 @@ impl Course {
         }
     }
 
+    /// Devices that were heard of since this was last asked.
+    pub(super) fn take_heard(&mut self) -> Vec<DeviceKey> {
+        std::mem::take(&mut self.heard_of)
+    }
+
     /// Devices that are durably not active any more since this was last asked.
     pub(super) fn take_freed(&mut self) -> Vec<DeviceKey> {
         std::mem::take(&mut self.durably_freed)
@@ -387,7 +402,9 @@ impl Course {
     /// Has it looked up anew what is known of candidates that were not begun.
     fn forget_fresh(&mut self) {
         self.is_page_outdated = self.is_fetching;
-        for candidate in self.slots.drain() {
+        let mut parked = self.slots.drain();
+        parked.sort_unstable_by_key(|candidate| candidate.id);
+        for candidate in parked {
             match candidate.assignment.state {
                 State::Retrying => self.begun.push_back(candidate),
                 _ => self.keep_fresh(candidate),
@@ -447,7 +464,8 @@ impl Course {
         let retry = next.map(|((at, _), _)| *at).filter(|_| is_running);
         // Somebody behind one that is not durable yet is read after that commit.
         let readable = |at: &Time| *at <= self.readable_until(*at);
-        let away = self.next_away_at.filter(|at| self.may_fetch() && readable(at));
+        let may_read = self.may_fetch() && self.missing_here.len() < claim::PARKED_MAX;
+        let away = self.next_away_at.filter(|at| may_read && readable(at));
         let plan = self.wake_at.filter(|_| !self.is_stopping());
         [
             (flush, "flush"),
@@ -456,6 +474,7 @@ impl Course {
             (retry, "retry"),
             (away, "away"),
             (plan, "plan"),
+            (self.choose_at(), "choose"),
         ]
         .into_iter()
         .filter_map(|(at, label)| Some((at?, label)))

@@ -281,17 +281,23 @@ impl Run {
 
     /// Reads and divides on a thread and a connection of its own, beside the writer.
     fn choose(&self, key: RolloutKey, spec: groundswell_core::rollout::Spec) {
-        let (facts, errors) = (self.facts.clone(), self.errors.0.clone());
+        let facts = self.facts.clone();
         let (path, now) = (self.shell.dir.database(), self.shell.clock.now());
-        tokio::task::spawn_blocking(move || {
-            let chosen = SqliteStore::open_to_read(&path).and_then(|store| match store {
+        let chosen = tokio::task::spawn_blocking(move || {
+            SqliteStore::open_to_read(&path).and_then(|store| match store {
                 Some(store) => super::choose::choose(&store, &spec, now),
                 None => Err(StoreError::Damaged("the database is gone".to_owned())),
-            });
-            let division = match chosen {
-                Ok(division) => Some(Box::new(division)),
-                Err(error) => {
-                    let _ = errors.send(error);
+            })
+        });
+        tokio::spawn(async move {
+            let division = match chosen.await {
+                Ok(Ok(division)) => Some(Box::new(division)),
+                Ok(Err(error)) => {
+                    tracing::error!(rollout = key.0, "{error}");
+                    None
+                }
+                Err(died) => {
+                    tracing::error!(rollout = key.0, "choosing its devices died: {died}");
                     None
                 }
             };
@@ -304,7 +310,10 @@ impl Run {
         match opened {
             Ok(parts) => {
                 let (key, outlet) = Outlet::new(*parts, &self.facts);
-                self.outlets.insert(key, outlet);
+                // It may have ended while its artifact was read.
+                if self.engine.progression(key).is_some() {
+                    self.outlets.insert(key, outlet);
+                }
                 Fact::Opened(key)
             }
             Err((key, why)) => Fact::Unsendable(key, why),

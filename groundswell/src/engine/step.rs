@@ -12,10 +12,12 @@ use groundswell_core::{
     gate::Tally, ids::Epoch, progress::Progress, rollout::Progression, snapshot::Counts, time::Time,
 };
 
+pub use self::news::PUSH_ACTS;
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, shared::Shared};
 use crate::store::{
-    Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord, writer::Done,
+    Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
+    writer::{Done, Job},
 };
 
 /// Results wait at most this long for company in a commit: a few commits' time, so that a busy
@@ -154,12 +156,16 @@ impl Engine {
 
     /// Lets every rollout take its step: those of a higher priority first, then the older ones.
     fn step_courses(&mut self, now: Time, commands: &mut Vec<Command>) {
-        let mut order: Vec<(i32, RolloutKey)> =
-            self.courses.values().map(|course| (-course.spec.priority, course.key)).collect();
+        let mut order: Vec<(i64, RolloutKey)> = self
+            .courses
+            .values()
+            .map(|course| (-i64::from(course.spec.priority), course.key))
+            .collect();
         order.sort_unstable();
         let started = self.started();
         for (_, key) in &order {
             self.hand_on(*key);
+            self.ask_who_waits(*key, commands);
         }
         for (_, key) in &order {
             self.share_places(*key);
@@ -175,8 +181,9 @@ impl Engine {
         }
     }
 
-    fn started(&self) -> usize {
-        self.courses.values().filter(|c| c.progression.started_at.is_some()).count()
+    fn started(&self) -> Vec<RolloutKey> {
+        let started = self.courses.values().filter(|c| c.progression.started_at.is_some());
+        started.map(|course| course.key).collect()
     }
 
     /// Hands devices that a rollout is durably done with to those who wait for them.
@@ -186,6 +193,26 @@ impl Engine {
             for (rollout, candidate) in self.shared.free(device) {
                 self.with(rollout, |course| course.woken(candidate));
             }
+        }
+    }
+
+    /// Devices that one rollout has heard of may be what another waits for.
+    fn ask_who_waits(&mut self, key: RolloutKey, commands: &mut Vec<Command>) {
+        let Some(course) = self.courses.get_mut(&key) else { return };
+        let heard = course.take_heard();
+        let others = self.courses.values().filter(|course| course.key != key);
+        let waiting: u64 = others.map(|course| course.counts().away + course.counts().absent).sum();
+        if waiting > 0 {
+            let asked = heard.into_iter().map(|device| Job::Waiting(news::OWN, device));
+            commands.extend(asked.map(Command::Store));
+        }
+    }
+
+    /// Devices that a push which nobody drives now has active: nobody else may touch them.
+    pub fn keep_from(&mut self, rollout: &RolloutRecord, devices: &[DeviceKey]) {
+        self.shared.ids.insert(rollout.key, rollout.id);
+        for device in devices {
+            self.shared.hold(*device, rollout.key);
         }
     }
 
@@ -294,7 +321,7 @@ impl Engine {
             }
             Done::Assigned(key, Ok(added)) => self.with(key, |course| course.assigned(now, added)),
             Done::Discarded(key, Ok(is_done)) => {
-                self.with(key, |course| course.discarded(is_done));
+                self.with(key, |course| course.discarded(now, is_done));
             }
             Done::RoundOpened(key, Ok(_)) => self.with(key, Course::round_opened),
             Done::Read(key, Ok(found)) => self.read(now, key, found, commands),

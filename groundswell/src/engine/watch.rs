@@ -132,7 +132,9 @@ impl Watch {
         let open = std::mem::take(&mut self.devices).into_values();
         self.hosts.reset();
         self.open = 0;
-        open.map(|watched| watched.candidate).collect()
+        let mut drained: Vec<Candidate> = open.map(|watched| watched.candidate).collect();
+        drained.sort_unstable_by_key(|candidate| candidate.id);
+        drained
     }
 
     /// The clock was set back: nothing waits longer than it would have.

@@ -12,7 +12,10 @@ use serde::Serialize;
 
 use super::{OperateError, State};
 use crate::{
-    engine::takeover::{TakeoverError, recover},
+    engine::{
+        step::PUSH_ACTS,
+        takeover::{TakeoverError, recover},
+    },
     store::{
         Answer, Batch, Intent, IntentSeq, RolloutKey, RolloutRecord, Store,
         dir::{ACTING, DirError, StateDir},
@@ -128,7 +131,7 @@ impl State {
         seq: Option<IntentSeq>,
         now: Time,
     ) -> Result<Acting, OperateError> {
-        let Wanted { rollout, act: asked, generation } = *wanted;
+        let rollout = wanted.rollout;
         self.recover(dir)?;
         if let Some(seq) = seq
             && let Some(answer) = self.store.answer_to(seq)?
@@ -136,6 +139,43 @@ impl State {
             let acting = self.answered(rollout, answer, String::new())?;
             return Ok(Acting { driver: None, ..acting });
         }
+        if self.known(rollout)?.identity.is_some() {
+            return Err(OperateError::DriverRefused {
+                rollout: rollout.0,
+                why: PUSH_ACTS.to_owned(),
+            });
+        }
+        self.settle_older(rollout, seq, now)?;
+        self.carry_out(wanted, seq, now)
+    }
+
+    /// Carries out what was asked of a driver that ended, in the order in which it was.
+    fn settle_older(
+        &mut self,
+        rollout: RolloutKey,
+        seq: Option<IntentSeq>,
+        now: Time,
+    ) -> Result<(), OperateError> {
+        for (older, intent) in self.store.intents()? {
+            let Intent::Act { rollout: of, act, generation } = intent else { continue };
+            if of == rollout && Some(older) != seq {
+                match self.carry_out(&Wanted { rollout, act, generation }, Some(older), now) {
+                    // Refused, and answered so.
+                    Ok(_) | Err(OperateError::Refused { .. } | OperateError::MovedOn { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out(
+        &mut self,
+        wanted: &Wanted,
+        seq: Option<IntentSeq>,
+        now: Time,
+    ) -> Result<Acting, OperateError> {
+        let Wanted { rollout, act: asked, generation } = *wanted;
         let record = self.known(rollout)?;
         if generation.is_some_and(|seen| seen != record.progression.generation) {
             let error = OperateError::MovedOn { rollout: rollout.0 };

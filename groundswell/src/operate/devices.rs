@@ -17,7 +17,10 @@ use crate::{
 };
 
 /// Devices written down in one transaction: some 20 ms of it.
-const CHUNK: usize = 4_000;
+const CHUNK: usize = 1_000;
+
+/// The pause after each, in which a driver that waits gets its turn.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Most devices of a page.
 pub const PAGE_MAX: usize = 10_000;
@@ -119,6 +122,7 @@ impl State {
             put.new += more.new;
             put.changed += more.changed;
             put.same += more.same;
+            std::thread::sleep(PAUSE);
         }
         let with_headers = inventory.entries.iter().filter(|entry| entry.headers.is_some());
         Ok(Import { put, with_headers: with_headers.count() as u64 })

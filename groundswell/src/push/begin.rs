@@ -106,6 +106,13 @@ fn settle_unfinished(
             // Nothing was ever sent for it, and it may lack devices.
             while store.discard(record.key, DISCARD)? == DISCARD {}
             store.remove(record.key)?;
+        } else if record.identity.is_none() {
+            return Err(PushError::OtherRollout {
+                state: order.state.clone(),
+                number: record.key.0,
+                name: record.spec.release.name,
+                version: record.spec.release.version,
+            });
         } else if order.abandon {
             let counts = store.give_up(record.key, now)?;
             let kind = Kind::RolloutCanceled { counts };

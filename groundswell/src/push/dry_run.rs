@@ -122,6 +122,14 @@ fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
         .rollouts(Which::Driven)?
         .into_iter()
         .find(|record| record.identity != Some(*identity) && !is_half_written(record));
+    if let Some(other) = &other
+        && other.identity.is_none()
+    {
+        let Release { name, version, .. } = &other.spec.release;
+        let number = other.key.0;
+        let why = format!("rollout {number} ({name} {version}) is not finished");
+        return Ok(Would::BeRefused { why });
+    }
     if let Some(other) = other
         && !order.abandon
     {

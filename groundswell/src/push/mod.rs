@@ -138,6 +138,22 @@ pub enum PushError {
         /// What makes it another one.
         differs: Box<str>,
     },
+    /// A rollout that an operator has made is not finished.
+    #[error(
+        "rollout {number} in {} is not finished: {name} {version}; `groundswell run` drives it and \
+         `groundswell rollout cancel {number}` gives it up; or use another directory with --state",
+        state.display()
+    )]
+    OtherRollout {
+        /// The state directory.
+        state: PathBuf,
+        /// Its number.
+        number: i64,
+        /// Its release.
+        name: String,
+        /// Its version.
+        version: String,
+    },
     /// A push goes on with canaries that it began without.
     #[error(
         "this push began without --canary, and devices were sent to: go on without it, or give it \

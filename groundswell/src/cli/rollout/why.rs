@@ -36,7 +36,7 @@ pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result
 
 fn nothing(record: &RolloutRecord) -> String {
     let state = record.progression.state;
-    let words = if state.is_ended() { "it has ended" } else { "nothing keeps it" };
+    let words = if state.is_ended() { "it has ended" } else { "it goes on as its limits allow" };
     format!("\n{words}")
 }
 

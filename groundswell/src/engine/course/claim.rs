@@ -20,7 +20,7 @@ use crate::{
 
 /// Candidates not begun before that may wait for a host or a device in memory; beyond this no more
 /// of them are read, and the run goes on at the pace of those.
-const PARKED_MAX: usize = 50_000;
+pub(super) const PARKED_MAX: usize = 50_000;
 
 impl Course {
     /// Claims for the next commit, when sending is about to run out of claims.
@@ -194,9 +194,27 @@ impl Course {
         }
     }
 
+    /// Hands back claims that nothing was sent for, and whose hours or time are over by now.
+    pub(super) fn hand_back_closed(&mut self, now: Time) {
+        let is_over = self.progression.deadline(&self.spec).is_some_and(|at| at <= now);
+        if self.ready.is_empty() || (self.spec.schedule.is_always_open() && !is_over) {
+            return;
+        }
+        for mut candidate in std::mem::take(&mut self.ready) {
+            let at = self.cohort_at.get(&candidate.cohort).copied();
+            let is_open = at.is_some_and(|at| self.cohorts[at].phase(&self.spec, now).is_open());
+            if is_open && !is_over {
+                self.ready.push_back(candidate);
+            } else {
+                self.hand_back_one(&mut candidate, now);
+                self.keep(candidate, now);
+            }
+        }
+    }
+
     /// Asks for candidates before they run out, and for those that are due.
     pub(super) fn fetch(&mut self, now: Time, plan: &Plan) -> Option<Job> {
-        if self.is_fetching || self.has_store_failed {
+        if self.is_fetching || self.has_store_failed || self.is_being_written() {
             return None;
         }
         if let Some(queue) = self.sweep_want() {
@@ -208,7 +226,8 @@ impl Course {
         let limit = 2 * self.pace.ahead() as usize;
         let refresh = self.take_stale(plan, limit);
         let cohort = self.cohort_wanted(plan, limit / 2);
-        let is_due = self.next_away_at.is_some_and(|at| at <= self.readable_until(now));
+        let is_due = self.missing_here.len() < PARKED_MAX
+            && self.next_away_at.is_some_and(|at| at <= self.readable_until(now));
         if cohort.is_none() && !is_due && refresh.is_empty() {
             return None;
         }

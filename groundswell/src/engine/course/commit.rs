@@ -65,7 +65,7 @@ impl Course {
     fn batch(&mut self, now: Time) -> Batch {
         self.pending_since = None;
         let has_progressed = std::mem::take(&mut self.pending_progression);
-        let mut cohorts = vec![];
+        let mut cohorts = std::mem::take(&mut self.cohorts_before);
         for cohort in &mut self.cohorts {
             cohort.committing += std::mem::take(&mut cohort.pending);
             if std::mem::take(&mut cohort.is_changed) {

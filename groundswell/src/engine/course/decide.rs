@@ -17,7 +17,7 @@ use crate::{
         fact::{Command, Opening, Sending},
         shared::Shared,
     },
-    store::{Answer, IntentSeq},
+    store::{Answer, Candidate, IntentSeq},
 };
 
 /// Whether a change is one that devices which are being written down might speak against.
@@ -46,9 +46,9 @@ impl Course {
         if let Some(job) = self.fetch(now, &plan) {
             commands.push(Command::Store(job));
         }
+        self.commit(now, commands);
         self.prepare(now, commands);
         self.join(commands);
-        self.commit(now, commands);
         self.meter.observe(now, self.counts.ended());
         self.end(now, commands);
     }
@@ -84,10 +84,14 @@ impl Course {
             }
             self.sweep_now(now);
             self.expire_closed(&plan);
+            self.give_up_unasked(now);
             self.unclaimed = 0;
             if !self.may_send() {
                 self.hand_back(now);
-            } else if self.readiness == Readiness::Open {
+            } else {
+                self.hand_back_closed(now);
+            }
+            if self.may_send() && self.readiness == Readiness::Open {
                 self.claim(now, &plan, shared);
             }
             self.add_reasons(now);
@@ -188,18 +192,25 @@ impl Course {
         }
     }
 
-    /// Does what an operator wants, or says why not.
+    /// Does what an operator wants, or says why not; `false` if it is to be asked again.
     pub(in crate::engine) fn act(
         &mut self,
         now: Time,
         seq: IntentSeq,
         asked: Act,
         seen: Option<u64>,
-    ) {
+    ) -> bool {
+        let is_unwritten =
+            self.is_committing || !self.pending.is_empty() || self.pending_progression;
+        if asked == Act::Retry && self.progression.state.is_ended() && is_unwritten {
+            // The end of this round is not written down: it is looked at again.
+            return false;
+        }
         if seen.is_some_and(|seen| seen != self.progression.generation) {
             let why =
                 "it has moved on since you looked; look again, and say it again if you mean it";
-            return self.answer(now, seq, Answer::Refused(why.to_owned()));
+            self.answer(now, seq, Answer::Refused(why.to_owned()));
+            return true;
         }
         let before = self.progression.state;
         match act(&self.progression, &self.spec, &self.numbers(), asked, now) {
@@ -209,6 +220,11 @@ impl Course {
                 self.pending_since.get_or_insert(now);
                 self.unacknowledged.push(seq);
                 self.is_halting = false;
+                let is_unsendable =
+                    self.progression.paused.contains(&rollout::PauseReason::Artifact);
+                if self.readiness == Readiness::Failed && !is_unsendable {
+                    self.readiness = Readiness::Closed;
+                }
                 self.tell(now, || Kind::OperatorActed { act: asked });
                 if before.is_ended() {
                     self.begin_round();
@@ -217,13 +233,18 @@ impl Course {
             Ok(Acted::Already(what)) => self.answer(now, seq, Answer::Already(what.to_owned())),
             Err(refusal) => self.answer(now, seq, Answer::Refused(refusal.to_string())),
         }
+        true
     }
 
     /// The artifact cannot be sent: nothing new is claimed before an operator has looked.
     pub(in crate::engine) fn unsendable(&mut self, now: Time, why: &str) {
         tracing::error!(rollout = self.key.0, "its artifact cannot be sent: {why}");
-        self.readiness = Readiness::Closed;
-        if self.progression.state.is_ended() {
+        self.readiness = Readiness::Failed;
+        let is_going_on = matches!(
+            self.progression.state,
+            rollout::State::Scheduled | rollout::State::Running | rollout::State::Paused
+        );
+        if !is_going_on {
             return;
         }
         self.progression.paused.insert(rollout::PauseReason::Artifact);
@@ -237,10 +258,22 @@ impl Course {
         self.tell(now, || Kind::RolloutPaused { reason, evidence: None });
     }
 
+    /// Nobody can be asked any more, and nobody is waited for.
+    fn give_up_unasked(&mut self, now: Time) {
+        if self.readiness == Readiness::Failed
+            && self.progression.state == rollout::State::Canceling
+        {
+            for mut candidate in self.watch.drain() {
+                self.change(&mut candidate, &assignment::Fact::Canceled, now);
+            }
+        }
+    }
+
     /// Ends what is open, at once.
     pub(super) fn stop_open(&mut self, now: Time) {
         let claimed = std::mem::take(&mut self.ready);
-        let open = std::mem::take(&mut self.open).into_values();
+        let mut open: Vec<Candidate> = std::mem::take(&mut self.open).into_values().collect();
+        open.sort_unstable_by_key(|candidate| candidate.id);
         for mut candidate in claimed.into_iter().chain(open) {
             self.slots.free(candidate.endpoint.address.origin());
             self.change(&mut candidate, &assignment::Fact::Canceled, now);

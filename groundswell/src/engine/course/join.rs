@@ -28,7 +28,11 @@ impl Course {
             self.progression.state,
             RolloutState::Scheduled | RolloutState::Running | RolloutState::Paused
         );
-        if self.spec.membership != Membership::Dynamic || !is_going_on || self.sweep.is_some() {
+        let is_ending = self
+            .sweep
+            .as_ref()
+            .is_some_and(|sweep| sweep.why != groundswell_core::plan::SweepReason::WindowClosed);
+        if self.spec.membership != Membership::Dynamic || !is_going_on || is_ending {
             return;
         }
         let select = self.spec.select.as_deref().and_then(|text| Selector::parse(text).ok());
@@ -70,6 +74,12 @@ impl Course {
             devices,
             all_new: false,
         })));
+    }
+
+    /// Whether those are being chosen that devices could join.
+    pub(in crate::engine) fn is_choosing_joiners(&self) -> bool {
+        self.spec.membership == Membership::Dynamic
+            && self.progression.state == RolloutState::Preparing
     }
 
     /// Whether everybody who may join was written down.

@@ -1,6 +1,6 @@
 //! Writing down the devices of a rollout: chosen once, written in chunks, gone on with after a kill.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use groundswell_core::{
     rollout::{self, State},
@@ -19,6 +19,9 @@ use crate::{
 /// Devices written down in one transaction: some 20 ms of it.
 const CHUNK: usize = 2_500;
 
+/// The wait after devices could not be chosen.
+const CHOOSE_AGAIN: Duration = Duration::from_secs(10);
+
 /// How far the devices of a rollout are written down.
 #[derive(Debug, Default)]
 pub(super) struct Preparation {
@@ -26,6 +29,8 @@ pub(super) struct Preparation {
     division: Option<Box<Division>>,
     next: usize,
     is_waiting: bool,
+    /// After a choice that failed.
+    not_before: Time,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,10 +53,14 @@ impl Course {
         if !is_due || self.preparation.is_waiting {
             return;
         }
-        if self.is_stopping() || self.is_committing || self.has_store_failed {
+        // What was decided is durable before anything is written on it.
+        if self.is_committing || self.has_pending() {
             return;
         }
-        if self.is_preparation_cut_short() {
+        if self.is_stopping() || self.has_store_failed || now < self.preparation.not_before {
+            return;
+        }
+        if self.is_preparation_cut_short() && self.preparation.stage != Stage::Discard {
             // Nobody but the store knows which rows there are.
             self.preparation.stage = Stage::Read;
         }
@@ -73,7 +82,6 @@ impl Course {
             Stage::Read => Command::Store(Job::Read(self.key)),
         };
         self.preparation.is_waiting = true;
-        self.pending_since.get_or_insert(now);
         commands.push(command);
     }
 
@@ -105,29 +113,71 @@ impl Course {
     /// devices in the same order, and are taken back otherwise.
     pub(in crate::engine) fn chosen(&mut self, now: Time, division: Option<Box<Division>>) {
         self.preparation.is_waiting = false;
-        let Some(division) = division else { return self.stop(now) };
+        let Some(division) = division else {
+            let secs = CHOOSE_AGAIN.as_secs();
+            tracing::error!(
+                rollout = self.key.0,
+                "its devices cannot be chosen; it is tried again in {secs} s"
+            );
+            self.preparation.not_before = now + CHOOSE_AGAIN;
+            return;
+        };
         let written = self.counts.total() as usize;
         let digest = hex(&division.digest);
         let is_same = self.progression.prepared.as_deref() == Some(&digest);
+        self.preparation.division = Some(division);
         (self.preparation.stage, self.preparation.next) = match written {
             0 => (Stage::Write, 0),
             _ if is_same => (Stage::Write, written),
             _ => (Stage::Discard, 0),
         };
-        self.preparation.division = Some(division);
-        if !is_same {
-            self.progression.prepared = Some(digest);
+        match self.preparation.stage {
+            // While rows are taken back, those that are left are of no choice.
+            Stage::Discard => self.set_prepared(now, None),
+            _ => self.set_prepared(now, Some(digest)),
+        }
+    }
+
+    fn set_prepared(&mut self, now: Time, digest: Option<String>) {
+        if self.progression.prepared != digest {
+            self.progression.prepared = digest;
             self.pending_progression = true;
             self.pending_since.get_or_insert(now);
         }
     }
 
-    pub(in crate::engine) fn discarded(&mut self, is_done: bool) {
+    pub(in crate::engine) fn discarded(&mut self, now: Time, is_done: bool) {
         self.preparation.is_waiting = false;
-        if is_done {
-            self.set_cohorts(vec![]);
-            self.preparation.stage = Stage::Write;
+        if !is_done {
+            return;
         }
+        self.set_cohorts(vec![]);
+        let division = self.preparation.division.as_ref();
+        match division.map(|division| hex(&division.digest)) {
+            Some(digest) if self.progression.state == State::Preparing => {
+                self.preparation.stage = Stage::Write;
+                self.set_prepared(now, Some(digest));
+            }
+            _ => self.preparation = Preparation::default(),
+        }
+    }
+
+    /// Given up while rows were being taken back, before a kill: how many are left is not known, and
+    /// nothing was ever sent for them.
+    pub(super) fn resume_discarding(&mut self) {
+        let is_given_up = matches!(self.progression.state, State::Canceling | State::Aborting);
+        let is_of_no_choice = self.progression.prepared.is_none()
+            && self.progression.started_at.is_none()
+            && self.progression.round == 1;
+        if is_given_up && is_of_no_choice && self.counts.total() > 0 {
+            self.preparation.stage = Stage::Discard;
+        }
+    }
+
+    /// When devices that could not be chosen are chosen again.
+    pub(super) fn choose_at(&self) -> Option<Time> {
+        let is_waiting = self.preparation.not_before > Time::ZERO && !self.preparation.is_waiting;
+        is_waiting.then_some(self.preparation.not_before)
     }
 
     /// Devices were assigned: those of a chunk, or those that joined.
@@ -159,6 +209,9 @@ impl Course {
     pub(super) fn begin_round(&mut self) {
         self.preparation = Preparation::default();
         self.progression.prepared = None;
+        // The last of the round before may not be written yet.
+        let changed = self.cohorts.iter().filter(|cohort| cohort.is_changed);
+        self.cohorts_before.extend(changed.map(|cohort| (cohort.record.key, cohort.record.counts)));
         self.set_cohorts(vec![]);
     }
 

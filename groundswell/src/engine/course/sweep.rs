@@ -47,7 +47,9 @@ impl Course {
             self.stop_open(now);
         }
         let mut swept: Vec<Candidate> = vec![];
-        for candidate in self.slots.drain() {
+        let mut parked = self.slots.drain();
+        parked.sort_unstable_by_key(|candidate| candidate.id);
+        for candidate in parked {
             match candidate.assignment.state {
                 State::Retrying => self.begun.push_back(candidate),
                 _ => self.keep_fresh(candidate),
@@ -81,6 +83,15 @@ impl Course {
         {
             let fact = fact_of(*why);
             self.change(candidate, &fact, now);
+        }
+    }
+
+    /// One that goes away in a cohort that was swept is found by the next sweep.
+    pub(super) fn sweep_anew(&mut self, candidate: &Candidate) {
+        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
+            let cohort = &mut self.cohorts[*at];
+            cohort.is_swept = false;
+            cohort.swept_to = cohort.swept_to.min(candidate.id.0 - 1);
         }
     }
 

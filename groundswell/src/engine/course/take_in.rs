@@ -35,7 +35,9 @@ impl Course {
                 came.push(candidate);
             }
         }
-        came.extend(std::mem::take(&mut self.refreshing).into_values());
+        let mut left: Vec<Candidate> = std::mem::take(&mut self.refreshing).into_values().collect();
+        left.sort_unstable_by_key(|candidate| candidate.id);
+        came.append(&mut left);
         let is_new = |candidate: &Candidate| {
             candidate.assignment.state == State::Queued || self.missing_here.insert(candidate.id)
         };
@@ -70,7 +72,11 @@ impl Course {
         let Some(mut candidate) = self.open.remove(&id) else { return };
         self.slots.free(candidate.endpoint.address.origin());
         let is_answer = matches!(&outcome, Outcome::Accepted { .. } | Outcome::Refused { .. });
-        if is_answer && self.spec.verify.mode != verify::Mode::None {
+        let is_success = matches!(&outcome, Outcome::Accepted { .. });
+        if is_answer && self.manner.look_every.is_some() {
+            self.heard_of.push(candidate.device);
+        }
+        if is_answer && !(is_success && self.spec.verify.mode == verify::Mode::None) {
             self.heard.push(Heard { device: candidate.device, version: None });
         }
         self.change(&mut candidate, &assignment::Fact::Delivered(outcome), now);
@@ -109,7 +115,11 @@ impl Course {
         };
         self.change(&mut candidate, &assignment::Fact::Asked(answer), now);
         match (candidate.assignment.state, shown) {
-            (State::Verifying, _) => return self.watch.again(id, now),
+            (State::Verifying, shown) => {
+                let device = candidate.device;
+                self.heard.extend(shown.map(|version| Heard { device, version }));
+                return self.watch.again(id, now);
+            }
             (State::Succeeded, _) | (_, None) => {}
             (_, Some(version)) => self.heard.push(Heard { device: candidate.device, version }),
         }
@@ -124,7 +134,8 @@ impl Course {
     }
 
     /// A device was heard of that is away here: it is due at once, unless it is dealt with already.
-    pub(in crate::engine) fn contacted(&mut self, now: Time, mut candidate: Candidate) {
+    /// Says whether that changed anything.
+    pub(in crate::engine) fn contacted(&mut self, now: Time, mut candidate: Candidate) -> bool {
         let id = candidate.id;
         let is_known = self.is_outdated(&candidate)
             || self.missing_here.contains(&id)
@@ -139,7 +150,14 @@ impl Course {
                 .any(|cohort| cohort.fresh.iter().chain(&cohort.stale).any(|c| c.id == id));
         if !is_known {
             self.change(&mut candidate, &assignment::Fact::Contacted, now);
+            return true;
         }
+        // It is known to be there now; what was read of it before says otherwise.
+        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
+            self.cohorts[*at].expire();
+        }
+        self.is_page_outdated |= self.is_fetching;
+        false
     }
 
     /// A candidate whose device was busy with another rollout.
@@ -168,6 +186,5 @@ impl Course {
         }
         self.watch.clock_set_back(before, now);
         self.pending_since = self.pending_since.map(|_| now);
-        self.away_floor = self.away_floor.min(now);
     }
 }

@@ -20,7 +20,8 @@ impl Course {
         Snapshot {
             progression: self.progression.clone(),
             cohorts: cohorts.map(|cohort| cohort.snapshot(spec, started_at, now)).collect(),
-            ahead_max: self.pace.ahead(),
+            // What is claimed ahead would leave in a burst.
+            ahead_max: if self.rate.is_some() { 0 } else { self.pace.ahead() },
             allowance: self.rate.map_or(Allowance::UNLIMITED, |rate| rate.allowance(now)),
             driver_places: self.places,
             is_stopping: self.is_stopping(),

@@ -10,8 +10,11 @@ use crate::store::{
 
 /// Why acts on a push are refused: its headers, paths and certificates are known to its own command
 /// alone.
-const PUSH: &str = "it is a push: the same command goes on with it, and another push with --abandon \
+pub const PUSH_ACTS: &str = "it is a push: the same command goes on with it, and another push with --abandon \
                     gives it up";
+
+/// Stands for an intent where the driver itself wants to know who waits for a device.
+pub(super) const OWN: IntentSeq = IntentSeq(0);
 
 impl Engine {
     /// What others want: acts on rollouts, news of devices, devices that may join.
@@ -27,7 +30,9 @@ impl Engine {
                 Intent::Act { rollout, act, generation } => match self.courses.get_mut(&rollout) {
                     Some(course) if course.ending.is_none() => {
                         course.is_dirty = true;
-                        course.act(now, seq, act, generation);
+                        if !course.act(now, seq, act, generation) {
+                            self.put_back(seq);
+                        }
                     }
                     _ => {
                         let wanted = self.wanted.entry(rollout).or_default();
@@ -42,13 +47,23 @@ impl Engine {
                 }
             }
         }
-        if !looked.changed.is_empty() && self.looked.changed.is_empty() {
+        // Who is being chosen among is not asked to join.
+        let is_choosing = self.courses.values().any(Course::is_choosing_joiners);
+        if is_choosing {
+            self.looked.version = None;
+        } else if !looked.changed.is_empty() && self.looked.changed.is_empty() {
             for course in self.courses.values_mut() {
                 course.is_dirty = true;
                 course.may_join(now, &looked.changed);
             }
             self.looked.changed = looked.changed.into_iter().map(|(key, _)| key).collect();
         }
+    }
+
+    /// What cannot be done yet is looked at again.
+    fn put_back(&mut self, seq: IntentSeq) {
+        self.taken_up.remove(&seq);
+        self.looked.version = None;
     }
 
     /// A rollout was read: because somebody wants something of it, or because it is prepared.
@@ -74,7 +89,7 @@ impl Engine {
         let Found { record, cohorts, rivals } = *found;
         if record.identity.is_some() {
             for (seq, _) in wanted {
-                let answer = Answer::Refused(PUSH.to_owned());
+                let answer = Answer::Refused(PUSH_ACTS.to_owned());
                 commands.push(Command::Store(Job::Answer(seq, answer)));
             }
             return;
@@ -82,8 +97,10 @@ impl Engine {
         let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
         course.add_rivals(rivals, &mut self.shared);
         for (seq, intent) in wanted {
-            if let Intent::Act { act, generation, .. } = intent {
-                course.act(now, seq, act, generation);
+            if let Intent::Act { act, generation, .. } = intent
+                && !course.act(now, seq, act, generation)
+            {
+                self.put_back(seq);
             }
         }
         if self.stop {
@@ -99,10 +116,21 @@ impl Engine {
         waiting: Vec<(RolloutKey, Candidate)>,
         commands: &mut Vec<Command>,
     ) {
+        let mut changed = None;
         for (key, candidate) in waiting {
-            self.with(key, |course| course.contacted(now, candidate));
+            self.with(key, |course| {
+                if course.contacted(now, candidate) {
+                    changed = Some(key);
+                }
+            });
         }
-        commands.push(Command::Store(Job::Answer(seq, Answer::Already(String::new()))));
+        let answer = Answer::Already(String::new());
+        match changed {
+            _ if seq == OWN => {}
+            // Answered with what follows from it, so that a kill loses neither or both.
+            Some(key) => self.with(key, |course| course.answer(now, seq, answer)),
+            None => commands.push(Command::Store(Job::Answer(seq, answer))),
+        }
     }
 
     pub(super) fn look(&mut self, now: Time, commands: &mut Vec<Command>) {

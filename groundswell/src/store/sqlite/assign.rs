@@ -11,9 +11,9 @@ const ASSIGN: &str = "INSERT INTO assignment \
      (rollout, cohort, device, state, attempt, in_doubt, due_at, away_since, epoch, changed_at) \
      VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0, 0, 0)";
 
-/// Rollout, device, round.
+/// Rollout, device, the earliest round that matters.
 const IS_THERE: &str = "SELECT 1 FROM assignment a JOIN cohort c ON c.key = a.cohort \
-     WHERE a.device = ?2 AND a.rollout = ?1 AND c.round = ?3";
+     WHERE a.device = ?2 AND a.rollout = ?1 AND c.round >= ?3";
 
 pub(super) struct Assigner<'a> {
     connection: &'a Connection,
@@ -62,10 +62,15 @@ impl<'a> Assigner<'a> {
         Ok(())
     }
 
-    /// Assigns a device unless the round has it.
-    pub(super) fn add_if_new(&mut self, device: &Assign) -> Result<(), StoreError> {
+    /// Assigns a device unless a round has it, from `first_round` on: one that an earlier round ended
+    /// well with does not join again.
+    pub(super) fn add_if_new(
+        &mut self,
+        device: &Assign,
+        first_round: u32,
+    ) -> Result<(), StoreError> {
         let mut is_there = self.connection.prepare_cached(IS_THERE)?;
-        if is_there.exists(params![self.rollout.0, device.device.0, self.round])? {
+        if is_there.exists(params![self.rollout.0, device.device.0, first_round])? {
             return Ok(());
         }
         self.add(device)
@@ -163,7 +168,7 @@ pub(super) fn round(
     drop(found);
     let mut assigner = Assigner::new(connection, rollout, round, &names);
     for device in &devices {
-        assigner.add_if_new(device)?;
+        assigner.add_if_new(device, round)?;
     }
     assigner.finish()?;
     Ok(devices.len() as u64)

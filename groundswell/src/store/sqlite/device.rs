@@ -273,12 +273,26 @@ pub(super) fn saw_each(
     connection: &Connection,
     contacts: &[Contact<'_>],
 ) -> Result<(), StoreError> {
+    let may_join = may_join(connection)?;
     for contact in contacts {
         if let Some(key) = key_of(connection, contact.device)? {
+            // Those who join are asked about again only if something else is said.
+            if may_join && contact.version.is_some_and(|version| !runs(connection, key, version)) {
+                note_changed(connection, key)?;
+            }
             saw(connection, key, contact.at, contact.version)?;
         }
     }
     Ok(())
+}
+
+/// Whether this is the version that a device is known to run.
+fn runs(connection: &Connection, key: i64, version: &str) -> bool {
+    let sql = "SELECT 1 FROM seen WHERE device = ?1 AND version = ?2";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut known| known.exists(params![key, version]))
+        .unwrap_or(false)
 }
 
 /// The key of the row of a device.

@@ -164,7 +164,7 @@ impl Store for SqliteStore {
         let transaction = self.write()?;
         let mut assigner = assign::Assigner::new(&transaction, rollout, round, cohorts);
         for device in devices {
-            if all_new { assigner.add(device)? } else { assigner.add_if_new(device)? }
+            if all_new { assigner.add(device)? } else { assigner.add_if_new(device, 1)? }
         }
         let added = assigner.finish()?;
         transaction.commit()?;

@@ -55,8 +55,10 @@ fn what_changed_is_noted_once_and_forgotten_when_it_was_looked_at() {
         fleet[2].tags.insert("lane".to_owned(), "7".to_owned());
         put(store, &fleet);
         assert_eq!(changed(store), ["pos-0", "pos-2", "pos-3"]);
-        // Nothing of the inventory: it would be noted with every contact.
-        store.saw(&[Contact { device: "pos-1", at: NOW, version: Some("3") }]).unwrap();
+        // A contact is noted if it says something else.
+        store.saw(&[Contact { device: "pos-1", at: NOW, version: None }]).unwrap();
+        assert_eq!(changed(store).len(), 3);
+        store.saw(&[Contact { device: "pos-2", at: NOW, version: Some("3") }]).unwrap();
         assert_eq!(changed(store).len(), 3);
 
         let first = store.changed_devices(2).unwrap();

@@ -46,6 +46,8 @@ struct Model {
     rows: BTreeMap<AssignmentId, (usize, (usize, String), State)>,
     /// Those of earlier rounds that ended well.
     well: Counts,
+    /// Devices that any round had.
+    ever: BTreeSet<usize>,
 }
 
 fn name_of(cohort: &CohortName) -> (usize, String) {
@@ -86,7 +88,9 @@ impl Model {
             .iter()
             .map(|(device, cohort)| Assign { device: keys[*device], cohort: *cohort, state })
             .collect();
-        let mut there: BTreeSet<usize> = self.rows.values().map(|(device, ..)| *device).collect();
+        // What an earlier round had does not join again.
+        self.ever.extend(self.rows.values().map(|(device, ..)| *device));
+        let mut there = self.ever.clone();
         let mut expected: BTreeMap<_, u64> = BTreeMap::new();
         for (device, cohort) in given {
             if there.insert(*device) {
@@ -161,7 +165,9 @@ impl Model {
             .map(|(id, _)| to(*id, State::Queued, 1, 0))
             .collect();
         store.commit(&batch(key, left)).unwrap();
-        *self = Self { round: self.round + 1, rows: BTreeMap::new(), well: self.well };
+        self.ever.extend(self.rows.values().map(|(device, ..)| *device));
+        self.round += 1;
+        self.rows.clear();
         let mut progression = store.rollout(key).unwrap().unwrap().progression;
         progression.round = self.round;
         let progression = Some(progression);

@@ -132,8 +132,14 @@ impl Checker {
         vec![]
     }
 
-    /// A batch is durable.
-    pub(crate) fn after_commit(&mut self, desk: &SqliteStore, batch: &Batch) -> Breaches {
+    /// A batch is durable; unless it `is_last`, another one of this rollout follows at once, and the
+    /// counts are those of that one.
+    pub(crate) fn after_commit(
+        &mut self,
+        desk: &SqliteStore,
+        batch: &Batch,
+        is_last: bool,
+    ) -> Breaches {
         let Some(watched) = self.rollouts.get_mut(&batch.rollout) else {
             return vec!["a batch of a rollout that nobody created".to_owned()];
         };
@@ -164,6 +170,8 @@ impl Checker {
         }
         if after.state != RolloutState::Preparing {
             breaches.extend(self.list(batch.rollout, batch.at));
+        }
+        if after.state != RolloutState::Preparing && is_last {
             let cohorts = desk.cohorts(batch.rollout, after.round).unwrap();
             let counts: Counts = cohorts.iter().map(|cohort| cohort.counts).sum();
             let counted = Observation::Counted { rollout: id, counts: &counts };

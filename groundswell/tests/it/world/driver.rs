@@ -69,12 +69,14 @@ impl World {
         let now = self.agenda.clock();
         let mut store = SqliteStore::open(&database(self.dir.path())).unwrap();
         let epoch = store.raise_epoch().unwrap();
-        for batch in std::mem::take(&mut self.kept) {
-            self.checker.before_commit(&self.desk, &batch);
-            if let Err(error) = store.commit(&batch) {
+        let kept = std::mem::take(&mut self.kept);
+        for (at, batch) in kept.iter().enumerate() {
+            let is_last = kept[at + 1..].iter().all(|later| later.rollout != batch.rollout);
+            self.checker.before_commit(&self.desk, batch);
+            if let Err(error) = store.commit(batch) {
                 self.fail(&format!("what was kept is refused: {error:?}"));
             }
-            self.committed(&batch);
+            self.committed(batch, is_last);
         }
         let taken = store.rollouts(Which::Driven).unwrap().into_iter();
         let taken = taken.map(|record| takeover::take(&store, record).unwrap()).collect();
@@ -239,7 +241,7 @@ impl World {
         match &done {
             Done::Committed(batch, Ok(())) => {
                 let batch = batch.clone();
-                self.committed(&batch);
+                self.committed(&batch, true);
             }
             Done::Committed(_, Err(error)) => self.fail(&format!("a commit is refused: {error:?}")),
             Done::Assigned(key, Ok(_)) => {

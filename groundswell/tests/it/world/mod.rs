@@ -326,8 +326,8 @@ impl World {
         self.breached(&breaches);
     }
 
-    fn committed(&mut self, batch: &Batch) {
-        let breaches = self.checker.after_commit(&self.desk, batch);
+    fn committed(&mut self, batch: &Batch, is_last: bool) {
+        let breaches = self.checker.after_commit(&self.desk, batch, is_last);
         self.breached(&breaches);
         for (seq, answer) in &batch.answers {
             self.answered(*seq, answer);
