@@ -96,6 +96,12 @@ impl From<WaveState> for Stand {
     }
 }
 
+/// Whether only a driver knows that a rollout waits for this: who has its devices and places.
+const fn is_drivers(reason: &WaitingOn) -> bool {
+    use WaitingOn::{Busy, Driver, Host, InFlight, Rate};
+    matches!(reason, Busy { .. } | Driver | Host { .. } | InFlight { .. } | Rate { .. })
+}
+
 impl State {
     /// How far a rollout is, by what it takes no look at single devices to tell. `per_sec` is how many devices end in a second as whoever looks more
     /// than once observed it; 0 if nobody did.
@@ -126,10 +132,10 @@ impl State {
             record.told.as_ref().filter(|_| driver.is_some() && progression.state.is_driven());
         let per_sec = if per_sec > 0.0 { per_sec } else { told.map_or(0.0, |t| t.ended_per_sec) };
         let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving);
-        let waiting_on = match told {
-            Some(told) => told.waiting_on.clone(),
-            None => plan::plan(&snapshot, spec, now).waiting_on,
-        };
+        let mut waiting_on: Vec<WaitingOn> =
+            told.into_iter().flat_map(|told| told.waiting_on.clone()).filter(is_drivers).collect();
+        let planned = plan::plan(&snapshot, spec, now).waiting_on;
+        waiting_on.extend(planned.into_iter().filter(|reason| !is_drivers(reason)));
         Ok(Overview {
             number: key.0,
             id: record.id,

@@ -6,6 +6,7 @@ use groundswell_core::{
     event::{Event, Kind},
     gate::{Ruling, Tally, Verdict},
     ids::{Epoch, RolloutId},
+    release::Release,
     rollout::{PauseReason, Progression, Spec, State, WaveState},
     time::Time,
 };
@@ -100,19 +101,18 @@ fn settle_unfinished(
     identity: &[u8; 32],
     now: Time,
 ) -> Result<Option<RolloutRecord>, PushError> {
-    for record in store.rollouts(Which::Driven)? {
+    let unfinished = store.rollouts(Which::Driven)?;
+    if let Some(record) = unfinished.iter().find(|record| record.identity.is_none()) {
+        let Release { name, version, .. } = record.spec.release.clone();
+        let (state, number) = (order.state.clone(), record.key.0);
+        return Err(PushError::OtherRollout { state, number, name, version });
+    }
+    for record in unfinished {
         let is_other = record.identity != Some(*identity);
         if is_half_written(&record) {
             // Nothing was ever sent for it, and it may lack devices.
             while store.discard(record.key, DISCARD)? == DISCARD {}
             store.remove(record.key)?;
-        } else if record.identity.is_none() {
-            return Err(PushError::OtherRollout {
-                state: order.state.clone(),
-                number: record.key.0,
-                name: record.spec.release.name,
-                version: record.spec.release.version,
-            });
         } else if order.abandon {
             let counts = store.give_up(record.key, now)?;
             let kind = Kind::RolloutCanceled { counts };

@@ -118,18 +118,19 @@ fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
     let Some(store) = SqliteStore::open_to_read(&dir::database(&order.state))? else {
         return Ok(nothing);
     };
-    let other = store
-        .rollouts(Which::Driven)?
-        .into_iter()
-        .find(|record| record.identity != Some(*identity) && !is_half_written(record));
-    if let Some(other) = &other
-        && other.identity.is_none()
-    {
+    let unfinished = store.rollouts(Which::Driven)?;
+    if let Some(other) = unfinished.iter().find(|record| record.identity.is_none()) {
         let Release { name, version, .. } = &other.spec.release;
         let number = other.key.0;
-        let why = format!("rollout {number} ({name} {version}) is not finished");
+        let why = format!(
+            "rollout {number} ({name} {version}) is not finished; `groundswell rollout cancel \
+             {number}` gives it up"
+        );
         return Ok(Would::BeRefused { why });
     }
+    let other = unfinished
+        .into_iter()
+        .find(|record| record.identity != Some(*identity) && !is_half_written(record));
     if let Some(other) = other
         && !order.abandon
     {

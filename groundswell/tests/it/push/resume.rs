@@ -203,18 +203,32 @@ async fn a_rollout_that_a_driver_prepares_is_not_taken_for_a_push_cut_short() {
         store.commit(&batch).unwrap();
     }
     drop(store);
+    // What an operator has made is the operator's to give up.
+    for abandon in [false, true] {
+        let push = || stage.push_version("3.0.0", 3).abandon(abandon).build().unwrap();
+        assert!(push().dry_run().unwrap().is_refused());
+        let refused = push().run().await.unwrap_err();
+        let is_other =
+            matches!(refused, PushError::OtherRollout { number, .. } if number == other.0);
+        let is_own = matches!(refused, PushError::OtherUnfinished { .. });
+        assert!(is_other || is_own && !abandon, "{refused}");
+    }
+    let mut store = open();
+    let mut progression = store.rollout(other).unwrap().unwrap().progression;
+    progression.state = State::Canceled;
+    let progression = Some(progression);
+    store.commit(&Batch { progression, ..Batch::empty(other, Epoch(0), Time::ZERO) }).unwrap();
     for version in ["2.0.0", "3.0.0"] {
         let push = stage.push_version(version, 3).build().unwrap();
         assert!(push.dry_run().unwrap().is_refused(), "{version}");
         let refused = push.run().await.unwrap_err();
         assert!(matches!(refused, PushError::OtherUnfinished { .. }), "{refused}");
     }
-    let store = open();
     let states = || -> Vec<State> {
         let all = store.rollouts(Which::All).unwrap();
         all.into_iter().map(|record| record.progression.state).collect()
     };
-    assert_eq!(states(), [State::Preparing, State::Preparing]);
+    assert_eq!(states(), [State::Preparing, State::Canceled]);
     let (next, _) = stage.run(stage.push_version("3.0.0", 3).abandon(true)).await;
     assert_eq!(next.result, PushResult::Completed);
     assert_eq!(states(), [State::Canceled, State::Canceled, State::Completed]);
