@@ -22,9 +22,9 @@ test: setup-build
 
 # As docs/simulation.md says; also STEPS=, LOUD=1, FROM= (the first seed) and SECS=.
 sim: setup-build
-	SEED=$(SEED) STEPS=$(STEPS) LOUD=$(LOUD) FROM=$(FROM) SECS=$(SECS) RUST_BACKTRACE=0 \
+	SEED=$(SEED) STEPS=$(STEPS) LOUD=$(LOUD) FROM=$(FROM) SECS=$(or $(SECS),60) RUST_BACKTRACE=0 \
 	  cargo test --quiet --release --package groundswell --test it -- \
-	  --ignored --exact world::runs::explore --nocapture
+	  --exact world::runs::explore --nocapture
 
 check: setup-build
 	cargo fmt --all --check

@@ -85,6 +85,9 @@ pub enum WaitingOn {
         opens_at: Option<Time>,
         /// In whose time zone.
         zone: Zone,
+        /// Why there is a freeze, if that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// As many deliveries are open as may be.
     InFlight {
@@ -196,8 +199,8 @@ impl WaitingOn {
             Self::Ending { open } => {
                 format!("given up: {} still open", devices(*open, "is", "are"))
             }
-            Self::Hours { devices: count, by, opens_at, zone } => {
-                hours(*count, by, *opens_at, zone, now)
+            Self::Hours { devices: count, by, opens_at, zone, reason } => {
+                hours(*count, by, *opens_at, zone, reason.as_deref(), now)
             }
             Self::InFlight { max: 1 } => "1 delivery is open, the most allowed".to_owned(),
             Self::InFlight { max } => format!("{max} deliveries are open, the most allowed"),
@@ -292,10 +295,18 @@ impl WaitingOn {
     }
 }
 
-fn hours(count: u64, by: &ClosedBy, opens_at: Option<Time>, zone: &Zone, now: Time) -> String {
+fn hours(
+    count: u64,
+    by: &ClosedBy,
+    opens_at: Option<Time>,
+    zone: &Zone,
+    reason: Option<&str>,
+    now: Time,
+) -> String {
     let what = match by {
-        ClosedBy::Window => "window opens",
-        ClosedBy::Freeze(_) => "frozen: opens",
+        ClosedBy::Window => "window opens".to_owned(),
+        ClosedBy::Freeze(_) => reason
+            .map_or_else(|| "frozen: opens".to_owned(), |why| format!("frozen ({why}): opens")),
     };
     let of = if count == 1 { String::new() } else { format!(" ({count} devices)") };
     match opens_at {
@@ -398,7 +409,8 @@ mod tests {
             |wave, min_success| WaitingOn::Soak { wave, of: 3, until: soon, min_success, tally };
         let wave =
             |min_success| WaitingOn::Wave { wave: 0, of: 3, ended: 4, devices: 10, min_success };
-        let hours = |devices, by, opens_at| Hours { devices, by, opens_at, zone: denver() };
+        let hours =
+            |devices, by, opens_at| Hours { devices, by, opens_at, zone: denver(), reason: None };
         let away = |away, absent, deadline| Away { away, absent, deadline };
         let active = |delivering, verifying, retrying| Active { delivering, verifying, retrying };
         let busy = |devices| Busy { devices, rollout: RolloutId(Uuid::nil()) };

@@ -62,7 +62,7 @@ pub fn why(
                 _ => held_by.to_vec(),
             };
             waiting_on.extend(own_wave(subject, progression));
-            waiting_on.extend(hours(subject));
+            waiting_on.extend(hours(subject, spec));
             waiting_on.extend(subject.busy_with.map(busy));
             let (presence, outlook) = presence(subject, spec, now);
             waiting_on.extend(presence);
@@ -82,10 +82,11 @@ fn own_wave(subject: &Subject<'_>, progression: &Progression) -> Option<WaitingO
     waits.then_some(WaitingOn::OwnWave { wave, of })
 }
 
-fn hours(subject: &Subject<'_>) -> Option<WaitingOn> {
+fn hours(subject: &Subject<'_>, spec: &Spec) -> Option<WaitingOn> {
     let Phase::Closed { by, opens_at } = subject.phase else { return None };
     let zone = subject.zone.cloned().unwrap_or_else(Zone::utc);
-    Some(WaitingOn::Hours { devices: 1, by, opens_at, zone })
+    let reason = spec.schedule.hours.reason(by);
+    Some(WaitingOn::Hours { devices: 1, by, opens_at, zone, reason })
 }
 
 const fn busy(rollout: RolloutId) -> WaitingOn {

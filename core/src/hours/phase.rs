@@ -123,6 +123,12 @@ impl Hours {
         Ok(Self { windows, freezes })
     }
 
+    /// Why there is a freeze, if it is one that closes and that was said.
+    pub fn reason(&self, by: ClosedBy) -> Option<String> {
+        let ClosedBy::Freeze(at) = by else { return None };
+        self.freezes.get(at).and_then(Freeze::reason).map(str::to_owned)
+    }
+
     /// Whether devices may be touched at any time.
     pub fn is_always_open(&self) -> bool {
         self.windows.is_empty() && self.freezes.is_empty()

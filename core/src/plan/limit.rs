@@ -28,7 +28,7 @@ pub(super) fn limit(
         return plan;
     }
     let is_over = snapshot.progression.deadline(spec).is_some_and(|at| at <= now);
-    let reach = reach(snapshot, is_over, now, &mut plan);
+    let reach = reach(snapshot, spec, is_over, now, &mut plan);
     let limits = &spec.limits;
     let mut least = Least::of(&reach);
     let open_max = u64::from(limits.max_in_flight) + u64::from(snapshot.ahead_max);
@@ -76,7 +76,7 @@ struct Reach {
 }
 
 /// Opens the cohorts whose wave and hours are open; says of the others when they will be.
-fn reach(snapshot: &Snapshot, is_over: bool, now: Time, plan: &mut Plan) -> Reach {
+fn reach(snapshot: &Snapshot, spec: &Spec, is_over: bool, now: Time, plan: &mut Plan) -> Reach {
     let mut reach = Reach { fresh: 0, retrying: 0 };
     let mut closed: Vec<WaitingOn> = vec![];
     for (at, cohort) in snapshot.cohorts.iter().enumerate() {
@@ -103,7 +103,9 @@ fn reach(snapshot: &Snapshot, is_over: bool, now: Time, plan: &mut Plan) -> Reac
                 }
                 let zone = cohort.zone.clone().unwrap_or_else(Zone::utc);
                 let devices = waiting.saturating_sub(counts.absent) + counts.retrying;
-                add_closed(&mut closed, WaitingOn::Hours { devices, by, opens_at, zone });
+                let reason = spec.schedule.hours.reason(by);
+                let hours = WaitingOn::Hours { devices, by, opens_at, zone, reason };
+                add_closed(&mut closed, hours);
             }
         }
     }

@@ -138,6 +138,8 @@ pub(super) struct Course {
     pace: Pace,
     meter: RateMeter,
     waiting_on: Vec<WaitingOn>,
+    /// What of it was last written down for those who only look, and when.
+    told: (Time, Vec<WaitingOn>),
     wake_at: Option<Time>,
     /// When it was last decided what happens next.
     decided_at: Time,
@@ -234,6 +236,7 @@ impl Course {
             pace: Pace::new(now),
             meter: RateMeter::default(),
             waiting_on: vec![],
+            told: (Time::ZERO, vec![]),
             wake_at: None,
             decided_at: Time::ZERO,
             places: u32::MAX,
@@ -475,6 +478,7 @@ impl Course {
             (away, "away"),
             (plan, "plan"),
             (self.choose_at(), "choose"),
+            (self.tell_at().filter(|_| may_commit), "tell"),
         ]
         .into_iter()
         .filter_map(|(at, label)| Some((at?, label)))

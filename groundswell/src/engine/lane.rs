@@ -219,9 +219,14 @@ impl Courier {
         let target = self.target(candidate);
         let unwatched = AtomicU64::new(0);
         let sent = watched.unwrap_or(&unwatched);
-        let outcome = self.client.push_over(held, &self.shipment, &target, reuse, sent).await;
+        let push =
+            self.client.push_over(held, &self.shipment, &target, reuse, sent, &self.is_halted);
+        let outcome = push.await;
         self.sent_bytes.fetch_add(unwatched.into_inner(), Ordering::Relaxed);
-        Some(outcome)
+        // Stopped before a byte had left.
+        let is_halted = self.is_halted.load(Ordering::Relaxed);
+        let is_unsent = matches!(&outcome, Outcome::NotSent { fault: Fault::Canceled, .. });
+        (!(is_halted && is_unsent)).then_some(outcome)
     }
 
     async fn ask(

@@ -120,7 +120,16 @@ impl State {
         });
         // Nobody knows when those come back who are away.
         let is_moving = counts.queued + counts.active() > 0;
+        // Its driver knows more: who is busy, how fast it goes, what places are left.
+        let driver = self.driver();
+        let told =
+            record.told.as_ref().filter(|_| driver.is_some() && progression.state.is_driven());
+        let per_sec = if per_sec > 0.0 { per_sec } else { told.map_or(0.0, |t| t.ended_per_sec) };
         let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving);
+        let waiting_on = match told {
+            Some(told) => told.waiting_on.clone(),
+            None => plan::plan(&snapshot, spec, now).waiting_on,
+        };
         Ok(Overview {
             number: key.0,
             id: record.id,
@@ -137,10 +146,10 @@ impl State {
             counts,
             before: None,
             waves: waves.collect(),
-            waiting_on: plan::plan(&snapshot, spec, now).waiting_on,
+            waiting_on,
             eta_secs: eta.map(|eta| eta.as_secs()),
             failures: vec![],
-            driver: self.driver(),
+            driver,
         })
     }
 

@@ -26,7 +26,7 @@ pub use self::{
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
         DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, Page, QueueRead,
-        QueueWant, RolloutKey, RolloutRecord, Standing, Unfinished, Want,
+        QueueWant, RolloutKey, RolloutRecord, Standing, Told, Unfinished, Want,
     },
 };
 

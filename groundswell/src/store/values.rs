@@ -12,6 +12,7 @@ use groundswell_core::{
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
     time::Time,
+    waiting::WaitingOn,
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,19 @@ pub struct RolloutRecord {
     pub devices: u64,
     /// When it was written down.
     pub created_at: Time,
+    /// What its driver last said of it.
+    pub told: Option<Told>,
+}
+
+/// What a driver says of a rollout, for those who only look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// When.
+    pub at: Time,
+    /// Why not more happened then.
+    pub waiting_on: Vec<WaitingOn>,
+    /// Devices ended per second, as observed then.
+    pub ended_per_sec: f64,
 }
 
 /// The devices of one wave whose hours are judged in one zone.
@@ -211,6 +225,9 @@ pub struct Batch {
     pub version: Option<Box<str>>,
     /// Devices that were heard of.
     pub heard: Vec<Heard>,
+    /// What is said of the rollout, for those who only look.
+    #[serde(default)]
+    pub told: Option<Told>,
     /// Intents that this carries out.
     pub answers: Vec<(IntentSeq, Answer)>,
 }
@@ -227,6 +244,7 @@ impl Batch {
             cohorts: vec![],
             version: None,
             heard: vec![],
+            told: None,
             answers: vec![],
         }
     }

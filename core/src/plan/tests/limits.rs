@@ -95,6 +95,7 @@ fn hours_are_judged_for_each_cohort() {
         by: ClosedBy::Window,
         opens_at: Some(opens_at),
         zone: denver,
+        reason: None,
     };
     assert_eq!(now.waiting_on, [reason]);
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -73,6 +73,8 @@ struct Errand<'a> {
     target: &'a Target,
     reuse: Reuse,
     sent: Option<&'a AtomicU64>,
+    /// Nothing is sent once this is set.
+    halted: Option<&'a AtomicBool>,
 }
 
 /// A failed request, and whether all of it may have left.
@@ -130,13 +132,15 @@ impl Client {
         sent: &AtomicU64,
     ) -> Outcome {
         let mut held = Held::default();
-        let outcome = self.push_over(&mut held, shipment, target, reuse, sent).await;
+        let never = AtomicBool::new(false);
+        let outcome = self.push_over(&mut held, shipment, target, reuse, sent, &never).await;
         self.release(&mut held);
         outcome
     }
 
     /// As [`Client::push`], over `held` if it leads to the device; the connection is held
-    /// afterwards if it is to be kept.
+    /// afterwards if it is to be kept. Once `halted` is set, nothing is begun to be sent: the outcome
+    /// is then a fault of [`Fault::Canceled`].
     pub(crate) async fn push_over(
         &self,
         held: &mut Held,
@@ -144,9 +148,11 @@ impl Client {
         target: &Target,
         reuse: Reuse,
         sent: &AtomicU64,
+        halted: &AtomicBool,
     ) -> Outcome {
         sent.store(0, Relaxed);
-        let errand = Errand { kind: Kind::Update, shipment, target, reuse, sent: Some(sent) };
+        let (sent, halted) = (Some(sent), Some(halted));
+        let errand = Errand { kind: Kind::Update, shipment, target, reuse, sent, halted };
         let config = &self.shared.config;
         let mut timers = Timers::for_push(&config.clock, config.timeouts.attempt);
         match self.run(held, errand, &mut timers).await {
@@ -186,7 +192,8 @@ impl Client {
         reuse: Reuse,
         within: Duration,
     ) -> Answer {
-        let errand = Errand { kind: Kind::Version, shipment, target, reuse, sent: None };
+        let errand =
+            Errand { kind: Kind::Version, shipment, target, reuse, sent: None, halted: None };
         let config = &self.shared.config;
         let mut timers = Timers::for_question(&config.clock, within);
         match self.run(held, errand, &mut timers).await {
@@ -266,12 +273,15 @@ impl Client {
         timers: &mut Timers<'_>,
     ) -> Result<Answered, Failed> {
         let Shared { requests, connector, .. } = &*self.shared;
-        let Errand { kind, shipment, target, reuse, sent } = errand;
+        let Errand { kind, shipment, target, reuse, sent, halted } = errand;
         loop {
             let (mut conn, was_idle) = match self.take_idle(held, &target.endpoint.address) {
                 Some(conn) => (conn, true),
                 None => (connector.connect(&target.endpoint.address, timers).await?, false),
             };
+            if halted.is_some_and(|halted| halted.load(Relaxed)) {
+                return Err(Failure::bare(Fault::Canceled).into());
+            }
             conn.flow.begin(len, was_idle);
             let sendable = requests.build(kind, shipment, target, reuse, &conn.flow)?;
             let bytes = sendable.bytes;

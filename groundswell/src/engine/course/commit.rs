@@ -1,5 +1,7 @@
 //! Commits: when what changed is written, what becomes of it if it cannot be, and the end.
 
+use std::time::Duration;
+
 use groundswell_core::{assignment::State, event::Kind, rollout, time::Time, verify::Mode};
 
 use super::Course;
@@ -8,11 +10,14 @@ use crate::{
         fact::{Command, Ending},
         step::DRAIN_MAX,
     },
-    store::{Answer, Batch, writer::Job},
+    store::{Answer, Batch, Told, writer::Job},
 };
 
 /// Results that are enough company.
 const GATHER_CHANGES_MAX: usize = 1_000;
+
+/// What a rollout waits for is written down no more often: people look no faster.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 impl Course {
     /// Commits when there are claims, when results waited long enough or are many.
@@ -30,7 +35,8 @@ impl Course {
             || self.pending_progression
             || !self.answers.is_empty()
             || self.is_stopping();
-        if !is_worth_it || !self.has_pending() {
+        let is_news = self.tell_at().is_some_and(|at| at <= now);
+        if !is_news && (!is_worth_it || !self.has_pending()) {
             return;
         }
         self.is_committing = true;
@@ -47,6 +53,20 @@ impl Course {
             || self.pending_progression
             || !self.answers.is_empty()
             || !self.heard.is_empty()
+    }
+
+    /// When those who only look are told what it waits for now, if that is something else.
+    pub(super) fn tell_at(&self) -> Option<Time> {
+        let (at, told) = &self.told;
+        let is_driven = self.manner.look_every.is_some() && self.progression.state.is_driven();
+        (is_driven && !self.is_stopping() && *told != self.waiting_on).then_some(*at + TELL_EVERY)
+    }
+
+    fn tell_others(&mut self, now: Time) -> Option<Told> {
+        self.tell_at().filter(|at| *at <= now)?;
+        self.told = (now, self.waiting_on.clone());
+        let ended_per_sec = self.meter.per_sec(now, self.counts.ended());
+        Some(Told { at: now, waiting_on: self.waiting_on.clone(), ended_per_sec })
     }
 
     /// An act is acknowledged when nothing is claimed that was not sent, or may be sent again.
@@ -83,6 +103,7 @@ impl Course {
             cohorts,
             version: is_version_seen.then(|| self.spec.release.version.as_str().into()),
             heard: std::mem::take(&mut self.heard),
+            told: self.tell_others(now),
             answers: std::mem::take(&mut self.answers),
         }
     }

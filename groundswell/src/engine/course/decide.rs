@@ -86,10 +86,10 @@ impl Course {
             self.expire_closed(&plan);
             self.give_up_unasked(now);
             self.unclaimed = 0;
-            if !self.may_send() {
-                self.hand_back(now);
-            } else {
+            if self.may_send() {
                 self.hand_back_closed(now);
+            } else {
+                self.hand_back(now);
             }
             if self.may_send() && self.readiness == Readiness::Open {
                 self.claim(now, &plan, shared);

@@ -11,7 +11,15 @@ use groundswell_core::{
 
 use super::Course;
 
+/// Claims ahead are at most so many times the deliveries that may be open: claims of slow devices
+/// would keep these from others for long.
+const AHEAD_OF_OPEN: u32 = 4;
+
 impl Course {
+    fn ahead(&self) -> u32 {
+        self.pace.ahead().min(AHEAD_OF_OPEN.saturating_mul(self.spec.limits.max_in_flight))
+    }
+
     /// What a decision sees.
     pub(in crate::engine) fn snapshot(&mut self, now: Time) -> Snapshot {
         let started_at = self.progression.started_at;
@@ -21,7 +29,7 @@ impl Course {
             progression: self.progression.clone(),
             cohorts: cohorts.map(|cohort| cohort.snapshot(spec, started_at, now)).collect(),
             // What is claimed ahead would leave in a burst.
-            ahead_max: if self.rate.is_some() { 0 } else { self.pace.ahead() },
+            ahead_max: if self.rate.is_some() { 0 } else { self.ahead() },
             allowance: self.rate.map_or(Allowance::UNLIMITED, |rate| rate.allowance(now)),
             driver_places: self.places,
             is_stopping: self.is_stopping(),

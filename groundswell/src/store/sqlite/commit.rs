@@ -32,6 +32,11 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
     for heard in &batch.heard {
         device::saw(connection, heard.device.0, batch.at, heard.version.as_deref())?;
     }
+    if let Some(told) = &batch.told {
+        connection
+            .prepare_cached("UPDATE rollout SET told = ?2 WHERE key = ?1")?
+            .execute(params![batch.rollout.0, rows::to_json(told)?])?;
+    }
     for (seq, answer) in &batch.answers {
         rollout::answer(connection, *seq, answer)?;
     }

@@ -7,7 +7,7 @@ use groundswell::{
     core::{
         assignment::State,
         check::{Ledger, Observation},
-        device::Device,
+        device::{Address, Device},
         ids::{AssignmentId, RolloutId},
         outcome::Outcome,
         rollout::{Act, Progression, Spec, State as RolloutState},
@@ -73,7 +73,7 @@ impl Checker {
     }
 
     pub(crate) fn device(&mut self, device: &Device) {
-        let host = device.address.as_ref().map(|address| address.as_str());
+        let host = device.address.as_ref().map(Address::as_str);
         self.ledger.device(&device.id, device.time_zone.as_deref(), host);
     }
 

@@ -193,7 +193,7 @@ impl World {
     }
 
     pub(crate) fn running(&mut self) -> &mut Driver {
-        self.driver.as_mut().expect("a driver is up")
+        self.driver.as_mut().unwrap()
     }
 
     fn later(&mut self, wait: Duration, event: impl FnOnce(u64) -> Event) {
@@ -215,9 +215,9 @@ impl World {
     pub(crate) fn store_done(&mut self) {
         let one_in = self.faults.disk_full_one_in;
         let fills = self.faults.dice.one_in(one_in);
-        let mut driver = self.driver.take().expect("a driver is up");
+        let mut driver = self.driver.take().unwrap();
         driver.is_disk_full |= fills;
-        let job = driver.jobs.pop_front().expect("a job is open");
+        let job = driver.jobs.pop_front().unwrap();
         let done = if driver.is_disk_full {
             self.trace.add(format!("{} disk full", self.stamp()));
             failed(job)

@@ -213,7 +213,7 @@ impl World {
             let record = self.desk.rollout(*key).unwrap().unwrap();
             !record.progression.state.is_driven()
         };
-        self.steps % 50 == 0
+        self.steps.is_multiple_of(50)
             && self.operator.to_create == 0
             && self.checker.oldest_wanted().is_none()
             && self.operator.rollouts.iter().all(is_ended)
@@ -339,7 +339,7 @@ impl World {
     }
 
     fn check_step(&mut self) {
-        if self.steps % COMPARE_EVERY == 0 {
+        if self.steps.is_multiple_of(COMPARE_EVERY) {
             self.checker_compare();
         }
         let Some(driver) = &self.driver else { return };

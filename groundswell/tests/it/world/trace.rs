@@ -1,5 +1,6 @@
 //! The last lines of what happened, and a sum over all of them.
 
+use std::io::Write as _;
 use std::{
     collections::VecDeque,
     fmt,
@@ -25,7 +26,7 @@ impl Trace {
     pub(crate) fn add(&mut self, line: String) {
         line.hash(&mut self.sum);
         if self.is_loud {
-            println!("{line}");
+            let _ = writeln!(std::io::stdout(), "{line}");
         }
         if self.lines.len() == LINES_MAX {
             self.lines.pop_front();

@@ -60,7 +60,9 @@ CREATE TABLE rollout (
     progression TEXT NOT NULL,
     spec TEXT NOT NULL,
     devices INTEGER NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    -- What its driver last said of it: what it waits for, and how fast it goes.
+    told TEXT
 );
 CREATE INDEX rollout_identity ON rollout (identity);
 
