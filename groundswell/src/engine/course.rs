@@ -177,6 +177,7 @@ impl Course {
         now: Time,
     ) -> Self {
         let limits = record.spec.limits;
+        let told = record.told.as_ref().map(|told| told.waiting_on.clone()).unwrap_or_default();
         let mut course = Self {
             key: record.key,
             id: record.id,
@@ -236,7 +237,7 @@ impl Course {
             pace: Pace::new(now),
             meter: RateMeter::default(),
             waiting_on: vec![],
-            told: (Time::ZERO, vec![]),
+            told: (Time::ZERO, told),
             wake_at: None,
             decided_at: Time::ZERO,
             places: u32::MAX,

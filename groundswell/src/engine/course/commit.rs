@@ -62,8 +62,9 @@ impl Course {
         (is_driven && !self.is_stopping() && *told != self.waiting_on).then_some(*at + TELL_EVERY)
     }
 
-    fn tell_others(&mut self, now: Time) -> Option<Told> {
-        self.tell_at().filter(|at| *at <= now)?;
+    /// Whoever sees where it stands from now on must not see why it stood elsewhere.
+    fn tell_others(&mut self, now: Time, has_progressed: bool) -> Option<Told> {
+        self.tell_at().filter(|at| *at <= now || has_progressed)?;
         self.told = (now, self.waiting_on.clone());
         let ended_per_sec = self.meter.per_sec(now, self.counts.ended());
         Some(Told { at: now, waiting_on: self.waiting_on.clone(), ended_per_sec })
@@ -103,7 +104,7 @@ impl Course {
             cohorts,
             version: is_version_seen.then(|| self.spec.release.version.as_str().into()),
             heard: std::mem::take(&mut self.heard),
-            told: self.tell_others(now),
+            told: self.tell_others(now, has_progressed),
             answers: std::mem::take(&mut self.answers),
         }
     }
