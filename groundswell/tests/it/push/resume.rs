@@ -218,12 +218,10 @@ async fn a_rollout_that_a_driver_prepares_is_not_taken_for_a_push_cut_short() {
     progression.state = State::Canceled;
     let progression = Some(progression);
     store.commit(&Batch { progression, ..Batch::empty(other, Epoch(0), Time::ZERO) }).unwrap();
-    for version in ["2.0.0", "3.0.0"] {
-        let push = stage.push_version(version, 3).build().unwrap();
-        assert!(push.dry_run().unwrap().is_refused(), "{version}");
-        let refused = push.run().await.unwrap_err();
-        assert!(matches!(refused, PushError::OtherUnfinished { .. }), "{refused}");
-    }
+    let push = stage.push_version("3.0.0", 3).build().unwrap();
+    assert!(push.dry_run().unwrap().is_refused());
+    let refused = push.run().await.unwrap_err();
+    assert!(matches!(refused, PushError::OtherUnfinished { .. }), "{refused}");
     let states = || -> Vec<State> {
         let all = store.rollouts(Which::All).unwrap();
         all.into_iter().map(|record| record.progression.state).collect()
