@@ -231,6 +231,11 @@ fn create(dir: &Path) {
         ms(times.last().copied().unwrap_or_default()),
         times.len()
     );
+    world.writer.stop();
+    for record in other.rollouts(Which::Driven).unwrap() {
+        // They would go on in what is measured next.
+        other.give_up(record.key, Clock::System.now()).unwrap();
+    }
 }
 
 struct World {

@@ -146,6 +146,9 @@ pub(super) struct Course {
     places: u32,
     /// Claims that were allowed and not made when this was last decided.
     unclaimed: u32,
+    /// Whether it is its turn to choose and write down its devices: one at a time, because a choice
+    /// is held in memory.
+    pub(super) may_prepare: bool,
     /// Whether anything happened since the last step.
     pub(super) is_dirty: bool,
     /// Deliveries that may be open, as far as the driver has places.
@@ -242,6 +245,7 @@ impl Course {
             decided_at: Time::ZERO,
             places: u32::MAX,
             unclaimed: 0,
+            may_prepare: true,
             is_dirty: true,
             open_max: u32::MAX,
         };

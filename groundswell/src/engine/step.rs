@@ -163,6 +163,7 @@ impl Engine {
             .collect();
         order.sort_unstable();
         let started = self.started();
+        self.take_turns(now);
         for (_, key) in &order {
             self.hand_on(*key);
             self.ask_who_waits(*key, commands);
@@ -193,6 +194,17 @@ impl Engine {
             for (rollout, candidate) in self.shared.free(device) {
                 self.with(rollout, |course| course.woken(candidate));
             }
+        }
+    }
+
+    /// One rollout after the other chooses its devices.
+    fn take_turns(&mut self, now: Time) {
+        let mut preparing = self.courses.values().filter(|course| course.is_preparing(now));
+        let first = preparing.next().map(|course| course.key);
+        for course in self.courses.values_mut() {
+            let may_prepare = first.is_none_or(|first| first == course.key);
+            course.is_dirty |= may_prepare && !course.may_prepare;
+            course.may_prepare = may_prepare;
         }
     }
 

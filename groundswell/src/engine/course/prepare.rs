@@ -16,8 +16,9 @@ use crate::{
     },
 };
 
-/// Devices written down in one transaction: some 20 ms of it.
-const CHUNK: usize = 2_500;
+/// Devices written down in one transaction: some 10 ms of it, so that others get their commits in
+/// 50 ms even while the log is written back.
+const CHUNK: usize = 1_500;
 
 /// The wait after devices could not be chosen.
 const CHOOSE_AGAIN: Duration = Duration::from_secs(10);
@@ -50,7 +51,7 @@ impl Course {
     /// The next step of the preparation, if it waits for none.
     pub(super) fn prepare(&mut self, now: Time, commands: &mut Vec<Command>) {
         let is_due = self.progression.state == State::Preparing || self.is_preparation_cut_short();
-        if !is_due || self.preparation.is_waiting {
+        if !is_due || !self.may_prepare || self.preparation.is_waiting {
             return;
         }
         // What was decided is durable before anything is written on it.
@@ -89,6 +90,13 @@ impl Course {
     pub(super) fn is_preparation_cut_short(&self) -> bool {
         matches!(self.progression.state, State::Canceling | State::Aborting)
             && (self.preparation.is_waiting || self.preparation.stage != Stage::Begin)
+    }
+
+    /// Whether its devices are being chosen or written down; one whose choice failed lets others go
+    /// first until it is its time again.
+    pub(in crate::engine) fn is_preparing(&self, now: Time) -> bool {
+        let is_due = self.preparation.is_waiting || now >= self.preparation.not_before;
+        is_due && (self.progression.state == State::Preparing || self.is_preparation_cut_short())
     }
 
     /// Whether devices may be written down that are not counted.
