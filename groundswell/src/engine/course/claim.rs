@@ -203,7 +203,9 @@ impl Course {
         for mut candidate in std::mem::take(&mut self.ready) {
             let at = self.cohort_at.get(&candidate.cohort).copied();
             let is_open = at.is_some_and(|at| self.cohorts[at].phase(&self.spec, now).is_open());
-            if is_open && !is_over {
+            // One that was begun before its deadline may end its attempts after it.
+            let was_begun = candidate.assignment.attempt > 1 || candidate.assignment.in_doubt;
+            if is_open && (was_begun || !is_over) {
                 self.ready.push_back(candidate);
             } else {
                 self.hand_back_one(&mut candidate, now);
