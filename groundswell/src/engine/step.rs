@@ -156,11 +156,7 @@ impl Engine {
 
     /// Lets every rollout take its step: those of a higher priority first, then the older ones.
     fn step_courses(&mut self, now: Time, commands: &mut Vec<Command>) {
-        let mut order: Vec<(i64, RolloutKey)> = self
-            .courses
-            .values()
-            .map(|course| (-i64::from(course.spec.priority), course.key))
-            .collect();
+        let mut order: Vec<(i64, RolloutKey)> = self.courses.values().map(Course::rank).collect();
         order.sort_unstable();
         let started = self.started();
         self.take_turns(now);
@@ -199,8 +195,8 @@ impl Engine {
 
     /// One rollout after the other chooses its devices.
     fn take_turns(&mut self, now: Time) {
-        let mut preparing = self.courses.values().filter(|course| course.is_preparing(now));
-        let first = preparing.next().map(|course| course.key);
+        let preparing = self.courses.values().filter(|course| course.is_preparing(now));
+        let first = preparing.min_by_key(|course| course.rank()).map(|course| course.key);
         for course in self.courses.values_mut() {
             let may_prepare = first.is_none_or(|first| first == course.key);
             course.is_dirty |= may_prepare && !course.may_prepare;

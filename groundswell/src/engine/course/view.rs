@@ -10,6 +10,7 @@ use groundswell_core::{
 };
 
 use super::Course;
+use crate::store::RolloutKey;
 
 /// Claims ahead are at most so many times the deliveries that may be open: claims of slow devices
 /// would keep these from others for long.
@@ -79,6 +80,11 @@ impl Course {
     /// Deliveries that are open.
     pub(in crate::engine) fn open_count(&self) -> u32 {
         self.open.len() as u32
+    }
+
+    /// Who goes first: a higher priority, then the older.
+    pub(in crate::engine) fn rank(&self) -> (i64, RolloutKey) {
+        (-i64::from(self.spec.priority), self.key)
     }
 
     /// Places that it may use on top of those it does, and how many deliveries may be open.
