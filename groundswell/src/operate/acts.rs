@@ -89,7 +89,15 @@ impl State {
             };
             let seq = match seq {
                 Some(seq) => seq,
-                None => *seq.insert(self.store.put_intent(&intent, now)?),
+                None => match self.store.put_intent(&intent, now) {
+                    Ok(put) => *seq.insert(put),
+                    // It was stopped in the middle of a commit.
+                    Err(error) if error.is_busy() => {
+                        let (path, secs) = (self.path.clone(), ANSWER_MAX.as_secs());
+                        return Err(OperateError::Hangs { driver, path, secs });
+                    }
+                    Err(error) => return Err(error.into()),
+                },
             };
             if let Some(answer) = self.store.answer_to(seq)? {
                 return self.answered(rollout, answer, driver);

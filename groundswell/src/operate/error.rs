@@ -144,6 +144,20 @@ pub enum OperateError {
         /// The directory.
         path: PathBuf,
     },
+    /// The driver keeps the database to itself.
+    #[error(
+        "{} is driven by another process ({driver}), which has kept the database to itself for \
+         {secs} s and may hang or be stopped. Nothing was written down: say it again when it goes on, \
+         or end that process first", path.display()
+    )]
+    Hangs {
+        /// Who, by its own words.
+        driver: String,
+        /// The directory.
+        path: PathBuf,
+        /// How long it was waited for.
+        secs: u64,
+    },
     /// The driver did not answer.
     #[error(
         "{} is driven by another process ({driver}), which did not answer within {secs} s. What was \
@@ -170,6 +184,7 @@ impl OperateError {
                 | Self::Takeover(_)
                 | Self::Artifact(ArtifactError::Keep { .. })
                 | Self::NoAnswer { .. }
+                | Self::Hangs { .. }
         )
     }
 }

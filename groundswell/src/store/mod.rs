@@ -55,6 +55,14 @@ pub enum StoreError {
     WriterDied,
 }
 
+impl StoreError {
+    /// Whether another process keeps the database to itself for longer than it is waited for.
+    pub fn is_busy(&self) -> bool {
+        let busy = Some(rusqlite::ErrorCode::DatabaseBusy);
+        matches!(self, Self::Database(error) if error.sqlite_error_code() == busy)
+    }
+}
+
 /// A device that a selector chose, as far as dividing it into waves needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Chosen<'a> {
