@@ -82,7 +82,7 @@ impl Ledger {
             }
             Observation::Sent { rollout, device } => {
                 self.with(rollout, device, &mut breaches, |books, who, breaches| {
-                    books.send(who, breaches);
+                    books.send(who, now, breaches);
                     None
                 });
             }

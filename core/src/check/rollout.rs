@@ -214,8 +214,12 @@ impl Books {
         }
     }
 
-    pub(super) fn send(&mut self, who: Who<'_>, breaches: &mut Breaches) {
+    pub(super) fn send(&mut self, who: Who<'_>, now: Time, breaches: &mut Breaches) {
         let id = who.id;
+        // What was claimed in time may have waited too long.
+        if let Some(closed) = self.closed(who.zone, now) {
+            breach(breaches, Invariant::Hours, format!("{id} was sent to {closed}"));
+        }
         let is_told = self.spec.verify.mode == Mode::Version;
         let Some(entry) = self.entries.get_mut(&who.no) else {
             return breach(breaches, Invariant::Once, format!("{id} was sent to, but not listed"));
