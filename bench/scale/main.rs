@@ -12,7 +12,6 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::disallowed_methods,
     reason = "a bench: it prints, sleeps, and stops where it fails"
 )]
 
@@ -202,7 +201,7 @@ fn create(dir: &Path) {
     beside.select = Some(format!("id=lt=pos-{:07}", BESIDE.min(total / 2)));
     beside.verify.mode = Mode::None;
     beside.limits.per_minute = Some(60_000);
-    let beside_key = add(&mut other, &beside);
+    add(&mut other, &beside);
     let key = add(&mut other, &spec(release(dir, "9.2"), None));
     let mut world = World::new(dir);
     let mut created = None;
@@ -215,10 +214,6 @@ fn create(dir: &Path) {
     }
     let rows = other.count(key, 1).unwrap().total() as usize;
     assert_eq!(rows, total, "every device is in it");
-    if env::var_os("SCALE_DEBUG").is_some() {
-        eprintln!("{:?}", other.count(beside_key, 1));
-        eprintln!("{:?}", world.engine.progress(beside_key, Clock::System.now(), 0));
-    }
     let mut times = std::mem::take(&mut world.times);
     times.sort_unstable();
     let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();

@@ -328,11 +328,6 @@ impl Spec {
         tally
     }
 
-    /// Whether the devices of the first wave are canaries: the others follow on its go.
-    pub const fn is_gated(&self) -> bool {
-        self.waves.len() > 1
-    }
-
     /// Checks what the types cannot.
     ///
     /// # Errors

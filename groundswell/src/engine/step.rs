@@ -9,7 +9,7 @@ mod news;
 use std::{collections::BTreeMap, time::Duration};
 
 use groundswell_core::{
-    gate::Tally, ids::Epoch, progress::Progress, rollout::Progression, snapshot::Counts, time::Time,
+    ids::Epoch, progress::Progress, rollout::Progression, snapshot::Counts, time::Time,
 };
 
 pub use self::news::PUSH_ACTS;
@@ -262,9 +262,7 @@ impl Engine {
             .map(|course| course.key)
             .collect();
         for key in done {
-            for candidate in self.shared.withdraw(key) {
-                drop(candidate);
-            }
+            drop(self.shared.withdraw(key));
             self.hand_on(key);
             let ending = self.courses.get(&key).and_then(|course| course.ending);
             if self.manner.look_every.is_some() && ending == Some(Ending::Ended) {
@@ -403,11 +401,6 @@ impl Engine {
     /// The devices of a rollout, counted.
     pub fn counts(&self, key: RolloutKey) -> Option<&Counts> {
         self.courses.get(&key).map(Course::counts)
-    }
-
-    /// What the gate of a wave would judge by.
-    pub fn tally(&self, key: RolloutKey, wave: usize) -> Option<Tally> {
-        self.courses.get(&key).map(|course| course.tally(wave))
     }
 
     /// Where a rollout stands.
