@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::rule::apply;
 use crate::{
+    ids::AssignmentId,
     outcome::{Answer, Outcome},
+    rollout::Spec,
     time::Time,
 };
 
@@ -215,6 +217,45 @@ impl Assignment {
             away_since: Time::ZERO,
         }
     }
+}
+
+impl Assignment {
+    /// As a driver takes it over: a deadline set by a clock that was ahead is none.
+    pub fn taken_over(self, spec: &Spec, now: Time) -> Self {
+        match self.state {
+            State::Verifying => {
+                Self { due_at: self.due_at.min(now + spec.verify.timeout), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// After the clock was set back to `now`: nobody is asked for longer than they would have been.
+    pub fn set_back(self, before: Time, now: Time) -> Self {
+        match self.state {
+            State::Verifying => Self { due_at: now + self.due_at.since(before), ..self },
+            _ => self,
+        }
+    }
+
+    /// One that is away is due no sooner than this: others were read up to then.
+    pub fn no_sooner_than(self, floor: Time) -> Self {
+        match self.state {
+            State::Away | State::Absent => Self { due_at: self.due_at.max(floor), ..self },
+            _ => self,
+        }
+    }
+}
+
+/// A number for the jitter of a retry that follows from the assignment and the attempt, so that the
+/// same step gives the same result.
+pub const fn dice(id: AssignmentId, attempt: u32) -> u32 {
+    // The finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
+    let mut mixed =
+        (id.0 as u64).wrapping_add((attempt as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed >> 32) as u32
 }
 
 /// What happened to an assignment.

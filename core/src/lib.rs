@@ -19,6 +19,7 @@ pub mod event;
 pub mod gate;
 pub mod hours;
 pub mod ids;
+pub mod log;
 pub mod moment;
 pub mod outcome;
 pub mod plan;

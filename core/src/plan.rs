@@ -74,6 +74,14 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it is one that devices which are being written down might speak against.
+    const fn judges_all(&self) -> bool {
+        !matches!(
+            self,
+            Self::Begin | Self::OpenWave(_) | Self::Pause { .. } | Self::Abort { .. }
+        )
+    }
+
     /// Carries itself out.
     pub fn apply(&self, progression: &mut Progression, now: Time) {
         let set = |progression: &mut Progression, state| {
@@ -142,6 +150,17 @@ pub enum SweepReason {
 
 /// Decides from counts alone.
 pub fn plan(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
+    let plan = plan_counted(snapshot, spec, now);
+    match plan.change {
+        // It is decided again with those who are counted then.
+        Some(change) if snapshot.is_being_written && change.judges_all() => {
+            Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() })
+        }
+        _ => plan,
+    }
+}
+
+fn plan_counted(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     match snapshot.progression.state {
         State::Draft => Plan::waiting(WaitingOn::Start),
         State::Preparing => Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() }),

@@ -202,6 +202,7 @@ mod tests {
             ahead_max: 5,
             allowance: Allowance::UNLIMITED,
             driver_places: 100,
+            is_being_written: false,
             is_stopping: false,
         }
     }

@@ -71,6 +71,26 @@ impl Counts {
         *self.of_mut(to) += 1;
     }
 
+    /// The numbers, in the order of the fields.
+    pub const fn to_array(&self) -> [u64; 13] {
+        let Self {
+            queued, away, absent, delivering, verifying, retrying, succeeded, current, skipped, failed, unreachable, timed_out, canceled,
+        } = *self;
+        [
+            queued, away, absent, delivering, verifying, retrying, succeeded, current, skipped, failed, unreachable, timed_out, canceled,
+        ]
+    }
+
+    /// What [`Counts::to_array`] gave.
+    pub const fn from_array(counts: [u64; 13]) -> Self {
+        let [
+            queued, away, absent, delivering, verifying, retrying, succeeded, current, skipped, failed, unreachable, timed_out, canceled,
+        ] = counts;
+        Self {
+            queued, away, absent, delivering, verifying, retrying, succeeded, current, skipped, failed, unreachable, timed_out, canceled,
+        }
+    }
+
     /// All devices.
     pub const fn total(&self) -> u64 {
         self.waiting() + self.active() + self.ended()
@@ -159,6 +179,8 @@ pub struct Snapshot {
     pub allowance: Allowance,
     /// Places for deliveries that the driver has left for this rollout.
     pub driver_places: u32,
+    /// Whether devices are being written down: nothing is judged that they might speak against.
+    pub is_being_written: bool,
     /// No new claims: the operator interrupted the run, or the store cannot be written.
     pub is_stopping: bool,
 }

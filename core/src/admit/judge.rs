@@ -1,8 +1,10 @@
 //! What becomes of a device whose turn has come, by what is known of it.
 
+use std::time::Duration;
+
 use crate::{
     assignment::SkipReason,
-    presence::Presence,
+    presence::{Presence, presence},
     rollout::{Offline, Spec},
     time::Time,
     version::VersionKey,
@@ -17,6 +19,19 @@ pub struct Judged<'a> {
     pub last_seen: Option<Time>,
     /// The version it runs, as far as is known.
     pub version: Option<&'a str>,
+    /// Whether a newer rollout of the same release name has it.
+    pub is_superseded: bool,
+}
+
+/// What is kept of what is known of a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// When it was last heard of.
+    pub last_seen: Option<Time>,
+    /// How often it checks in.
+    pub check_in: Option<Duration>,
+    /// The version it runs, as far as is known.
+    pub version: Option<Box<str>>,
     /// Whether a newer rollout of the same release name has it.
     pub is_superseded: bool,
 }
@@ -50,6 +65,32 @@ pub fn judge(device: &Judged<'_>, spec: &Spec) -> Judgment {
         _ if !device.presence.is_away() => Judgment::Go,
         Offline::Skip => Judgment::Skip(SkipReason::Offline),
         Offline::Wait => Judgment::Wait { since: device.last_seen },
+    }
+}
+
+/// Judges a device whose turn has come: `is_tried` if it was sent to before and could not be
+/// reached.
+pub fn consider(
+    has_address: bool,
+    known: Option<&Known>,
+    is_tried: bool,
+    spec: &Spec,
+    now: Time,
+) -> Judgment {
+    if !has_address {
+        return Judgment::Skip(SkipReason::NoAddress);
+    }
+    let Some(known) = known else { return Judgment::Go };
+    let judged = Judged {
+        presence: presence(known.check_in, known.last_seen, now),
+        last_seen: known.last_seen,
+        version: known.version.as_deref(),
+        is_superseded: known.is_superseded,
+    };
+    match judge(&judged, spec) {
+        // One that could not be reached is tried again when that is due, whatever else is known.
+        Judgment::Wait { .. } if is_tried && known.check_in.is_none() => Judgment::Go,
+        judgment => judgment,
     }
 }
 

@@ -7,7 +7,7 @@ mod rate;
 mod slots;
 
 pub use self::{
-    judge::{Judged, Judgment, judge},
+    judge::{Judged, Judgment, Known, consider, judge},
     rate::Rate,
     slots::{Admission, Class, Slots},
 };

@@ -61,6 +61,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         ahead_max: 5,
         allowance: Allowance::UNLIMITED,
         driver_places: u32::MAX,
+        is_being_written: false,
         is_stopping: false,
     }
 }

@@ -124,6 +124,28 @@ pub fn act(
     }
 }
 
+/// The same for somebody who has `seen` a generation: of another one it is refused.
+///
+/// # Errors
+/// Why it is refused, in words.
+pub fn act_seen(
+    progression: &Progression,
+    spec: &Spec,
+    numbers: &Numbers,
+    asked: Act,
+    seen: Option<u64>,
+    now: Time,
+) -> Result<Acted, String> {
+    if seen.is_some_and(|seen| seen != progression.generation) {
+        return Err(MOVED_ON.to_owned());
+    }
+    act(progression, spec, numbers, asked, now).map_err(|refusal| refusal.to_string())
+}
+
+/// Why an act of somebody who has seen another generation is refused.
+const MOVED_ON: &str =
+    "it has moved on since you looked; look again, and say it again if you mean it";
+
 struct Asked<'a> {
     progression: &'a Progression,
     spec: &'a Spec,
@@ -327,6 +349,21 @@ fn unpause(progression: &mut Progression) {
     if progression.state == State::Paused && progression.paused.is_empty() {
         progression.state = going_on(progression);
     }
+}
+
+/// Where a rollout stands whose artifact cannot be sent; `None` if nothing is to be sent anyway.
+pub fn unsendable(progression: &Progression) -> Option<Progression> {
+    let (is_going_on, state) = match progression.state {
+        State::Scheduled | State::Running | State::Paused => (true, State::Paused),
+        state => (false, state),
+    };
+    is_going_on.then(|| {
+        let mut progression = progression.clone();
+        progression.paused.insert(PauseReason::Artifact);
+        progression.state = state;
+        progression.generation += 1;
+        progression
+    })
 }
 
 /// Where a rollout goes on whose devices are written down.

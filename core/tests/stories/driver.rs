@@ -72,6 +72,7 @@ impl World {
             ahead_max: 0,
             allowance,
             driver_places: u32::MAX,
+            is_being_written: false,
             is_stopping: false,
         };
         (snapshot, groups.into_values().collect())

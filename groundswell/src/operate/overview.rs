@@ -199,6 +199,7 @@ impl State {
             ahead_max: 0,
             allowance: Allowance::UNLIMITED,
             driver_places: u32::MAX,
+            is_being_written: false,
             is_stopping: false,
         })
     }

@@ -1,0 +1,246 @@
+//! The records, one after the other as things happened.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ids, Step};
+use crate::{
+    assignment::{Assignment, Fact, SkipReason, State},
+    hours::Zone,
+    ids::{AssignmentId, Epoch, RolloutId},
+    rollout::{Act, Progression, Spec},
+    snapshot::Counts,
+    time::Time,
+};
+
+/// What one transaction wrote down.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was written.
+    pub at: Time,
+    /// What happened, in order.
+    pub records: Vec<Record>,
+}
+
+/// One thing that happened, or was decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// It is this time for all that follows, up to the next such record of the entry.
+    At(Time),
+    /// What is to happen, from now on. The first one makes the rollout a draft.
+    Spec(Box<Spec>),
+    /// A driver took the rollout over; what the one before had in memory is gone.
+    Taken(Taken),
+    /// The devices were chosen, or are chosen anew.
+    Chosen(Option<String>),
+    /// Assignments were written down.
+    Listed(Listed),
+    /// Assignments were taken back before anything was done for them.
+    Unlisted(Ids),
+    /// The driver counts these from now on, on top of those it did.
+    Added(Vec<CohortCounts>),
+    /// All devices of the round are written down, and counted.
+    Prepared(Vec<CohortCounts>),
+    /// Devices that were claimed for the first time, by name.
+    Met(Vec<Met>),
+    /// What was decided on counts.
+    Step(Box<Step>),
+    /// What was decided on devices whose turn had come.
+    Judged(Judged),
+    /// What happened to devices.
+    Happened(Happened),
+    /// An operator wanted something.
+    Acted(Acted),
+    /// The artifact cannot be sent, for this reason.
+    Unsendable(String),
+    /// The clock was set back; before that it was this time.
+    SetBack(Time),
+    /// The rollout stands there since.
+    Stands(Box<Progression>),
+}
+
+/// A driver, as far as its decisions depend on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Which one.
+    pub epoch: Epoch,
+    /// The version of its decisions.
+    pub decisions: u32,
+    /// The version of its time zone database.
+    pub zones: String,
+    /// The devices, as it found them counted.
+    pub cohorts: Vec<CohortCounts>,
+}
+
+/// The devices of one wave and zone, counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CohortCounts {
+    /// The wave, counted from 0.
+    #[serde(rename = "w")]
+    pub wave: usize,
+    /// The zone; none if no hours are judged.
+    #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
+    /// The devices.
+    #[serde(rename = "c", with = "super::step::short_counts")]
+    pub counts: Counts,
+}
+
+/// Assignments that were written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// In which round.
+    pub round: u32,
+    /// In which wave, counted from 0.
+    pub wave: usize,
+    /// In which zone; none if no hours are judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
+    /// `Queued`, or where they ended before they began.
+    #[serde(default = "queued", skip_serializing_if = "is_queued")]
+    pub state: State,
+    /// Which ones.
+    pub ids: Ids,
+}
+
+const fn queued() -> State {
+    State::Queued
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_queued(state: &State) -> bool {
+    *state == State::Queued
+}
+
+/// A device by name: assignment, the device's id, and the host it listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Met(pub i64, pub String, pub String);
+
+/// What was known of devices whose turn had come, and what became of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Which ones.
+    pub ids: Ids,
+    /// Whether there was no way to reach them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_address: bool,
+    /// What was known of them, if anybody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownOf>,
+    /// When each was last heard of, in milliseconds before now; none if never.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<Option<i64>>,
+    /// What became of them.
+    pub becomes: Becomes,
+}
+
+impl Judged {
+    /// Keeps those for which `is_kept` holds.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(AssignmentId) -> bool) {
+        let kept: Vec<bool> = self.ids.iter().map(&mut is_kept).collect();
+        let mut at = kept.iter();
+        self.ids.retain(|_| at.next().copied().unwrap_or(true));
+        let mut at = kept.iter();
+        self.seen.retain(|_| at.next().copied().unwrap_or(true));
+    }
+}
+
+/// What is known of several devices alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownOf {
+    /// How often they check in, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_in: Option<u64>,
+    /// The version they run, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Box<str>>,
+    /// Whether a newer rollout of the same release name has them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
+}
+
+/// What became of a device whose turn had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Becomes {
+    /// It is claimed.
+    Claimed,
+    /// It waits for a place on its host.
+    Host,
+    /// It waits for the rollout that has it.
+    Busy(RolloutId),
+    /// It is left as it is.
+    Skipped(SkipReason),
+    /// It is not there.
+    Away,
+}
+
+/// Something that happened to devices, and where they stand since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// What.
+    #[serde(rename = "f")]
+    pub fact: Fact,
+    /// The state.
+    pub to: State,
+    /// Attempts that count.
+    #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
+    pub attempt: u32,
+    /// When they are due.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub due: Time,
+    /// Whether an update may have arrived of which nothing is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubt: bool,
+    /// Since when they are away.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub away: Time,
+    /// They may be due no sooner: others were read up to then.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub floor: Time,
+    /// Which ones.
+    pub ids: Ids,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_never(time: &Time) -> bool {
+    *time == Time::ZERO
+}
+
+impl Happened {
+    /// What happened to one device.
+    pub fn to_one(id: AssignmentId, fact: Fact, to: &Assignment, floor: Time) -> Self {
+        let Assignment { state, attempt, in_doubt, due_at, away_since } = *to;
+        let (due, doubt, away, ids) = (due_at, in_doubt, away_since, Ids::one(id));
+        Self { fact, to: state, attempt, due, doubt, away, floor, ids }
+    }
+
+    /// Where they stand since.
+    pub const fn assignment(&self) -> Assignment {
+        Assignment {
+            state: self.to,
+            attempt: self.attempt,
+            in_doubt: self.doubt,
+            due_at: self.due,
+            away_since: self.away,
+        }
+    }
+}
+
+/// What an operator wanted, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acted {
+    /// What.
+    pub act: Act,
+    /// The generation that whoever wanted it had seen; it is refused of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<u64>,
+    /// Why nothing changed, if nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}

@@ -1,0 +1,213 @@
+//! Writing the log as things happen.
+
+use std::collections::BTreeSet;
+
+use super::{Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Record, Taken};
+use crate::{
+    admit::Known,
+    assignment::{Assignment, Fact},
+    ids::AssignmentId,
+    log::step::Frame,
+    plan::Plan,
+    rollout::{Act, Progression},
+    snapshot::Snapshot,
+    time::Time,
+};
+
+/// So many records back it is looked whether a device went the same way as others: outcomes of a
+/// few kinds come mixed.
+const LOOK_BACK: usize = 4;
+
+/// Collects the records of a rollout between two commits.
+///
+/// A decision on counts is written down when something comes of it: it changes the rollout, ends
+/// devices, waits for something else than the one before, or devices are claimed, judged or handed
+/// back by it. One that nothing comes of is that of the same input again.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    records: Vec<Record>,
+    at: Option<Time>,
+    frame: Frame,
+    /// A decision that nothing has come of yet.
+    held: Option<Box<(Snapshot, Plan)>>,
+    /// What was known of devices when their turn came, and those seen first: put in front of what
+    /// was decided on them.
+    judged: Vec<Judged>,
+    met: Vec<Met>,
+    /// Where that is.
+    front: usize,
+}
+
+impl Recorder {
+    /// It is this time for all that follows.
+    pub fn at(&mut self, now: Time) {
+        if self.at != Some(now) {
+            self.at = Some(now);
+            // A time at which nothing happened says nothing.
+            if let Some(Record::At(last)) = self.records.last_mut() {
+                *last = now;
+            } else {
+                self.records.push(Record::At(now));
+            }
+        }
+    }
+
+    /// What was written down since this was last asked, if anything was.
+    pub fn take(&mut self) -> Vec<Record> {
+        self.over();
+        self.front = 0;
+        if let Some(Record::At(_)) = self.records.last() {
+            self.records.pop();
+        }
+        self.at = None;
+        std::mem::take(&mut self.records)
+    }
+
+    /// A driver took the rollout over.
+    pub fn taken(&mut self, taken: Taken) {
+        self.frame = Frame::default();
+        self.records.push(Record::Taken(taken));
+    }
+
+    /// Another record, of something that is not decided here.
+    pub fn push(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    /// The rollout stands there since.
+    pub fn stands(&mut self, progression: &Progression) {
+        self.records.push(Record::Stands(Box::new(progression.clone())));
+    }
+
+    /// The driver counts these, too.
+    pub fn added(&mut self, cohorts: Vec<CohortCounts>) {
+        self.records.push(Record::Added(cohorts));
+    }
+
+    /// What was decided on counts; it is kept until something comes of it.
+    pub fn planned(&mut self, snapshot: Snapshot, plan: &Plan) {
+        self.over();
+        let before = &self.frame.plan;
+        let is_worth_it = plan.change.is_some()
+            || plan.sweep != before.sweep
+            || !is_same_wait(&plan.waiting_on, &before.waiting_on);
+        self.held = Some(Box::new((snapshot, plan.clone())));
+        if is_worth_it {
+            self.decided();
+        }
+    }
+
+    /// Something comes of what was decided on counts.
+    pub fn decided(&mut self) {
+        if let Some(held) = self.held.take() {
+            let (snapshot, plan) = *held;
+            self.records.push(Record::Step(Box::new(self.frame.record(snapshot, &plan))));
+            self.front = self.records.len();
+        }
+    }
+
+    /// Nothing more comes of it.
+    pub fn over(&mut self) {
+        self.held = None;
+        let met = std::mem::take(&mut self.met);
+        let judged = self.judged.drain(..).map(Record::Judged);
+        let met = (!met.is_empty()).then_some(Record::Met(met));
+        self.records.splice(self.front..self.front, judged.chain(met));
+        self.front = self.records.len();
+    }
+
+    /// A device was judged when its turn had come.
+    pub fn judged(
+        &mut self,
+        id: AssignmentId,
+        has_address: bool,
+        known: Option<&Known>,
+        becomes: Becomes,
+    ) {
+        if known.is_none() && has_address && becomes == Becomes::Claimed {
+            return;
+        }
+        self.decided();
+        let now = self.at.unwrap_or(Time::ZERO).as_millis();
+        let seen = known.map(|known| known.last_seen.map(|at| now - at.as_millis()));
+        let of = known.map(|known| KnownOf {
+            check_in: known.check_in.map(|every| every.as_secs()),
+            version: known.version.clone(),
+            superseded: known.is_superseded,
+        });
+        let alike = self.judged.iter_mut().rev().take(LOOK_BACK).find(|judged| {
+            judged.becomes == becomes && judged.no_address != has_address && judged.known == of
+        });
+        if let Some(judged) = alike {
+            judged.ids.push(id);
+            judged.seen.extend(seen);
+            return;
+        }
+        self.judged.push(Judged {
+            ids: Ids::one(id),
+            no_address: !has_address,
+            known: of,
+            seen: seen.into_iter().collect(),
+            becomes,
+        });
+    }
+
+    /// A device was claimed for the first time.
+    pub fn met(&mut self, id: AssignmentId, device: &str, host: &str) {
+        self.decided();
+        self.met.push(Met(id.0, device.to_owned(), host.to_owned()));
+    }
+
+    /// Something happened to a device, and it stands there since. What is decided, and not only
+    /// heard of, is said by the caller: see [`Recorder::decided`].
+    pub fn happened(&mut self, id: AssignmentId, fact: &Fact, to: &Assignment, floor: Time) {
+        for record in self.records.iter_mut().rev().take(LOOK_BACK) {
+            let Record::Happened(last) = record else { break };
+            if last.fact == *fact && last.assignment() == *to && last.floor == floor {
+                last.ids.push(id);
+                return;
+            }
+            // What happened to a device before stays before.
+            if last.ids.has(id) {
+                break;
+            }
+        }
+        let happened = Happened::to_one(id, fact.clone(), to, floor);
+        self.records.push(Record::Happened(happened));
+    }
+
+    /// Claims that did not become durable were not made: the last of each of `ids`.
+    pub fn unclaim(records: &mut Vec<Record>, ids: &BTreeSet<AssignmentId>) {
+        let (mut claimed, mut judged) = (ids.clone(), ids.clone());
+        for record in records.iter_mut().rev() {
+            match record {
+                Record::Happened(Happened { fact: Fact::Claimed, ids, .. }) => {
+                    ids.retain(|id| !claimed.remove(&id));
+                }
+                Record::Judged(of) if of.becomes == Becomes::Claimed => {
+                    of.retain(|id| !judged.remove(&id));
+                }
+                _ => {}
+            }
+        }
+        records.retain(|record| match record {
+            Record::Happened(happened) => !happened.ids.is_empty(),
+            Record::Judged(judged) => !judged.ids.is_empty(),
+            _ => true,
+        });
+    }
+
+    /// An operator wanted something.
+    pub fn acted(&mut self, act: Act, seen: Option<u64>, refused: Option<String>) {
+        self.records.push(Record::Acted(Acted { act, seen, refused }));
+    }
+}
+
+/// Whether what is waited for is of the same kinds: their numbers change with every device.
+fn is_same_wait(
+    waiting_on: &[crate::waiting::WaitingOn],
+    before: &[crate::waiting::WaitingOn],
+) -> bool {
+    let kinds = waiting_on.iter().map(std::mem::discriminant);
+    kinds.eq(before.iter().map(std::mem::discriminant))
+}

@@ -1,0 +1,421 @@
+//! Running a log again: every decision is made anew on its recorded input, and what follows from
+//! the records is held against the input of the next.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    Acted, Becomes, CohortCounts, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step,
+    Taken,
+    book::{Book, named},
+    step::Frame,
+};
+use crate::{
+    admit::{Judgment, Known, consider},
+    assignment::{self, Assignment, Fact, State},
+    ids::AssignmentId,
+    plan,
+    rollout::{self, Numbers, Progression, Spec},
+    snapshot::{Counts, Snapshot},
+    time::Time,
+};
+
+/// Most mismatches that are told; one is enough to look.
+const MISMATCHES_MAX: usize = 50;
+
+/// Something that did not come out as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// In which entry, counted from 1.
+    pub entry: u64,
+    /// When that was.
+    pub at: Time,
+    /// What.
+    pub what: String,
+}
+
+/// What a replay came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Entries that were read.
+    pub entries: u64,
+    /// Decisions on counts that were made again.
+    pub steps: u64,
+    /// Devices that were judged again.
+    pub judged: u64,
+    /// Things that happened to devices, applied again.
+    pub facts: u64,
+    /// Operators' acts, done again.
+    pub acts: u64,
+    /// Drivers that took the rollout over.
+    pub drivers: u64,
+    /// Assignments there are.
+    pub devices: u64,
+    /// Versions of decisions other than this program's: what these decided was not made again.
+    pub other_decisions: BTreeSet<u32>,
+    /// Versions of the time zone database other than this program's: hours were not judged again.
+    pub other_zones: BTreeSet<String>,
+    /// What did not come out as recorded, the first ones.
+    pub mismatches: Vec<Mismatch>,
+    /// How many there are.
+    pub mismatches_in_all: u64,
+}
+
+/// A replay of one rollout.
+#[derive(Debug)]
+pub struct Replay {
+    zones: String,
+    spec: Option<Spec>,
+    progression: Option<Progression>,
+    now: Time,
+    entry_at: Time,
+    frame: Frame,
+    book: Book,
+    /// Whether the log is one of these decisions, and of this time zone database.
+    is_same_decisions: bool,
+    is_same_zones: bool,
+    report: Report,
+}
+
+impl Replay {
+    /// A replay by a program whose time zone database has the version `zones`.
+    pub fn new(zones: &str) -> Self {
+        Self {
+            zones: zones.to_owned(),
+            spec: None,
+            progression: None,
+            now: Time::ZERO,
+            entry_at: Time::ZERO,
+            frame: Frame::default(),
+            book: Book::default(),
+            is_same_decisions: true,
+            is_same_zones: true,
+            report: Report::default(),
+        }
+    }
+
+    /// Runs an entry again, and gives it back as it would be written now: its bytes must be the
+    /// same.
+    pub fn entry(&mut self, entry: &Entry) -> Entry {
+        self.report.entries += 1;
+        (self.now, self.entry_at) = (entry.at, entry.at);
+        let records = entry.records.iter().map(|record| self.record(record)).collect();
+        Entry { at: entry.at, records }
+    }
+
+    /// What it came to.
+    pub fn report(&self) -> Report {
+        Report { devices: self.book.len() as u64, ..self.report.clone() }
+    }
+
+    /// Where the rollout stands at the end.
+    pub const fn progression(&self) -> Option<&Progression> {
+        self.progression.as_ref()
+    }
+
+    /// The devices of a round at the end, counted.
+    pub fn counts(&self, round: u32) -> Counts {
+        self.book.states(round)
+    }
+
+    /// Where an assignment stands at the end.
+    pub fn assignment(&self, id: AssignmentId) -> Option<Assignment> {
+        self.book.get(id)
+    }
+
+    /// Says that something did not come out as recorded.
+    pub fn mismatch(&mut self, what: impl Into<String>) {
+        self.report.mismatches_in_all += 1;
+        if self.report.mismatches.len() < MISMATCHES_MAX {
+            let (entry, at, what) = (self.report.entries, self.now, what.into());
+            self.report.mismatches.push(Mismatch { entry, at, what });
+        }
+    }
+
+    fn record(&mut self, record: &Record) -> Record {
+        match record {
+            Record::At(now) => self.now = *now,
+            Record::Spec(spec) => self.take_spec(spec),
+            Record::Taken(taken) => self.taken(taken),
+            Record::Chosen(digest) => {
+                self.with_progression(|progression| progression.prepared.clone_from(digest));
+            }
+            Record::Listed(listed) => self.listed(listed),
+            Record::Unlisted(ids) => self.book.unlist(ids.iter()),
+            Record::Added(cohorts) => self.book.add(cohorts),
+            Record::Prepared(cohorts) => self.prepared(cohorts),
+            Record::Met(met) => self.book.meet(met),
+            Record::Step(step) => return Record::Step(Box::new(self.step(step))),
+            Record::Judged(judged) => return Record::Judged(self.judged(judged)),
+            Record::Happened(happened) => return Record::Happened(self.happened(happened)),
+            Record::Acted(acted) => return Record::Acted(self.acted(acted)),
+            Record::Unsendable(_) => {
+                self.progression = self
+                    .progression
+                    .take()
+                    .map(|before| rollout::unsendable(&before).unwrap_or(before));
+            }
+            Record::SetBack(before) => {
+                let now = self.now;
+                let back = |assignment: Assignment| assignment.set_back(*before, now);
+                self.book.change_all(State::Verifying, back);
+            }
+            Record::Stands(progression) => return self.stands(progression),
+        }
+        record.clone()
+    }
+
+    fn with_progression(&mut self, change: impl FnOnce(&mut Progression)) {
+        match &mut self.progression {
+            Some(progression) => change(progression),
+            None => self.mismatch("something happened before there was a spec"),
+        }
+    }
+
+    fn take_spec(&mut self, spec: &Spec) {
+        self.progression.get_or_insert_with(|| Progression::draft(spec));
+        self.spec = Some(spec.clone());
+    }
+
+    fn round(&self) -> u32 {
+        self.progression.as_ref().map_or(1, |progression| progression.round)
+    }
+
+    fn taken(&mut self, taken: &Taken) {
+        self.report.drivers += 1;
+        self.is_same_decisions = taken.decisions == DECISIONS;
+        self.is_same_zones = taken.zones == self.zones;
+        if !self.is_same_decisions {
+            self.report.other_decisions.insert(taken.decisions);
+        }
+        if !self.is_same_zones {
+            self.report.other_zones.insert(taken.zones.clone());
+        }
+        self.frame = Frame::default();
+        self.hold_counts(&taken.cohorts, "a driver found");
+        self.book.count(self.round(), &taken.cohorts);
+        if let Some(spec) = &self.spec {
+            let now = self.now;
+            self.book.change_all(State::Verifying, |row| row.taken_over(spec, now));
+        }
+    }
+
+    fn listed(&mut self, listed: &Listed) {
+        if listed.round != self.round() {
+            self.mismatch(format!("devices of round {} were written down", listed.round));
+        }
+        self.book.list(listed);
+    }
+
+    fn prepared(&mut self, cohorts: &[CohortCounts]) {
+        self.hold_counts(cohorts, "when all were written down, there were");
+        self.book.count(self.round(), cohorts);
+        self.with_progression(|progression| {
+            if progression.state == rollout::State::Preparing {
+                progression.state = rollout::prepared(progression);
+                progression.generation += 1;
+            }
+        });
+    }
+
+    /// Rows that were counted by the store are those that follow from the records.
+    fn hold_counts(&mut self, cohorts: &[CohortCounts], what: &str) {
+        let mut found: Vec<_> = named(cohorts).filter(|(_, counts)| counts.total() > 0).collect();
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let follow = self.book.counted(self.round());
+        if found != follow {
+            self.mismatch(format!("{what} {found:?}, and what was recorded gives {follow:?}"));
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Step {
+        self.report.steps += 1;
+        let (Some(progression), Some(spec)) = (self.progression.clone(), self.spec.clone()) else {
+            self.mismatch("something was decided before there was a spec");
+            return step.clone();
+        };
+        let before = self.frame.plan.clone();
+        let Some(snapshot) = self.frame.restore(&step.input, progression) else {
+            self.mismatch("the input of a decision makes no sense");
+            return step.clone();
+        };
+        self.frame.plan = step.output.after(&before);
+        self.hold_input(&snapshot, &spec);
+        let change = step.output.change;
+        let output = if self.is_same_decisions {
+            let plan = plan::plan(&snapshot, &spec, self.now);
+            if plan != self.frame.plan {
+                let recorded = &self.frame.plan;
+                let what = format!("decided {recorded:?}, and decides {plan:?} on {snapshot:?}");
+                self.mismatch(what);
+            }
+            Output::between(&before, &plan)
+        } else {
+            step.output.clone()
+        };
+        if let (Some(change), Some(progression)) = (change, &mut self.progression) {
+            change.apply(progression, self.now);
+        }
+        Step { input: step.input.clone(), output }
+    }
+
+    /// What a decision was made on follows from what was recorded before it.
+    fn hold_input(&mut self, snapshot: &Snapshot, spec: &Spec) {
+        let mut seen: std::collections::BTreeMap<(usize, String), Counts> = Default::default();
+        for cohort in &snapshot.cohorts {
+            let zone = cohort.zone.as_ref().map_or("", |zone| zone.name()).to_owned();
+            *seen.entry((cohort.wave, zone)).or_default() += cohort.counts;
+        }
+        if seen != *self.book.driver() {
+            let follow = self.book.driver().clone();
+            self.mismatch(format!("decided on {seen:?}, and what was recorded gives {follow:?}"));
+        }
+        if !self.is_same_zones {
+            return;
+        }
+        let now = self.now;
+        let started_at = snapshot.progression.started_at;
+        let mut wrong = vec![];
+        for cohort in &snapshot.cohorts {
+            let Some(zone) = &cohort.zone else { continue };
+            let is_open = spec.schedule.hours.at(zone, now).is_open();
+            let closes = started_at.and_then(|at| spec.schedule.closes_for_good_at(zone, at));
+            if is_open != cohort.phase.is_open() || closes != cohort.closes_for_good_at {
+                wrong.push(format!("hours in {} were taken for {:?}", zone.name(), cohort.phase));
+            }
+        }
+        wrong.into_iter().for_each(|what| self.mismatch(what));
+    }
+
+    fn judged(&mut self, judged: &Judged) -> Judged {
+        self.report.judged += judged.ids.len();
+        let Some(spec) = self.spec.clone().filter(|_| self.is_same_decisions) else {
+            return judged.clone();
+        };
+        let mut becomes = judged.becomes;
+        for (at, id) in judged.ids.iter().enumerate() {
+            let known = judged.known.as_ref().map(|known| Known {
+                last_seen: judged
+                    .seen
+                    .get(at)
+                    .copied()
+                    .flatten()
+                    .map(|ago| Time::from_millis(self.now.as_millis().saturating_sub(ago))),
+                check_in: known.check_in.map(Duration::from_secs),
+                version: known.version.clone(),
+                is_superseded: known.superseded,
+            });
+            let is_tried = self.book.get(id).is_some_and(|row| row.attempt > 0);
+            let judgment =
+                consider(!judged.no_address, known.as_ref(), is_tried, &spec, self.now);
+            let again = match (judgment, judged.becomes) {
+                (Judgment::Skip(reason), _) => Becomes::Skipped(reason),
+                (Judgment::Wait { .. }, _) => Becomes::Away,
+                // Places and devices that are busy are looked at when it is claimed.
+                (Judgment::Go, goes @ (Becomes::Claimed | Becomes::Host | Becomes::Busy(_))) => goes,
+                (Judgment::Go, _) => Becomes::Claimed,
+            };
+            if again != judged.becomes {
+                becomes = again;
+                let was = judged.becomes;
+                self.mismatch(format!("device of assignment {id}: was {was:?}, and is {again:?}"));
+            }
+        }
+        Judged { becomes, ..judged.clone() }
+    }
+
+    fn happened(&mut self, happened: &Happened) -> Happened {
+        self.report.facts += happened.ids.len();
+        let Some(spec) = self.spec.clone().filter(|_| self.is_same_decisions) else {
+            self.book.happened(happened);
+            return happened.clone();
+        };
+        let mut again = happened.clone();
+        for id in happened.ids.iter() {
+            let Some(from) = self.book.get(id) else {
+                self.mismatch(format!("{:?} of assignment {id}, which is not there", again.fact));
+                continue;
+            };
+            if happened.fact == Fact::Claimed && happened.to == State::Delivering {
+                let open = self.book.open_on_host(id).unwrap_or(0);
+                if open >= spec.limits.max_per_host {
+                    self.mismatch(format!("assignment {id} was claimed; its host had {open} open"));
+                }
+            }
+            let dice = assignment::dice(id, from.attempt);
+            let to = match assignment::apply(&from, &happened.fact, &spec, self.now, dice) {
+                Ok(transition) => transition.to.no_sooner_than(happened.floor),
+                Err(illegal) => {
+                    self.mismatch(format!("assignment {id}: {illegal}"));
+                    from
+                }
+            };
+            if to != happened.assignment() {
+                let was = happened.assignment();
+                self.mismatch(format!(
+                    "{:?} of assignment {id} made {from:?} into {was:?}, and makes {to:?} of it",
+                    happened.fact
+                ));
+                let ids = again.ids;
+                again = Happened::to_one(id, happened.fact.clone(), &to, happened.floor);
+                again.ids = ids;
+            }
+            self.book.set(id, happened.assignment());
+        }
+        again
+    }
+
+    fn acted(&mut self, acted: &Acted) -> Acted {
+        self.report.acts += 1;
+        let (Some(progression), Some(spec)) = (&self.progression, &self.spec) else {
+            self.mismatch("an operator acted before there was a spec");
+            return acted.clone();
+        };
+        if !self.is_same_decisions {
+            return acted.clone();
+        }
+        let current = progression.current();
+        let of_driver = self.book.driver();
+        let all = of_driver.values().copied().sum();
+        let of_current = of_driver.iter().filter(|((wave, _), _)| Some(*wave) == current);
+        let numbers = Numbers { all, current: of_current.map(|(_, counts)| *counts).sum() };
+        let (act, seen) = (acted.act, acted.seen);
+        let (after, refused) =
+            match rollout::act_seen(progression, spec, &numbers, act, seen, self.now) {
+                Ok(rollout::Acted::Changed(after)) => (Some(*after), None),
+                Ok(rollout::Acted::Already(why)) => (None, Some(why.to_owned())),
+                Err(why) => (None, Some(why)),
+            };
+        if refused != acted.refused {
+            self.mismatch(format!("{}: was {:?}, and is {refused:?}", acted.act, acted.refused));
+        }
+        if let Some(after) = after {
+            let has_begun_round = after.round > self.round();
+            self.progression = Some(after);
+            if has_begun_round {
+                self.book.count(self.round(), &[]);
+            }
+        }
+        Acted { refused, ..acted.clone() }
+    }
+
+    fn stands(&mut self, progression: &Progression) -> Record {
+        let follows = self.progression.replace(progression.clone());
+        if !self.is_same_decisions {
+            return Record::Stands(Box::new(progression.clone()));
+        }
+        match follows {
+            Some(follows) => {
+                if follows != *progression {
+                    let what =
+                        format!("stood at {progression:?}, and what was recorded gives {follows:?}");
+                    self.mismatch(what);
+                }
+                Record::Stands(Box::new(follows))
+            }
+            None => {
+                self.mismatch("it stood somewhere before there was a spec");
+                Record::Stands(Box::new(progression.clone()))
+            }
+        }
+    }
+}
