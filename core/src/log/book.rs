@@ -17,6 +17,8 @@ type Name = (u32, usize, String);
 #[derive(Debug, Default)]
 pub(super) struct Book {
     rows: BTreeMap<AssignmentId, Row>,
+    /// Those that the driver has in memory otherwise than they are written down.
+    adjusted: BTreeMap<AssignmentId, Assignment>,
     cohorts: Vec<Name>,
     /// The rows of each cohort, counted.
     counts: Vec<Counts>,
@@ -76,7 +78,8 @@ impl Book {
     }
 
     pub(super) fn get(&self, id: AssignmentId) -> Option<Assignment> {
-        self.rows.get(&id).map(|row| row.assignment)
+        let row = self.rows.get(&id)?;
+        Some(self.adjusted.get(&id).copied().unwrap_or(row.assignment))
     }
 
     /// Deliveries that are open on the host of a device, if that is known.
@@ -85,6 +88,7 @@ impl Book {
     }
 
     pub(super) fn set(&mut self, id: AssignmentId, to: Assignment) {
+        self.adjusted.remove(&id);
         let Some(row) = self.rows.get_mut(&id) else { return };
         let from = std::mem::replace(&mut row.assignment, to).state;
         self.counts[row.cohort].shift(from, to.state);
@@ -107,17 +111,19 @@ impl Book {
         }
     }
 
-    /// Lets `change` look at every assignment in `state`.
-    pub(super) fn change_all(
-        &mut self,
-        state: State,
-        change: impl Fn(Assignment) -> Assignment,
-    ) {
-        for row in self.rows.values_mut() {
-            if row.assignment.state == state {
-                row.assignment = change(row.assignment);
-            }
-        }
+    /// Lets `change` adjust every assignment in `state`, in the memory of the driver only.
+    pub(super) fn adjust(&mut self, state: State, change: impl Fn(Assignment) -> Assignment) {
+        let in_state = self.rows.iter().filter(|(_, row)| row.assignment.state == state);
+        let adjusted: Vec<_> = in_state
+            .map(|(id, row)| (*id, self.adjusted.get(id).copied().unwrap_or(row.assignment)))
+            .map(|(id, assignment)| (id, change(assignment)))
+            .collect();
+        self.adjusted.extend(adjusted);
+    }
+
+    /// The memory of a driver is gone.
+    pub(super) fn forget_adjusted(&mut self) {
+        self.adjusted.clear();
     }
 
     /// The rows of a round, counted: those cohorts that have any.

@@ -39,8 +39,10 @@ pub enum Record {
     Unlisted(Ids),
     /// The driver counts these from now on, on top of those it did.
     Added(Vec<CohortCounts>),
-    /// All devices of the round are written down, and counted.
-    Prepared(Vec<CohortCounts>),
+    /// The driver counts these from now on, and no others.
+    Counted(Vec<CohortCounts>),
+    /// All devices of the round are written down.
+    Prepared,
     /// Devices that were claimed for the first time, by name.
     Met(Vec<Met>),
     /// What was decided on counts.

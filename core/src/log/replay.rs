@@ -142,7 +142,14 @@ impl Replay {
             Record::Listed(listed) => self.listed(listed),
             Record::Unlisted(ids) => self.book.unlist(ids.iter()),
             Record::Added(cohorts) => self.book.add(cohorts),
-            Record::Prepared(cohorts) => self.prepared(cohorts),
+            Record::Counted(cohorts) => {
+                self.hold_counts(cohorts, "the driver counted");
+                self.book.count(self.round(), cohorts);
+            }
+            Record::Prepared => self.with_progression(|progression| {
+                progression.state = rollout::prepared(progression);
+                progression.generation += 1;
+            }),
             Record::Met(met) => self.book.meet(met),
             Record::Step(step) => return Record::Step(Box::new(self.step(step))),
             Record::Judged(judged) => return Record::Judged(self.judged(judged)),
@@ -156,8 +163,7 @@ impl Replay {
             }
             Record::SetBack(before) => {
                 let now = self.now;
-                let back = |assignment: Assignment| assignment.set_back(*before, now);
-                self.book.change_all(State::Verifying, back);
+                self.book.adjust(State::Verifying, |row| row.set_back(*before, now));
             }
             Record::Stands(progression) => return self.stands(progression),
         }
@@ -193,9 +199,11 @@ impl Replay {
         self.frame = Frame::default();
         self.hold_counts(&taken.cohorts, "a driver found");
         self.book.count(self.round(), &taken.cohorts);
+        // What the driver before had in memory only is gone.
+        self.book.forget_adjusted();
         if let Some(spec) = &self.spec {
             let now = self.now;
-            self.book.change_all(State::Verifying, |row| row.taken_over(spec, now));
+            self.book.adjust(State::Verifying, |row| row.taken_over(spec, now));
         }
     }
 
@@ -204,17 +212,6 @@ impl Replay {
             self.mismatch(format!("devices of round {} were written down", listed.round));
         }
         self.book.list(listed);
-    }
-
-    fn prepared(&mut self, cohorts: &[CohortCounts]) {
-        self.hold_counts(cohorts, "when all were written down, there were");
-        self.book.count(self.round(), cohorts);
-        self.with_progression(|progression| {
-            if progression.state == rollout::State::Preparing {
-                progression.state = rollout::prepared(progression);
-                progression.generation += 1;
-            }
-        });
     }
 
     /// Rows that were counted by the store are those that follow from the records.

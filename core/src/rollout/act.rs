@@ -295,6 +295,7 @@ impl Asked<'_> {
                 self.change(|progression| {
                     progression.state = State::Preparing;
                     progression.round += 1;
+                    progression.prepared = None;
                     progression.started_at = None;
                     progression.failures_accepted = 0;
                     progression.waves = Progression::pending(progression.waves.len());

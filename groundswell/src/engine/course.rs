@@ -25,6 +25,7 @@ use groundswell_core::{
     assignment::{self, Assignment, State},
     event::{Event, Kind},
     ids::{AssignmentId, Epoch, RolloutId},
+    log::{CohortCounts, DECISIONS, Recorder, Taken},
     plan::Sweep,
     progress::RateMeter,
     rollout::{self, Progression, Spec},
@@ -42,9 +43,12 @@ use super::{
     story,
     watch::Watch,
 };
-use crate::store::{
+use crate::{
+    clock::zone_database,
+    store::{
     Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard,
     IntentSeq, RolloutKey, RolloutRecord,
+    },
 };
 
 /// A rollout that is driven.
@@ -115,6 +119,8 @@ pub(super) struct Course {
     answers: Vec<(IntentSeq, crate::store::Answer)>,
     /// Acts that are acknowledged once every claim that nothing was sent for is handed back.
     unacknowledged: Vec<IntentSeq>,
+    /// What is written down of it with the next commit.
+    pub(super) log: Recorder,
     pending_progression: bool,
     pending_since: Option<Time>,
     events: Vec<Event>,
@@ -153,6 +159,10 @@ pub(super) struct Course {
     pub(super) is_dirty: bool,
     /// Deliveries that may be open, as far as the driver has places.
     open_max: u32,
+}
+
+fn counted(record: &CohortRecord) -> CohortCounts {
+    CohortCounts { wave: record.wave, zone: record.zone.clone(), counts: record.counts }
 }
 
 /// Whether its artifact can be sent.
@@ -223,6 +233,7 @@ impl Course {
             heard_of: vec![],
             answers: vec![],
             unacknowledged: vec![],
+            log: Recorder::default(),
             pending_progression: false,
             pending_since: None,
             events: vec![],
@@ -250,6 +261,13 @@ impl Course {
             open_max: u32::MAX,
         };
         course.set_cohorts(cohorts);
+        course.log.at(now);
+        course.log.taken(Taken {
+            epoch,
+            decisions: DECISIONS,
+            zones: zone_database().to_owned(),
+            cohorts: course.cohort_counts(),
+        });
         course.resume_discarding();
         let state = course.progression.state;
         if state.is_driven() && state != rollout::State::Preparing {
@@ -270,6 +288,11 @@ impl Course {
         self.cohorts = cohorts.into_iter().map(Cohort::new).collect();
     }
 
+    /// Its devices, counted, as the log has them.
+    fn cohort_counts(&self) -> Vec<CohortCounts> {
+        self.cohorts.iter().map(|cohort| counted(&cohort.record)).collect()
+    }
+
     fn take_over(&mut self, active: Vec<Candidate>, now: Time) {
         for mut candidate in active {
             if candidate.assignment.state == State::Delivering {
@@ -277,9 +300,7 @@ impl Course {
             }
             match candidate.assignment.state {
                 State::Verifying => {
-                    // A deadline set by a clock that was ahead is none.
-                    let latest = now + self.spec.verify.timeout;
-                    candidate.assignment.due_at = candidate.assignment.due_at.min(latest);
+                    candidate.assignment = candidate.assignment.taken_over(&self.spec, now);
                     self.watch.add(candidate, now);
                 }
                 State::Retrying => self.try_later(candidate, now),
@@ -305,7 +326,7 @@ impl Course {
     /// Applies a fact to an assignment, counts it, and puts what changed among what is pending.
     fn change(&mut self, candidate: &mut Candidate, fact: &assignment::Fact, now: Time) {
         let from = candidate.assignment;
-        let dice = story::dice(candidate.id, from.attempt);
+        let dice = assignment::dice(candidate.id, from.attempt);
         let transition = match assignment::apply(&from, fact, &self.spec, now, dice) {
             Ok(transition) => transition,
             Err(illegal) => {
@@ -317,12 +338,18 @@ impl Course {
         if to == from {
             return;
         }
+        let mut floor = Time::ZERO;
         if matches!(to.state, State::Away | State::Absent) {
             self.sweep_anew(candidate);
-            let floor = self.away_floor + std::time::Duration::from_millis(1);
-            to.due_at = to.due_at.max(floor);
+            let read_to = self.away_floor + std::time::Duration::from_millis(1);
+            if read_to > to.due_at {
+                floor = read_to;
+                to = to.no_sooner_than(floor);
+            }
             self.pending_away_at = self.pending_away_at.into_iter().chain([to.due_at]).min();
         }
+        self.log.decided();
+        self.log.happened(candidate.id, fact, &to, floor);
         self.count(candidate.cohort, from.state, to.state);
         candidate.assignment = to;
         if matches!(from.state, State::Away | State::Absent) {

@@ -302,6 +302,7 @@ impl Engine {
     fn with(&mut self, key: RolloutKey, act: impl FnOnce(&mut Course)) {
         if let Some(course) = self.courses.get_mut(&key) {
             course.is_dirty = true;
+            course.log.at(self.last_now);
             act(course);
         }
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use groundswell_core::{
     assignment::{Assignment, State},
     event::Kind,
-    ids::AssignmentId,
 };
 
 use crate::store::DETAIL_BYTES_MAX;
@@ -47,16 +46,6 @@ pub(super) fn events(
             Kind::WillRetry { device: device(), attempt: to.attempt + 1, due_at: to.due_at },
         ],
     }
-}
-
-/// A number for the jitter of a retry: the same whenever the same step is run again.
-pub(super) fn dice(id: AssignmentId, attempt: u32) -> u32 {
-    // The finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
-    let mut mixed =
-        (id.0 as u64).wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed >> 32) as u32
 }
 
 /// A detail within the bound the store has for it.

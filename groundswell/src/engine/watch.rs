@@ -142,8 +142,8 @@ impl Watch {
         let due = std::mem::take(&mut self.due).into_iter();
         self.due = due.map(|Reverse((at, id))| Reverse((now + at.since(before), id))).collect();
         for watched in self.devices.values_mut() {
-            let due_at = &mut watched.candidate.assignment.due_at;
-            *due_at = now + due_at.since(before);
+            let assignment = &mut watched.candidate.assignment;
+            *assignment = assignment.set_back(before, now);
         }
     }
 

@@ -11,6 +11,7 @@ mod error;
 mod forecast;
 mod overview;
 mod releases;
+mod replay;
 mod rollouts;
 mod why;
 
@@ -23,6 +24,7 @@ pub use self::{
     forecast::{Forecast, ForecastWave, ForecastZone},
     overview::{FAILURES_SHOWN, Overview, WaveView},
     releases::{ReleaseView, Releases},
+    replay::replay,
     rollouts::RolloutView,
     why::DeviceWhy,
 };

@@ -25,7 +25,7 @@ pub use self::{
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
-        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, Page, QueueRead,
+        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, LogRow, Page, QueueRead,
         QueueWant, RolloutKey, RolloutRecord, Standing, Told, Unfinished, Want,
     },
 };
@@ -187,6 +187,13 @@ pub trait Store: Send {
 
     /// Replaces what is to happen: a run that goes on takes its own limits.
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError>;
+
+    /// Hands the rows of a rollout's log to `each`, in order; an error of it ends that.
+    fn for_each_log_row(
+        &self,
+        rollout: RolloutKey,
+        each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
 
     /// Removes at most `limit` assignments of a rollout that is being prepared, and says how many
     /// these were; with none left, its cohorts go, too.

@@ -4,11 +4,13 @@
 
 use std::sync::Arc;
 
+pub use groundswell_core::admit::Known;
 use groundswell_core::{
     assignment::{Assignment, State},
     device::Endpoint,
     hours::Zone,
     ids::{AssignmentId, Epoch, RolloutId},
+    log::Record,
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
     time::Time,
@@ -98,19 +100,6 @@ pub struct Candidate {
     pub has_address: bool,
     /// What is known of it, where that was asked for.
     pub known: Option<Box<Known>>,
-}
-
-/// What a claim is judged by, apart from the rollout.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
-    /// When it was last heard of.
-    pub last_seen: Option<Time>,
-    /// How often it checks in.
-    pub check_in: Option<std::time::Duration>,
-    /// The version it runs, as far as is known.
-    pub version: Option<Box<str>>,
-    /// Whether a newer rollout of the same release name has it.
-    pub is_superseded: bool,
 }
 
 /// How far the devices that are away have been read, by when they are due, and which.
@@ -206,6 +195,17 @@ pub struct Heard {
     pub version: Option<Box<str>>,
 }
 
+/// A row of the log of a rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRow {
+    /// Its number; later rows have a higher one.
+    pub seq: i64,
+    /// When it was written.
+    pub at: Time,
+    /// JSON: a list of [`Record`]s.
+    pub body: String,
+}
+
 /// What is written in one transaction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Batch {
@@ -217,6 +217,9 @@ pub struct Batch {
     pub at: Time,
     /// Assignments, in the order in which they changed; one may come more than once.
     pub changes: Vec<Change>,
+    /// What is written down of it in the log.
+    #[serde(default)]
+    pub records: Vec<Record>,
     /// Where the rollout stands from now on, if that changed.
     pub progression: Option<Progression>,
     /// The devices of the cohorts that changed, counted.
@@ -240,6 +243,7 @@ impl Batch {
             epoch,
             at,
             changes: vec![],
+            records: vec![],
             progression: None,
             cohorts: vec![],
             version: None,

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use groundswell_core::{
-    admit::{Admission, Class, Judged, Judgment, judge},
-    assignment::{self, SkipReason, State},
+    admit::{Admission, Class, Judgment, consider},
+    assignment::{self, State},
+    device::Endpoint,
     ids::AssignmentId,
+    log::Becomes,
     plan::Plan,
-    presence::presence,
     rollout,
     time::Time,
 };
@@ -15,7 +16,7 @@ use groundswell_core::{
 use super::Course;
 use crate::{
     engine::shared::Shared,
-    store::{Candidate, Known, QueueWant, Want, writer::Job},
+    store::{Candidate, QueueWant, Want, writer::Job},
 };
 
 /// Candidates not begun before that may wait for a host or a device in memory; beyond this no more
@@ -41,6 +42,10 @@ impl Course {
             claims += 1;
             // One that is tried again is held already.
             let was = candidate.assignment.state;
+            if was.is_waiting() && candidate.assignment.attempt == 0 {
+                let Endpoint { id, address, .. } = &*candidate.endpoint;
+                self.log.met(candidate.id, id, address.origin());
+            }
             if !was.is_active() {
                 shared.hold(candidate.device, self.key);
             }
@@ -128,20 +133,27 @@ impl Course {
             match self.judge(&candidate, now) {
                 Judgment::Go => {}
                 Judgment::Skip(reason) => {
+                    self.log_judged(&candidate, Becomes::Skipped(reason));
                     self.change(&mut candidate, &assignment::Fact::Skipped(reason), now);
                     continue;
                 }
                 Judgment::Wait { since } => {
+                    self.log_judged(&candidate, Becomes::Away);
                     self.change(&mut candidate, &assignment::Fact::Away { since }, now);
                     continue;
                 }
             }
-            if self.is_busy(&candidate, shared) {
+            if let Some(holder) = shared.busy_with(candidate.device, self.key) {
+                let id = shared.id_of(holder).unwrap_or(self.id);
+                self.log_judged(&candidate, Becomes::Busy(id));
                 self.park(candidate, shared);
                 continue;
             }
             let endpoint = candidate.endpoint.clone();
             let host = endpoint.address.origin();
+            let is_free = self.slots.has_place(Class::Fresh, host);
+            let becomes = if is_free { Becomes::Claimed } else { Becomes::Host };
+            self.log_judged(&candidate, becomes);
             if let Admission::Claimed(candidate) = self.slots.admit(candidate, Class::Fresh, host) {
                 return Some(candidate);
             }
@@ -167,23 +179,13 @@ impl Course {
     }
 
     fn judge(&self, candidate: &Candidate, now: Time) -> Judgment {
-        if !candidate.has_address {
-            return Judgment::Skip(SkipReason::NoAddress);
-        }
-        let Some(known) = &candidate.known else { return Judgment::Go };
-        let Known { last_seen, check_in, version, is_superseded } = &**known;
-        // One that could not be reached is tried again when that is due, whatever else is known.
-        let is_tried = candidate.assignment.attempt > 0;
-        let judged = Judged {
-            presence: presence(*check_in, *last_seen, now),
-            last_seen: *last_seen,
-            version: version.as_deref(),
-            is_superseded: *is_superseded,
-        };
-        match judge(&judged, &self.spec) {
-            Judgment::Wait { .. } if is_tried && check_in.is_none() => Judgment::Go,
-            judgment => judgment,
-        }
+        let Candidate { has_address, known, assignment, .. } = candidate;
+        consider(*has_address, known.as_deref(), assignment.attempt > 0, &self.spec, now)
+    }
+
+    fn log_judged(&mut self, candidate: &Candidate, becomes: Becomes) {
+        let Candidate { id, has_address, known, .. } = candidate;
+        self.log.judged(*id, *has_address, known.as_deref(), becomes);
     }
 
     /// Hands back claims that nothing was sent for.

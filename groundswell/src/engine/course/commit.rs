@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use groundswell_core::{assignment::State, event::Kind, rollout, time::Time, verify::Mode};
+use groundswell_core::{
+    assignment::State, event::Kind, log::Recorder, rollout, time::Time, verify::Mode,
+};
 
 use super::Course;
 use crate::{
@@ -100,6 +102,7 @@ impl Course {
             epoch: self.epoch,
             at: now,
             changes: std::mem::take(&mut self.pending),
+            records: self.log.take(),
             progression: has_progressed.then(|| self.progression.clone()),
             cohorts,
             version: is_version_seen.then(|| self.spec.release.version.as_str().into()),
@@ -117,6 +120,8 @@ impl Course {
         self.is_joining = false;
         let Some(mut batch) = batch else { return };
         self.is_committing = false;
+        let claims = self.claiming.iter().map(|(_, candidate)| candidate.id).collect();
+        Recorder::unclaim(&mut batch.records, &claims);
         for (was, candidate) in std::mem::take(&mut self.claiming) {
             // The claim alone: what became of the attempt before may be in the same batch.
             let claim = batch.changes.iter().rposition(|change| change.id == candidate.id);

@@ -4,8 +4,9 @@ use groundswell_core::{
     admit::Class,
     assignment,
     event::{Event, Kind},
+    log::Record,
     plan::{self, Change, Plan},
-    rollout::{self, Act, Acted, act},
+    rollout::{self, Act, Acted, act_seen},
     time::Time,
     verify,
     waiting::WaitingOn,
@@ -20,14 +21,6 @@ use crate::{
     store::{Answer, Candidate, IntentSeq},
 };
 
-/// Whether a change is one that devices which are being written down might speak against.
-const fn judges_all(change: &Change) -> bool {
-    !matches!(
-        change,
-        Change::Begin | Change::OpenWave(_) | Change::Pause { .. } | Change::Abort { .. }
-    )
-}
-
 impl Course {
     /// Decides, claims, and says what is to be done.
     pub(in crate::engine) fn step(
@@ -40,6 +33,7 @@ impl Course {
             return;
         }
         self.decided_at = now;
+        self.log.at(now);
         self.is_dirty = false;
         let plan = self.decide(now, shared, commands);
         self.dispatch(now, commands);
@@ -57,19 +51,11 @@ impl Course {
     fn decide(&mut self, now: Time, shared: &mut Shared, commands: &mut Vec<Command>) -> Plan {
         loop {
             let snapshot = self.snapshot(now);
-            let mut plan = plan::plan(&snapshot, &self.spec, now);
-            match plan.change {
-                // It is decided again with those who are counted then.
-                Some(change) if judges_all(&change) && self.is_being_written() => {
-                    let done = self.counts.total();
-                    plan.change = None;
-                    plan.waiting_on = vec![WaitingOn::Preparing { done }];
-                }
-                Some(change) => {
-                    self.carry_out(now, &change);
-                    continue;
-                }
-                None => {}
+            let plan = plan::plan(&snapshot, &self.spec, now);
+            self.log.planned(snapshot, &plan);
+            if let Some(change) = plan.change {
+                self.carry_out(now, &change);
+                continue;
             }
             self.waiting_on.clone_from(&plan.waiting_on);
             self.wake_at = plan.wake_at.filter(|at| *at > now);
@@ -94,6 +80,7 @@ impl Course {
             if self.may_send() && self.readiness == Readiness::Open {
                 self.claim(now, &plan, shared);
             }
+            self.log.over();
             self.add_reasons(now);
             self.open_if_closed(commands);
             return plan;
@@ -134,6 +121,7 @@ impl Course {
 
     fn carry_out(&mut self, now: Time, change: &Change) {
         change.apply(&mut self.progression, now);
+        self.log.stands(&self.progression);
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);
         let (counts, of) = (self.counts, self.progression.waves.len());
@@ -206,16 +194,13 @@ impl Course {
             // The end of this round is not written down: it is looked at again.
             return false;
         }
-        if seen.is_some_and(|seen| seen != self.progression.generation) {
-            let why =
-                "it has moved on since you looked; look again, and say it again if you mean it";
-            self.answer(now, seq, Answer::Refused(why.to_owned()));
-            return true;
-        }
         let before = self.progression.state;
-        match act(&self.progression, &self.spec, &self.numbers(), asked, now) {
+        self.log.at(now);
+        match act_seen(&self.progression, &self.spec, &self.numbers(), asked, seen, now) {
             Ok(Acted::Changed(progression)) => {
                 self.progression = *progression;
+                self.log.acted(asked, seen, None);
+                self.log.stands(&self.progression);
                 self.pending_progression = true;
                 self.pending_since.get_or_insert(now);
                 self.unacknowledged.push(seq);
@@ -230,8 +215,14 @@ impl Course {
                     self.begin_round();
                 }
             }
-            Ok(Acted::Already(what)) => self.answer(now, seq, Answer::Already(what.to_owned())),
-            Err(refusal) => self.answer(now, seq, Answer::Refused(refusal.to_string())),
+            Ok(Acted::Already(what)) => {
+                self.log.acted(asked, seen, Some(what.to_owned()));
+                self.answer(now, seq, Answer::Already(what.to_owned()));
+            }
+            Err(why) => {
+                self.log.acted(asked, seen, Some(why.clone()));
+                self.answer(now, seq, Answer::Refused(why));
+            }
         }
         true
     }
@@ -240,18 +231,10 @@ impl Course {
     pub(in crate::engine) fn unsendable(&mut self, now: Time, why: &str) {
         tracing::error!(rollout = self.key.0, "its artifact cannot be sent: {why}");
         self.readiness = Readiness::Failed;
-        let is_going_on = matches!(
-            self.progression.state,
-            rollout::State::Scheduled | rollout::State::Running | rollout::State::Paused
-        );
-        if !is_going_on {
-            return;
-        }
-        self.progression.paused.insert(rollout::PauseReason::Artifact);
-        if matches!(self.progression.state, rollout::State::Running | rollout::State::Scheduled) {
-            self.progression.state = rollout::State::Paused;
-        }
-        self.progression.generation += 1;
+        let Some(progression) = rollout::unsendable(&self.progression) else { return };
+        self.progression = progression;
+        self.log.push(Record::Unsendable(why.to_owned()));
+        self.log.stands(&self.progression);
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);
         let reason = rollout::PauseReason::Artifact;

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use groundswell_core::{
+    log::Record,
     rollout::{self, State},
     time::Time,
 };
@@ -11,7 +12,7 @@ use super::Course;
 use crate::{
     engine::{choose::Division, fact::Command},
     store::{
-        CohortRecord,
+        Assign, CohortRecord,
         writer::{Assignment, Job},
     },
 };
@@ -112,7 +113,7 @@ impl Course {
             rollout: self.key,
             round: self.progression.round,
             cohorts: Arc::from(division.cohorts.as_slice()),
-            devices: chunk.to_vec(),
+            devices: by_cohort(chunk),
             all_new: true,
         })
     }
@@ -148,6 +149,7 @@ impl Course {
 
     fn set_prepared(&mut self, now: Time, digest: Option<String>) {
         if self.progression.prepared != digest {
+            self.log.push(Record::Chosen(digest.clone()));
             self.progression.prepared = digest;
             self.pending_progression = true;
             self.pending_since.get_or_insert(now);
@@ -160,6 +162,7 @@ impl Course {
             return;
         }
         self.set_cohorts(vec![]);
+        self.log.push(Record::Counted(vec![]));
         let division = self.preparation.division.as_ref();
         match division.map(|division| hex(&division.digest)) {
             Some(digest) if self.progression.state == State::Preparing => {
@@ -192,6 +195,7 @@ impl Course {
     pub(in crate::engine) fn assigned(&mut self, now: Time, added: Vec<CohortRecord>) {
         self.is_joining = false;
         self.preparation.is_waiting = false;
+        self.log.added(added.iter().map(super::counted).collect());
         for record in added {
             self.preparation.next += record.counts.total() as usize;
             self.counts += record.counts;
@@ -216,7 +220,6 @@ impl Course {
     /// The next round begins with nothing known of it.
     pub(super) fn begin_round(&mut self) {
         self.preparation = Preparation::default();
-        self.progression.prepared = None;
         // The last of the round before may not be written yet.
         let changed = self.cohorts.iter().filter(|cohort| cohort.is_changed);
         self.cohorts_before.extend(changed.map(|cohort| (cohort.record.key, cohort.record.counts)));
@@ -231,17 +234,27 @@ impl Course {
         }
         self.preparation = Preparation::default();
         self.set_cohorts(cohorts);
+        self.log.push(Record::Counted(self.cohort_counts()));
         if self.progression.state != State::Preparing {
             return;
         }
+        self.log.push(Record::Prepared);
         self.progression.state = rollout::prepared(&self.progression);
         self.progression.generation += 1;
+        self.log.stands(&self.progression);
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);
         let devices = self.counts.total();
         let kind = groundswell_core::event::Kind::RolloutPrepared { devices };
         self.tell(now, || kind);
     }
+}
+
+/// Cohort by cohort, so that the rows of each stand side by side.
+fn by_cohort(chunk: &[Assign]) -> Vec<Assign> {
+    let mut devices = chunk.to_vec();
+    devices.sort_by_key(|device| device.cohort);
+    devices
 }
 
 fn hex(bytes: &[u8]) -> String {

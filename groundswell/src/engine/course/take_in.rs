@@ -3,6 +3,7 @@
 use groundswell_core::{
     assignment::{self, State},
     ids::AssignmentId,
+    log::Record,
     outcome::{Answer, Outcome},
     time::Time,
     verify,
@@ -180,6 +181,8 @@ impl Course {
 
     /// The clock was set back: nothing waits longer than it would have.
     pub(in crate::engine) fn clock_set_back(&mut self, before: Time, now: Time) {
+        self.log.at(now);
+        self.log.push(Record::SetBack(before));
         let later = std::mem::take(&mut self.later);
         for ((due_at, id), candidate) in later {
             self.later.insert((now + due_at.since(before), id), candidate);

@@ -1,9 +1,14 @@
 //! Assigning devices to the cohorts of a rollout.
 
-use groundswell_core::snapshot::Counts;
+use groundswell_core::{
+    assignment::State,
+    ids::AssignmentId,
+    log::{Ids, Listed, Record},
+    snapshot::Counts,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::rows;
+use super::{log, rows};
 use crate::store::{Assign, CohortKey, CohortName, CohortRecord, RolloutKey, StoreError};
 
 /// Rollout, cohort, device, state, and whether the device may be in the round already.
@@ -21,6 +26,8 @@ pub(super) struct Assigner<'a> {
     round: u32,
     cohorts: Vec<Cohort<'a>>,
     added: u64,
+    /// What is written down of it in the log: cohort by its place, and state.
+    listed: Vec<(usize, State, Ids)>,
 }
 
 struct Cohort<'a> {
@@ -39,7 +46,8 @@ impl<'a> Assigner<'a> {
     ) -> Self {
         let cohorts =
             cohorts.iter().map(|name| Cohort { name, row: None, added: Counts::default() });
-        Self { connection, rollout, round, cohorts: cohorts.collect(), added: 0 }
+        let (cohorts, listed) = (cohorts.collect(), vec![]);
+        Self { connection, rollout, round, cohorts, added: 0, listed }
     }
 
     /// Assigns a device that the round cannot have yet.
@@ -59,7 +67,18 @@ impl<'a> Assigner<'a> {
             device.device.0,
             rows::code(device.state)
         ])?;
+        self.list(device, AssignmentId(self.connection.last_insert_rowid()));
         Ok(())
+    }
+
+    fn list(&mut self, device: &Assign, id: AssignmentId) {
+        let is_like = |(cohort, state, _): &&mut (usize, State, Ids)| {
+            (*cohort, *state) == (device.cohort, device.state)
+        };
+        match self.listed.iter_mut().rev().find(is_like) {
+            Some((_, _, ids)) => ids.push(id),
+            None => self.listed.push((device.cohort, device.state, Ids::one(id))),
+        }
     }
 
     /// Assigns a device unless a round has it, from `first_round` on: one that an earlier round ended
@@ -86,6 +105,15 @@ impl<'a> Assigner<'a> {
                 added.push(CohortRecord { key: *key, wave, zone, counts: *counts });
             }
         }
+        let records: Vec<Record> = self
+            .listed
+            .into_iter()
+            .map(|(cohort, state, ids)| {
+                let CohortName { wave, zone } = self.cohorts[cohort].name.clone();
+                Record::Listed(Listed { round: self.round, wave, zone, state, ids })
+            })
+            .collect();
+        log::write_beside(self.connection, self.rollout, &records)?;
         if self.round == 1 {
             let sql = "UPDATE rollout SET devices = devices + ?2 WHERE key = ?1";
             let mut statement = self.connection.prepare_cached(sql)?;

@@ -40,12 +40,7 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
     for (seq, answer) in &batch.answers {
         rollout::answer(connection, *seq, answer)?;
     }
-    if !batch.changes.is_empty() || batch.progression.is_some() {
-        connection
-            .prepare_cached("INSERT INTO log (rollout, at, body) VALUES (?1, ?2, ?3)")?
-            .execute(params![batch.rollout.0, batch.at.as_millis(), log::body(batch)?])?;
-    }
-    Ok(())
+    log::write(connection, batch.rollout, batch.at, &batch.records)
 }
 
 /// Writes the last change of every assignment in the batch, neighbors that went the same way by

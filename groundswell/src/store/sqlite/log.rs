@@ -1,129 +1,52 @@
-//! What one commit writes to the log: small, because devices that went the same way share a line.
-//!
-//! The body is a JSON array of entries `{"to": state, "n": attempt, "ids": [..]}` in the order in
-//! which things happened; an id stands for itself, a pair for all ids from its first to its last.
-//! `due` and `away` (milliseconds since the epoch), `doubt` and `why` are there where the state has them.
+//! The log: one row for each transaction that changed a rollout, its body the JSON of the core's
+//! records.
 
-use groundswell_core::assignment::{Assignment, State};
-use serde::Serialize;
+use groundswell_core::{log::Record, time::Time};
+use rusqlite::{Connection, params};
 
-use crate::store::{Batch, Change, StoreError};
+use super::rows;
+use crate::store::{LogRow, RolloutKey, StoreError};
 
-#[derive(Serialize)]
-struct Entry<'a> {
-    to: &'a State,
-    n: u32,
-    #[serde(skip_serializing_if = "is_zero")]
-    due: i64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    doubt: bool,
-    #[serde(skip_serializing_if = "is_zero")]
-    away: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<&'a str>,
-    ids: Vec<Ids>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Ids {
-    One(i64),
-    Run([i64; 2]),
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-const fn is_zero(number: &i64) -> bool {
-    *number == 0
-}
-
-/// The body of the log row of `batch`.
-pub(super) fn body(batch: &Batch) -> Result<String, StoreError> {
-    let mut entries: Vec<Entry<'_>> = Vec::new();
-    for change in &batch.changes {
-        match entries.last_mut() {
-            Some(entry) if is_alike(entry, change) => push_id(&mut entry.ids, change.id.0),
-            _ => entries.push(entry(change)),
-        }
+/// Writes what happened at this time.
+pub(super) fn write(
+    connection: &Connection,
+    rollout: RolloutKey,
+    at: Time,
+    records: &[Record],
+) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return Ok(());
     }
-    let mut body = super::rows::to_json(&entries)?;
-    if let Some(progression) = &batch.progression {
-        body.pop();
-        if !entries.is_empty() {
-            body.push(',');
-        }
-        body.push_str(r#"{"rollout":"#);
-        body.push_str(&super::rows::to_json(progression)?);
-        body.push_str("}]");
-    }
-    Ok(body)
+    let sql = "INSERT INTO log (rollout, at, body) VALUES (?1, ?2, ?3)";
+    let body = rows::to_json(&records)?;
+    connection.prepare_cached(sql)?.execute(params![rollout.0, at.as_millis(), body])?;
+    Ok(())
 }
 
-fn entry(change: &Change) -> Entry<'_> {
-    let Assignment { state, attempt, in_doubt, due_at, away_since } = &change.to;
-    Entry {
-        to: state,
-        n: *attempt,
-        due: due_at.as_millis(),
-        doubt: *in_doubt,
-        away: away_since.as_millis(),
-        why: change.detail.as_deref(),
-        ids: vec![Ids::One(change.id.0)],
-    }
+/// Writes what happened at the time of the row before: whoever does it knows no time.
+pub(super) fn write_beside(
+    connection: &Connection,
+    rollout: RolloutKey,
+    records: &[Record],
+) -> Result<(), StoreError> {
+    let sql = "SELECT at FROM log WHERE rollout = ?1 ORDER BY seq DESC LIMIT 1";
+    let mut last = connection.prepare_cached(sql)?;
+    let at = last.query_row([rollout.0], |row| row.get(0)).unwrap_or(0);
+    write(connection, rollout, Time::from_millis(at), records)
 }
 
-fn is_alike(entry: &Entry<'_>, change: &Change) -> bool {
-    *entry.to == change.to.state
-        && entry.n == change.to.attempt
-        && entry.due == change.to.due_at.as_millis()
-        && entry.doubt == change.to.in_doubt
-        && entry.away == change.to.away_since.as_millis()
-        && entry.why == change.detail.as_deref()
-}
-
-fn push_id(ids: &mut Vec<Ids>, id: i64) {
-    match ids.last_mut() {
-        Some(Ids::Run([_, last])) if *last + 1 == id => *last = id,
-        Some(one @ Ids::One(_)) => {
-            let Ids::One(first) = *one else { return };
-            if first + 1 == id {
-                *one = Ids::Run([first, id]);
-            } else {
-                ids.push(Ids::One(id));
-            }
-        }
-        _ => ids.push(Ids::One(id)),
+/// Hands the rows of a rollout to `each`, in order.
+pub(super) fn for_each(
+    connection: &Connection,
+    rollout: RolloutKey,
+    each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT seq, at, body FROM log WHERE rollout = ?1 ORDER BY seq";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query([rollout.0])?;
+    while let Some(row) = found.next()? {
+        let at = Time::from_millis(row.get(1)?);
+        each(LogRow { seq: row.get(0)?, at, body: row.get(2)? })?;
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use groundswell_core::{
-        ids::{AssignmentId, Epoch},
-        time::Time,
-    };
-
-    use super::*;
-    use crate::store::RolloutKey;
-
-    fn change(id: i64, state: State, detail: Option<&str>) -> Change {
-        let to = Assignment { state, attempt: 1, due_at: Time::ZERO, ..Assignment::queued() };
-        Change { id: AssignmentId(id), to, detail: detail.map(Into::into) }
-    }
-
-    #[test]
-    fn devices_that_went_the_same_way_share_a_line() {
-        let changes = vec![
-            change(1, State::Delivering, None),
-            change(2, State::Delivering, None),
-            change(3, State::Delivering, None),
-            change(9, State::Delivering, None),
-            change(1, State::Canceled, Some("no \"more\"")),
-        ];
-        let (rollout, epoch, at) = (RolloutKey(1), Epoch(1), Time::ZERO);
-        let batch = Batch { changes, ..Batch::empty(rollout, epoch, at) };
-        assert_eq!(
-            body(&batch).unwrap(),
-            r#"[{"to":"delivering","n":1,"ids":[[1,3],9]},{"to":"canceled","n":1,"why":"no \"more\"","ids":[1]}]"#
-        );
-    }
+    Ok(())
 }

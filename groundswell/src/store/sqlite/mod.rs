@@ -28,11 +28,12 @@ use groundswell_core::{
     time::Time,
 };
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{
     Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey, Intent,
-    IntentSeq, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError, Unfinished, Want,
+    IntentSeq, LogRow, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError,
+    Unfinished, Want,
     Which,
 };
 
@@ -150,7 +151,10 @@ impl Store for SqliteStore {
         spec: &Spec,
         now: Time,
     ) -> Result<RolloutKey, StoreError> {
-        rollout::create(&self.connection, id, identity, spec, now)
+        let transaction = self.write()?;
+        let key = rollout::create(&transaction, id, identity, spec, now)?;
+        transaction.commit()?;
+        Ok(key)
     }
 
     fn assign(
@@ -240,9 +244,17 @@ impl Store for SqliteStore {
     }
 
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError> {
-        let sql = "UPDATE rollout SET spec = ?2 WHERE key = ?1";
-        self.connection.execute(sql, params![rollout.0, rows::to_json(spec)?])?;
-        Ok(())
+        let transaction = self.write()?;
+        rollout::set_spec(&transaction, rollout, spec)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn for_each_log_row(
+        &self,
+        rollout: RolloutKey,
+        each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        log::for_each(&self.connection, rollout, each)
     }
 
     fn discard(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError> {

@@ -2,14 +2,15 @@
 
 use groundswell_core::{
     assignment,
-    ids::RolloutId,
+    ids::{AssignmentId, RolloutId},
+    log::Record,
     rollout::{Progression, Spec, State},
     snapshot::Counts,
     time::Time,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{assign, read, rows};
+use super::{assign, log, read, rows};
 use crate::store::{Answer, INTENTS_MAX, Intent, IntentSeq, RolloutKey, StoreError};
 
 pub(super) fn create(
@@ -32,7 +33,19 @@ pub(super) fn create(
             now.as_millis(),
         ],
     )?;
-    Ok(RolloutKey(connection.last_insert_rowid()))
+    let key = RolloutKey(connection.last_insert_rowid());
+    log::write(connection, key, now, &[Record::Spec(Box::new(spec.clone()))])?;
+    Ok(key)
+}
+
+pub(super) fn set_spec(
+    connection: &Connection,
+    rollout: RolloutKey,
+    spec: &Spec,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE rollout SET spec = ?2 WHERE key = ?1";
+    connection.execute(sql, params![rollout.0, rows::to_json(spec)?])?;
+    log::write_beside(connection, rollout, &[Record::Spec(Box::new(spec.clone()))])
 }
 
 pub(super) fn set_progression(
@@ -56,9 +69,17 @@ pub(super) fn discard(
     rollout: RolloutKey,
     limit: usize,
 ) -> Result<usize, StoreError> {
-    let sql = "DELETE FROM assignment WHERE id IN (SELECT a.id FROM assignment a \
-               JOIN cohort c ON c.key = a.cohort WHERE c.rollout = ?1 LIMIT ?2)";
-    let removed = connection.execute(sql, params![rollout.0, limit as i64])?;
+    let sql = "SELECT a.id FROM assignment a JOIN cohort c ON c.key = a.cohort \
+               WHERE c.rollout = ?1 LIMIT ?2";
+    let ids: Vec<i64> =
+        read::all(connection, sql, params![rollout.0, limit as i64], |row| Ok(row.get(0)?))?;
+    let mut delete = connection.prepare_cached("DELETE FROM assignment WHERE id = ?1")?;
+    for id in &ids {
+        delete.execute([id])?;
+    }
+    let removed = ids.len();
+    let unlisted = Record::Unlisted(ids.into_iter().map(AssignmentId).collect());
+    log::write_beside(connection, rollout, &[unlisted])?;
     if removed < limit {
         connection.execute("DELETE FROM cohort WHERE rollout = ?1", [rollout.0])?;
         connection.execute("UPDATE rollout SET devices = 0 WHERE key = ?1", [rollout.0])?;

@@ -22,6 +22,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use groundswell::{
     core::{assignment::State, rollout::Spec, time::Time, waiting::WaitingOn},
     engine::fact::{Fact, Manner, Sending},
+    operate::replay,
     store::{Batch, RolloutKey, SqliteStore, Store},
 };
 
@@ -197,6 +198,7 @@ impl World {
         if self.steps < steps_max {
             self.check_end();
         }
+        self.replay();
         let Self { steps, drivers, .. } = *self;
         let ends = self.checker.ends();
         Sum { ends, steps, updates: self.checker.updates, drivers, trace: self.trace.sum() }
@@ -377,6 +379,16 @@ impl World {
             if !progress.waiting_on.iter().any(can_wait) {
                 let state = record.progression;
                 self.fail(&format!("rollout {} is stuck: {progress:?} {state:?}", key.0));
+            }
+        }
+    }
+
+    /// Every log runs again as it was written.
+    fn replay(&self) {
+        for key in &self.operator.rollouts {
+            let report = replay(&self.desk, *key).unwrap();
+            if let Some(first) = report.mismatches.first() {
+                self.fail(&format!("the log of rollout {}: {first:#?}\n{report:?}", key.0));
             }
         }
     }

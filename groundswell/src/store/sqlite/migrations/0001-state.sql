@@ -110,8 +110,10 @@ CREATE TABLE log (
     seq INTEGER PRIMARY KEY,
     rollout INTEGER NOT NULL REFERENCES rollout (key),
     at INTEGER NOT NULL,
+    -- JSON: a list of the core's records.
     body TEXT NOT NULL
 );
+CREATE INDEX log_rollout ON log (rollout, seq);
 
 -- What operators and others want of the driver, and what it answered.
 CREATE TABLE intent (
