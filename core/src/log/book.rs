@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{CohortCounts, Happened, Listed, Met};
+use super::{Base, CohortCounts, Happened, Ids, Listed, Met, OpenRows};
 use crate::{
     assignment::{Assignment, State},
     hours::Zone,
@@ -28,13 +28,25 @@ pub(super) struct Book {
     hosts: HashMap<Box<str>, usize>,
     /// Deliveries open on each host.
     used: Vec<u32>,
-    met: HashMap<AssignmentId, usize>,
+    met: HashMap<AssignmentId, (usize, Box<str>)>,
+    /// Those that ended before the log begins, counted.
+    ended_before: BTreeMap<Name, CohortCounts>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Row {
     cohort: usize,
     assignment: Assignment,
+}
+
+/// What is kept of a book when older entries are pruned: the parts of [`Base`].
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) open: Vec<OpenRows>,
+    pub(super) ended: Vec<(u32, CohortCounts)>,
+    pub(super) counted: (u32, Vec<CohortCounts>),
+    pub(super) met: Vec<Met>,
+    pub(super) adjusted: Vec<(AssignmentId, Assignment)>,
 }
 
 fn zone_name(zone: Option<&Zone>) -> String {
@@ -67,13 +79,13 @@ impl Book {
     }
 
     pub(super) fn meet(&mut self, met: &[Met]) {
-        for Met(id, _, host) in met {
+        for Met(id, device, host) in met {
             let next = self.used.len();
             let place = *self.hosts.entry(host.as_str().into()).or_insert(next);
             if place == next {
                 self.used.push(0);
             }
-            self.met.insert(AssignmentId(*id), place);
+            self.met.insert(AssignmentId(*id), (place, device.as_str().into()));
         }
     }
 
@@ -84,7 +96,7 @@ impl Book {
 
     /// Deliveries that are open on the host of a device, if that is known.
     pub(super) fn open_on_host(&self, id: AssignmentId) -> Option<u32> {
-        self.met.get(&id).map(|host| self.used[*host])
+        self.met.get(&id).map(|(host, _)| self.used[*host])
     }
 
     pub(super) fn set(&mut self, id: AssignmentId, to: Assignment) {
@@ -98,7 +110,7 @@ impl Book {
         {
             counts.shift(from, to.state);
         }
-        if let Some(host) = self.met.get(&id) {
+        if let Some((host, _)) = self.met.get(&id) {
             let is_open = |state: State| u32::from(state == State::Delivering);
             let used = &mut self.used[*host];
             *used = used.saturating_sub(is_open(from)) + is_open(to.state);
@@ -129,12 +141,85 @@ impl Book {
     /// The rows of a round, counted: those cohorts that have any.
     pub(super) fn counted(&self, round: u32) -> Vec<((usize, String), Counts)> {
         let cohorts = self.cohorts.iter().zip(&self.counts);
-        let mut counted: Vec<_> = cohorts
-            .filter(|((of, ..), counts)| *of == round && counts.total() > 0)
-            .map(|((_, wave, zone), counts)| ((*wave, zone.clone()), *counts))
-            .collect();
-        counted.sort_by(|(a, _), (b, _)| a.cmp(b));
-        counted
+        let listed = cohorts.map(|(name, counts)| (name, *counts));
+        let before = self.ended_before.iter().map(|(name, counted)| (name, counted.counts));
+        let mut counted: BTreeMap<(usize, String), Counts> = BTreeMap::new();
+        for ((_, wave, zone), counts) in listed.chain(before).filter(|((of, ..), _)| *of == round) {
+            if counts.total() > 0 {
+                *counted.entry((*wave, zone.clone())).or_default() += counts;
+            }
+        }
+        counted.into_iter().collect()
+    }
+
+    /// What is kept of it when older entries are pruned.
+    pub(super) fn to_base(&self) -> Kept {
+        let mut kept = Kept::default();
+        let mut ended = self.ended_before.clone();
+        let mut last: Option<usize> = None;
+        for (id, row) in &self.rows {
+            let (round, wave, zone) = &self.cohorts[row.cohort];
+            let (round, wave, zone) = (*round, *wave, Zone::parse(zone).ok());
+            if row.assignment.state.is_terminal() {
+                let counts = Counts::default();
+                let named = CohortCounts { wave, zone, counts };
+                let counted = ended.entry(self.cohorts[row.cohort].clone()).or_insert(named);
+                *counted.counts.of_mut(row.assignment.state) += 1;
+                continue;
+            }
+            if let Some((host, device)) = self.met.get(id) {
+                let host = self.hosts.iter().find(|(_, place)| *place == host);
+                let host = host.map_or("", |(name, _)| name);
+                kept.met.push(Met(id.0, device.to_string(), host.to_owned()));
+            }
+            if let Some(rows) = kept.open.last_mut()
+                && last == Some(row.cohort)
+                && rows.stands == row.assignment
+            {
+                rows.of.ids.push(*id);
+            } else {
+                let of = Listed { round, wave, zone, state: State::Queued, ids: Ids::default() };
+                kept.open.push(OpenRows::one(of, *id, row.assignment));
+                last = Some(row.cohort);
+            }
+        }
+        kept.ended = ended.into_iter().map(|((round, ..), counted)| (round, counted)).collect();
+        let driver = self.driver.iter().map(|((wave, zone), counts)| CohortCounts {
+            wave: *wave,
+            zone: Zone::parse(zone).ok(),
+            counts: *counts,
+        });
+        kept.counted = (self.round, driver.collect());
+        kept.adjusted = self.adjusted.iter().map(|(id, row)| (*id, *row)).collect();
+        kept
+    }
+
+    /// The other way.
+    pub(super) fn of_base(base: &Base) -> Self {
+        let mut book = Self::default();
+        for OpenRows { of, stands } in &base.open {
+            book.list(of);
+            for id in of.ids.iter() {
+                book.set(id, *stands);
+            }
+        }
+        for (round, counted) in &base.ended {
+            let name = (*round, counted.wave, zone_name(counted.zone.as_ref()));
+            book.ended_before.insert(name, counted.clone());
+        }
+        // After the rows: places on hosts are counted from where they stand.
+        book.meet(&base.met);
+        for Met(id, ..) in &base.met {
+            let is_open = book
+                .get(AssignmentId(*id))
+                .is_some_and(|assignment| assignment.state == State::Delivering);
+            if let (true, Some((host, _))) = (is_open, book.met.get(&AssignmentId(*id))) {
+                book.used[*host] += 1;
+            }
+        }
+        book.count(base.counted.0, &base.counted.1);
+        book.adjusted = base.adjusted.iter().copied().collect();
+        book
     }
 
     /// The driver counts these from now on, and no others.

@@ -12,6 +12,7 @@
 //!
 //! Types to read first: [`Record`], [`Recorder`], [`Replay`].
 
+mod base;
 mod book;
 mod ids;
 mod record;
@@ -23,6 +24,7 @@ mod step;
 mod tests;
 
 pub use self::{
+    base::{Base, OpenRows},
     ids::Ids,
     record::{
         Acted, Becomes, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Record, Taken,

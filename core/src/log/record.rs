@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ids, Step};
+use super::{Base, Ids, Step};
 use crate::{
     assignment::{Assignment, Fact, SkipReason, State},
     hours::Zone,
@@ -29,6 +29,8 @@ pub enum Record {
     At(Time),
     /// What is to happen, from now on. The first one makes the rollout a draft.
     Spec(Box<Spec>),
+    /// Older entries were pruned; this is what follows from them.
+    Base(Box<Base>),
     /// A driver took the rollout over; what the one before had in memory is gone.
     Taken(Taken),
     /// The devices were chosen, or are chosen anew.

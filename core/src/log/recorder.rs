@@ -52,6 +52,11 @@ impl Recorder {
         }
     }
 
+    /// Whether nothing was written down since [`Recorder::take`].
+    pub fn is_empty(&self) -> bool {
+        matches!(self.records[..], [] | [Record::At(_)]) && self.judged.is_empty()
+    }
+
     /// What was written down since this was last asked, if anything was.
     pub fn take(&mut self) -> Vec<Record> {
         self.over();

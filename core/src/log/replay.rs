@@ -4,9 +4,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Acted, Becomes, CohortCounts, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step,
+    Acted, Base, Becomes, CohortCounts, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step,
     Taken,
-    book::{Book, named},
+    book::{Book, Kept, named},
     step::Frame,
 };
 use crate::{
@@ -70,6 +70,8 @@ pub struct Replay {
     entry_at: Time,
     frame: Frame,
     book: Book,
+    /// The decisions and the time zone database of the driver.
+    by: Option<(u32, String)>,
     /// Whether the log is one of these decisions, and of this time zone database.
     is_same_decisions: bool,
     is_same_zones: bool,
@@ -87,6 +89,7 @@ impl Replay {
             entry_at: Time::ZERO,
             frame: Frame::default(),
             book: Book::default(),
+            by: None,
             is_same_decisions: true,
             is_same_zones: true,
             report: Report::default(),
@@ -135,6 +138,7 @@ impl Replay {
         match record {
             Record::At(now) => self.now = *now,
             Record::Spec(spec) => self.take_spec(spec),
+            Record::Base(base) => self.restore(base),
             Record::Taken(taken) => self.taken(taken),
             Record::Chosen(digest) => {
                 self.with_progression(|progression| progression.prepared.clone_from(digest));
@@ -186,16 +190,45 @@ impl Replay {
         self.progression.as_ref().map_or(1, |progression| progression.round)
     }
 
-    fn taken(&mut self, taken: &Taken) {
-        self.report.drivers += 1;
-        self.is_same_decisions = taken.decisions == DECISIONS;
-        self.is_same_zones = taken.zones == self.zones;
+    /// What stands for the entries up to here when they are pruned; `None` if there were none.
+    pub fn base(&self) -> Option<Record> {
+        let (spec, progression) = (self.spec.clone()?, self.progression.clone()?);
+        let step = self.frame.whole(progression.clone());
+        let Kept { open, ended, counted, met, adjusted } = self.book.to_base();
+        let by = self.by.clone();
+        let base = Base { spec, progression, by, step, open, ended, counted, met, adjusted };
+        Some(Record::Base(Box::new(base)))
+    }
+
+    fn restore(&mut self, base: &Base) {
+        self.spec = Some(base.spec.clone());
+        self.progression = Some(base.progression.clone());
+        if let Some((decisions, zones)) = &base.by {
+            self.made_by(*decisions, zones);
+        }
+        self.frame = Frame::default();
+        if self.frame.restore(&base.step.input, base.progression.clone()).is_none() {
+            self.mismatch("what was kept of entries that were pruned makes no sense");
+        }
+        self.frame.plan = base.step.output.after(&plan::Plan::default());
+        self.book = Book::of_base(base);
+    }
+
+    fn made_by(&mut self, decisions: u32, zones: &str) {
+        self.by = Some((decisions, zones.to_owned()));
+        self.is_same_decisions = decisions == DECISIONS;
+        self.is_same_zones = zones == self.zones;
         if !self.is_same_decisions {
-            self.report.other_decisions.insert(taken.decisions);
+            self.report.other_decisions.insert(decisions);
         }
         if !self.is_same_zones {
-            self.report.other_zones.insert(taken.zones.clone());
+            self.report.other_zones.insert(zones.to_owned());
         }
+    }
+
+    fn taken(&mut self, taken: &Taken) {
+        self.report.drivers += 1;
+        self.made_by(taken.decisions, &taken.zones);
         self.frame = Frame::default();
         self.hold_counts(&taken.cohorts, "a driver found");
         self.book.count(self.round(), &taken.cohorts);

@@ -187,6 +187,12 @@ impl Frame {
         Step { input, output }
     }
 
+    /// The step that was written down last, as if there had been none before.
+    pub(super) fn whole(&self, progression: Progression) -> Step {
+        let snapshot = self.snapshot(progression);
+        Self::default().record(snapshot, &self.plan)
+    }
+
     fn record_cohorts(&mut self, cohorts: Vec<Cohort>) -> Vec<CohortInput> {
         self.cohorts.truncate(cohorts.len());
         let mut inputs = vec![];
@@ -237,7 +243,11 @@ impl Frame {
         self.driver_places = step.places.unwrap_or(self.driver_places);
         self.is_stopping = step.stopping.unwrap_or(self.is_stopping);
         self.is_being_written = step.writing.unwrap_or(self.is_being_written);
-        Some(Snapshot {
+        Some(self.snapshot(progression))
+    }
+
+    fn snapshot(&self, progression: Progression) -> Snapshot {
+        Snapshot {
             progression,
             cohorts: self.cohorts.clone(),
             ahead_max: self.ahead_max,
@@ -245,7 +255,7 @@ impl Frame {
             driver_places: self.driver_places,
             is_stopping: self.is_stopping,
             is_being_written: self.is_being_written,
-        })
+        }
     }
 
     fn restore_cohort(&mut self, input: &CohortInput) -> Option<()> {

@@ -6,6 +6,7 @@ use groundswell_core::{
     document::DocumentError, release::Digest, rollout::Refusal, selector::SelectorError,
 };
 
+use super::BackupError;
 use crate::{
     artifacts::store::ArtifactError,
     engine::takeover::TakeoverError,
@@ -25,6 +26,9 @@ pub enum OperateError {
     /// What a run kept when the disk was full cannot be taken over.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
+    /// No copy was made.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// A file cannot be kept.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),

@@ -5,11 +5,13 @@
 //! [`OperateError`].
 
 mod acts;
+mod backup;
 mod create;
 mod devices;
 mod error;
 mod forecast;
 mod overview;
+mod prune;
 mod releases;
 mod replay;
 mod rollouts;
@@ -19,10 +21,12 @@ use std::path::{Path, PathBuf};
 
 pub use self::{
     acts::{ANSWER_MAX, Acting},
+    backup::{Backup, BackupError},
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
     forecast::{Forecast, ForecastWave, ForecastZone},
     overview::{FAILURES_SHOWN, Overview, WaveView},
+    prune::{Pruned, prune},
     releases::{ReleaseView, Releases},
     replay::replay,
     rollouts::RolloutView,

@@ -10,9 +10,12 @@ pub mod sqlite;
 mod values;
 pub mod writer;
 
+use std::path::Path;
+
 use groundswell_core::{
     device::Device,
     ids::{Epoch, RolloutId},
+    log::Record,
     release::Release,
     rollout::Spec,
     selector::Selector,
@@ -194,6 +197,27 @@ pub trait Store: Send {
         rollout: RolloutKey,
         each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
+
+    /// Puts `base` in the place of row `seq` of a rollout's log: it stands for all before, too.
+    fn shorten_log(
+        &mut self,
+        rollout: RolloutKey,
+        seq: i64,
+        base: &Record,
+    ) -> Result<(), StoreError>;
+
+    /// Removes at most `limit` rows of a rollout's log before `seq`, the last first, and says how
+    /// many these were.
+    fn prune_log(
+        &mut self,
+        rollout: RolloutKey,
+        seq: i64,
+        limit: usize,
+    ) -> Result<usize, StoreError>;
+
+    /// Copies everything to `file`, which is empty, as it is at one moment, and looks whether the
+    /// copy is whole.
+    fn copy_to(&self, file: &Path) -> Result<(), StoreError>;
 
     /// Removes at most `limit` assignments of a rollout that is being prepared, and says how many
     /// these were; with none left, its cohorts go, too.

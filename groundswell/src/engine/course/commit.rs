@@ -55,6 +55,7 @@ impl Course {
             || self.pending_progression
             || !self.answers.is_empty()
             || !self.heard.is_empty()
+            || !self.log.is_empty()
     }
 
     /// When those who only look are told what it waits for now, if that is something else.

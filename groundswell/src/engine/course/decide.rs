@@ -36,6 +36,9 @@ impl Course {
         self.log.at(now);
         self.is_dirty = false;
         let plan = self.decide(now, shared, commands);
+        if !self.log.is_empty() {
+            self.pending_since.get_or_insert(now);
+        }
         self.dispatch(now, commands);
         if let Some(job) = self.fetch(now, &plan) {
             commands.push(Command::Store(job));

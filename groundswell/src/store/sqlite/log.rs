@@ -35,6 +35,30 @@ pub(super) fn write_beside(
     write(connection, rollout, Time::from_millis(at), records)
 }
 
+/// Puts `base` in the place of a row.
+pub(super) fn shorten(
+    connection: &Connection,
+    rollout: RolloutKey,
+    seq: i64,
+    base: &Record,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE log SET body = ?3 WHERE rollout = ?1 AND seq = ?2";
+    connection.execute(sql, params![rollout.0, seq, rows::to_json(&[base])?])?;
+    Ok(())
+}
+
+/// Removes at most `limit` rows before `seq`, the last first, and says how many these were.
+pub(super) fn prune(
+    connection: &Connection,
+    rollout: RolloutKey,
+    seq: i64,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let sql = "DELETE FROM log WHERE seq IN (SELECT seq FROM log \
+               WHERE rollout = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3)";
+    Ok(connection.execute(sql, params![rollout.0, seq, limit as i64])?)
+}
+
 /// Hands the rows of a rollout to `each`, in order.
 pub(super) fn for_each(
     connection: &Connection,

@@ -6,6 +6,7 @@
 
 mod assign;
 mod commit;
+mod copy;
 mod device;
 mod log;
 mod queue;
@@ -21,6 +22,7 @@ use groundswell_core::{
     assignment::State,
     device::Device,
     ids::{Epoch, RolloutId},
+    log::Record,
     release::Release,
     rollout::Spec,
     selector::Selector,
@@ -255,6 +257,28 @@ impl Store for SqliteStore {
         each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         log::for_each(&self.connection, rollout, each)
+    }
+
+    fn shorten_log(
+        &mut self,
+        rollout: RolloutKey,
+        seq: i64,
+        base: &Record,
+    ) -> Result<(), StoreError> {
+        log::shorten(&self.connection, rollout, seq, base)
+    }
+
+    fn prune_log(
+        &mut self,
+        rollout: RolloutKey,
+        seq: i64,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        log::prune(&self.connection, rollout, seq, limit)
+    }
+
+    fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        copy::copy_to(&self.connection, file)
     }
 
     fn discard(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError> {

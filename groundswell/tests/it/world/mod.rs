@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use groundswell::{
     core::{assignment::State, rollout::Spec, time::Time, waiting::WaitingOn},
     engine::fact::{Fact, Manner, Sending},
-    operate::replay,
+    operate::{prune, replay},
     store::{Batch, RolloutKey, SqliteStore, Store},
 };
 
@@ -384,11 +384,38 @@ impl World {
     }
 
     /// Every log runs again as it was written.
-    fn replay(&self) {
-        for key in &self.operator.rollouts {
-            let report = replay(&self.desk, *key).unwrap();
+    fn replay(&mut self) {
+        for key in self.operator.rollouts.clone() {
+            let report = replay(&self.desk, key).unwrap();
             if let Some(first) = report.mismatches.first() {
-                self.fail(&format!("the log of rollout {}: {first:#?}\n{report:?}", key.0));
+                let mut rows = vec![];
+                let mut entry = 0;
+                self.desk
+                    .for_each_log_row(key, &mut |row| {
+                        entry += 1;
+                        if (first.entry.saturating_sub(8)..=first.entry).contains(&entry) {
+                            rows.push(format!("{entry}: {} {:.900}", row.at, row.body));
+                        }
+                        Ok(())
+                    })
+                    .unwrap();
+                let rows = rows.join("\n");
+                self.fail(&format!("the log of rollout {}: {first:#?}\n{rows}", key.0));
+            }
+        }
+        self.prune();
+    }
+
+    /// What is left of a log that was cut anywhere runs again, too.
+    fn prune(&mut self) {
+        for key in self.operator.rollouts.clone() {
+            let mut times = vec![];
+            self.desk.for_each_log_row(key, &mut |row| { times.push(row.at); Ok(()) }).unwrap();
+            let before = *self.dice.pick(&times);
+            let pruned = prune(&mut self.desk, key, before).unwrap();
+            let report = replay(&self.desk, key).unwrap();
+            if let Some(first) = report.mismatches.first() {
+                self.fail(&format!("log {} pruned by {pruned:?}: {first:#?}\n{report:?}", key.0));
             }
         }
     }

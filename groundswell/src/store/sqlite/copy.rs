@@ -1,0 +1,17 @@
+//! A copy of the database as it is at one moment, whoever writes to it meanwhile.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::StoreError;
+
+pub(super) fn copy_to(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    let name = file.to_str().ok_or_else(|| {
+        StoreError::Damaged(format!("{} is no name that a database can have", file.display()))
+    })?;
+    connection.execute("VACUUM INTO ?1", [name])?;
+    let copy = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let found: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::Damaged(found)) }
+}
