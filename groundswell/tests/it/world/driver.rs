@@ -11,6 +11,7 @@ use groundswell::{
     core::{
         ids::AssignmentId,
         outcome::{Answer, Fault, Outcome},
+        time::Time,
     },
     engine::{
         choose::choose,
@@ -56,6 +57,8 @@ struct Errand {
     id: AssignmentId,
     is_question: bool,
     has_begun: bool,
+    /// By how much the clock was wrong when it was asked for.
+    offset: i64,
 }
 
 /// Where the database of a world is.
@@ -291,9 +294,10 @@ impl World {
     }
 
     fn errand(&mut self, rollout: RolloutKey, id: AssignmentId, is_question: bool) -> u64 {
+        let offset = self.agenda.offset;
         let driver = self.running();
         driver.next_errand += 1;
-        let errand = Errand { rollout, id, is_question, has_begun: false };
+        let errand = Errand { rollout, id, is_question, has_begun: false, offset };
         driver.errands.insert(driver.next_errand, errand);
         driver.next_errand
     }
@@ -322,6 +326,8 @@ impl World {
         let driver = self.running();
         let Some(open) = driver.errands.get_mut(&errand) else { return };
         let has_asked = std::mem::replace(&mut open.has_begun, true);
+        // A clock that was set in between says nothing of what it showed when this was decided.
+        let at = Time::from_millis(now + open.offset);
         if sending.ask_first && !has_asked {
             let (wait, answer) = self.fleet.ask(&device, Duration::from_mins(1), now);
             let version = &self.checker.spec(key).release.version;
@@ -335,7 +341,7 @@ impl World {
             driver.errands.remove(&errand);
             return self.facts.push(Fact::Returned(key, id));
         }
-        let breaches = self.checker.sent(key, &device, self.agenda.clock());
+        let breaches = self.checker.sent(key, &device, at);
         self.breached(&breaches);
         let fate = self.fleet.deliver(&device, now);
         self.trace.add(format!("{} {}: {device} {fate:?}", self.stamp(), key.0));
