@@ -76,12 +76,6 @@ impl Ids {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// Keeps those for which `is_kept` holds.
-    pub fn retain(&mut self, mut is_kept: impl FnMut(AssignmentId) -> bool) {
-        let kept: Vec<AssignmentId> = self.iter().filter(|id| is_kept(*id)).collect();
-        *self = kept.into_iter().collect();
-    }
 }
 
 impl FromIterator<AssignmentId> for Ids {

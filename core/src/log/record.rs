@@ -53,6 +53,8 @@ pub enum Record {
     Judged(Judged),
     /// What happened to devices.
     Happened(Happened),
+    /// The claims of these did not become durable: they stand where they stood before.
+    Unclaimed(Vec<(AssignmentId, Assignment)>),
     /// An operator wanted something.
     Acted(Acted),
     /// The artifact cannot be sent, for this reason.
@@ -136,17 +138,6 @@ pub struct Judged {
     pub seen: Vec<Option<i64>>,
     /// What became of them.
     pub becomes: Becomes,
-}
-
-impl Judged {
-    /// Keeps those for which `is_kept` holds.
-    pub fn retain(&mut self, mut is_kept: impl FnMut(AssignmentId) -> bool) {
-        let kept: Vec<bool> = self.ids.iter().map(&mut is_kept).collect();
-        let mut at = kept.iter();
-        self.ids.retain(|_| at.next().copied().unwrap_or(true));
-        let mut at = kept.iter();
-        self.seen.retain(|_| at.next().copied().unwrap_or(true));
-    }
 }
 
 /// What is known of several devices alike.

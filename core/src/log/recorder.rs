@@ -1,7 +1,5 @@
 //! Writing the log as things happen.
 
-use std::collections::BTreeSet;
-
 use super::{Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Record, Taken};
 use crate::{
     admit::Known,
@@ -179,27 +177,6 @@ impl Recorder {
         }
         let happened = Happened::to_one(id, fact.clone(), to, floor);
         self.records.push(Record::Happened(happened));
-    }
-
-    /// Claims that did not become durable were not made: the last of each of `ids`.
-    pub fn unclaim(records: &mut Vec<Record>, ids: &BTreeSet<AssignmentId>) {
-        let (mut claimed, mut judged) = (ids.clone(), ids.clone());
-        for record in records.iter_mut().rev() {
-            match record {
-                Record::Happened(Happened { fact: Fact::Claimed, ids, .. }) => {
-                    ids.retain(|id| !claimed.remove(&id));
-                }
-                Record::Judged(of) if of.becomes == Becomes::Claimed => {
-                    of.retain(|id| !judged.remove(&id));
-                }
-                _ => {}
-            }
-        }
-        records.retain(|record| match record {
-            Record::Happened(happened) => !happened.ids.is_empty(),
-            Record::Judged(judged) => !judged.ids.is_empty(),
-            _ => true,
-        });
     }
 
     /// An operator wanted something.

@@ -169,6 +169,9 @@ impl Replay {
                 let now = self.now;
                 self.book.adjust(State::Verifying, |row| row.set_back(*before, now));
             }
+            Record::Unclaimed(rows) => {
+                rows.iter().for_each(|(id, stood)| self.book.set(*id, *stood));
+            }
             Record::Stands(progression) => return self.stands(progression),
         }
         record.clone()

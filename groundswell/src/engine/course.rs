@@ -90,7 +90,7 @@ pub(super) struct Course {
     busy: (u64, Option<RolloutId>),
 
     /// Claimed in the batch that is being committed, and where they stood before.
-    claiming: Vec<(State, Candidate)>,
+    claiming: Vec<(Assignment, Candidate)>,
     /// Claimed, durable, not sent.
     ready: VecDeque<Candidate>,
     open: HashMap<AssignmentId, Candidate>,

@@ -256,6 +256,7 @@ impl Batch {
     /// Whether it changes nothing.
     pub const fn is_empty(&self) -> bool {
         self.changes.is_empty()
+            && self.records.is_empty()
             && self.progression.is_none()
             && self.heard.is_empty()
             && self.answers.is_empty()

@@ -41,12 +41,12 @@ impl Course {
             places -= 1;
             claims += 1;
             // One that is tried again is held already.
-            let was = candidate.assignment.state;
-            if was.is_waiting() && candidate.assignment.attempt == 0 {
+            let was = candidate.assignment;
+            if was.state.is_waiting() && candidate.assignment.attempt == 0 {
                 let Endpoint { id, address, .. } = &*candidate.endpoint;
                 self.log.met(candidate.id, id, address.origin());
             }
-            if !was.is_active() {
+            if !was.state.is_active() {
                 shared.hold(candidate.device, self.key);
             }
             self.change(&mut candidate, &assignment::Fact::Claimed, now);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use groundswell_core::{
-    assignment::State, event::Kind, log::Recorder, rollout, time::Time, verify::Mode,
+    assignment::State, event::Kind, log::Record, rollout, time::Time, verify::Mode,
 };
 
 use super::Course;
@@ -121,14 +121,17 @@ impl Course {
         self.is_joining = false;
         let Some(mut batch) = batch else { return };
         self.is_committing = false;
-        let claims = self.claiming.iter().map(|(_, candidate)| candidate.id).collect();
-        Recorder::unclaim(&mut batch.records, &claims);
-        for (was, candidate) in std::mem::take(&mut self.claiming) {
+        let claims = std::mem::take(&mut self.claiming);
+        let stood: Vec<_> = claims.iter().map(|(was, candidate)| (candidate.id, *was)).collect();
+        if !stood.is_empty() {
+            self.log.push(Record::Unclaimed(stood));
+        }
+        for (was, candidate) in claims {
             // The claim alone: what became of the attempt before may be in the same batch.
             let claim = batch.changes.iter().rposition(|change| change.id == candidate.id);
             claim.map(|at| batch.changes.remove(at));
             self.slots.free(candidate.endpoint.address.origin());
-            self.count(candidate.cohort, State::Delivering, was);
+            self.count(candidate.cohort, State::Delivering, was.state);
         }
         for (key, counts) in &mut batch.cohorts {
             if let Some(at) = self.cohort_at.get(key) {
