@@ -1,0 +1,344 @@
+//! The log held against itself: what is written is read back, and what was changed is found.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{step::Frame, *};
+use crate::{
+    assignment::{Assignment, Fact, SkipReason, State, apply, dice},
+    hours::{ClosedBy, Phase, Zone},
+    ids::{AssignmentId, Epoch},
+    outcome::Outcome,
+    plan::{self, Plan},
+    release::{Digest, Release},
+    rollout::{self, Act, Progression, Spec},
+    snapshot::{Allowance, Cohort, Counts, Snapshot},
+    time::Time,
+    waiting::WaitingOn,
+};
+
+const NOON: Time = Time::from_millis(1_763_942_400_000);
+const ZONES: &str = "of this test";
+
+fn spec() -> Spec {
+    let release = Release {
+        name: "pos".to_owned(),
+        version: "2.0.0".to_owned(),
+        artifact: Digest([7; 32]),
+        artifact_bytes: 12,
+    };
+    Spec::immediate(release)
+}
+
+fn counts() -> impl Strategy<Value = Counts> {
+    proptest::array::uniform13(prop_oneof![3 => Just(0_u64), 1 => 0..1_000_000_u64])
+        .prop_map(Counts::from_array)
+}
+
+fn phase() -> impl Strategy<Value = Phase> {
+    let at = || proptest::option::of((0..100_i64).prop_map(Time::from_millis));
+    prop_oneof![
+        at().prop_map(|until| Phase::Open { until }),
+        at().prop_map(|opens_at| Phase::Closed { by: ClosedBy::Window, opens_at }),
+    ]
+}
+
+fn cohort() -> impl Strategy<Value = Cohort> {
+    let zone = prop_oneof![Just(None), Just(Some("America/Denver")), Just(Some("UTC"))];
+    (0..3_usize, zone, phase(), proptest::option::of(1..9_i64), counts()).prop_map(
+        |(wave, zone, phase, closes, counts)| Cohort {
+            wave,
+            zone: zone.map(|name| Zone::parse(name).unwrap()),
+            phase,
+            closes_for_good_at: closes.map(Time::from_millis),
+            counts,
+        },
+    )
+}
+
+fn decided() -> impl Strategy<Value = (Snapshot, Plan)> {
+    let cohorts = proptest::collection::vec(cohort(), 0..5);
+    let rate = prop_oneof![
+        Just(Allowance::UNLIMITED),
+        (0..9_u32).prop_map(|claims| Allowance { claims, next_at: Time::from_millis(7) }),
+    ];
+    let open = proptest::collection::vec(0..5_usize, 0..3);
+    let plan = (0..3_u32, 0..3_u32, open, proptest::option::of(0..9_i64), any::<bool>());
+    (cohorts, 0..3_u32, rate, 0..3_u32, any::<[bool; 2]>(), plan).prop_map(
+        |(cohorts, ahead_max, allowance, places, [is_being_written, is_stopping], plan)| {
+            let (claims_max, fresh_max, open, wake_at, waits) = plan;
+            let waiting_on = if waits { vec![WaitingOn::InFlight { max: 3 }] } else { vec![] };
+            let wake_at = wake_at.map(Time::from_millis);
+            let plan = Plan { claims_max, fresh_max, open, waiting_on, wake_at, ..Plan::default() };
+            let progression = Progression::draft(&spec());
+            let snapshot = Snapshot {
+                progression,
+                cohorts,
+                ahead_max,
+                allowance,
+                driver_places: places,
+                is_being_written,
+                is_stopping,
+            };
+            (snapshot, plan)
+        },
+    )
+}
+
+proptest! {
+    /// Steps that are written down as differences are read back whole, whatever they were, and
+    /// from the middle on, too.
+    #[test]
+    fn steps_are_read_back(all in proptest::collection::vec(decided(), 1..12)) {
+        let (mut writer, mut reader) = (Frame::default(), Frame::default());
+        for (snapshot, plan) in all {
+            let step = writer.record(snapshot.clone(), &plan);
+            let text = serde_json::to_string(&step).unwrap();
+            let step: Step = serde_json::from_str(&text).unwrap();
+            let before = reader.plan.clone();
+            let progression = snapshot.progression.clone();
+            prop_assert_eq!(reader.restore(&step.input, progression.clone()), Some(snapshot.clone()));
+            reader.plan = step.output.after(&before);
+            prop_assert_eq!(&reader.plan, &plan);
+            let mut late = Frame::default();
+            let whole = reader.whole(progression.clone());
+            prop_assert_eq!(late.restore(&whole.input, progression), Some(snapshot));
+            prop_assert_eq!(whole.output.after(&Plan::default()), plan);
+        }
+    }
+
+    /// Ids come back in the order in which they went.
+    #[test]
+    fn ids_are_read_back(all in proptest::collection::vec(0..20_i64, 0..60)) {
+        let ids: Ids = all.iter().copied().map(AssignmentId).collect();
+        let text = serde_json::to_string(&ids).unwrap();
+        let ids: Ids = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(ids.iter().map(|id| id.0).collect::<Vec<_>>(), all.clone());
+        prop_assert_eq!(ids.len(), all.len() as u64);
+        prop_assert!(all.iter().all(|id| ids.has(AssignmentId(*id))));
+    }
+}
+
+#[test]
+fn a_run_that_nobody_could_have_written_ends() {
+    let ids: Ids = serde_json::from_str("[[0,9223372036854775807],[5,3]]").unwrap();
+    assert!(ids.iter().count() < 20_000_000);
+}
+
+/// A rollout over three devices, written down as a driver does: one succeeds, one is skipped, one
+/// is claimed.
+struct Told {
+    entries: Vec<Entry>,
+    recorder: Recorder,
+    spec: Spec,
+    progression: Progression,
+    rows: Vec<Assignment>,
+    now: Time,
+}
+
+impl Told {
+    fn new() -> Self {
+        let spec = spec();
+        let mut told = Self {
+            entries: vec![Entry { at: NOON, records: vec![Record::Spec(Box::new(spec.clone()))] }],
+            recorder: Recorder::default(),
+            progression: Progression::draft(&spec),
+            spec,
+            rows: vec![Assignment::queued(); 3],
+            now: NOON,
+        };
+        told.tell();
+        told
+    }
+
+    fn counts(&self) -> Counts {
+        self.rows.iter().fold(Counts::default(), |mut counts, row| {
+            *counts.of_mut(row.state) += 1;
+            counts
+        })
+    }
+
+    fn commit(&mut self) {
+        self.entries.push(Entry { at: self.now, records: self.recorder.take() });
+        self.now = self.now + Duration::from_secs(1);
+        self.recorder.at(self.now);
+    }
+
+    fn cohorts(&self) -> Vec<CohortCounts> {
+        vec![CohortCounts { wave: 0, zone: None, counts: self.counts() }]
+    }
+
+    fn act(&mut self, act: Act) {
+        let numbers = rollout::Numbers { all: self.counts(), current: self.counts() };
+        let done = rollout::act_seen(&self.progression, &self.spec, &numbers, act, None, self.now);
+        match done {
+            Ok(rollout::Acted::Changed(after)) => {
+                self.progression = *after;
+                self.recorder.acted(act, None, None);
+                self.recorder.stands(&self.progression);
+            }
+            Ok(rollout::Acted::Already(why)) => {
+                self.recorder.acted(act, None, Some(why.to_owned()));
+            }
+            Err(why) => self.recorder.acted(act, None, Some(why)),
+        }
+    }
+
+    fn decide(&mut self) -> Plan {
+        loop {
+            let cohort = Cohort {
+                wave: 0,
+                zone: None,
+                phase: Phase::Open { until: None },
+                closes_for_good_at: None,
+                counts: self.counts(),
+            };
+            let snapshot = Snapshot {
+                progression: self.progression.clone(),
+                cohorts: vec![cohort],
+                ahead_max: 0,
+                allowance: Allowance::UNLIMITED,
+                driver_places: u32::MAX,
+                is_being_written: false,
+                is_stopping: false,
+            };
+            let plan = plan::plan(&snapshot, &self.spec, self.now);
+            self.recorder.planned(snapshot, &plan);
+            let Some(change) = plan.change else { return plan };
+            change.apply(&mut self.progression, self.now);
+            self.recorder.stands(&self.progression);
+        }
+    }
+
+    fn happen(&mut self, row: usize, fact: &Fact) {
+        let (id, from) = (AssignmentId(row as i64 + 1), self.rows[row]);
+        let to = apply(&from, fact, &self.spec, self.now, dice(id, from.attempt)).unwrap().to;
+        self.rows[row] = to;
+        self.recorder.decided();
+        self.recorder.happened(id, fact, &to, Time::ZERO);
+    }
+
+    fn tell(&mut self) {
+        self.recorder.at(self.now);
+        let (epoch, zones) = (Epoch(1), ZONES.to_owned());
+        self.recorder.taken(Taken { epoch, decisions: DECISIONS, zones, cohorts: vec![] });
+        self.act(Act::Start);
+        self.commit();
+        let ids = (1..=3).map(AssignmentId).collect();
+        let listed = Listed { round: 1, wave: 0, zone: None, state: State::Queued, ids };
+        let entry = Entry { at: self.now, records: vec![Record::Listed(listed)] };
+        self.entries.push(entry);
+        self.recorder.push(Record::Counted(self.cohorts()));
+        self.recorder.push(Record::Prepared);
+        self.progression.state = rollout::prepared(&self.progression);
+        self.progression.generation += 1;
+        self.recorder.stands(&self.progression);
+        self.commit();
+        assert!(self.decide().claims_max > 0);
+        for row in 0..2 {
+            self.recorder.met(AssignmentId(row as i64 + 1), &format!("till-{row}"), "http://shop");
+            self.happen(row, &Fact::Claimed);
+        }
+        let known = crate::admit::Known { is_superseded: true, ..Default::default() };
+        let becomes = Becomes::Skipped(SkipReason::Superseded);
+        self.recorder.judged(AssignmentId(3), true, Some(&known), becomes);
+        self.happen(2, &Fact::Skipped(SkipReason::Superseded));
+        self.recorder.over();
+        self.commit();
+        self.happen(0, &Fact::Delivered(Outcome::Accepted { status: 200 }));
+        self.act(Act::Resume);
+        self.act(Act::Pause);
+        self.decide();
+        self.recorder.over();
+        self.commit();
+    }
+
+    fn json(&self) -> Vec<String> {
+        self.entries.iter().map(|entry| serde_json::to_string(entry).unwrap()).collect()
+    }
+}
+
+/// What a replay of these entries comes to, and whether their bytes are the same.
+fn replay(entries: &[String]) -> (Report, bool) {
+    let mut replay = Replay::new(ZONES);
+    let mut is_same = true;
+    for text in entries {
+        let entry: Entry = serde_json::from_str(text).unwrap();
+        is_same &= serde_json::to_string(&replay.entry(&entry)).unwrap() == *text;
+    }
+    (replay.report(), is_same)
+}
+
+#[test]
+fn what_was_told_runs_again_to_the_same_bytes() {
+    let (report, is_same) = replay(&Told::new().json());
+    assert_eq!(report.mismatches, []);
+    assert!(is_same);
+    let Report { entries, steps, judged, facts, acts, drivers, devices, .. } = report;
+    assert_eq!((entries, steps, judged, facts), (6, 4, 1, 4));
+    assert_eq!((acts, drivers, devices), (3, 1, 3));
+}
+
+#[test]
+fn what_was_changed_is_found() {
+    let told = Told::new().json();
+    for (was, is, what) in [
+        (r#""max":"#, r#""max":1"#, "a limit"),
+        (r#""acted":{"act":"pause"}"#, r#""acted":{"act":"cancel"}"#, "an act"),
+        (r#""refused":"it is not paused""#, r#""refused":"it is tired""#, "a refusal"),
+        (r#""to":"verifying""#, r#""to":"succeeded""#, "a state"),
+        (r#"{"kind":"accepted","status":200}"#, r#"{"kind":"refused","status":500}"#, "an outcome"),
+        (r#""superseded":true"#, r#""superseded":false"#, "what was known"),
+        (r#""c":[3]"#, r#""c":[4]"#, "a count"),
+        (r#""ids":[[1,2]]"#, r#""ids":[1]"#, "a claim that is missing"),
+        (r#""ids":[[1,2]]"#, r#""ids":[[1,2],9]"#, "a claim of nobody"),
+        (r#""generation":2"#, r#""generation":7"#, "where it stood"),
+    ] {
+        let changed: Vec<String> = told.iter().map(|text| text.replace(was, is)).collect();
+        assert_ne!(changed, told, "{what}");
+        assert!(replay(&changed).0.mismatches_in_all > 0, "{what} was not missed");
+    }
+    let without: Vec<String> = told.iter().take(4).chain(&told[5..]).cloned().collect();
+    assert!(replay(&without).0.mismatches_in_all > 0, "an entry that is missing");
+}
+
+#[test]
+fn a_log_of_other_decisions_is_replayed_for_its_states() {
+    let told = Told::new();
+    let text = format!(r#""decisions":{DECISIONS}"#);
+    let other: Vec<String> = told
+        .json()
+        .iter()
+        .map(|entry| entry.replace(&text, r#""decisions":99"#).replace(r#""max":"#, r#""max":1"#))
+        .collect();
+    assert!(other.iter().any(|entry| entry.contains(r#""max":1"#)), "it decides otherwise");
+    let mut replay = Replay::new(ZONES);
+    for text in &other {
+        replay.entry(&serde_json::from_str(text).unwrap());
+    }
+    let report = replay.report();
+    assert_eq!(report.mismatches, []);
+    assert_eq!(report.other_decisions.into_iter().collect::<Vec<_>>(), [99]);
+    assert_eq!(replay.counts(1), told.counts());
+    assert_eq!(replay.progression(), Some(&told.progression));
+}
+
+#[test]
+fn a_log_that_is_cut_anywhere_runs_on_from_what_is_kept() {
+    let told = Told::new();
+    for cut in 1..told.entries.len() {
+        let (before, behind) = told.entries.split_at(cut);
+        let mut first = Replay::new(ZONES);
+        before.iter().for_each(|entry| drop(first.entry(entry)));
+        let base = Entry { at: NOON, records: vec![first.base().unwrap()] };
+        let text = serde_json::to_string(&base).unwrap();
+        let mut second = Replay::new(ZONES);
+        for entry in std::iter::once(&serde_json::from_str(&text).unwrap()).chain(behind) {
+            assert_eq!(second.entry(entry), *entry);
+        }
+        assert_eq!(second.report().mismatches, [], "cut at {cut}");
+        assert_eq!(second.counts(1), told.counts());
+        assert_eq!(second.progression(), Some(&told.progression));
+    }
+}
