@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Deadline, PauseReason, Progression, Spec, State, WaveState};
+use super::{Deadline, PauseReason, Progression, Spec, State, Wave, WaveState};
 use crate::{
     gate::{Ruling, Verdict},
     snapshot::Counts,
@@ -101,6 +101,24 @@ pub struct Numbers {
     pub current: Counts,
 }
 
+impl Numbers {
+    /// Adds up the devices of a round, given with the waves that they are in.
+    pub fn of(
+        progression: &Progression,
+        counted: impl IntoIterator<Item = (usize, Counts)>,
+    ) -> Self {
+        let current = progression.current();
+        let mut numbers = Self::default();
+        for (wave, counts) in counted {
+            numbers.all += counts;
+            if Some(wave) == current {
+                numbers.current += counts;
+            }
+        }
+        numbers
+    }
+}
+
 /// Says where a rollout stands after an act.
 ///
 /// # Errors
@@ -121,6 +139,28 @@ pub fn act(
         Act::Retry => asked.retry(),
         Act::Cancel => asked.cancel(),
         Act::Abort => asked.abort(),
+    }
+}
+
+/// Takes a rollout up again by a changed spec: what made it stop is judged anew, whatever it was.
+/// The gate of the wave that has not passed is waived on request, as by [`Act::Advance`], if another
+/// wave follows. A refusal is that of [`Act::Resume`].
+///
+/// # Errors
+/// [`Refusal`] if it is a draft, was given up, or has ended.
+pub fn judge_anew(
+    progression: &Progression,
+    spec: &Spec,
+    numbers: &Numbers,
+    waives_gate: bool,
+    now: Time,
+) -> Result<Acted, Refusal> {
+    let asked = Asked { progression, spec, numbers, act: Act::Resume, now };
+    match progression.state {
+        State::Preparing | State::Scheduled | State::Running | State::Paused => {
+            asked.change(|progression| asked.reopen(progression, waives_gate))
+        }
+        _ => asked.resume(),
     }
 }
 
@@ -260,6 +300,22 @@ impl Asked<'_> {
         unpause(progression);
     }
 
+    fn reopen(&self, progression: &mut Progression, waives_gate: bool) {
+        progression.paused.clear();
+        unpause(progression);
+        for wave in &mut progression.waves {
+            if let WaveState::Stopped { at } = wave.state {
+                *wave = Wave { state: WaveState::Open { since: at }, verdict: None };
+            }
+        }
+        if let Some(wave) = progression.current()
+            && waives_gate
+            && wave + 1 < progression.waves.len()
+        {
+            self.pass(progression, wave);
+        }
+    }
+
     fn retry(&self) -> Result<Acted, Refusal> {
         let counts = &self.numbers.all;
         match self.progression.state {
@@ -275,7 +331,7 @@ impl Asked<'_> {
                     progression.round += 1;
                     progression.started_at = None;
                     progression.failures_accepted = 0;
-                    progression.waves = Progression::pending(progression.waves.len());
+                    progression.waves = Progression::pending(self.spec.wave_count());
                 })
             }
             State::Draft => self.refuse("start it"),
@@ -329,9 +385,11 @@ fn unpause(progression: &mut Progression) {
     }
 }
 
-/// Where a rollout goes on whose devices are written down.
-pub fn prepared(progression: &Progression) -> State {
-    if progression.paused.is_empty() { going_on(progression) } else { State::Paused }
+/// The devices of a rollout are written down: it waits for its time, or stays paused.
+pub fn end_preparing(progression: &mut Progression) {
+    let is_paused = !progression.paused.is_empty();
+    progression.state = if is_paused { State::Paused } else { going_on(progression) };
+    progression.generation += 1;
 }
 
 const fn going_on(progression: &Progression) -> State {

@@ -7,7 +7,7 @@ mod progression;
 mod spec;
 
 pub use self::{
-    act::{Act, Acted, Numbers, Refusal, act, prepared},
+    act::{Act, Acted, Numbers, Refusal, act, end_preparing, judge_anew},
     progression::{PauseReason, Progression, State, Wave, WaveState},
     spec::{
         Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, RATE_LIMIT, Schedule,

@@ -206,7 +206,7 @@ impl World {
                     _ => Observation::Resumed { rollout: ROLLOUT },
                 });
                 if self.progression.state == rollout::State::Preparing {
-                    self.progression.state = rollout::prepared(&self.progression);
+                    rollout::end_preparing(&mut self.progression);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     ids::Epoch,
-    rollout::{self, Act, Acted, Numbers, act},
+    rollout::{self, Act, Acted, act},
     snapshot::Counts,
     time::Time,
 };
@@ -14,10 +14,10 @@ use super::{OperateError, State};
 use crate::{
     engine::{
         step::PUSH_ACTS,
-        takeover::{TakeoverError, recover},
+        takeover::{TakeoverError, numbers, recover},
     },
     store::{
-        Answer, Batch, Intent, IntentSeq, RolloutKey, RolloutRecord, Store,
+        Answer, Batch, Intent, IntentSeq, RolloutKey, Store,
         dir::{ACTING, DirError, StateDir},
         reserve::Reserve,
     },
@@ -122,7 +122,7 @@ impl State {
             Answer::Done { state, open } => Ok(Acting { state, open, already: None, driver }),
             Answer::Already(what) => {
                 let record = self.known(rollout)?;
-                let open = open(&self.numbers(&record)?.all);
+                let open = open(&numbers(&self.store, &record)?.all);
                 let state = record.progression.state;
                 Ok(Acting { state, open, already: Some(what), driver })
             }
@@ -192,7 +192,7 @@ impl State {
             }
             return Err(error);
         }
-        let numbers = self.numbers(&record)?;
+        let numbers = numbers(&self.store, &record)?;
         let open = open(&numbers.all);
         let mut batch = Batch::empty(rollout, Epoch(0), now);
         let mut answer = |answer: Answer| batch.answers.extend(seq.map(|seq| (seq, answer)));
@@ -226,17 +226,6 @@ impl State {
             recover(&mut self.store, &reserve)?;
         }
         Ok(())
-    }
-
-    /// What an act is judged by.
-    fn numbers(&self, record: &RolloutRecord) -> Result<Numbers, OperateError> {
-        let cohorts = self.store.cohorts(record.key, record.progression.round)?;
-        let current = record.progression.current();
-        let of_current = cohorts.iter().filter(|cohort| Some(cohort.wave) == current);
-        Ok(Numbers {
-            all: cohorts.iter().map(|cohort| cohort.counts).sum(),
-            current: of_current.map(|cohort| cohort.counts).sum(),
-        })
     }
 }
 

@@ -4,10 +4,11 @@
 use groundswell_core::{
     device::Device,
     event::{Event, Kind},
-    gate::{Ruling, Tally, Verdict},
     ids::{Epoch, RolloutId},
     release::Release,
-    rollout::{PauseReason, Progression, Spec, State, WaveState},
+    rollout::{
+        Act, Acted, Numbers, Progression, Refusal, Spec, State, act, end_preparing, judge_anew,
+    },
     time::Time,
 };
 
@@ -17,7 +18,7 @@ use crate::{
         payload::Payload,
         store::{ArtifactError, Artifacts, Kept},
     },
-    engine::takeover::recover,
+    engine::takeover::{numbers, recover},
     store::{
         Batch, CohortName, RolloutRecord, SqliteStore, Store, StoreError, Which, dir::StateDir,
         reserve::Reserve,
@@ -176,7 +177,7 @@ fn differences(theirs: &Spec, ours: &Spec) -> Vec<&'static str> {
     if differ.is_empty() { vec!["the set of devices and addresses"] } else { differ }
 }
 
-/// Goes on with a rollout, by the limits of this run.
+/// Goes on with a rollout, or tries those again that failed, by the limits of this run.
 fn go_on(
     store: &mut SqliteStore,
     order: &Order,
@@ -189,63 +190,36 @@ fn go_on(
         let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
         store.put_devices(&devices)?;
     }
-    let Progression { state, round, .. } = record.progression;
-    if !state.is_ended() && order.canary > 0 && record.spec.waves.is_empty() {
+    let is_ended = record.progression.state.is_ended();
+    if !is_ended && order.canary > 0 && record.spec.waves.is_empty() {
         return Err(PushError::NoCanaries);
     }
-    let waves = record.spec.waves;
-    record.spec = order.spec.clone();
-    if state.is_ended() {
+    let numbers = numbers(store, &record)?;
+    let waves = std::mem::replace(&mut record.spec, order.spec.clone()).waves;
+    if is_ended {
         // The waves are this run's, whatever those were that the round before had.
-        if store.open_round(record.key, round + 1, Some(order.canary))? == 0 {
-            return Err(PushError::NothingToRetry("no device failed"));
-        }
-        let generation = record.progression.generation + 1;
-        record.progression = Progression { round: round + 1, generation, ..ready(&record.spec) };
+        let asked = act(&record.progression, &record.spec, &numbers, Act::Retry, now);
+        record.progression = changed(asked).map_err(PushError::NothingToRetry)?;
+        store.open_round(record.key, record.progression.round, Some(order.canary))?;
+        end_preparing(&mut record.progression);
     } else {
-        let counts = store.cohorts(record.key, round)?;
-        let canaries = counts.iter().filter(|cohort| cohort.wave == 0).map(|cohort| cohort.counts);
-        let tally = order.spec.tally(&canaries.sum());
         record.spec.waves = waves;
-        judge_anew(&mut record, order.canary > 0, tally, now);
+        // Without `--canary` the others do not wait for the verdict over the canaries.
+        let waives_gate = order.canary == 0;
+        let asked = judge_anew(&record.progression, &record.spec, &numbers, waives_gate, now);
+        record.progression = changed(asked).map_err(lost)?;
     }
     store.set_spec(record.key, &record.spec)?;
     set_progression(store, &record, now)?;
     Ok(record)
 }
 
-/// What made a rollout stop is judged anew, by the limits of this run. Without `--canary` the
-/// others do not wait for the verdict over the canaries.
-fn judge_anew(record: &mut RolloutRecord, has_canaries: bool, tally: Tally, now: Time) {
-    let progression = &mut record.progression;
-    progression.paused.remove(&PauseReason::Gate);
-    progression.paused.remove(&PauseReason::Brake);
-    progression.paused.remove(&PauseReason::Artifact);
-    progression.paused.remove(&PauseReason::Operator);
-    if progression.state == State::Paused {
-        progression.state = match progression.started_at {
-            Some(_) => State::Running,
-            None => State::Scheduled,
-        };
+/// Where a rollout stands after an act that cannot have been done before.
+fn changed(asked: Result<Acted, Refusal>) -> Result<Progression, &'static str> {
+    match asked {
+        Ok(Acted::Changed(progression)) => Ok(*progression),
+        Ok(Acted::Already(why)) | Err(Refusal { why, .. }) => Err(why),
     }
-    for (number, wave) in progression.waves.iter_mut().enumerate() {
-        let is_canary = number == 0 && record.spec.waves.len() > 1;
-        if let WaveState::Stopped { at } = wave.state {
-            wave.state = WaveState::Open { since: at };
-            wave.verdict = None;
-        }
-        if is_canary && !has_canaries && !matches!(wave.state, WaveState::Passed { .. }) {
-            let (ruling, min_success) = (Ruling::Override, Some(100));
-            wave.state = WaveState::Passed { at: now };
-            wave.verdict = Some(Verdict { at: now, ruling, tally, min_success });
-        }
-    }
-    progression.generation += 1;
-}
-
-/// A rollout whose devices are written down, and whose time has come.
-fn ready(spec: &Spec) -> Progression {
-    Progression { state: State::Scheduled, ..Progression::draft(spec) }
 }
 
 fn set_progression(
@@ -267,7 +241,8 @@ fn create(
     let id = RolloutId(uuid::Uuid::now_v7());
     let key = store.create(id, Some(identity), &order.spec, now)?;
     let mut record = store.rollout(key)?.ok_or_else(|| lost("a new rollout vanished"))?;
-    record.progression.state = State::Preparing;
+    let asked = act(&record.progression, &record.spec, &Numbers::default(), Act::Start, now);
+    record.progression = changed(asked).map_err(lost)?;
     set_progression(store, &record, now)?;
     let waves = 0..order.spec.wave_count();
     let cohorts: Vec<CohortName> = waves.map(|wave| CohortName { wave, zone: None }).collect();
@@ -284,7 +259,7 @@ fn create(
             .collect();
         store.add_devices(key, &cohorts, &devices)?;
     }
-    record.progression = ready(&order.spec);
+    end_preparing(&mut record.progression);
     record.devices = order.entries.len() as u64;
     set_progression(store, &record, now)?;
     Ok(record)

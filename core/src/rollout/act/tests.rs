@@ -214,6 +214,77 @@ fn a_round_begins_from_the_start() {
 }
 
 #[test]
+fn the_next_round_has_the_waves_of_its_spec() {
+    let ended = standing(State::Failed, &[]);
+    let plain = Spec { waves: vec![], ..spec() };
+    let Ok(Acted::Changed(again)) = act(&ended, &plain, &numbers(), Act::Retry, NOW) else {
+        panic!("refused");
+    };
+    assert_eq!(again.waves, Progression::pending(1));
+}
+
+fn anew(progression: &Progression, waives_gate: bool) -> Result<Acted, Refusal> {
+    judge_anew(progression, &spec(), &numbers(), waives_gate, NOW)
+}
+
+fn judged_anew(progression: &Progression, waives_gate: bool) -> Progression {
+    match anew(progression, waives_gate) {
+        Ok(Acted::Changed(progression)) => *progression,
+        other => panic!("{}: {other:?}", shown(progression)),
+    }
+}
+
+#[test]
+fn every_state_judged_anew() {
+    let waves = |progression: &Progression| -> String {
+        let words: Vec<_> = progression.waves.iter().map(|wave| wave.state.as_str()).collect();
+        words.join(" ")
+    };
+    let mut unsendable = standing(State::Paused, &[PauseReason::Artifact]);
+    unsendable.started_at = None;
+    let unsendable = (shown(&unsendable), unsendable);
+    let mut table = String::new();
+    for (name, progression) in standings().into_iter().chain([unsendable]) {
+        for waives_gate in [false, true] {
+            let became = match anew(&progression, waives_gate) {
+                Ok(Acted::Changed(to)) => {
+                    assert_eq!(to.generation, 8, "{name}");
+                    format!("-> {}, {}", shown(&to), waves(&to))
+                }
+                Ok(Acted::Already(why)) => format!("already: {why}"),
+                Err(refusal) => format!("refused: {refusal}"),
+            };
+            let verb = if waives_gate { "waiving" } else { "judging" };
+            let _ = writeln!(table, "{name:<29} {verb} {became}");
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_gate_that_said_stop_is_asked_again_with_nothing_said() {
+    let mut stopped = standing(State::Paused, &[PauseReason::Gate]);
+    let at = Time::from_millis(5);
+    let tally = crate::gate::Tally::default();
+    let verdict = Verdict { at, ruling: Ruling::Stop, tally, min_success: Some(95) };
+    stopped.waves[0] = Wave { state: WaveState::Stopped { at }, verdict: Some(verdict) };
+    let again = judged_anew(&stopped, false);
+    assert_eq!(again.waves[0], Wave { state: WaveState::Open { since: at }, verdict: None });
+    let waived = judged_anew(&stopped, true);
+    let advanced = changed(&stopped, Act::Advance);
+    assert_eq!(waived, advanced, "a gate is waived as by the operator's verb");
+}
+
+#[test]
+fn the_gate_of_the_last_wave_is_not_waived() {
+    let mut progression = standing(State::Running, &[]);
+    progression.waves[0].state = WaveState::Passed { at: NOW };
+    progression.waves[1].state = WaveState::Stopped { at: NOW };
+    let again = judged_anew(&progression, true);
+    assert_eq!(again.waves[1].state, WaveState::Open { since: NOW });
+}
+
+#[test]
 fn nothing_is_begun_whose_deadline_has_passed() {
     for (state, verb) in [(State::Draft, Act::Start), (State::Failed, Act::Retry)] {
         let progression = standing(state, &[]);
@@ -236,8 +307,13 @@ fn what_is_paused_goes_on_where_it_was() {
         progression.started_at = started_at;
         assert_eq!(changed(&progression, Act::Resume).state, state);
         progression.state = State::Preparing;
-        assert_eq!(prepared(&progression), State::Paused, "paused while it was being prepared");
+        let prepared = |mut progression: Progression| {
+            end_preparing(&mut progression);
+            (progression.state, progression.generation)
+        };
+        let held = prepared(progression.clone());
+        assert_eq!(held, (State::Paused, 8), "paused while it was being prepared");
         let resumed = changed(&progression, Act::Resume);
-        assert_eq!((resumed.state, prepared(&resumed)), (State::Preparing, state));
+        assert_eq!((resumed.state, prepared(resumed)), (State::Preparing, (state, 9)));
     }
 }

@@ -234,8 +234,7 @@ impl Course {
         if self.progression.state != State::Preparing {
             return;
         }
-        self.progression.state = rollout::prepared(&self.progression);
-        self.progression.generation += 1;
+        rollout::end_preparing(&mut self.progression);
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);
         let devices = self.counts.total();

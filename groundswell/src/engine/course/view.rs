@@ -39,9 +39,8 @@ impl Course {
 
     /// What an operator's act is judged by.
     pub(super) fn numbers(&self) -> Numbers {
-        let current = self.progression.current();
-        let cohorts = self.cohorts.iter().filter(|cohort| Some(cohort.record.wave) == current);
-        Numbers { all: self.counts, current: cohorts.map(|cohort| cohort.record.counts).sum() }
+        let cohorts = self.cohorts.iter().map(|cohort| &cohort.record);
+        Numbers::of(&self.progression, cohorts.map(|cohort| (cohort.wave, cohort.counts)))
     }
 
     /// How far the rollout is; `sent_bytes` is the shell's to count.
