@@ -9,6 +9,7 @@ pub mod choose;
 mod cohort;
 mod course;
 pub mod fact;
+pub mod giving_up;
 pub mod hub;
 mod lane;
 pub(crate) mod outlet;

@@ -181,7 +181,7 @@ impl Wait {
 }
 
 /// The step needs to know that something failed; what the store said is for the report.
-fn without_error(done: Done) -> (Done, Option<StoreError>) {
+pub(super) fn without_error(done: Done) -> (Done, Option<StoreError>) {
     fn part<T>(result: Result<T, StoreError>) -> (Result<T, StoreError>, Option<StoreError>) {
         match result {
             Ok(value) => (Ok(value), None),
@@ -316,7 +316,10 @@ impl Run {
                 }
                 Fact::Opened(key)
             }
-            Err((key, why)) => Fact::Unsendable(key, why),
+            Err((key, why)) => {
+                tracing::error!(rollout = key.0, "its artifact cannot be sent: {why}");
+                Fact::Unsendable(key)
+            }
         }
     }
 

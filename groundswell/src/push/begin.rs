@@ -5,7 +5,7 @@ use groundswell_core::{
     device::Device,
     event::{Event, Kind},
     ids::{Epoch, RolloutId},
-    release::Release,
+    release::{Digest, Release},
     rollout::{
         Act, Acted, Numbers, Progression, Refusal, Spec, State, act, end_preparing, judge_anew,
     },
@@ -18,7 +18,10 @@ use crate::{
         payload::Payload,
         store::{ArtifactError, Artifacts, Kept},
     },
-    engine::takeover::{numbers, recover},
+    engine::{
+        giving_up::give_up,
+        takeover::{numbers, recover},
+    },
     store::{
         Batch, CohortName, RolloutRecord, SqliteStore, Store, StoreError, Which, dir::StateDir,
         reserve::Reserve,
@@ -79,7 +82,7 @@ fn begin_blocking(order: &mut Order) -> Result<Beginning, PushError> {
     order.spec.select.get_or_insert_with(String::new);
     let identity = identity(&order.spec.release, order.spec.select.as_deref(), &order.entries);
     let epoch = store.raise_epoch()?;
-    let found = settle_unfinished(&mut store, order, &identity, now)?;
+    let found = settle_unfinished(&mut store, order, &identity, epoch, now)?;
     let record = match found {
         Some(record) if record.progression.state.is_ended() && !order.retry_failed => {
             let summary = summary::already_done(&store, &record)?;
@@ -100,6 +103,7 @@ fn settle_unfinished(
     store: &mut SqliteStore,
     order: &mut Order,
     identity: &[u8; 32],
+    epoch: Epoch,
     now: Time,
 ) -> Result<Option<RolloutRecord>, PushError> {
     let unfinished = store.rollouts(Which::Driven)?;
@@ -115,10 +119,10 @@ fn settle_unfinished(
             while store.discard(record.key, DISCARD)? == DISCARD {}
             store.remove(record.key)?;
         } else if order.abandon {
-            let counts = store.give_up(record.key, now)?;
+            let (rollout, release) = (record.id, record.spec.release.clone());
+            let counts = give_up(store, record, epoch, now)?;
             let kind = Kind::RolloutCanceled { counts };
-            order.canceled.push(Event { at: now, rollout: record.id, kind });
-            let release = &record.spec.release;
+            order.canceled.push(Event { at: now, rollout, kind });
             tracing::warn!(
                 "gave up {} {}: {} devices had ended, {} are canceled",
                 release.name,
@@ -243,6 +247,8 @@ fn create(
     let mut record = store.rollout(key)?.ok_or_else(|| lost("a new rollout vanished"))?;
     let asked = act(&record.progression, &record.spec, &Numbers::default(), Act::Start, now);
     record.progression = changed(asked).map_err(lost)?;
+    // Rows of a choice that is known are kept when it is given up before it begins.
+    record.progression.prepared = Some(Digest(*identity).to_string());
     set_progression(store, &record, now)?;
     let waves = 0..order.spec.wave_count();
     let cohorts: Vec<CohortName> = waves.map(|wave| CohortName { wave, zone: None }).collect();

@@ -195,9 +195,6 @@ pub trait Store: Send {
     /// Removes a rollout that has no assignments.
     fn remove(&mut self, rollout: RolloutKey) -> Result<(), StoreError>;
 
-    /// Gives up a rollout that nobody drives: everything not ended becomes `canceled`.
-    fn give_up(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError>;
-
     /// Writes rows of round `round` for the devices that failed, or were given up, in the one
     /// before, and says how many these are. Each is in its wave again; with `canaries` the first so
     /// many are wave 0 and the others wave 1, or all wave 0 if there are to be none.

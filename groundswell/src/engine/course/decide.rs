@@ -237,8 +237,7 @@ impl Course {
     }
 
     /// The artifact cannot be sent: nothing new is claimed before an operator has looked.
-    pub(in crate::engine) fn unsendable(&mut self, now: Time, why: &str) {
-        tracing::error!(rollout = self.key.0, "its artifact cannot be sent: {why}");
+    pub(in crate::engine) fn unsendable(&mut self, now: Time) {
         self.readiness = Readiness::Failed;
         let is_going_on = matches!(
             self.progression.state,

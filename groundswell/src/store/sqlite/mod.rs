@@ -258,13 +258,6 @@ impl Store for SqliteStore {
         Ok(transaction.commit()?)
     }
 
-    fn give_up(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError> {
-        let transaction = self.write()?;
-        let counts = rollout::give_up(&transaction, rollout, now)?;
-        transaction.commit()?;
-        Ok(counts)
-    }
-
     fn open_round(
         &mut self,
         rollout: RolloutKey,

@@ -97,15 +97,6 @@ pub(super) fn count(
     tally(connection, &of_rounds("c.round = ?2"), params![rollout.0, round])
 }
 
-pub(super) fn count_cohort(
-    connection: &Connection,
-    cohort: CohortKey,
-) -> Result<Counts, StoreError> {
-    let sql = "SELECT state, count(*) FROM assignment INDEXED BY assignment_cohort \
-               WHERE cohort = ?1 GROUP BY state";
-    tally(connection, sql, [cohort.0])
-}
-
 pub(super) fn counts_before(
     connection: &Connection,
     rollout: RolloutKey,

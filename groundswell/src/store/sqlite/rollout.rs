@@ -1,15 +1,13 @@
 //! Rollouts: written down, changed, and what the driver is wanted to do with them.
 
 use groundswell_core::{
-    assignment,
     ids::RolloutId,
-    rollout::{Progression, Spec, State},
-    snapshot::Counts,
+    rollout::{Progression, Spec},
     time::Time,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{assign, read, rows};
+use super::rows;
 use crate::store::{Answer, INTENTS_MAX, Intent, IntentSeq, RolloutKey, StoreError};
 
 pub(super) fn create(
@@ -71,37 +69,6 @@ pub(super) fn remove(connection: &Connection, rollout: RolloutKey) -> Result<(),
     connection.execute("DELETE FROM log WHERE rollout = ?1", [rollout.0])?;
     connection.execute("DELETE FROM rollout WHERE key = ?1", [rollout.0])?;
     Ok(())
-}
-
-pub(super) fn give_up(
-    connection: &Connection,
-    rollout: RolloutKey,
-    now: Time,
-) -> Result<Counts, StoreError> {
-    let record = read::rollout(connection, rollout)?
-        .ok_or_else(|| StoreError::Damaged("a rollout is gone".to_owned()))?;
-    let mut progression = record.progression;
-    progression.state = State::Canceled;
-    progression.paused.clear();
-    progression.generation += 1;
-    let open = rows::codes_where(|state| !state.is_terminal());
-    let canceled = rows::code(assignment::State::Canceled);
-    connection.execute(
-        &format!(
-            "UPDATE assignment SET state = ?2, due_at = 0, away_since = 0, changed_at = ?3 \
-             WHERE cohort IN (SELECT key FROM cohort WHERE rollout = ?1) AND state IN ({open})"
-        ),
-        params![rollout.0, canceled, now.as_millis()],
-    )?;
-    set_progression(connection, rollout, &progression)?;
-    for cohort in read::cohorts(connection, rollout, progression.round)? {
-        let counts = read::count_cohort(connection, cohort.key)?;
-        assign::set_counts(connection, cohort.key, &counts)?;
-    }
-    let sql = "INSERT INTO log (rollout, at, body) VALUES (?1, ?2, ?3)";
-    let body = r#"[{"rollout":"canceled by --abandon"}]"#;
-    connection.execute(sql, params![rollout.0, now.as_millis(), body])?;
-    read::count(connection, rollout, progression.round)
 }
 
 pub(super) fn put_intent(

@@ -6,14 +6,15 @@ use groundswell::{
     clock::Clock,
     core::{
         brake::Brake,
+        event::Kind,
         ids::{Epoch, RolloutId},
-        rollout::{Limits, Verify},
+        rollout::{Limits, Progression, State, Verify},
         time::Time,
     },
     delivery::http::{Config, Timeouts},
     push::{PushError, PushResult},
     sim::Options,
-    store::{Batch, SqliteStore, Store, dir},
+    store::{Batch, SqliteStore, Store, Which, dir},
 };
 
 use super::{Stage, files_below};
@@ -183,9 +184,32 @@ async fn another_push_is_refused_until_the_first_is_given_up() {
     assert_eq!(done.result, PushResult::Completed);
 }
 
+/// Writes down where the only push of a state directory stands.
+fn set_down(stage: &Stage, change: impl FnOnce(&mut Progression)) {
+    let mut store = SqliteStore::open(&dir::database(&stage.state())).unwrap();
+    let record = store.rollouts(Which::All).unwrap().remove(0);
+    let mut progression = record.progression;
+    change(&mut progression);
+    let progression = Some(progression);
+    let batch = Batch { progression, ..Batch::empty(record.key, Epoch(0), Time::ZERO) };
+    store.commit(&batch).unwrap();
+}
+
+#[tokio::test]
+async fn a_push_given_up_before_it_began_is_told_with_all_its_devices() {
+    let stage = Stage::new(Options { reboot: Duration::from_secs(3), ..Options::default() });
+    cut_short(&stage, 300, 50).await;
+    set_down(&stage, |progression| {
+        (progression.state, progression.started_at) = (State::Scheduled, None);
+    });
+    let (done, events) = stage.run(stage.push_version("3.0.0", 300).abandon(true)).await;
+    let Kind::RolloutCanceled { counts } = events[0].kind else { panic!("{}", events[0]) };
+    assert_eq!((counts.total(), counts.canceled + counts.succeeded), (300, 300));
+    assert_eq!(done.result, PushResult::Completed);
+}
+
 #[tokio::test]
 async fn a_rollout_that_a_driver_prepares_is_not_taken_for_a_push_cut_short() {
-    use groundswell::{core::rollout::State, store::Which};
     let stage = Stage::new(Options::default());
     stage.run(stage.push(3)).await;
     let open = || SqliteStore::open(&dir::database(&stage.state())).unwrap();

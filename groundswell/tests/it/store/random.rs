@@ -20,7 +20,6 @@ enum Op {
     /// Assignments go to these states; one may come more than once.
     Commit(Vec<(Index, State)>),
     OpenRound(Option<u32>),
-    GiveUp,
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -29,7 +28,6 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => prop::collection::vec((0..FLEET, 0..4_usize), 1..6).prop_map(Op::Assign),
         6 => prop::collection::vec((any::<Index>(), state), 1..8).prop_map(Op::Commit),
         1 => prop::option::of(0..3_u32).prop_map(Op::OpenRound),
-        1 => Just(Op::GiveUp),
     ];
     prop::collection::vec(op, 1..20)
 }
@@ -182,16 +180,6 @@ impl Model {
         assert_eq!(sorted(rows), sorted(again));
     }
 
-    fn give_up(&mut self, store: &mut SqliteStore, key: RolloutKey) {
-        for (_, _, state) in self.rows.values_mut() {
-            if !state.is_terminal() {
-                *state = State::Canceled;
-            }
-        }
-        let counts = store.give_up(key, super::NOW).unwrap();
-        assert_eq!(counts, self.counts().into_values().sum());
-    }
-
     fn check(&self, store: &SqliteStore, key: RolloutKey) {
         let cohorts = store.cohorts(key, self.round).unwrap();
         assert_eq!(sum(&cohorts), store.count(key, self.round).unwrap());
@@ -231,7 +219,6 @@ fn play(ops: &[Op]) {
             Op::Assign(given) => model.assign(&mut store, key, &keys, given),
             Op::Commit(given) => model.commit(&mut store, key, given),
             Op::OpenRound(canaries) => model.open_round(&mut store, key, *canaries),
-            Op::GiveUp => model.give_up(&mut store, key),
         }
         model.check(&store, key);
     }

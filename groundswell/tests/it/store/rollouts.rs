@@ -3,13 +3,14 @@
 use groundswell::{
     core::{
         assignment::{Assignment, FailReason, State, Step},
-        ids::RolloutId,
+        ids::{Epoch, RolloutId},
         release::{Digest, Release},
         rollout::{self, OnFailure, Spec},
         snapshot::Counts,
         time::Time,
     },
-    store::{Batch, Change, DeviceKey, RolloutKey, Store, Which},
+    engine::giving_up::give_up,
+    store::{Batch, Change, DeviceKey, RolloutKey, RolloutRecord, SqliteStore, Store, Which},
 };
 
 use super::{
@@ -105,30 +106,68 @@ fn what_is_being_prepared_is_taken_back_in_parts() {
 }
 
 #[test]
-fn a_rollout_given_up_is_not_found_again() {
+fn a_rollout_given_up_is_ended_as_it_is_and_not_found_again() {
     each(|store| {
-        let key = rollout_of(store, 5);
-        let all = ids(store, key, 1);
-        let changes = vec![
-            to(all[0], State::Succeeded, 1, 0),
-            to(all[1], State::Verifying, 1, 9),
-            to(all[2], State::Away, 0, 9),
-            to(all[3], State::Retrying, 1, 9),
-        ];
-        store.commit(&batch(key, changes)).unwrap();
-        assert_eq!(store.rollouts(Which::Driven).unwrap().len(), 1);
-        let generation = store.rollout(key).unwrap().unwrap().progression.generation;
-        let counts = store.give_up(key, NOW).unwrap();
-        assert_eq!(counts, Counts { succeeded: 1, canceled: 4, ..Counts::default() });
-        assert!(store.find(&[5; 32]).unwrap().is_none());
+        let count = State::ALL.len() + 2;
+        let key = rollout_of(store, count);
+        let at = ids(store, key, 1);
+        let mut expected = Counts { canceled: 2, ..Counts::default() };
+        let mut changes = vec![];
+        for (id, state) in at.into_iter().zip(State::ALL) {
+            changes.push(to(id, state, 1, 9));
+            let ended = if state.is_terminal() { state } else { State::Canceled };
+            *expected.of_mut(ended) += 1;
+        }
+        commit_counted(store, key, changes);
+        let before = prepared(store, key, rollout::State::Running);
+        let counts = give_up(store, before.clone(), Epoch(7), NOW).unwrap();
+        assert_eq!(counts, expected);
+        assert_eq!(store.count(key, 1).unwrap(), expected);
+        assert_eq!(super::sum(&store.cohorts(key, 1).unwrap()), expected);
+        assert!(store.find(&[count as u8; 32]).unwrap().is_none());
         assert!(store.rollouts(Which::Driven).unwrap().is_empty());
+        assert!(store.active(key).unwrap().is_empty());
         let progression = store.rollout(key).unwrap().unwrap().progression;
         assert_eq!(progression.state, rollout::State::Canceled);
-        assert!(progression.generation > generation, "a stale plan is refused");
-        let cohorts = store.cohorts(key, 1).unwrap();
-        assert_eq!(super::sum(&cohorts), counts);
-        assert!(store.active(key).unwrap().is_empty());
+        assert!(progression.generation > before.progression.generation, "a stale plan is refused");
+        let again = store.rollout(key).unwrap().unwrap();
+        assert_eq!(give_up(store, again, Epoch(8), NOW).unwrap(), expected, "done twice");
     });
+}
+
+#[test]
+fn a_rollout_whose_giving_up_was_cut_short_is_given_up() {
+    each(|store| {
+        let key = rollout_of(store, 9_000);
+        let first = ids(store, key, 1)[0];
+        commit_counted(store, key, vec![to(first, State::Canceled, 0, 0)]);
+        for state in [rollout::State::Canceling, rollout::State::Paused, rollout::State::Scheduled]
+        {
+            let record = prepared(store, key, state);
+            let counts = give_up(store, record, Epoch(7), NOW).unwrap();
+            assert_eq!(counts, Counts { canceled: 9_000, ..Counts::default() });
+            let state = store.rollout(key).unwrap().unwrap().progression.state;
+            assert_eq!(state, rollout::State::Canceled);
+        }
+    });
+}
+
+/// A rollout that knows its rows to be those that were chosen.
+fn prepared(store: &mut SqliteStore, key: RolloutKey, state: rollout::State) -> RolloutRecord {
+    let mut record = store.rollout(key).unwrap().unwrap();
+    record.progression.state = state;
+    record.progression.prepared = Some("as chosen".to_owned());
+    let progression = Some(record.progression.clone());
+    store.commit(&Batch { progression, ..batch(key, vec![]) }).unwrap();
+    record
+}
+
+/// Commits changes of the only cohort with its devices counted, as a driver does.
+fn commit_counted(store: &mut SqliteStore, key: RolloutKey, changes: Vec<Change>) {
+    store.commit(&batch(key, changes)).unwrap();
+    let counts = store.count(key, 1).unwrap();
+    let cohort = store.cohorts(key, 1).unwrap()[0].key;
+    store.commit(&Batch { cohorts: vec![(cohort, counts)], ..batch(key, vec![]) }).unwrap();
 }
 
 #[test]

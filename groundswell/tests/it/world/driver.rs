@@ -286,7 +286,7 @@ impl World {
             self.running().outlets.insert(key);
             self.facts.push(Fact::Opened(key));
         } else {
-            self.facts.push(Fact::Unsendable(key, "as this world wants it".to_owned()));
+            self.facts.push(Fact::Unsendable(key));
         }
     }
 
