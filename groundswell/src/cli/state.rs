@@ -7,7 +7,7 @@ use groundswell_core::document::DocumentError;
 use serde::Serialize;
 
 use super::{Failure, print_line, state_hint};
-use crate::{operate::OperateError, spec_file::SpecFileError};
+use crate::{operate::OperateError, spec_file::SpecFileError, store::dir};
 
 /// Which state directory, and how to print.
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub struct On {
     #[arg(
         long,
         value_name = "DIR",
-        default_value = "groundswell-data",
+        default_value = dir::DEFAULT,
         env = "GROUNDSWELL_STATE",
         global = true
     )]
@@ -81,12 +81,7 @@ impl On {
 
     /// A command that goes on from what was done here, as it is to be typed.
     pub(super) fn command(&self, words: &str) -> String {
-        let default = PathBuf::from("groundswell-data");
-        if self.state == default {
-            format!("`groundswell {words}`")
-        } else {
-            format!("`groundswell {words} --state {}`", self.state.display())
-        }
+        dir::command(&self.state, words)
     }
 }
 

@@ -5,14 +5,18 @@ use groundswell_core::{
     device::Device,
     event::{Event, Kind},
     ids::{Epoch, RolloutId},
-    release::{Digest, Release},
-    rollout::{
-        Act, Acted, Numbers, Progression, Refusal, Spec, State, act, end_preparing, judge_anew,
-    },
+    release::Digest,
+    rollout::{Act, Acted, Numbers, Progression, Refusal, act, end_preparing, judge_anew},
     time::Time,
 };
 
-use super::{PushError, Summary, builder::Order, identity::identity, summary};
+use super::{
+    PushError, Summary,
+    builder::Order,
+    decision::{Then, count, decide, read},
+    identity::identity,
+    summary,
+};
 use crate::{
     artifacts::{
         payload::Payload,
@@ -23,7 +27,7 @@ use crate::{
         takeover::{numbers, recover},
     },
     store::{
-        Batch, CohortName, RolloutRecord, SqliteStore, Store, StoreError, Which, dir::StateDir,
+        Batch, CohortName, RolloutRecord, SqliteStore, Store, StoreError, dir::StateDir,
         reserve::Reserve,
     },
 };
@@ -82,140 +86,102 @@ fn begin_blocking(order: &mut Order) -> Result<Beginning, PushError> {
     order.spec.select.get_or_insert_with(String::new);
     let identity = identity(&order.spec.release, order.spec.select.as_deref(), &order.entries);
     let epoch = store.raise_epoch()?;
-    let found = settle_unfinished(&mut store, order, &identity, epoch, now)?;
-    let record = match found {
-        Some(record) if record.progression.state.is_ended() && !order.retry_failed => {
-            let summary = summary::already_done(&store, &record)?;
+    let asked = order.asked(identity);
+    let decision = match decide(read(&store, &asked)?, &asked) {
+        Ok(decision) => decision,
+        Err(refused) => return Err(refused.tell(order, |record| count(&store, record))?),
+    };
+    for record in decision.taken_back {
+        while store.discard(record.key, DISCARD)? == DISCARD {}
+        store.remove(record.key)?;
+    }
+    for record in decision.given_up {
+        let canceled = abandon(&mut store, record, epoch, now)?;
+        order.canceled.push(canceled);
+    }
+    let record = match decision.then {
+        Then::Nothing(same) => {
+            let summary = summary::already_done(&store, &same.record)?;
             return Ok(Beginning::AlreadyDone(Box::new(summary)));
         }
-        Some(record) => go_on(&mut store, order, record, now)?,
-        None if order.retry_failed => {
-            return Err(PushError::NothingToRetry("this push was not run before"));
-        }
-        None => create(&mut store, order, &identity, now)?,
+        Then::Start => create(&mut store, order, &identity, now)?,
+        Then::GoOn(same) => go_on(&mut store, order, same.record, now)?,
+        Then::Retry(same) => retry(&mut store, order, same.record, now)?,
     };
     order.entries = vec![];
     Ok(Beginning::Begun(Box::new(Begun { dir, record, store, epoch, reserve, artifact })))
 }
 
-/// Gives up or refuses other rollouts that are not finished, and returns this one if it is known.
-fn settle_unfinished(
+/// Gives a push up, and returns what is told of it.
+fn abandon(
     store: &mut SqliteStore,
-    order: &mut Order,
-    identity: &[u8; 32],
+    record: RolloutRecord,
     epoch: Epoch,
     now: Time,
-) -> Result<Option<RolloutRecord>, PushError> {
-    let unfinished = store.rollouts(Which::Driven)?;
-    if let Some(record) = unfinished.iter().find(|record| record.identity.is_none()) {
-        let Release { name, version, .. } = record.spec.release.clone();
-        let (state, number) = (order.state.clone(), record.key.0);
-        return Err(PushError::OtherRollout { state, number, name, version });
-    }
-    for record in unfinished {
-        let is_other = record.identity != Some(*identity);
-        if is_half_written(&record) {
-            // Nothing was ever sent for it, and it may lack devices.
-            while store.discard(record.key, DISCARD)? == DISCARD {}
-            store.remove(record.key)?;
-        } else if order.abandon {
-            let (rollout, release) = (record.id, record.spec.release.clone());
-            let counts = give_up(store, record, epoch, now)?;
-            let kind = Kind::RolloutCanceled { counts };
-            order.canceled.push(Event { at: now, rollout, kind });
-            tracing::warn!(
-                "gave up {} {}: {} devices had ended, {} are canceled",
-                release.name,
-                release.version,
-                counts.ended() - counts.canceled,
-                counts.canceled
-            );
-        } else if is_other {
-            let counts = store.count(record.key, record.progression.round)?;
-            let differs = differences(&record.spec, &order.spec).join(", ");
-            return Err(PushError::OtherUnfinished {
-                state: order.state.clone(),
-                name: record.spec.release.name,
-                version: record.spec.release.version,
-                rollout: record.id.to_string().into(),
-                ended: counts.ended(),
-                devices: counts.total(),
-                differs: differs.into(),
-            });
-        }
-    }
-    let found = store.find(identity)?;
-    if let Some(record) = &found
-        && record.progression.state.is_ended()
-        && !order.retry_failed
-        && store.is_overtaken(record.key)?
-    {
-        // Another release went to these devices since: what they run now is not what they did.
-        return Ok(None);
-    }
-    if order.retry_failed && found.as_ref().is_some_and(|found| !found.progression.state.is_ended())
-    {
-        tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
-    }
-    Ok(found)
+) -> Result<Event, PushError> {
+    let (rollout, release) = (record.id, record.spec.release.clone());
+    let counts = give_up(store, record, epoch, now)?;
+    tracing::warn!(
+        "gave up {} {}: {} devices had ended, {} are canceled",
+        release.name,
+        release.version,
+        counts.ended() - counts.canceled,
+        counts.canceled
+    );
+    Ok(Event { at: now, rollout, kind: Kind::RolloutCanceled { counts } })
 }
 
-/// Whether it is a push that was killed while its devices were being written down. Other rollouts
-/// are prepared by whoever drives them, and each of their rounds is.
-pub(super) const fn is_half_written(record: &RolloutRecord) -> bool {
-    let Progression { state, round, .. } = &record.progression;
-    record.identity.is_some() && matches!(state, State::Preparing) && *round == 1
-}
-
-/// What tells two pushes apart: parts of the identity, in words.
-fn differences(theirs: &Spec, ours: &Spec) -> Vec<&'static str> {
-    let (their, our) = (&theirs.release, &ours.release);
-    let select = |spec: &Spec| spec.select.clone().unwrap_or_default();
-    let parts = [
-        ("the content of the file", their.artifact != our.artifact),
-        ("version", their.version != our.version),
-        ("name", their.name != our.name),
-        ("selector", select(theirs) != select(ours)),
-    ];
-    let differ: Vec<_> = parts.into_iter().filter(|(_, is)| *is).map(|(what, _)| what).collect();
-    if differ.is_empty() { vec!["the set of devices and addresses"] } else { differ }
-}
-
-/// Goes on with a rollout, or tries those again that failed, by the limits of this run.
+/// Goes on with a rollout, by the limits of this run.
 fn go_on(
     store: &mut SqliteStore,
     order: &Order,
     mut record: RolloutRecord,
     now: Time,
 ) -> Result<RolloutRecord, PushError> {
-    // Devices are shared by all rollouts: another one may have written other addresses since, and
-    // whoever runs a push again may have corrected a path. Both must not decide where this goes.
+    if order.retry_failed {
+        tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
+    }
+    put_devices(store, order)?;
+    let numbers = numbers(store, &record)?;
+    let waves = std::mem::replace(&mut record.spec, order.spec.clone()).waves;
+    record.spec.waves = waves;
+    // Without `--canary` the others do not wait for the verdict over the canaries.
+    let waives_gate = order.canary == 0;
+    let asked = judge_anew(&record.progression, &record.spec, &numbers, waives_gate, now);
+    record.progression = changed(asked).map_err(lost)?;
+    store.set_spec(record.key, &record.spec)?;
+    set_progression(store, &record, now)?;
+    Ok(record)
+}
+
+/// Opens the next round for the devices that failed. The waves are this run's, whatever those were
+/// that the round before had.
+fn retry(
+    store: &mut SqliteStore,
+    order: &Order,
+    mut record: RolloutRecord,
+    now: Time,
+) -> Result<RolloutRecord, PushError> {
+    put_devices(store, order)?;
+    let numbers = numbers(store, &record)?;
+    record.spec = order.spec.clone();
+    let asked = act(&record.progression, &record.spec, &numbers, Act::Retry, now);
+    record.progression = changed(asked).map_err(PushError::NothingToRetry)?;
+    store.open_round(record.key, record.progression.round, Some(order.canary))?;
+    end_preparing(&mut record.progression);
+    store.set_spec(record.key, &record.spec)?;
+    set_progression(store, &record, now)?;
+    Ok(record)
+}
+
+/// Devices are shared by all rollouts: another one may have written other addresses since, and
+/// whoever runs a push again may have corrected a path. Both must not decide where this goes.
+fn put_devices(store: &mut SqliteStore, order: &Order) -> Result<(), PushError> {
     for chunk in order.entries.chunks(CHUNK) {
         let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
         store.put_devices(&devices)?;
     }
-    let is_ended = record.progression.state.is_ended();
-    if !is_ended && order.canary > 0 && record.spec.waves.is_empty() {
-        return Err(PushError::NoCanaries);
-    }
-    let numbers = numbers(store, &record)?;
-    let waves = std::mem::replace(&mut record.spec, order.spec.clone()).waves;
-    if is_ended {
-        // The waves are this run's, whatever those were that the round before had.
-        let asked = act(&record.progression, &record.spec, &numbers, Act::Retry, now);
-        record.progression = changed(asked).map_err(PushError::NothingToRetry)?;
-        store.open_round(record.key, record.progression.round, Some(order.canary))?;
-        end_preparing(&mut record.progression);
-    } else {
-        record.spec.waves = waves;
-        // Without `--canary` the others do not wait for the verdict over the canaries.
-        let waives_gate = order.canary == 0;
-        let asked = judge_anew(&record.progression, &record.spec, &numbers, waives_gate, now);
-        record.progression = changed(asked).map_err(lost)?;
-    }
-    store.set_spec(record.key, &record.spec)?;
-    set_progression(store, &record, now)?;
-    Ok(record)
+    Ok(())
 }
 
 /// Where a rollout stands after an act that cannot have been done before.

@@ -13,6 +13,9 @@ use std::{
 
 use super::reserve::{Reserve, read_small};
 
+/// Where the state is kept unless somebody says otherwise.
+pub const DEFAULT: &str = "groundswell-data";
+
 /// How a process names what it does that holds a directory for a moment only, to write down an
 /// operator's act that nobody is there to carry out.
 pub const ACTING: &str = "rollout";
@@ -54,6 +57,15 @@ pub enum DirError {
         #[source]
         source: io::Error,
     },
+}
+
+/// A command of this program on the state in `path`, as it is to be typed.
+pub(crate) fn command(path: &Path, words: &str) -> String {
+    if path == Path::new(DEFAULT) {
+        format!("`groundswell {words}`")
+    } else {
+        format!("`groundswell {words} --state {}`", path.display())
+    }
 }
 
 impl StateDir {

@@ -104,13 +104,18 @@ pub trait Store: Send {
     /// Raises the epoch: what an earlier driver claimed is told apart from now on.
     fn raise_epoch(&mut self) -> Result<Epoch, StoreError>;
 
-    /// The newest rollout of this identity that was not given up.
-    fn find(&self, identity: &[u8; 32]) -> Result<Option<RolloutRecord>, StoreError>;
+    /// The newest rollout of this identity that was not given up; with `before` the newest of those
+    /// that are older.
+    fn find(
+        &self,
+        identity: &[u8; 32],
+        before: Option<RolloutKey>,
+    ) -> Result<Option<RolloutRecord>, StoreError>;
 
     /// A rollout by its key.
     fn rollout(&self, key: RolloutKey) -> Result<Option<RolloutRecord>, StoreError>;
 
-    /// All rollouts, or only those a driver has something to do for; oldest first.
+    /// The rollouts that are wanted, oldest first.
     fn rollouts(&self, which: Which) -> Result<Vec<RolloutRecord>, StoreError>;
 
     /// Writes down a rollout as a draft, without devices.
@@ -280,6 +285,8 @@ pub trait Store: Send {
 pub enum Which {
     /// All.
     All,
+    /// Those that have not ended, drafts among them.
+    Unended,
     /// Those that a driver has something to do for, now or later.
     Driven,
 }

@@ -123,7 +123,7 @@ impl World {
         let assigned: Vec<_> =
             devices.iter().enumerate().map(|(n, device)| (device, cohort_of(n))).collect();
         store.add_devices(key, &cohorts, &assigned).unwrap();
-        let mut record = store.find(&identity).unwrap().unwrap();
+        let mut record = store.find(&identity, None).unwrap().unwrap();
         record.progression.state = rollout::State::Scheduled;
         let progression = Some(record.progression.clone());
         store.commit(&Batch { progression, ..Batch::empty(key, Epoch(0), now) }).unwrap();

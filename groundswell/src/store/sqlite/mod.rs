@@ -131,8 +131,12 @@ impl Store for SqliteStore {
         Ok(Epoch(self.connection.query_row(sql, [], |row| row.get(0))?))
     }
 
-    fn find(&self, identity: &[u8; 32]) -> Result<Option<RolloutRecord>, StoreError> {
-        read::find(&self.connection, identity)
+    fn find(
+        &self,
+        identity: &[u8; 32],
+        before: Option<RolloutKey>,
+    ) -> Result<Option<RolloutRecord>, StoreError> {
+        read::find(&self.connection, identity, before)
     }
 
     fn rollout(&self, key: RolloutKey) -> Result<Option<RolloutRecord>, StoreError> {

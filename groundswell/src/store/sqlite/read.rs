@@ -17,13 +17,15 @@ use crate::store::{
 pub(super) fn find(
     connection: &Connection,
     identity: &[u8; 32],
+    before: Option<RolloutKey>,
 ) -> Result<Option<RolloutRecord>, StoreError> {
     let sql = format!(
         "SELECT {} FROM rollout WHERE identity = ?1 AND state NOT IN ('canceled', 'aborted') \
-         ORDER BY key DESC LIMIT 1",
+         AND key < ?2 ORDER BY key DESC LIMIT 1",
         rows::ROLLOUT_COLUMNS
     );
-    Ok(all(connection, &sql, [identity], rows::rollout)?.pop())
+    let before = before.map_or(i64::MAX, |key| key.0);
+    Ok(all(connection, &sql, params![identity, before], rows::rollout)?.pop())
 }
 
 pub(super) fn rollout(
@@ -40,7 +42,11 @@ pub(super) fn rollouts(
 ) -> Result<Vec<RolloutRecord>, StoreError> {
     let states: Vec<String> = State::ALL
         .into_iter()
-        .filter(|state| which == Which::All || state.is_driven())
+        .filter(|state| match which {
+            Which::All => true,
+            Which::Unended => !state.is_ended(),
+            Which::Driven => state.is_driven(),
+        })
         .map(|state| format!("'{state}'"))
         .collect();
     let sql = format!(

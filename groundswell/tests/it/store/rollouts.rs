@@ -47,20 +47,23 @@ fn a_rollout_is_a_draft_when_it_is_written_down_and_is_read_as_it_was() {
 fn the_newest_of_an_identity_is_found_unless_it_was_given_up() {
     each(|store| {
         let identity = [9; 32];
-        assert!(store.find(&identity).unwrap().is_none());
+        assert!(store.find(&identity, None).unwrap().is_none());
         let first = draft(store, Some(&identity), &spec());
         let second = draft(store, Some(&identity), &spec());
         draft(store, Some(&[8; 32]), &spec());
         draft(store, None, &spec());
-        let found = |store: &dyn Store| store.find(&identity).unwrap().map(|record| record.key);
+        let found =
+            |store: &dyn Store| store.find(&identity, None).unwrap().map(|record| record.key);
         assert_eq!(found(store), Some(second));
-        assert_eq!(store.find(&identity).unwrap().unwrap().identity, Some(identity));
+        assert_eq!(store.find(&identity, None).unwrap().unwrap().identity, Some(identity));
         for given_up in [rollout::State::Canceled, rollout::State::Aborted] {
             set_state(store, second, given_up);
             assert_eq!(found(store), Some(first));
         }
         set_state(store, second, rollout::State::Failed);
         assert_eq!(found(store), Some(second));
+        let older = |than| store.find(&identity, Some(than)).unwrap().map(|record| record.key);
+        assert_eq!((older(second), older(first)), (Some(first), None));
     });
 }
 
@@ -80,6 +83,8 @@ fn those_with_something_to_do_are_told_apart() {
             records.iter().map(|record| (record.key, record.progression.state)).collect()
         };
         assert_eq!(read(Which::All), keys);
+        let unended: Vec<_> = keys.iter().copied().filter(|(_, s)| !s.is_ended()).collect();
+        assert_eq!((read(Which::Unended), unended.len()), (unended.clone(), 7));
         let driven: Vec<_> = keys.into_iter().filter(|(_, state)| state.is_driven()).collect();
         assert_eq!(read(Which::Driven), driven);
         assert_eq!(driven.len(), 6);
@@ -124,7 +129,7 @@ fn a_rollout_given_up_is_ended_as_it_is_and_not_found_again() {
         assert_eq!(counts, expected);
         assert_eq!(store.count(key, 1).unwrap(), expected);
         assert_eq!(super::sum(&store.cohorts(key, 1).unwrap()), expected);
-        assert!(store.find(&[count as u8; 32]).unwrap().is_none());
+        assert!(store.find(&[count as u8; 32], None).unwrap().is_none());
         assert!(store.rollouts(Which::Driven).unwrap().is_empty());
         assert!(store.active(key).unwrap().is_empty());
         let progression = store.rollout(key).unwrap().unwrap().progression;
