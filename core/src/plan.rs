@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     brake::Evidence,
     gate::Verdict,
-    rollout::{PauseReason, Progression, Spec, State, Wave, WaveState},
+    rollout::{PauseReason, Progression, Spec, State, WaveState},
     snapshot::Snapshot,
     time::Time,
     waiting::WaitingOn,
@@ -92,9 +92,8 @@ impl Change {
                     crate::gate::Ruling::Stop => WaveState::Stopped { at: now },
                     _ => WaveState::Passed { at: now },
                 };
-                set_wave(progression, wave, state);
-                if let Some(Wave { verdict: kept, .. }) = progression.waves.get_mut(wave) {
-                    *kept = Some(verdict);
+                if let Some(wave) = progression.waves.get_mut(wave) {
+                    wave.rule(state, verdict);
                 }
             }
             Self::Pause { reason, .. } => {

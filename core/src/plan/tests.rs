@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     hours::{ClosedBy, Phase, Zone},
     release::{Digest, Release},
-    rollout::{Limits, WaveSize, WaveSpec},
+    rollout::{Limits, Wave, WaveSize, WaveSpec},
     snapshot::{Allowance, Cohort, Counts},
 };
 
@@ -52,7 +52,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         started_at: Some(NOW - HOUR),
         failures_accepted: 0,
         prepared: None,
-        waves: waves.iter().map(|(state, _)| Wave { state: *state, verdict: None }).collect(),
+        waves: waves.iter().map(|(state, _)| Wave { state: *state, ..Wave::PENDING }).collect(),
     };
     let cohorts = waves.iter().enumerate().map(|(at, (_, counts))| cohort(at, *counts));
     Snapshot {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Deadline, PauseReason, Progression, Spec, State, Wave, WaveState};
+use super::{Deadline, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     gate::{Ruling, Verdict},
     snapshot::Counts,
@@ -289,13 +289,13 @@ impl Asked<'_> {
 
     fn pass(&self, progression: &mut Progression, wave: usize) {
         let at = self.now;
-        progression.waves[wave].state = WaveState::Passed { at };
-        progression.waves[wave].verdict = Some(Verdict {
+        let verdict = Verdict {
             at,
             ruling: Ruling::Override,
             tally: self.spec.tally(&self.numbers.current),
             min_success: self.spec.gate(wave).1,
-        });
+        };
+        progression.waves[wave].rule(WaveState::Passed { at }, verdict);
         progression.paused.remove(&PauseReason::Gate);
         unpause(progression);
     }
@@ -305,7 +305,7 @@ impl Asked<'_> {
         unpause(progression);
         for wave in &mut progression.waves {
             if let WaveState::Stopped { at } = wave.state {
-                *wave = Wave { state: WaveState::Open { since: at }, verdict: None };
+                wave.state = WaveState::Open { since: at };
             }
         }
         if let Some(wave) = progression.current()
@@ -374,7 +374,7 @@ impl Asked<'_> {
 const TOO_LATE: &str = "its deadline has passed; create another one";
 
 fn is_overridden(progression: &Progression, wave: usize) -> bool {
-    let verdict = progression.waves[wave].verdict;
+    let verdict = progression.waves[wave].verdict();
     verdict.is_some_and(|verdict| verdict.ruling == Ruling::Override)
 }
 

@@ -8,7 +8,7 @@ mod spec;
 
 pub use self::{
     act::{Act, Acted, Numbers, Refusal, act, end_preparing, judge_anew},
-    progression::{PauseReason, Progression, State, Wave, WaveState},
+    progression::{PauseReason, Progression, State, VERDICTS_MAX, Wave, WaveState},
     spec::{
         Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, RATE_LIMIT, Schedule,
         Spec, SpecError, Strategy, UNVERIFIED_LIMIT, VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT,

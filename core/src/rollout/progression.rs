@@ -136,14 +136,37 @@ pub struct Progression {
     pub waves: Vec<Wave>,
 }
 
+/// Verdicts over a wave that are kept. A gate stops once and an operator overrides it once; only a
+/// push that is given again and again has the same wave judged more often.
+pub const VERDICTS_MAX: usize = 8;
+
 /// Where a wave stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wave {
     /// The state.
     pub state: WaveState,
-    /// What its gate last said for good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<Verdict>,
+    /// What its gate said for good, and operators in its place, in order; at most
+    /// [`VERDICTS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Wave {
+    /// One whose turn has not come.
+    pub const PENDING: Self = Self { state: WaveState::Pending, verdicts: vec![] };
+
+    /// What was ruled last.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdicts.last().copied()
+    }
+
+    /// Takes what was ruled down beside what was before; the oldest make room.
+    pub fn rule(&mut self, state: WaveState, verdict: Verdict) {
+        self.state = state;
+        let more = (self.verdicts.len() + 1).saturating_sub(VERDICTS_MAX);
+        self.verdicts.drain(..more);
+        self.verdicts.push(verdict);
+    }
 }
 
 /// Where a wave stands, in one word.
@@ -209,7 +232,7 @@ impl Progression {
 
     /// So many waves whose turn has not come.
     pub fn pending(count: usize) -> Vec<Wave> {
-        vec![Wave { state: WaveState::Pending, verdict: None }; count]
+        vec![Wave::PENDING; count]
     }
 
     /// The first wave that has not passed; none if all have.

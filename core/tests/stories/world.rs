@@ -181,7 +181,7 @@ impl World {
             Ok(Acted::Already(why)) => self.line(why),
             Ok(Acted::Changed(progression)) => {
                 let verdict = |progression: &Progression| {
-                    current.and_then(|wave| progression.waves.get(wave)?.verdict)
+                    current.and_then(|wave| progression.waves.get(wave)?.verdict())
                 };
                 let before = verdict(&self.progression);
                 let is_next_round = progression.round > self.progression.round;

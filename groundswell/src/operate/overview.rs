@@ -70,8 +70,8 @@ pub struct WaveView {
     /// Where it stands.
     #[serde(flatten)]
     pub state: Stand,
-    /// What its gate ruled.
-    pub verdict: Option<Verdict>,
+    /// What its gate ruled, and operators in its place, in order.
+    pub verdicts: Vec<Verdict>,
     /// Its devices, counted.
     pub counts: Counts,
 }
@@ -121,7 +121,7 @@ impl State {
         let waves = waves.map(|(wave, stands)| WaveView {
             number: wave + 1,
             state: stands.state.into(),
-            verdict: stands.verdict,
+            verdicts: stands.verdicts.clone(),
             counts: snapshot.counts_of(wave),
         });
         // Nobody knows when those come back who are away.

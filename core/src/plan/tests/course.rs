@@ -69,7 +69,7 @@ fn a_wave_ends_soaks_and_is_judged() {
     let verdict = Verdict { at: until, ruling: Ruling::Go, tally, min_success: Some(90) };
     assert_eq!(changes, [Change::Rule(0, verdict), Change::OpenWave(1)]);
     assert_eq!((open.open, open.claims_max), (vec![1], 15));
-    assert_eq!(snapshot.progression.waves[0].verdict, Some(verdict));
+    assert_eq!(snapshot.progression.waves[0].verdicts, [verdict]);
 }
 
 #[test]

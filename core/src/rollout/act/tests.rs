@@ -166,7 +166,7 @@ fn advance_is_recorded_with_its_numbers() {
         progression.waves[0].state = state;
         let advanced = changed(&progression, Act::Advance);
         assert_eq!(advanced.waves[0].state, WaveState::Passed { at: NOW });
-        let verdict = advanced.waves[0].verdict.unwrap();
+        let verdict = advanced.waves[0].verdict().unwrap();
         assert_eq!(
             (verdict.ruling, verdict.at, verdict.min_success),
             (Ruling::Override, NOW, Some(95))
@@ -174,6 +174,32 @@ fn advance_is_recorded_with_its_numbers() {
         assert_eq!(verdict.tally, crate::gate::Tally::of(&numbers().current));
         assert_eq!(advanced.waves[1].state, WaveState::Pending, "the plan opens it");
     }
+}
+
+#[test]
+fn what_the_gate_said_stays_beside_what_the_operator_said() {
+    let tally = crate::gate::Tally { succeeded: 3, failed: 7, of: 10, ..Default::default() };
+    let stop = Verdict { at: NOW, ruling: Ruling::Stop, tally, min_success: Some(95) };
+    let mut stopped = standing(State::Paused, &[PauseReason::Gate]);
+    stopped.waves[0].verdicts = vec![stop];
+    let advanced = changed(&stopped, Act::Advance);
+    let [first, last] = advanced.waves[0].verdicts[..] else { panic!("{advanced:?}") };
+    assert_eq!((first, last.ruling), (stop, Ruling::Override));
+    assert_eq!(advanced.waves[0].verdict(), Some(last));
+}
+
+#[test]
+fn a_wave_keeps_its_last_verdicts_and_no_more() {
+    let mut wave = crate::rollout::Wave::PENDING;
+    for millis in 0..20 {
+        let at = Time::from_millis(millis);
+        let tally = crate::gate::Tally::default();
+        let verdict = Verdict { at, ruling: Ruling::Stop, tally, min_success: None };
+        wave.rule(WaveState::Stopped { at }, verdict);
+    }
+    let kept: Vec<i64> = wave.verdicts.iter().map(|verdict| verdict.at.as_millis()).collect();
+    assert_eq!(kept, (12..20).collect::<Vec<_>>());
+    assert_eq!(wave.state, WaveState::Stopped { at: Time::from_millis(19) });
 }
 
 #[test]
@@ -267,9 +293,10 @@ fn a_gate_that_said_stop_is_asked_again_with_nothing_said() {
     let at = Time::from_millis(5);
     let tally = crate::gate::Tally::default();
     let verdict = Verdict { at, ruling: Ruling::Stop, tally, min_success: Some(95) };
-    stopped.waves[0] = Wave { state: WaveState::Stopped { at }, verdict: Some(verdict) };
+    stopped.waves[0] = Wave { state: WaveState::Stopped { at }, verdicts: vec![verdict] };
     let again = judged_anew(&stopped, false);
-    assert_eq!(again.waves[0], Wave { state: WaveState::Open { since: at }, verdict: None });
+    let open = Wave { state: WaveState::Open { since: at }, verdicts: vec![verdict] };
+    assert_eq!(again.waves[0], open);
     let waived = judged_anew(&stopped, true);
     let advanced = changed(&stopped, Act::Advance);
     assert_eq!(waived, advanced, "a gate is waived as by the operator's verb");

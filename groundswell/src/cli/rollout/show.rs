@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use groundswell_core::{
+    gate::{Ruling, Verdict},
     rollout::State as Stands,
     time::Time,
     waiting::{WaitingOn, span},
@@ -110,6 +111,7 @@ fn time_left(secs: u64) -> String {
     format!("about {}", span(std::time::Duration::from_secs(secs)))
 }
 
+/// The waves, below each other; where several verdicts were given, each has a line and its time.
 fn waves(waves: &[WaveView]) -> String {
     let columns = [
         number("wave"),
@@ -120,19 +122,47 @@ fn waves(waves: &[WaveView]) -> String {
         number("failed"),
         text("verdict"),
     ];
-    let row = |wave: &WaveView| {
+    let rows = |wave: &WaveView| {
         let counts = &wave.counts;
-        vec![
+        let mut verdicts = verdicts(wave).into_iter();
+        let first = vec![
             wave.number.to_string(),
             wave.state.state.to_owned(),
             counts.total().to_string(),
             counts.ended().to_string(),
             (counts.succeeded + counts.current).to_string(),
             counts.failures().to_string(),
-            wave.verdict.map(|verdict| verdict.to_string()).unwrap_or_default(),
-        ]
+            verdicts.next().unwrap_or_default(),
+        ];
+        let below = verdicts.map(|verdict| {
+            let mut row = vec![String::new(); columns.len() - 1];
+            row.push(verdict);
+            row
+        });
+        [first].into_iter().chain(below).collect::<Vec<_>>()
     };
-    table(&columns, &waves.iter().map(row).collect::<Vec<_>>())
+    table(&columns, &waves.iter().flat_map(rows).collect::<Vec<_>>())
+}
+
+fn verdicts(wave: &WaveView) -> Vec<String> {
+    match wave.verdicts.as_slice() {
+        [only] => vec![only.to_string()],
+        all => {
+            let before = [None].into_iter().chain(all.iter().map(Some));
+            all.iter().zip(before).map(|(verdict, before)| dated(verdict, before)).collect()
+        }
+    }
+}
+
+/// A verdict with its time; an operator overrides on the numbers that stand above.
+fn dated(verdict: &Verdict, before: Option<&Verdict>) -> String {
+    let at = date(verdict.at);
+    match before {
+        Some(before) if verdict.ruling == Ruling::Override && before.tally == verdict.tally => {
+            format!("{at}, overridden by the operator")
+        }
+        _ => format!("{at}, {verdict}"),
+    }
 }
 
 fn failures(overview: &Overview) -> String {

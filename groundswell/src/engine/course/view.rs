@@ -51,7 +51,7 @@ impl Course {
         let eta = progress::eta(&snapshot, &self.spec, ended_per_sec, now);
         let waves = self.progression.waves.iter().enumerate().map(|(wave, state)| WaveProgress {
             state: state.state,
-            verdict: state.verdict,
+            verdict: state.verdict(),
             counts: snapshot.counts_of(wave),
         });
         Progress {

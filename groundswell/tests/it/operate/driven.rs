@@ -184,6 +184,31 @@ fn a_gate_stops_it_and_an_operator_decides() {
     ");
     let watched = stage.run(&["rollout", "watch", "2"]);
     assert_eq!(watched.code, Some(1), "{watched:?}");
+    assert_told!(stage.told(&["rollout", "show", "2"]), @r#"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, progressive, failed
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      devices  5: 5 failed
+
+      wave  state   devices  ended  succeeded  failed  verdict
+         1  passed        1      1          0       1  TIME, stop: 0 of 1 succeeded, at least 100 % required
+                                                       TIME, overridden by the operator
+         2  passed        4      4          0       4  go: 0 of 4 succeeded
+
+    5 devices failed:
+      pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-2  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-1  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-4  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-0  failed: rejected: HTTP 400: {"error":"refused by design"}
+    "#);
+    let first = stage.rollout("2")["waves"][0]["verdicts"].clone();
+    assert_eq!((&first[0]["ruling"], &first[1]["ruling"]), (&"stop".into(), &"override".into()));
+    assert_eq!(first[0]["tally"]["failed"], 1);
     assert_told!(stage.told(&["rollout", "list"]), @"
     exit 0
     --- out
