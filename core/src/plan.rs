@@ -76,14 +76,10 @@ pub enum Change {
 impl Change {
     /// Carries itself out.
     pub fn apply(&self, progression: &mut Progression, now: Time) {
-        let set = |progression: &mut Progression, state| {
-            progression.state = state;
-            progression.paused.clear();
-        };
         match *self {
             Self::Begin => {
                 progression.started_at = Some(now);
-                set(progression, State::Running);
+                progression.come_to(State::Running, now);
             }
             Self::OpenWave(wave) => set_wave(progression, wave, WaveState::Open { since: now }),
             Self::Soak(wave) => set_wave(progression, wave, WaveState::Soaking { since: now }),
@@ -100,11 +96,11 @@ impl Change {
                 progression.state = State::Paused;
                 progression.paused.insert(reason);
             }
-            Self::Abort { .. } => set(progression, State::Aborting),
-            Self::Complete => set(progression, State::Completed),
-            Self::Fail => set(progression, State::Failed),
-            Self::Canceled => set(progression, State::Canceled),
-            Self::Aborted => set(progression, State::Aborted),
+            Self::Abort { .. } => progression.come_to(State::Aborting, now),
+            Self::Complete => progression.come_to(State::Completed, now),
+            Self::Fail => progression.come_to(State::Failed, now),
+            Self::Canceled => progression.come_to(State::Canceled, now),
+            Self::Aborted => progression.come_to(State::Aborted, now),
         }
         progression.generation += 1;
     }

@@ -50,6 +50,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         round: 1,
         generation: 3,
         started_at: Some(NOW - HOUR),
+        ended_at: None,
         failures_accepted: 0,
         prepared: None,
         waves: waves.iter().map(|(state, _)| Wave { state: *state, ..Wave::PENDING }).collect(),

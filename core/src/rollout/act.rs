@@ -191,10 +191,7 @@ impl Asked<'_> {
     }
 
     fn to(&self, state: State) -> Result<Acted, Refusal> {
-        self.change(|progression| {
-            progression.state = state;
-            progression.paused.clear();
-        })
+        self.change(|progression| progression.come_to(state, self.now))
     }
 
     fn start(&self) -> Result<Acted, Refusal> {
@@ -327,7 +324,7 @@ impl Asked<'_> {
                     return self.refuse(TOO_LATE);
                 }
                 self.change(|progression| {
-                    progression.state = State::Preparing;
+                    progression.come_to(State::Preparing, self.now);
                     progression.round += 1;
                     progression.started_at = None;
                     progression.failures_accepted = 0;

@@ -5,6 +5,7 @@
 mod act;
 mod progression;
 mod spec;
+mod stand;
 
 pub use self::{
     act::{Act, Acted, Numbers, Refusal, act, end_preparing, judge_anew},
@@ -14,4 +15,5 @@ pub use self::{
         Spec, SpecError, Strategy, UNVERIFIED_LIMIT, VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT,
         WAIT_LIMIT, WAVES_LIMIT, WaveSize, WaveSpec, WhenClosed, ZoneRule, wave_faults,
     },
+    stand::WaveStand,
 };

@@ -127,6 +127,9 @@ pub struct Progression {
     pub generation: u64,
     /// When it began to run; none before.
     pub started_at: Option<Time>,
+    /// When it ended; none before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
     /// Failures that an operator has accepted by advancing over the brake.
     pub failures_accepted: u64,
     /// What was chosen, as a digest, while its devices are being written down.
@@ -224,6 +227,7 @@ impl Progression {
             round: 1,
             generation: 0,
             started_at: None,
+            ended_at: None,
             failures_accepted: 0,
             prepared: None,
             waves: Self::pending(spec.wave_count()),
@@ -233,6 +237,13 @@ impl Progression {
     /// So many waves whose turn has not come.
     pub fn pending(count: usize) -> Vec<Wave> {
         vec![Wave::PENDING; count]
+    }
+
+    /// Comes to a state that nothing is paused in.
+    pub fn come_to(&mut self, state: State, now: Time) {
+        self.state = state;
+        self.paused.clear();
+        self.ended_at = state.is_ended().then_some(now);
     }
 
     /// The first wave that has not passed; none if all have.

@@ -6,7 +6,7 @@ use groundswell_core::{
     ids::RolloutId,
     plan, progress,
     release::Release,
-    rollout::{self, PauseReason, Spec, WaveState},
+    rollout::{self, PauseReason, Progression, Spec, WaveStand, WaveState},
     snapshot::{Allowance, Cohort, Counts, Snapshot},
     time::Time,
     waiting::WaitingOn,
@@ -44,6 +44,8 @@ pub struct Overview {
     pub created_at: Time,
     /// When it began to run.
     pub started_at: Option<Time>,
+    /// When it ended.
+    pub ended_at: Option<Time>,
     /// When nothing is begun any more.
     pub deadline: Option<Time>,
     /// The devices of the round, counted.
@@ -79,20 +81,24 @@ pub struct WaveView {
 /// The state of a wave, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Stand {
-    /// In one word.
-    pub state: &'static str,
-    /// Since when; none while its turn has not come.
+    /// In a word or two.
+    pub state: WaveStand,
+    /// Since when; none if its turn has not come.
     pub since: Option<Time>,
 }
 
-impl From<WaveState> for Stand {
-    fn from(wave: WaveState) -> Self {
+impl Stand {
+    /// Of a wave in a rollout.
+    fn of(wave: WaveState, progression: &Progression) -> Self {
+        let state = WaveStand::of(wave, progression.state);
         let since = match wave {
             WaveState::Pending => None,
-            WaveState::Open { since } | WaveState::Soaking { since } => Some(since),
+            WaveState::Open { since } | WaveState::Soaking { since } => {
+                Some(progression.ended_at.unwrap_or(since))
+            }
             WaveState::Passed { at } | WaveState::Stopped { at } => Some(at),
         };
-        Self { state: wave.as_str(), since }
+        Self { state, since }
     }
 }
 
@@ -120,7 +126,7 @@ impl State {
         let waves = progression.waves.iter().enumerate();
         let waves = waves.map(|(wave, stands)| WaveView {
             number: wave + 1,
-            state: stands.state.into(),
+            state: Stand::of(stands.state, progression),
             verdicts: stands.verdicts.clone(),
             counts: snapshot.counts_of(wave),
         });
@@ -148,6 +154,7 @@ impl State {
             round: progression.round,
             created_at: record.created_at,
             started_at: progression.started_at,
+            ended_at: progression.ended_at,
             deadline: progression.deadline(spec),
             counts,
             before: None,

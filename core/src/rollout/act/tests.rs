@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 use super::*;
 use crate::{
     release::{Digest, Release},
-    rollout::{WaveSize, WaveSpec},
+    rollout::{Wave, WaveSize, WaveSpec},
 };
 
 const NOW: Time = Time::from_millis(1_000_000_000);

@@ -59,6 +59,7 @@ pub(super) fn show(
         ("select", Some(selected(overview))),
         ("created", Some(when(overview.created_at, now))),
         ("began", overview.started_at.map(|at| when(at, now))),
+        ("ended", overview.ended_at.map(|at| when(at, now))),
         ("deadline", overview.deadline.map(|at| when(at, now))),
         ("devices", devices(overview).or_else(|| forecast.map(create::devices))),
         ("time left", overview.eta_secs.map(time_left)),
@@ -127,7 +128,7 @@ fn waves(waves: &[WaveView]) -> String {
         let mut verdicts = verdicts(wave).into_iter();
         let first = vec![
             wave.number.to_string(),
-            wave.state.state.to_owned(),
+            wave.state.state.to_string(),
             counts.total().to_string(),
             counts.ended().to_string(),
             (counts.succeeded + counts.current).to_string(),
