@@ -54,6 +54,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         failures_accepted: 0,
         prepared: None,
         waves: waves.iter().map(|(state, _)| Wave { state: *state, ..Wave::PENDING }).collect(),
+        earlier: vec![],
     };
     let cohorts = waves.iter().enumerate().map(|(at, (_, counts))| cohort(at, *counts));
     Snapshot {

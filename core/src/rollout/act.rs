@@ -324,11 +324,8 @@ impl Asked<'_> {
                     return self.refuse(TOO_LATE);
                 }
                 self.change(|progression| {
-                    progression.come_to(State::Preparing, self.now);
-                    progression.round += 1;
-                    progression.started_at = None;
-                    progression.failures_accepted = 0;
-                    progression.waves = Progression::pending(self.spec.wave_count());
+                    let waves = Progression::pending(self.spec.wave_count());
+                    progression.begin_round(*counts, waves);
                 })
             }
             State::Draft => self.refuse("start it"),

@@ -4,12 +4,14 @@
 
 mod act;
 mod progression;
+mod round;
 mod spec;
 mod stand;
 
 pub use self::{
     act::{Act, Acted, Numbers, Refusal, act, end_preparing, judge_anew},
     progression::{PauseReason, Progression, State, VERDICTS_MAX, Wave, WaveState},
+    round::{ROUNDS_MAX, Round},
     spec::{
         Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, RATE_LIMIT, Schedule,
         Spec, SpecError, Strategy, UNVERIFIED_LIMIT, VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT,

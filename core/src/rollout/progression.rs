@@ -1,10 +1,11 @@
 //! Where a rollout stands.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{gate::Verdict, rollout::Spec, time::Time};
+use super::{Round, Spec};
+use crate::{gate::Verdict, time::Time};
 
 /// Where a rollout stands, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -137,6 +138,9 @@ pub struct Progression {
     pub prepared: Option<String>,
     /// Its waves, in order; at least one.
     pub waves: Vec<Wave>,
+    /// The rounds before this one, oldest first; at most [`ROUNDS_MAX`](super::ROUNDS_MAX).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Arc<Round>>,
 }
 
 /// Verdicts over a wave that are kept. A gate stops once and an operator overrides it once; only a
@@ -231,6 +235,7 @@ impl Progression {
             failures_accepted: 0,
             prepared: None,
             waves: Self::pending(spec.wave_count()),
+            earlier: vec![],
         }
     }
 

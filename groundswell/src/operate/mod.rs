@@ -12,6 +12,7 @@ mod forecast;
 mod overview;
 mod releases;
 mod rollouts;
+mod waves;
 mod why;
 
 use std::path::{Path, PathBuf};
@@ -21,9 +22,10 @@ pub use self::{
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
     forecast::{Forecast, ForecastWave, ForecastZone},
-    overview::{FAILURES_SHOWN, Overview, WaveView},
+    overview::{FAILURES_SHOWN, Overview},
     releases::{ReleaseView, Releases},
     rollouts::RolloutView,
+    waves::{RoundView, RoundWave, Stand, WaveView},
     why::DeviceWhy,
 };
 use crate::store::{

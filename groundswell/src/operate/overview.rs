@@ -1,19 +1,21 @@
 //! How far a rollout is and what it waits for, worked out from what is written down.
 
 use groundswell_core::{
-    gate::Verdict,
     hours::Phase,
     ids::RolloutId,
     plan, progress,
     release::Release,
-    rollout::{self, PauseReason, Progression, Spec, WaveStand, WaveState},
+    rollout::{self, PauseReason, Spec},
     snapshot::{Allowance, Cohort, Counts, Snapshot},
     time::Time,
     waiting::WaitingOn,
 };
 use serde::Serialize;
 
-use super::{OperateError, State};
+use super::{
+    OperateError, State,
+    waves::{RoundView, Stand, WaveView},
+};
 use crate::store::{CohortRecord, RolloutKey, RolloutRecord, Store, Unfinished};
 
 /// Devices that failed and are shown.
@@ -54,6 +56,8 @@ pub struct Overview {
     pub before: Option<Counts>,
     /// Its waves, in order.
     pub waves: Vec<WaveView>,
+    /// The rounds before this one that are kept, oldest first.
+    pub earlier: Vec<RoundView>,
     /// Why not more happens, the most telling reason first.
     pub waiting_on: Vec<WaitingOn>,
     /// Seconds left at the rate observed; none while it cannot be told.
@@ -62,44 +66,6 @@ pub struct Overview {
     pub failures: Vec<Unfinished>,
     /// Who drives the state directory, by its own words; none if nobody does.
     pub driver: Option<String>,
-}
-
-/// A wave as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WaveView {
-    /// Counted from 1.
-    pub number: usize,
-    /// Where it stands.
-    #[serde(flatten)]
-    pub state: Stand,
-    /// What its gate ruled, and operators in its place, in order.
-    pub verdicts: Vec<Verdict>,
-    /// Its devices, counted.
-    pub counts: Counts,
-}
-
-/// The state of a wave, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Stand {
-    /// In a word or two.
-    pub state: WaveStand,
-    /// Since when; none if its turn has not come.
-    pub since: Option<Time>,
-}
-
-impl Stand {
-    /// Of a wave in a rollout.
-    fn of(wave: WaveState, progression: &Progression) -> Self {
-        let state = WaveStand::of(wave, progression.state);
-        let since = match wave {
-            WaveState::Pending => None,
-            WaveState::Open { since } | WaveState::Soaking { since } => {
-                Some(progression.ended_at.unwrap_or(since))
-            }
-            WaveState::Passed { at } | WaveState::Stopped { at } => Some(at),
-        };
-        Self { state, since }
-    }
 }
 
 /// Whether only a driver knows that a rollout waits for this: who has its devices and places.
@@ -126,7 +92,7 @@ impl State {
         let waves = progression.waves.iter().enumerate();
         let waves = waves.map(|(wave, stands)| WaveView {
             number: wave + 1,
-            state: Stand::of(stands.state, progression),
+            state: Stand::of(stands.state, progression.state, progression.ended_at),
             verdicts: stands.verdicts.clone(),
             counts: snapshot.counts_of(wave),
         });
@@ -159,6 +125,7 @@ impl State {
             counts,
             before: None,
             waves: waves.collect(),
+            earlier: progression.earlier.iter().map(|round| RoundView::from(&**round)).collect(),
             waiting_on,
             eta_secs: eta.map(|eta| eta.as_secs()),
             failures: vec![],

@@ -229,10 +229,15 @@ fn the_last_wave_has_no_next_one_but_its_stop_can_be_overridden() {
 fn a_round_begins_from_the_start() {
     let mut ended = standing(State::Failed, &[]);
     ended.failures_accepted = 2;
+    ended.ended_at = Some(NOW);
     let again = changed(&ended, Act::Retry);
     assert_eq!((again.state, again.round, again.started_at), (State::Preparing, 2, None));
     assert_eq!((again.failures_accepted, again.generation), (0, 8));
-    assert_eq!(again.waves, Progression::pending(2));
+    assert_eq!((&again.waves, again.ended_at), (&Progression::pending(2), None));
+    let [first] = &again.earlier[..] else { panic!("{again:?}") };
+    assert_eq!((first.number, first.state, first.counts), (1, State::Failed, numbers().all));
+    assert_eq!((first.started_at, first.ended_at), (Some(NOW), Some(NOW)));
+    assert_eq!(first.waves, ended.waves);
 
     let well = Numbers { all: Counts { succeeded: 5, ..Counts::default() }, ..numbers() };
     let refusal = act(&ended, &spec(), &well, Act::Retry, NOW).unwrap_err();
@@ -288,7 +293,7 @@ fn every_state_judged_anew() {
 }
 
 #[test]
-fn a_gate_that_said_stop_is_asked_again_with_nothing_said() {
+fn a_gate_that_said_stop_is_asked_again_and_its_word_kept() {
     let mut stopped = standing(State::Paused, &[PauseReason::Gate]);
     let at = Time::from_millis(5);
     let tally = crate::gate::Tally::default();
@@ -309,6 +314,17 @@ fn the_gate_of_the_last_wave_is_not_waived() {
     progression.waves[1].state = WaveState::Stopped { at: NOW };
     let again = judged_anew(&progression, true);
     assert_eq!(again.waves[1].state, WaveState::Open { since: NOW });
+}
+
+#[test]
+fn the_last_rounds_are_kept_and_no_more() {
+    let mut progression = standing(State::Failed, &[]);
+    for _ in 0..20 {
+        let waves = progression.waves.clone();
+        progression.begin_round(Counts::default(), waves);
+    }
+    let kept: Vec<u32> = progression.earlier.iter().map(|round| round.number).collect();
+    assert_eq!((progression.round, kept), (21, (13..=20).collect()));
 }
 
 #[test]

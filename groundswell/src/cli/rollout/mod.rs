@@ -4,6 +4,7 @@ mod acts;
 mod create;
 mod show;
 mod watch;
+mod waves;
 pub(super) mod why;
 
 use std::{path::PathBuf, process::ExitCode};

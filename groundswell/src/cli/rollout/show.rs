@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use groundswell_core::{
-    gate::{Ruling, Verdict},
     rollout::State as Stands,
     time::Time,
     waiting::{WaitingOn, span},
@@ -13,8 +12,8 @@ use super::super::{
     state,
     text::{count, counts, date, fields, number, table, text, when},
 };
-use super::create;
-use crate::operate::{Forecast, Overview, RolloutView, WaveView};
+use super::{create, waves};
+use crate::operate::{Forecast, Overview, RolloutView};
 
 pub(super) fn list(on: &state::On, rollouts: &[RolloutView]) -> String {
     if rollouts.is_empty() {
@@ -66,10 +65,11 @@ pub(super) fn show(
     ]));
     if overview.waves.len() > 1 && overview.counts.total() > 0 {
         words.push('\n');
-        words.push_str(&waves(&overview.waves));
+        words.push_str(&waves::table(&overview.waves));
     }
     words.push_str(&forecast.map(create::tables).unwrap_or_default());
     words.push_str(&failures(overview));
+    words.push_str(&waves::earlier(&overview.earlier, now));
     words.push_str(&waits(on, overview, now));
     words
 }
@@ -110,60 +110,6 @@ fn devices(overview: &Overview) -> Option<String> {
 
 fn time_left(secs: u64) -> String {
     format!("about {}", span(std::time::Duration::from_secs(secs)))
-}
-
-/// The waves, below each other; where several verdicts were given, each has a line and its time.
-fn waves(waves: &[WaveView]) -> String {
-    let columns = [
-        number("wave"),
-        text("state"),
-        number("devices"),
-        number("ended"),
-        number("succeeded"),
-        number("failed"),
-        text("verdict"),
-    ];
-    let rows = |wave: &WaveView| {
-        let counts = &wave.counts;
-        let mut verdicts = verdicts(wave).into_iter();
-        let first = vec![
-            wave.number.to_string(),
-            wave.state.state.to_string(),
-            counts.total().to_string(),
-            counts.ended().to_string(),
-            (counts.succeeded + counts.current).to_string(),
-            counts.failures().to_string(),
-            verdicts.next().unwrap_or_default(),
-        ];
-        let below = verdicts.map(|verdict| {
-            let mut row = vec![String::new(); columns.len() - 1];
-            row.push(verdict);
-            row
-        });
-        [first].into_iter().chain(below).collect::<Vec<_>>()
-    };
-    table(&columns, &waves.iter().flat_map(rows).collect::<Vec<_>>())
-}
-
-fn verdicts(wave: &WaveView) -> Vec<String> {
-    match wave.verdicts.as_slice() {
-        [only] => vec![only.to_string()],
-        all => {
-            let before = [None].into_iter().chain(all.iter().map(Some));
-            all.iter().zip(before).map(|(verdict, before)| dated(verdict, before)).collect()
-        }
-    }
-}
-
-/// A verdict with its time; an operator overrides on the numbers that stand above.
-fn dated(verdict: &Verdict, before: Option<&Verdict>) -> String {
-    let at = date(verdict.at);
-    match before {
-        Some(before) if verdict.ruling == Ruling::Override && before.tally == verdict.tally => {
-            format!("{at}, overridden by the operator")
-        }
-        _ => format!("{at}, {verdict}"),
-    }
 }
 
 fn failures(overview: &Overview) -> String {

@@ -4,7 +4,10 @@
 //! which things happened; an id stands for itself, a pair for all ids from its first to its last.
 //! `due` and `away` (milliseconds since the epoch), `doubt` and `why` are there where the state has them.
 
-use groundswell_core::assignment::{Assignment, State};
+use groundswell_core::{
+    assignment::{Assignment, State},
+    rollout::Progression,
+};
 use serde::Serialize;
 
 use crate::store::{Batch, Change, StoreError};
@@ -52,7 +55,9 @@ pub(super) fn body(batch: &Batch) -> Result<String, StoreError> {
             body.push(',');
         }
         body.push_str(r#"{"rollout":"#);
-        body.push_str(&super::rows::to_json(progression)?);
+        // The log has the rounds before already.
+        let now = Progression { earlier: vec![], ..progression.clone() };
+        body.push_str(&super::rows::to_json(&now)?);
         body.push_str("}]");
     }
     Ok(body)
@@ -108,6 +113,23 @@ mod tests {
     fn change(id: i64, state: State, detail: Option<&str>) -> Change {
         let to = Assignment { state, attempt: 1, due_at: Time::ZERO, ..Assignment::queued() };
         Change { id: AssignmentId(id), to, detail: detail.map(Into::into) }
+    }
+
+    #[test]
+    fn rounds_that_ended_are_not_written_again() {
+        let (rollout, epoch, at) = (RolloutKey(1), Epoch(1), Time::ZERO);
+        let release = groundswell_core::release::Release {
+            name: "pos".to_owned(),
+            version: "2".to_owned(),
+            artifact: groundswell_core::release::Digest([7; 32]),
+            artifact_bytes: 12,
+        };
+        let mut progression =
+            Progression::draft(&groundswell_core::rollout::Spec::immediate(release));
+        progression.begin_round(groundswell_core::snapshot::Counts::default(), vec![]);
+        let batch = Batch { progression: Some(progression), ..Batch::empty(rollout, epoch, at) };
+        let body = body(&batch).unwrap();
+        assert!(body.contains(r#""round":2"#) && !body.contains("earlier"), "{body}");
     }
 
     #[test]

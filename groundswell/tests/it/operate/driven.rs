@@ -241,8 +241,18 @@ fn a_gate_stops_it_and_an_operator_decides() {
     1 device failed:
       pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
 
+    round 1: began TIME, failed TIME
+      devices  5: 5 failed
+      wave  state   verdict
+         1  passed  TIME, stop: 0 of 1 succeeded, at least 100 % required
+                    TIME, overridden by the operator
+         2  passed  go: 0 of 4 succeeded
+
     paused by the gate: advance overrides it
     "#);
+    let before = &stage.rollout("2")["earlier"][0];
+    assert_eq!((&before["number"], &before["state"]), (&1.into(), &"failed".into()));
+    assert_eq!(before["waves"][0]["verdicts"], first);
     assert_told!(stage.told(&["rollout", "why", "2", "pos-0"]), @"
     exit 0
     --- out

@@ -6,7 +6,7 @@ use groundswell::{
     clock::Clock,
     core::{
         brake::Brake,
-        rollout::{Limits, Verify},
+        rollout::{self, Limits, Verify},
     },
     delivery::http::{Config, Timeouts},
     push::{PushError, PushResult},
@@ -61,6 +61,12 @@ async fn failed_devices_are_tried_again_on_request_and_only_they() {
     assert_eq!((round.result, round.round), (PushResult::Completed, 2));
     assert_eq!((round.counts.total(), round.ended_now), (10, 1));
     assert_eq!(stage.fleet.summary().receptions.complete, 10);
+    let operator = groundswell::operate::State::look(&stage.state()).unwrap();
+    let progression = operator.find_rollout("1").unwrap().progression;
+    let [before] = &progression.earlier[..] else { panic!("{progression:?}") };
+    assert_eq!((before.number, before.state), (1, rollout::State::Failed));
+    assert_eq!((before.counts.succeeded, before.counts.failures()), (9, 1));
+    assert!(before.ended_at <= progression.started_at, "{progression:?}");
     let nothing = stage.push(10).retry_failed(true).build().unwrap().run().await;
     assert!(matches!(nothing, Err(PushError::NothingToRetry(_))), "{nothing:?}");
 }
