@@ -22,7 +22,7 @@ pub use self::{
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
     forecast::{Forecast, ForecastWave, ForecastZone},
-    overview::{FAILURES_SHOWN, Overview},
+    overview::{FAILURES_SHOWN, Overview, Reason},
     releases::{ReleaseView, Releases},
     rollouts::RolloutView,
     waves::{RoundView, RoundWave, Stand, WaveView},

@@ -1,6 +1,7 @@
 //! How far a rollout is and what it waits for, worked out from what is written down.
 
 use groundswell_core::{
+    assignment,
     hours::Phase,
     ids::RolloutId,
     plan, progress,
@@ -62,10 +63,35 @@ pub struct Overview {
     pub waiting_on: Vec<WaitingOn>,
     /// Seconds left at the rate observed; none while it cannot be told.
     pub eta_secs: Option<u64>,
+    /// Devices that failed, by how; the most first. Known once [`State::look_at_failures`] counted.
+    pub failed: Vec<Reason>,
+    /// Devices that were left as they were with another release on them, by why; the most first.
+    /// Known once [`State::look_at_failures`] counted.
+    pub skipped: Vec<Reason>,
     /// Some of the devices that failed, once [`State::look_at_failures`] has found them.
     pub failures: Vec<Unfinished>,
     /// Who drives the state directory, by its own words; none if nobody does.
     pub driver: Option<String>,
+}
+
+/// Devices that ended the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// How: `rejected`, `timed out verifying`, `offline`.
+    pub reason: String,
+    /// How many.
+    pub devices: u64,
+}
+
+fn by_reason(counted: Vec<(assignment::State, u64)>) -> Vec<Reason> {
+    let reason = |(state, devices): (assignment::State, u64)| Reason {
+        reason: match state {
+            assignment::State::TimedOut(_) => state.as_str().replace(':', ""),
+            _ => state.as_str().rsplit(": ").next().unwrap_or_default().to_owned(),
+        },
+        devices,
+    };
+    counted.into_iter().map(reason).collect()
 }
 
 /// Whether only a driver knows that a rollout waits for this: who has its devices and places.
@@ -128,6 +154,8 @@ impl State {
             earlier: progression.earlier.iter().map(|round| RoundView::from(&**round)).collect(),
             waiting_on,
             eta_secs: eta.map(|eta| eta.as_secs()),
+            failed: vec![],
+            skipped: vec![],
             failures: vec![],
             driver,
         })
@@ -145,14 +173,20 @@ impl State {
         Ok(())
     }
 
-    /// Finds some of the devices that failed, among all of the round.
+    /// Counts the devices that failed or were skipped, by why, and finds some of those that failed:
+    /// it looks at these alone.
     ///
     /// # Errors
     /// [`OperateError::Store`].
     pub fn look_at_failures(&self, overview: &mut Overview) -> Result<(), OperateError> {
+        let (rollout, round) = (RolloutKey(overview.number), overview.round);
+        if overview.counts.failures() + overview.counts.skipped > 0 {
+            let reasons = self.store.count_short(rollout, round)?.into_iter();
+            let (failed, skipped) = reasons.partition(|(state, _)| state.is_failure());
+            (overview.failed, overview.skipped) = (by_reason(failed), by_reason(skipped));
+        }
         if overview.counts.failures() > 0 {
-            let rollout = RolloutKey(overview.number);
-            overview.failures = self.store.failures(rollout, overview.round, FAILURES_SHOWN)?;
+            overview.failures = self.store.failures(rollout, round, FAILURES_SHOWN)?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod values;
 pub mod writer;
 
 use groundswell_core::{
+    assignment::State,
     device::Device,
     ids::{Epoch, RolloutId},
     release::Release,
@@ -256,6 +257,11 @@ pub trait Store: Send {
         round: u32,
         limit: usize,
     ) -> Result<Vec<Unfinished>, StoreError>;
+
+    /// The devices of a round that failed, or were left as they were though they do not run the
+    /// release, counted by how they ended; the most first.
+    fn count_short(&self, rollout: RolloutKey, round: u32)
+    -> Result<Vec<(State, u64)>, StoreError>;
 
     /// Writes down what somebody wants of the driver.
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError>;

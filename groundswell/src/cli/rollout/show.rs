@@ -13,7 +13,7 @@ use super::super::{
     text::{count, counts, date, fields, number, table, text, when},
 };
 use super::{create, waves};
-use crate::operate::{Forecast, Overview, RolloutView};
+use crate::operate::{Forecast, Overview, Reason, RolloutView};
 
 pub(super) fn list(on: &state::On, rollouts: &[RolloutView]) -> String {
     if rollouts.is_empty() {
@@ -61,6 +61,8 @@ pub(super) fn show(
         ("ended", overview.ended_at.map(|at| when(at, now))),
         ("deadline", overview.deadline.map(|at| when(at, now))),
         ("devices", devices(overview).or_else(|| forecast.map(create::devices))),
+        ("failed", by_reason(&overview.failed)),
+        ("skipped", by_reason(&overview.skipped)),
         ("time left", overview.eta_secs.map(time_left)),
     ]));
     if overview.waves.len() > 1 && overview.counts.total() > 0 {
@@ -68,7 +70,7 @@ pub(super) fn show(
         words.push_str(&waves::table(&overview.waves));
     }
     words.push_str(&forecast.map(create::tables).unwrap_or_default());
-    words.push_str(&failures(overview));
+    words.push_str(&failures(on, overview));
     words.push_str(&waves::earlier(&overview.earlier, now));
     words.push_str(&waits(on, overview, now));
     words
@@ -112,7 +114,13 @@ fn time_left(secs: u64) -> String {
     format!("about {}", span(std::time::Duration::from_secs(secs)))
 }
 
-fn failures(overview: &Overview) -> String {
+fn by_reason(reasons: &[Reason]) -> Option<String> {
+    let all: u64 = reasons.iter().map(|reason| reason.devices).sum();
+    let each = reasons.iter().map(|reason| format!("{} {}", reason.devices, reason.reason));
+    (all > 0).then(|| format!("{all}: {}", each.collect::<Vec<_>>().join(", ")))
+}
+
+fn failures(on: &state::On, overview: &Overview) -> String {
     if overview.failures.is_empty() {
         return String::new();
     }
@@ -127,7 +135,8 @@ fn failures(overview: &Overview) -> String {
     }
     let more = all.saturating_sub(overview.failures.len() as u64);
     if more > 0 {
-        let _ = writeln!(words, "  and {more} more");
+        let why = on.command(&format!("rollout why {} DEVICE", overview.number));
+        let _ = writeln!(words, "  and {more} more; {why} says why of any");
     }
     words
 }

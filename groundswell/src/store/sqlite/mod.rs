@@ -7,6 +7,7 @@
 mod assign;
 mod commit;
 mod device;
+mod ended;
 mod log;
 mod queue;
 mod read;
@@ -322,7 +323,7 @@ impl Store for SqliteStore {
         round: u32,
         each: &mut dyn FnMut(Unfinished),
     ) -> Result<(), StoreError> {
-        read::for_each_unfinished(&self.connection, rollout, round, each)
+        ended::for_each_unfinished(&self.connection, rollout, round, each)
     }
 
     fn failures(
@@ -331,7 +332,15 @@ impl Store for SqliteStore {
         round: u32,
         limit: usize,
     ) -> Result<Vec<Unfinished>, StoreError> {
-        read::failures(&self.connection, rollout, round, limit)
+        ended::failures(&self.connection, rollout, round, limit)
+    }
+
+    fn count_short(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+    ) -> Result<Vec<(State, u64)>, StoreError> {
+        ended::count_short(&self.connection, rollout, round)
     }
 
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError> {
@@ -364,11 +373,6 @@ impl Store for SqliteStore {
         let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
         Ok(version.query_row([], |row| row.get(0))?)
     }
-}
-
-/// Whether `state` is one that the report of a run lists.
-fn is_unfinished(state: State) -> bool {
-    !matches!(state, State::Succeeded | State::Skipped(_))
 }
 
 #[cfg(test)]

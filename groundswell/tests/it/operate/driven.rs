@@ -163,6 +163,7 @@ fn a_gate_stops_it_and_an_operator_decides() {
       created  TIME
       began    TIME
       devices  5: 1 failed, 4 queued
+      failed   1: 1 rejected
 
       wave  state    devices  ended  succeeded  failed  verdict
          1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required
@@ -195,6 +196,7 @@ fn a_gate_stops_it_and_an_operator_decides() {
       began    TIME
       ended    TIME
       devices  5: 5 failed
+      failed   5: 5 rejected
 
       wave  state   devices  ended  succeeded  failed  verdict
          1  passed        1      1          0       1  TIME, stop: 0 of 1 succeeded, at least 100 % required
@@ -233,6 +235,7 @@ fn a_gate_stops_it_and_an_operator_decides() {
       created  TIME
       began    TIME
       devices  5: 1 failed, 4 queued
+      failed   1: 1 rejected
 
       wave  state    devices  ended  succeeded  failed  verdict
          1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required

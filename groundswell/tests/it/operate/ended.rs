@@ -61,3 +61,47 @@ fn waves_of_a_rollout_that_was_given_up_wait_no_more() {
     assert_eq!(waves[0]["since"], stage.rollout("2")["ended_at"]);
     assert_eq!(waves[1]["state"], "not_opened");
 }
+
+#[test]
+fn who_failed_and_who_was_skipped_is_counted_by_why() {
+    let faults = vec!["status:400:1".parse().unwrap()];
+    let mut stage = Stage::new(12, Options { faults, ..Options::default() });
+    let others = r#"[{"id": "silent-1"}, {"id": "silent-2"},
+        {"id": "ahead", "address": "127.0.0.1:9", "version": "3.0.0"}]"#;
+    fs::write(stage.dir().join("others.json"), others).unwrap();
+    assert_eq!(stage.run(&["device", "import", "others.json"]).code, Some(0));
+    fs::write(stage.dir().join("all.toml"), "release = 'pos-app 2.0.0'\nsalt = 'fixed'").unwrap();
+    stage.run(&["rollout", "create", "all.toml"]);
+    stage.drive();
+    stage.run(&["rollout", "start", "2"]);
+    stage.until_of("2", "failed");
+    assert_told!(stage.told(&["rollout", "show", "2"]), @r#"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, immediate, failed
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      ended    TIME
+      devices  15: 12 failed, 3 skipped
+      failed   12: 12 rejected
+      skipped  3: 2 no address, 1 downgrade
+
+    12 devices failed:
+      pos-9  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-8  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-10  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-7  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-11  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-2  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-6  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-1  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-5  failed: rejected: HTTP 400: {"error":"refused by design"}
+      and 2 more; `groundswell rollout why 2 DEVICE` says why of any
+    "#);
+    let shown = stage.rollout("2");
+    assert_eq!(shown["failed"].to_string(), r#"[{"devices":12,"reason":"rejected"}]"#);
+    assert_eq!(shown["skipped"][1]["reason"], "downgrade");
+}

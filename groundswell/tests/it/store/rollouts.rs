@@ -2,7 +2,7 @@
 
 use groundswell::{
     core::{
-        assignment::{Assignment, FailReason, State, Step},
+        assignment::{Assignment, FailReason, SkipReason, State, Step},
         ids::{Epoch, RolloutId},
         release::{Digest, Release},
         rollout::{self, OnFailure, Spec},
@@ -265,6 +265,36 @@ fn the_first_failures_are_listed_without_the_others() {
         assert_eq!(read(9), ["pos-1", "pos-3", "pos-4"]);
         assert_eq!(read(2), ["pos-1", "pos-3"]);
         assert!(store.failures(key, 2, 9).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn how_devices_fell_short_is_counted_the_most_first() {
+    each(|store| {
+        let _other = rollout_of(store, 3);
+        let key = rollout_of(store, State::ALL.len() + 2);
+        let ids = ids(store, key, 1);
+        // No two are active on one device; two more are offline.
+        let offline = State::Skipped(SkipReason::Offline);
+        let states = State::ALL.into_iter().chain([offline; 2]);
+        let changes = ids.iter().zip(states).map(|(id, state)| to(*id, state, 1, 0));
+        store.commit(&batch(key, changes.collect())).unwrap();
+        let counted = store.count_short(key, 1).unwrap();
+        assert_eq!(counted[0], (offline, 3));
+        let mut alone: Vec<State> = counted[1..].iter().map(|(state, _)| *state).collect();
+        alone.sort_unstable();
+        let is_short = |state: &State| match state {
+            State::Failed(_) | State::TimedOut(_) => true,
+            State::Skipped(reason) => *reason != SkipReason::AlreadyCurrent && *state != offline,
+            _ => false,
+        };
+        let mut expected: Vec<State> = State::ALL.into_iter().filter(is_short).collect();
+        expected.sort_unstable();
+        assert_eq!(alone, expected);
+        assert!(counted[1..].iter().all(|(_, count)| *count == 1), "{counted:?}");
+        let failures = store.failures(key, 1, 100).unwrap();
+        assert_eq!(failures.len(), State::ALL.iter().filter(|state| state.is_failure()).count());
+        assert_eq!(store.count_short(key, 2).unwrap(), []);
     });
 }
 

@@ -96,6 +96,9 @@ CREATE UNIQUE INDEX assignment_active ON assignment (device) WHERE state IN (1, 
 -- A cohort's rows in order: what is read from the queue. It never changes with a state.
 CREATE INDEX assignment_cohort ON assignment (cohort);
 CREATE INDEX assignment_device ON assignment (device);
+-- Those that failed, or were left as they were, with the release not on them: few, and asked for.
+CREATE INDEX assignment_short ON assignment (cohort, state)
+    WHERE state IN (20, 21, 22, 23, 24, 30, 31, 51, 52, 53, 54, 55, 56);
 -- Not there.
 CREATE INDEX assignment_due ON assignment (rollout, due_at, id) WHERE state IN (4, 5);
 
