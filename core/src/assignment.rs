@@ -152,6 +152,16 @@ impl State {
         matches!(self, Self::Failed(_) | Self::TimedOut(_))
     }
 
+    /// Whether a newer rollout of the same release name in which a device stands so has it, and
+    /// keeps it from older ones. What it gave up, or left as it was, it does not.
+    pub const fn supersedes(self) -> bool {
+        match self {
+            Self::Canceled => false,
+            Self::Skipped(reason) => matches!(reason, SkipReason::AlreadyCurrent),
+            _ => true,
+        }
+    }
+
     /// In words, as operators read it.
     pub const fn as_str(self) -> &'static str {
         match self {

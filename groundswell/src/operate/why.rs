@@ -83,10 +83,11 @@ impl State {
         device: &Device,
         now: Time,
     ) -> Result<Vec<DeviceWhy>, OperateError> {
+        let every = self.store.standings(key)?;
         let mut last: Vec<Standing> = vec![];
-        for standing in self.store.standings(key)? {
+        for standing in &every {
             last.retain(|known| known.rollout != standing.rollout);
-            last.push(standing);
+            last.push(standing.clone());
         }
         let mut records: HashMap<RolloutKey, RolloutRecord> = HashMap::new();
         for standing in &last {
@@ -94,7 +95,7 @@ impl State {
             records.insert(standing.rollout, record);
         }
         last.sort_by_key(|standing| std::cmp::Reverse(standing.rollout));
-        let all = Standings { last: &last, records: &records };
+        let all = Standings { every: &every, last: &last, records: &records };
         last.iter().map(|standing| self.why_of(standing, &all, device, now)).collect()
     }
 
@@ -121,7 +122,7 @@ impl State {
                 presence: device.presence(now),
                 last_seen: device.last_seen,
                 version: device.version.as_deref(),
-                is_superseded: all.is_superseded(record),
+                is_superseded: all.is_superseded(&self.store.rivals(record.key)?),
             },
             busy_with: all.busy_with(standing.rollout),
         };
@@ -157,21 +158,18 @@ impl State {
     }
 }
 
-/// Where a device stands in all rollouts that have it.
+/// Where a device stands in all rollouts that have it: in every round, and in the last of each.
 struct Standings<'a> {
+    every: &'a [Standing],
     last: &'a [Standing],
     records: &'a HashMap<RolloutKey, RolloutRecord>,
 }
 
 impl Standings<'_> {
-    /// Whether a newer rollout of the same release name was started and has the device.
-    fn is_superseded(&self, record: &RolloutRecord) -> bool {
-        let is_rival = |other: &RolloutRecord| {
-            other.key > record.key
-                && other.progression.started_at.is_some()
-                && other.spec.release.name == record.spec.release.name
-        };
-        self.records.values().any(is_rival)
+    /// Whether one of these rollouts has the device, in any of its rounds.
+    fn is_superseded(&self, rivals: &[RolloutKey]) -> bool {
+        let has = |standing: &&Standing| rivals.contains(&standing.rollout);
+        self.every.iter().filter(has).any(|standing| standing.assignment.state.supersedes())
     }
 
     /// Another rollout that the device is busy with.

@@ -6,6 +6,7 @@ mod drafts;
 mod driven;
 mod ended;
 mod releases;
+mod superseded;
 mod watch;
 
 use std::{
