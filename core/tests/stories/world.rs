@@ -172,10 +172,9 @@ impl World {
 
     fn act(&mut self, verb: Act) {
         let current = self.progression.current();
-        let numbers = Numbers {
-            all: self.counts(),
-            current: self.counts_where(|row| Some(row.wave) == current),
-        };
+        let waves = 0..self.progression.waves.len();
+        let counted = waves.map(|wave| (wave, self.counts_where(|row| row.wave == wave)));
+        let numbers = Numbers::of(&self.progression, counted);
         match act(&self.progression, &self.spec, &numbers, verb, self.now) {
             Err(refusal) => self.line(&refusal.to_string()),
             Ok(Acted::Already(why)) => self.line(why),

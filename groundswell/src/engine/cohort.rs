@@ -1,4 +1,5 @@
-//! The devices of one wave and zone, as far as a driver has them in memory.
+//! The devices of one wave and zone, as far as a driver has them in memory; and what a decision
+//! sees of them, whoever asks.
 
 use std::collections::VecDeque;
 
@@ -12,7 +13,7 @@ const PHASE_MAX: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 
 /// A cohort, and its candidates.
 #[derive(Debug)]
-pub(super) struct Cohort {
+pub(crate) struct Cohort {
     pub(super) record: CohortRecord,
     /// Candidates that were not begun before.
     pub(super) fresh: VecDeque<Candidate>,
@@ -34,7 +35,7 @@ pub(super) struct Cohort {
 }
 
 impl Cohort {
-    pub(super) const fn new(record: CohortRecord) -> Self {
+    pub(crate) const fn new(record: CohortRecord) -> Self {
         Self {
             record,
             fresh: VecDeque::new(),
@@ -71,7 +72,7 @@ impl Cohort {
     }
 
     /// As a decision sees it.
-    pub(super) fn snapshot(
+    pub(crate) fn snapshot(
         &mut self,
         spec: &Spec,
         started_at: Option<Time>,

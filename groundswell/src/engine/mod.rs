@@ -6,7 +6,7 @@
 //! same step. Types to read first: [`fact::Fact`], [`fact::Command`].
 
 pub mod choose;
-mod cohort;
+pub(crate) mod cohort;
 mod course;
 pub mod fact;
 pub mod giving_up;

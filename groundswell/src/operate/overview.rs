@@ -2,12 +2,11 @@
 
 use groundswell_core::{
     assignment,
-    hours::Phase,
     ids::RolloutId,
     plan, progress,
     release::Release,
-    rollout::{self, PauseReason, Spec},
-    snapshot::{Allowance, Cohort, Counts, Snapshot},
+    rollout::{self, PauseReason},
+    snapshot::{Allowance, Counts, Snapshot},
     time::Time,
     waiting::WaitingOn,
 };
@@ -17,7 +16,10 @@ use super::{
     OperateError, State,
     waves::{RoundView, Stand, WaveView},
 };
-use crate::store::{CohortRecord, RolloutKey, RolloutRecord, Store, Unfinished};
+use crate::{
+    engine::cohort::Cohort,
+    store::{RolloutKey, RolloutRecord, Store, Unfinished},
+};
 
 /// Devices that failed and are shown.
 pub const FAILURES_SHOWN: usize = 10;
@@ -203,21 +205,14 @@ impl State {
         let started_at = progression.started_at;
         Ok(Snapshot {
             progression: progression.clone(),
-            cohorts: cohorts.into_iter().map(|c| cohort(c, spec, started_at, now)).collect(),
+            cohorts: cohorts
+                .into_iter()
+                .map(|record| Cohort::new(record).snapshot(spec, started_at, now))
+                .collect(),
             ahead_max: 0,
             allowance: Allowance::UNLIMITED,
             driver_places: u32::MAX,
             is_stopping: false,
         })
     }
-}
-
-fn cohort(record: CohortRecord, spec: &Spec, started_at: Option<Time>, now: Time) -> Cohort {
-    let CohortRecord { wave, zone, counts, .. } = record;
-    let phase =
-        zone.as_ref().map_or(Phase::Open { until: None }, |z| spec.schedule.hours.at(z, now));
-    let closes = zone.as_ref().zip(started_at);
-    let closes_for_good_at =
-        closes.and_then(|(zone, started_at)| spec.schedule.closes_for_good_at(zone, started_at));
-    Cohort { wave, zone, phase, closes_for_good_at, counts }
 }

@@ -317,6 +317,20 @@ fn the_gate_of_the_last_wave_is_not_waived() {
 }
 
 #[test]
+fn numbers_are_of_all_and_of_the_wave_that_has_not_passed() {
+    let mut progression = standing(State::Running, &[]);
+    progression.waves[0].state = WaveState::Passed { at: NOW };
+    progression.waves[1].state = WaveState::Open { since: NOW };
+    let counted = |queued| Counts { queued, ..Counts::default() };
+    // A wave is counted by zones.
+    let cohorts = [(0, counted(1)), (1, counted(10)), (1, counted(100))];
+    let numbers = Numbers::of(&progression, cohorts);
+    assert_eq!((numbers.all, numbers.current), (counted(111), counted(110)));
+    progression.waves[1].state = WaveState::Passed { at: NOW };
+    assert_eq!(Numbers::of(&progression, cohorts).current, Counts::default());
+}
+
+#[test]
 fn the_last_rounds_are_kept_and_no_more() {
     let mut progression = standing(State::Failed, &[]);
     for _ in 0..20 {
