@@ -5,9 +5,11 @@ use groundswell_core::{
     assignment::{self, Assignment, SkipReason},
     device::Device,
     hours::Phase,
-    plan, rollout,
+    plan,
+    rollout::{self, Spec},
     time::Time,
     waiting::WaitingOn,
+    wave,
     why::{Subject, Why, why},
 };
 use hashbrown::HashMap;
@@ -30,7 +32,10 @@ pub struct DeviceWhy {
     pub version: String,
     /// Where the device stands in it; none if it is not in it.
     pub state: Option<assignment::State>,
-    /// Its wave, counted from 1; before devices are written down the one it would be in now.
+    /// Whether it would be in it if its devices were written down now; they are not yet.
+    pub would_be: bool,
+    /// Its wave, counted from 1; before devices are written down the one it would be in now, if
+    /// that does not depend on the draw.
     pub wave: Option<usize>,
     /// How many waves there are.
     pub of: usize,
@@ -63,17 +68,17 @@ impl State {
             return Ok(all.swap_remove(at));
         }
         // Nobody is in it before its devices are written down.
-        let wave = match record.progression.state {
-            rollout::State::Draft | rollout::State::Preparing => {
-                self.wave_to_be(record, key, now)?
-            }
-            _ => None,
-        };
-        let waiting_on = match wave {
-            Some(_) => plan::plan(&self.snapshot(record, now)?, &record.spec, now).waiting_on,
-            None => vec![],
-        };
-        Ok(DeviceWhy { wave, waiting_on, ..nowhere(record) })
+        let rollout::Progression { state, round, .. } = &record.progression;
+        let is_open =
+            matches!(state, rollout::State::Draft | rollout::State::Preparing) && *round == 1;
+        if !is_open || !would_be(&record.spec, &device, now)? {
+            return Ok(nowhere(record));
+        }
+        let is_chosen = |text: &str| Ok(choose::parse(text)?.matches(&device, now));
+        let wave = wave::wave_of_one(&record.spec.waves, is_chosen).map_err(OperateError::Store)?;
+        let waiting_on = plan::plan(&self.snapshot(record, now)?, &record.spec, now).waiting_on;
+        let wave = wave.map(|wave| wave + 1);
+        Ok(DeviceWhy { would_be: true, wave, waiting_on, ..nowhere(record) })
     }
 
     /// Where a device stands in each rollout that has it, newest first, each in its last round.
@@ -140,18 +145,6 @@ impl State {
         })
     }
 
-    /// The wave that a device would be in if it were chosen now; none if it would not be.
-    fn wave_to_be(
-        &self,
-        record: &RolloutRecord,
-        key: DeviceKey,
-        now: Time,
-    ) -> Result<Option<usize>, OperateError> {
-        let division = choose::choose(&self.store, &record.spec, now)?;
-        let found = division.devices.iter().find(|device| device.device == key);
-        Ok(found.map(|device| division.cohorts[device.cohort].wave + 1))
-    }
-
     pub(super) fn known(&self, rollout: RolloutKey) -> Result<RolloutRecord, OperateError> {
         let unknown = || OperateError::UnknownRollout { given: rollout.0.to_string(), last: None };
         self.store.rollout(rollout)?.ok_or_else(unknown)
@@ -181,6 +174,12 @@ impl Standings<'_> {
     }
 }
 
+/// Whether a rollout that has not chosen its devices would choose this one.
+fn would_be(spec: &Spec, device: &Device, now: Time) -> Result<bool, OperateError> {
+    let select = spec.select.as_deref().map(choose::parse).transpose()?;
+    Ok(select.is_none_or(|select| select.matches(device, now)))
+}
+
 /// A device that is not in a rollout.
 fn nowhere(record: &RolloutRecord) -> DeviceWhy {
     let release = &record.spec.release;
@@ -189,6 +188,7 @@ fn nowhere(record: &RolloutRecord) -> DeviceWhy {
         name: release.name.clone(),
         version: release.version.clone(),
         state: None,
+        would_be: false,
         wave: None,
         of: record.progression.waves.len(),
         attempts: Assignment::queued().attempt,

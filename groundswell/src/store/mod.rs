@@ -77,6 +77,17 @@ pub struct Chosen<'a> {
     pub has_address: bool,
 }
 
+/// Devices that a selector chose and that are alike, counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alike {
+    /// Their time zone.
+    pub time_zone: Option<String>,
+    /// Whether they listen somewhere.
+    pub has_address: bool,
+    /// How many they are.
+    pub devices: u64,
+}
+
 /// What putting devices into the inventory did to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Put {
@@ -186,6 +197,10 @@ pub trait Store: Send {
 
     /// How many devices the inventory has, or how many the selector chooses at `now`.
     fn count_devices(&self, select: Option<&Selector>, now: Time) -> Result<u64, StoreError>;
+
+    /// The devices that the selector chooses at `now`, counted by what dividing them into waves
+    /// needs to know.
+    fn count_chosen(&self, select: Option<&Selector>, now: Time) -> Result<Vec<Alike>, StoreError>;
 
     /// Notes contacts in their order. The last word of a device counts; devices that are not in
     /// the inventory are passed over.

@@ -93,9 +93,9 @@ pub(super) fn devices(forecast: &Forecast) -> String {
     if *without_address > 0 {
         let _ = write!(words, ", {without_address} of them without an address");
     }
-    if *devices > 0 && !forecast.has_waves() {
-        let first = waves.first().map(first).unwrap_or_default();
-        let _ = write!(words, ": {first}");
+    let is_told_by_wave = forecast.has_waves();
+    if let Some(wave) = waves.first().filter(|wave| !wave.first.is_empty() && !is_told_by_wave) {
+        let _ = write!(words, ": {}", first(wave));
     }
     words.push_str(match membership {
         Membership::Snapshot => "; who is in it is settled at its start",
@@ -105,14 +105,24 @@ pub(super) fn devices(forecast: &Forecast) -> String {
 }
 
 fn first(wave: &ForecastWave) -> String {
-    let more = if wave.devices > wave.first.len() as u64 { ", ..." } else { "" };
+    let more = if wave.devices > Some(wave.first.len() as u64) { ", ..." } else { "" };
     format!("{}{more}", wave.first.join(", "))
 }
 
 fn waves(waves: &[ForecastWave]) -> String {
-    let columns = [number("wave"), number("devices"), text("gate"), text("first")];
+    let mut columns = vec![number("wave"), number("devices"), text("gate")];
+    // Without a draw nobody is named.
+    let is_drawn = waves.iter().any(|wave| !wave.first.is_empty());
+    if is_drawn {
+        columns.push(text("first"));
+    }
     let row = |wave: &ForecastWave| {
-        vec![wave.number.to_string(), wave.devices.to_string(), gate(wave), first(wave)]
+        let devices = wave.devices.map_or_else(|| "drawn".to_owned(), |count| count.to_string());
+        let mut row = vec![wave.number.to_string(), devices, gate(wave)];
+        if is_drawn {
+            row.push(first(wave));
+        }
+        row
     };
     table(&columns, &waves.iter().map(row).collect::<Vec<_>>())
 }

@@ -103,7 +103,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             state.look_back(&mut overview)?;
             state.look_at_failures(&mut overview)?;
             let forecast = match overview.state {
-                Stands::Draft => Some(state.forecast(&record.spec, now)?),
+                Stands::Draft => Some(state.outline(&record.spec, now)?),
                 _ => None,
             };
             on.show(&overview, || show::show(on, &overview, forecast.as_ref(), now))?;

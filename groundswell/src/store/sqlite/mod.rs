@@ -32,9 +32,9 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::{
-    Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey, Intent,
-    IntentSeq, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError, Unfinished, Want,
-    Which,
+    Alike, Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey,
+    Intent, IntentSeq, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError,
+    Unfinished, Want, Which,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.
@@ -236,6 +236,10 @@ impl Store for SqliteStore {
 
     fn count_devices(&self, select: Option<&Selector>, now: Time) -> Result<u64, StoreError> {
         device::count(&self.connection, select, now)
+    }
+
+    fn count_chosen(&self, select: Option<&Selector>, now: Time) -> Result<Vec<Alike>, StoreError> {
+        device::count_chosen(&self.connection, select, now)
     }
 
     fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError> {
