@@ -29,7 +29,7 @@ pub enum Job {
     /// Read candidates.
     Fetch(Want),
     /// Write a batch.
-    Commit(Batch),
+    Commit(Box<Batch>),
     /// Assign devices to the cohorts of a round.
     Assign(Assignment),
     /// Take back some of the rows of a rollout that is being prepared.
@@ -177,7 +177,7 @@ fn failed(job: Job) -> Done {
     let died = || StoreError::WriterDied;
     match job {
         Job::Fetch(want) => Done::Fetched(want.rollout, Err(died())),
-        Job::Commit(batch) => Done::Committed(batch, Err(died())),
+        Job::Commit(batch) => Done::Committed(*batch, Err(died())),
         Job::Assign(assignment) => Done::Assigned(assignment.rollout, Err(died())),
         Job::Discard(rollout) => Done::Discarded(rollout, Err(died())),
         Job::OpenRound(rollout, _) => Done::RoundOpened(rollout, Err(died())),
@@ -200,7 +200,7 @@ impl Came {
     fn of(self, job: Job) -> Done {
         match (self, job) {
             (Self::Other(done), _) => done,
-            (Self::Committed(result), Job::Commit(batch)) => Done::Committed(batch, result),
+            (Self::Committed(result), Job::Commit(batch)) => Done::Committed(*batch, result),
             (Self::Committed(_), job) => failed(job),
         }
     }
@@ -262,7 +262,7 @@ mod tests {
         let panics = |(): &mut (), _: &Job| -> Came { panic!("as this test wants it") };
         let writer = Writer::start_with((), panics, move |did| done.send(did).unwrap()).unwrap();
         let batch = Batch::empty(RolloutKey(1), Epoch(1), Time::ZERO);
-        writer.give(Job::Commit(batch));
+        writer.give(Job::Commit(Box::new(batch)));
         writer.give(Job::Read(RolloutKey(1)));
         let first = came.recv().unwrap();
         assert!(matches!(first, Done::Committed(_, Err(StoreError::WriterDied))), "{first:?}");

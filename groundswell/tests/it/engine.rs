@@ -465,7 +465,7 @@ fn fail_after(world: &mut World, commits_max: u32) -> Vec<Batch> {
         for command in engine.step(world.now(), std::mem::take(&mut facts)) {
             match command {
                 Command::Store(Job::Commit(batch)) if commits >= commits_max => {
-                    let failed = Done::Committed(batch, Err(StoreError::WriterDied));
+                    let failed = Done::Committed(*batch, Err(StoreError::WriterDied));
                     facts.push(Fact::Store(failed));
                 }
                 Command::Keep(batches) => kept = batches,

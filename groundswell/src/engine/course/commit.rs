@@ -45,7 +45,7 @@ impl Course {
         self.committing_missing = std::mem::take(&mut self.pending_missing);
         self.committing_freed.append(&mut self.freed);
         let batch = self.batch(now);
-        commands.push(Command::Store(Job::Commit(batch)));
+        commands.push(Command::Store(Job::Commit(Box::new(batch))));
     }
 
     pub(super) fn has_pending(&self) -> bool {

@@ -425,7 +425,7 @@ fn failed(job: Job) -> Done {
     let error = || StoreError::WriterDied;
     match job {
         Job::Fetch(want) => Done::Fetched(want.rollout, Err(error())),
-        Job::Commit(batch) => Done::Committed(batch, Err(error())),
+        Job::Commit(batch) => Done::Committed(*batch, Err(error())),
         Job::Assign(assignment) => Done::Assigned(assignment.rollout, Err(error())),
         Job::Discard(key) => Done::Discarded(key, Err(error())),
         Job::OpenRound(key, _) => Done::RoundOpened(key, Err(error())),
