@@ -161,7 +161,7 @@ fn of_waves_that_are_drawn_from_a_draft_knows_the_sizes_and_nobody() {
 
     not started
     `groundswell rollout start 2` begins it
-    ")
+    ");
     });
     assert_told!(desk.told(&["rollout", "why", "1", "pos-04"]), @"
     exit 0

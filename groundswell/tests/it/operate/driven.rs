@@ -143,8 +143,8 @@ fn port(stage: &Stage) -> String {
     stage.ground.fleet.local_addr().port().to_string()
 }
 
-#[test]
-fn a_gate_stops_it_and_an_operator_decides() {
+/// Rollout 2 of five devices that all refuse it, stopped by the gate of its first wave.
+fn stopped() -> Stage {
     let faults = vec!["status:400:1".parse().unwrap()];
     let mut stage = Stage::new(5, Options { faults, ..Options::default() });
     // Nobody is kept from the last wave: it must not be stopped while some of it is under way.
@@ -154,6 +154,12 @@ fn a_gate_stops_it_and_an_operator_decides() {
     stage.drive();
     stage.run(&["rollout", "start", "2"]);
     stage.until_of("2", "paused");
+    stage
+}
+
+#[test]
+fn a_gate_stops_it_and_an_operator_decides() {
+    let stage = stopped();
     assert_told!(stage.told(&["rollout", "show", "2"]), @r#"
     exit 0
     --- out
@@ -220,6 +226,14 @@ fn a_gate_stops_it_and_an_operator_decides() {
       1  pos-app 2.0.0  progressive  draft         0      0       0  TIME
       2  pos-app 2.0.0  progressive  failed        5      5       5  TIME
     ");
+}
+
+#[test]
+fn what_was_ruled_in_the_first_round_stays_in_sight_in_the_next() {
+    let stage = stopped();
+    stage.run(&["rollout", "advance", "2"]);
+    stage.until_of("2", "failed");
+    let first = stage.rollout("2")["waves"][0]["verdicts"].clone();
     assert_told!(stage.told(&["rollout", "retry", "2"]), @"
     exit 0
     --- out
