@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     admit::{Admission, Class, Judged, Judgment, judge},
-    assignment::{self, SkipReason, State},
+    assignment::{self, Assignment, SkipReason, State},
     ids::AssignmentId,
     plan::Plan,
     presence::presence,
@@ -204,7 +204,9 @@ impl Course {
             let at = self.cohort_at.get(&candidate.cohort).copied();
             let is_open = at.is_some_and(|at| self.cohorts[at].phase(&self.spec, now).is_open());
             // One that was begun before its deadline may end its attempts after it.
-            let was_begun = candidate.assignment.attempt > 1 || candidate.assignment.in_doubt;
+            let Assignment { attempt, in_doubt, .. } = candidate.assignment;
+            let was_begun =
+                attempt > 1 || in_doubt || candidate.assignment.claimed_from() == State::Retrying;
             if is_open && (was_begun || !is_over) {
                 self.ready.push_back(candidate);
             } else {
