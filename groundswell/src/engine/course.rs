@@ -153,6 +153,8 @@ pub(super) struct Course {
     pub(super) is_dirty: bool,
     /// Deliveries that may be open, as far as the driver has places.
     open_max: u32,
+    /// Whether other rollouts would take what it leaves.
+    is_contested: bool,
 }
 
 /// Whether its artifact can be sent.
@@ -248,6 +250,7 @@ impl Course {
             may_prepare: true,
             is_dirty: true,
             open_max: u32::MAX,
+            is_contested: false,
         };
         course.set_cohorts(cohorts);
         course.resume_discarding();

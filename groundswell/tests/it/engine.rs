@@ -3,6 +3,8 @@
 //!
 //! Here the driver is killed between any two commands; what it had not committed is lost.
 
+mod opening;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,

@@ -59,9 +59,12 @@ impl Course {
         }
     }
 
-    /// Places that it will use as soon as its commit, or its look for candidates, is done.
-    pub(in crate::engine) const fn places_awaited(&self) -> u32 {
-        if self.is_committing || self.is_fetching { self.unclaimed } else { 0 }
+    /// Places that it will use as soon as its commit, its look for candidates, or the look at its
+    /// artifact is done.
+    pub(super) fn places_awaited(&self) -> u32 {
+        let is_claiming_later = self.is_opening() && !self.may_claim();
+        let is_waiting = self.is_committing || self.is_fetching || is_claiming_later;
+        if is_waiting { self.unclaimed } else { 0 }
     }
 
     /// Those that are due again, and whose hours are on.
