@@ -76,6 +76,8 @@ pub(super) struct Course {
     is_fetching: bool,
     /// Those that it is being asked for what is known of them.
     refreshing: HashMap<AssignmentId, Candidate>,
+    /// Who changed since candidates to be ended were asked for, while these are being read.
+    changed_since_read: Option<HashSet<AssignmentId>>,
     /// Whether something else may be known by now of those that are being read.
     is_page_outdated: bool,
     next_away_at: Option<Time>,
@@ -201,6 +203,7 @@ impl Course {
             cursor: Cursor::default(),
             is_fetching: false,
             refreshing: HashMap::new(),
+            changed_since_read: None,
             is_page_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
@@ -342,6 +345,9 @@ impl Course {
             }
         }
         let detail = (!detail.is_empty()).then(|| detail.into_boxed_str());
+        if let Some(changed) = &mut self.changed_since_read {
+            changed.insert(candidate.id);
+        }
         self.pending.push(Change { id: candidate.id, to, detail });
         self.pending_since.get_or_insert(now);
         self.sweep_again(candidate, now);
@@ -351,7 +357,6 @@ impl Course {
         self.counts.shift(from, to);
         if let Some(cohort) = self.cohort_at.get(&cohort).and_then(|at| self.cohorts.get_mut(*at)) {
             cohort.record.counts.shift(from, to);
-            cohort.pending += 1;
             cohort.is_changed = true;
         }
     }

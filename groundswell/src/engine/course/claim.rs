@@ -256,6 +256,9 @@ impl Course {
     ) -> Job {
         self.is_fetching = true;
         let is_sweep = queue.is_some_and(|queue| queue.is_sweep);
+        if is_sweep {
+            self.begin_sweep_read();
+        }
         let until = if is_sweep { Time::from_millis(-1) } else { self.readable_until(now) };
         self.away_floor = self.away_floor.max(until);
         Job::Fetch(Want {
