@@ -343,7 +343,9 @@ impl Store for SqliteStore {
     }
 
     fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError> {
-        rollout::answer(&self.connection, seq, answer)
+        let transaction = self.write()?;
+        rollout::answer(&transaction, seq, answer)?;
+        Ok(transaction.commit()?)
     }
 
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError> {
