@@ -107,15 +107,16 @@ mod tests {
     /// What the rollout at `own` may have, by looking at all others; those before it had their turn.
     fn naive(max: u32, share: u32, all: &[Claimant], own: usize) -> (u32, u32) {
         let others = || all.iter().enumerate().filter(|(at, _)| *at != own);
-        let open: u32 = others().map(|(_, other)| other.open).sum();
-        let used: u32 = all.iter().map(|claimant| claimant.used).sum();
+        let open: u64 = others().map(|(_, other)| u64::from(other.open)).sum();
+        let used: u64 = all.iter().map(|claimant| u64::from(claimant.used)).sum();
         let wanting = others().filter(|(_, other)| other.is_wanting);
         let kept = wanting.map(|(at, other)| {
             let awaited = if at < own { other.awaited } else { 0 };
-            share.saturating_sub(other.used).max(awaited)
+            u64::from(share.saturating_sub(other.used).max(awaited))
         });
-        let free = max.saturating_sub(used).saturating_sub(kept.sum());
-        (free.max(share.saturating_sub(all[own].used)), max.saturating_sub(open))
+        let left_of = |taken: u64| u64::from(max).saturating_sub(taken) as u32;
+        let free = left_of(used + kept.sum::<u64>());
+        (free.max(share.saturating_sub(all[own].used)), left_of(open))
     }
 
     fn claimant() -> impl Strategy<Value = Claimant> {
