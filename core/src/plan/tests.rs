@@ -52,6 +52,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         started_at: Some(NOW - HOUR),
         failures_accepted: 0,
         prepared: None,
+        no_device: false,
         waves: waves.iter().map(|(state, _)| Wave { state: *state, verdict: None }).collect(),
     };
     let cohorts = waves.iter().enumerate().map(|(at, (_, counts))| cohort(at, *counts));

@@ -162,7 +162,8 @@ impl Course {
             Change::Pause { reason, evidence } => Kind::RolloutPaused { reason, evidence },
             Change::Abort { reason, evidence } => Kind::RolloutAborting { reason, evidence },
             Change::Complete => Kind::RolloutCompleted { counts },
-            Change::Fail => Kind::RolloutFailed { counts },
+            Change::Fail => Kind::RolloutFailed { counts, detail: String::new() },
+            Change::NoDevice => Kind::RolloutFailed { counts, detail: self.spec.no_device() },
             Change::Canceled => Kind::RolloutCanceled { counts },
             Change::Aborted => Kind::RolloutAborted { counts },
         };
