@@ -256,7 +256,7 @@ impl Course {
             is_contested: false,
         };
         course.set_cohorts(cohorts);
-        course.resume_discarding();
+        course.resume_preparation();
         let state = course.progression.state;
         if state.is_driven() && state != rollout::State::Preparing {
             let devices = course.counts.total();

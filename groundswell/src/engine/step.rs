@@ -305,7 +305,7 @@ impl Engine {
             Done::Discarded(key, Ok(is_done)) => {
                 self.with(key, |course| course.discarded(now, is_done));
             }
-            Done::RoundOpened(key, Ok(_)) => self.with(key, Course::round_opened),
+            Done::RoundOpened(key, Ok(next)) => self.with(key, |course| course.round_opened(next)),
             Done::Read(key, Ok(found)) => self.read(now, key, found, commands),
             Done::Looked(Ok(looked)) => {
                 self.looked.is_looking = false;

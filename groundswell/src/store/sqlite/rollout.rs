@@ -59,6 +59,16 @@ pub(super) fn set_progression(
     Ok(())
 }
 
+pub(super) fn set_spec(
+    connection: &Connection,
+    rollout: RolloutKey,
+    spec: &Spec,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE rollout SET spec = ?2 WHERE key = ?1";
+    connection.execute(sql, params![rollout.0, rows::to_json(spec)?])?;
+    Ok(())
+}
+
 /// Takes back rows of a rollout that is being prepared; nothing was sent for them.
 pub(super) fn discard(
     connection: &Connection,
