@@ -64,15 +64,13 @@ impl Places {
     pub(super) fn new(max: u32, claimants: impl Iterator<Item = Claimant> + Clone) -> Self {
         let wanting = claimants.clone().filter(|claimant| claimant.is_wanting).count() as u32;
         let share = (max / SHARE_OF.saturating_mul(wanting.max(1))).max(1);
-        let sum = |of: &dyn Fn(&Claimant) -> u64| claimants.clone().map(|c| of(&c)).sum();
-        Self {
-            max,
-            share,
-            open: sum(&|claimant| u64::from(claimant.open)),
-            used: sum(&|claimant| u64::from(claimant.used)),
-            kept: sum(&|claimant| claimant.share(share)),
-            wanting_later: wanting,
+        let mut places = Self { max, share, open: 0, used: 0, kept: 0, wanting_later: wanting };
+        for claimant in claimants {
+            places.open += u64::from(claimant.open);
+            places.used += u64::from(claimant.used);
+            places.kept += claimant.share(share);
         }
+        places
     }
 
     /// It is the turn of `claimant`: what it may have.
