@@ -207,7 +207,8 @@ pub struct Assignment {
     /// Whether an update may have arrived of which we know nothing: verifying after an answer was
     /// lost, or claimed by a driver that died.
     pub in_doubt: bool,
-    /// Retrying, away, absent: when it is due. Verifying: the deadline. Otherwise [`Time::ZERO`].
+    /// Retrying, away, absent: when it is due; kept while it is claimed from retrying or absent, so
+    /// that it can go back. Verifying: the deadline. Otherwise [`Time::ZERO`].
     pub due_at: Time,
     /// Away, absent: since when, as far as is known; kept while it is claimed from there, so that
     /// it can go back. Otherwise [`Time::ZERO`].
@@ -223,6 +224,16 @@ impl Assignment {
             in_doubt: false,
             due_at: Time::ZERO,
             away_since: Time::ZERO,
+        }
+    }
+
+    /// Where it stood before it was claimed: each of the four keeps other times.
+    pub fn claimed_from(&self) -> State {
+        match (self.away_since > Time::ZERO, self.due_at > Time::ZERO) {
+            (false, false) => State::Queued,
+            (false, true) => State::Retrying,
+            (true, false) => State::Away,
+            (true, true) => State::Absent,
         }
     }
 }

@@ -67,6 +67,8 @@ pub enum Change {
     Complete,
     /// Every device ended, and not well enough.
     Fail,
+    /// There is no device, and none may join any more: whoever chose nobody meant somebody.
+    NoDevice,
     /// Everything that was open when it was canceled has ended.
     Canceled,
     /// Everything that was open when it was aborted has been stopped.
@@ -99,6 +101,10 @@ impl Change {
             Self::Abort { .. } => progression.come_to(State::Aborting, now),
             Self::Complete => progression.come_to(State::Completed, now),
             Self::Fail => progression.come_to(State::Failed, now),
+            Self::NoDevice => {
+                progression.no_device = true;
+                progression.come_to(State::Failed, now);
+            }
             Self::Canceled => progression.come_to(State::Canceled, now),
             Self::Aborted => progression.come_to(State::Aborted, now),
         }
@@ -140,7 +146,7 @@ pub fn plan(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     match snapshot.progression.state {
         State::Draft => Plan::waiting(WaitingOn::Start),
         State::Preparing => Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() }),
-        State::Scheduled => course::scheduled(spec, now),
+        State::Scheduled => course::scheduled(snapshot, spec, now),
         State::Running => course::running(snapshot, spec, now),
         State::Paused => course::paused(snapshot, spec, now),
         State::Canceling => course::giving_up(snapshot, SweepReason::Canceled, Change::Canceled),

@@ -158,7 +158,7 @@ pub enum WaitingOn {
         /// When.
         at: Time,
     },
-    /// A device is being sent to.
+    /// A device is claimed, or being sent to.
     Delivery,
     /// A device is asked for its version.
     Version {
@@ -282,7 +282,7 @@ impl WaitingOn {
             Self::Offline { since } => format!("offline since {}", stamp(*since, now)),
             Self::NeverSeen => "never seen".to_owned(),
             Self::NextTry { at } => format!("tried again {}", when(*at, now)),
-            Self::Delivery => "being sent to".to_owned(),
+            Self::Delivery => "claimed or being sent to".to_owned(),
             Self::Version { until } => {
                 format!("sent to, asked for its version until {}", stamp(*until, now))
             }
@@ -337,7 +337,7 @@ fn absence(away: u64, absent: u64, deadline: Option<Time>, now: Time) -> String 
 /// Those that are open, by what is done to them; what nobody does is left out.
 fn under_way(delivering: u64, verifying: u64, retrying: u64) -> String {
     let parts = [
-        (delivering, "being sent to"),
+        (delivering, "claimed or being sent to"),
         (verifying, "to show the new version"),
         (retrying, "to be tried again"),
     ];

@@ -196,7 +196,7 @@ mod tests {
         for state in State::ALL {
             let expected = match state {
                 State::Queued => vec!["its turn comes after others of its wave"],
-                State::Delivering => vec!["being sent to"],
+                State::Delivering => vec!["claimed or being sent to"],
                 State::Verifying => vec!["sent to, asked for its version until 08:01 UTC"],
                 State::Away | State::Absent | State::Retrying => {
                     vec!["tried again at 08:01 UTC, in 1 min"]

@@ -98,6 +98,11 @@ impl Driver {
         self.hub.subscribe()
     }
 
+    /// The same without progress, which is not put together unless somebody wants it.
+    pub fn subscribe_to_durable(&mut self) -> Events {
+        self.hub.subscribe_to_durable()
+    }
+
     /// Cancel it to stop claiming and let open deliveries end (at most 30 s).
     pub fn stopper(&self) -> CancellationToken {
         self.stop.clone()

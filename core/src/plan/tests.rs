@@ -53,6 +53,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         ended_at: None,
         failures_accepted: 0,
         prepared: None,
+        no_device: false,
         waves: waves.iter().map(|(state, _)| Wave { state: *state, ..Wave::PENDING }).collect(),
         earlier: vec![],
     };

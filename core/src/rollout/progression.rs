@@ -136,6 +136,9 @@ pub struct Progression {
     /// What was chosen, as a digest, while its devices are being written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared: Option<String>,
+    /// Whether it failed because it has no device: none was chosen, and none may join.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_device: bool,
     /// Its waves, in order; at least one.
     pub waves: Vec<Wave>,
     /// The rounds before this one, oldest first; at most [`ROUNDS_MAX`](super::ROUNDS_MAX).
@@ -234,6 +237,7 @@ impl Progression {
             ended_at: None,
             failures_accepted: 0,
             prepared: None,
+            no_device: false,
             waves: Self::pending(spec.wave_count()),
             earlier: vec![],
         }

@@ -83,7 +83,9 @@ fn try_run(args: &Args) -> Result<(), Failure> {
 async fn drive(args: &Args, mut driver: Driver) -> Result<(), Failure> {
     follow::listen(driver.stopper()).context("cannot listen for signals").map_err(Failure::disk)?;
     let told = match args.output {
-        Output::Text => Some(tokio::spawn(print_text(driver.subscribe(), args.state.clone()))),
+        Output::Text => {
+            Some(tokio::spawn(print_text(driver.subscribe_to_durable(), args.state.clone())))
+        }
         Output::Events => Some(tokio::spawn(follow::print_events(driver.subscribe()))),
         Output::None => None,
     };
@@ -99,13 +101,10 @@ async fn drive(args: &Args, mut driver: Driver) -> Result<(), Failure> {
     }
 }
 
-/// One line for each event but progress, with the number of its rollout.
+/// One line for each event, with the number of its rollout.
 async fn print_text(mut events: Events, state: PathBuf) {
     let mut numbers = BTreeMap::new();
     while let Some(event) = events.recv().await {
-        if event.kind.is_droppable() {
-            continue;
-        }
         if !numbers.contains_key(&event.rollout) {
             numbers = all_numbers(&state).unwrap_or(numbers);
         }

@@ -104,7 +104,7 @@ pub(super) fn counts(counts: &Counts) -> String {
         (counts.timed_out, "timed out"),
         (counts.skipped, "skipped"),
         (counts.canceled, "canceled"),
-        (counts.delivering, "being sent to"),
+        (counts.delivering, "claimed or being sent to"),
         (counts.verifying, "to show their version"),
         (counts.retrying, "to be tried again"),
         (counts.queued, "queued"),

@@ -25,9 +25,6 @@ pub(crate) struct Cohort {
     /// The last assignment that was read to be ended.
     pub(super) swept_to: i64,
     pub(super) is_swept: bool,
-    /// Changes that wait for a commit, and those in the one under way.
-    pub(super) pending: u32,
-    pub(super) committing: u32,
     /// Whether its counts are not as they were last written.
     pub(super) is_changed: bool,
     phase: Option<(Phase, Time, Time)>,
@@ -44,8 +41,6 @@ impl Cohort {
             is_read: false,
             swept_to: 0,
             is_swept: false,
-            pending: 0,
-            committing: 0,
             is_changed: false,
             phase: None,
             closes_for_good_at: None,

@@ -76,6 +76,8 @@ pub(super) struct Course {
     is_fetching: bool,
     /// Those that it is being asked for what is known of them.
     refreshing: HashMap<AssignmentId, Candidate>,
+    /// Who changed since candidates to be ended were asked for, while these are being read.
+    changed_since_read: Option<HashSet<AssignmentId>>,
     /// Whether something else may be known by now of those that are being read.
     is_page_outdated: bool,
     next_away_at: Option<Time>,
@@ -153,6 +155,8 @@ pub(super) struct Course {
     pub(super) is_dirty: bool,
     /// Deliveries that may be open, as far as the driver has places.
     open_max: u32,
+    /// Whether other rollouts would take what it leaves.
+    is_contested: bool,
 }
 
 /// Whether its artifact can be sent.
@@ -199,6 +203,7 @@ impl Course {
             cursor: Cursor::default(),
             is_fetching: false,
             refreshing: HashMap::new(),
+            changed_since_read: None,
             is_page_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
@@ -248,9 +253,10 @@ impl Course {
             may_prepare: true,
             is_dirty: true,
             open_max: u32::MAX,
+            is_contested: false,
         };
         course.set_cohorts(cohorts);
-        course.resume_discarding();
+        course.resume_preparation();
         let state = course.progression.state;
         if state.is_driven() && state != rollout::State::Preparing {
             let devices = course.counts.total();
@@ -339,6 +345,9 @@ impl Course {
             }
         }
         let detail = (!detail.is_empty()).then(|| detail.into_boxed_str());
+        if let Some(changed) = &mut self.changed_since_read {
+            changed.insert(candidate.id);
+        }
         self.pending.push(Change { id: candidate.id, to, detail });
         self.pending_since.get_or_insert(now);
         self.sweep_again(candidate, now);
@@ -348,7 +357,6 @@ impl Course {
         self.counts.shift(from, to);
         if let Some(cohort) = self.cohort_at.get(&cohort).and_then(|at| self.cohorts.get_mut(*at)) {
             cohort.record.counts.shift(from, to);
-            cohort.pending += 1;
             cohort.is_changed = true;
         }
     }

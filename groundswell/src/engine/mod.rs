@@ -14,6 +14,7 @@ pub mod hub;
 mod lane;
 pub(crate) mod outlet;
 mod pace;
+mod places;
 mod shared;
 pub(crate) mod shell;
 pub mod step;

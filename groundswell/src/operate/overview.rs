@@ -43,6 +43,8 @@ pub struct Overview {
     pub state: rollout::State,
     /// Why it is paused.
     pub paused: Vec<PauseReason>,
+    /// Why it failed, if not for devices that did: it has none.
+    pub failed_because: Option<String>,
     /// Which round it is in, counted from 1.
     pub round: u32,
     /// When it was written down.
@@ -145,6 +147,7 @@ impl State {
             is_push: record.identity.is_some(),
             state: progression.state,
             paused: progression.paused.iter().copied().collect(),
+            failed_because: progression.no_device.then(|| spec.no_device()),
             round: progression.round,
             created_at: record.created_at,
             started_at: progression.started_at,

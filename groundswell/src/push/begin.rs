@@ -167,10 +167,8 @@ fn retry(
     record.spec = order.spec.clone();
     let asked = act(&record.progression, &record.spec, &numbers, Act::Retry, now);
     record.progression = changed(asked).map_err(PushError::NothingToRetry)?;
-    store.open_round(record.key, record.progression.round, Some(order.canary))?;
     end_preparing(&mut record.progression);
-    store.set_spec(record.key, &record.spec)?;
-    set_progression(store, &record, now)?;
+    store.open_round(&record.spec, &standing(&record, now), order.canary)?;
     Ok(record)
 }
 
@@ -197,9 +195,13 @@ fn set_progression(
     record: &RolloutRecord,
     now: Time,
 ) -> Result<(), PushError> {
+    Ok(store.commit(&standing(record, now))?)
+}
+
+/// What says where a rollout stands.
+fn standing(record: &RolloutRecord, now: Time) -> Batch {
     let progression = Some(record.progression.clone());
-    store.commit(&Batch { progression, ..Batch::empty(record.key, Epoch(0), now) })?;
-    Ok(())
+    Batch { progression, ..Batch::empty(record.key, Epoch(0), now) }
 }
 
 fn create(

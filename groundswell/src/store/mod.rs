@@ -27,7 +27,7 @@ pub use self::{
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
         DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, Page, QueueRead,
-        QueueWant, RolloutKey, RolloutRecord, Standing, Told, Unfinished, Want,
+        QueueWant, RolloutKey, RolloutRecord, RoundCursor, Standing, Told, Unfinished, Want,
     },
 };
 
@@ -216,15 +216,22 @@ pub trait Store: Send {
     /// Removes a rollout that has no assignments.
     fn remove(&mut self, rollout: RolloutKey) -> Result<(), StoreError>;
 
-    /// Writes rows of round `round` for the devices that failed, or were given up, in the one
-    /// before, and says how many these are. Each is in its wave again; with `canaries` the first so
-    /// many are wave 0 and the others wave 1, or all wave 0 if there are to be none.
-    fn open_round(
+    /// Opens the next round of a push, whole: writes rows for the devices that failed, or were given
+    /// up, in the round before, and with them `spec` and `batch`, which says where it stands then.
+    /// The first `canaries` are wave 0 and the others wave 1, or all wave 0 if there are to be none.
+    /// Says how many these are; with none, nothing is written.
+    fn open_round(&mut self, spec: &Spec, batch: &Batch, canaries: u32) -> Result<u64, StoreError>;
+
+    /// Writes at most `limit` rows of round `round` for the devices that failed, or were given up, in
+    /// the one before, each in its wave again, and says from where to go on; none once all are
+    /// written. Those that the round has already are left as they are, so that it can be begun anew.
+    fn extend_round(
         &mut self,
         rollout: RolloutKey,
         round: u32,
-        canaries: Option<u32>,
-    ) -> Result<u64, StoreError>;
+        from: Option<RoundCursor>,
+        limit: usize,
+    ) -> Result<Option<RoundCursor>, StoreError>;
 
     /// The cohorts of a round, with their devices counted.
     fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError>;
@@ -284,7 +291,8 @@ pub trait Store: Send {
     /// What nobody has answered yet, oldest first, at most [`INTENTS_MAX`].
     fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError>;
 
-    /// Answers an intent that changes nothing.
+    /// Answers an intent that changes nothing. With every answer, also of a batch, old ones go: those
+    /// asked a day before the newest, but for the last thousand.
     fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError>;
 
     /// The answer to an intent, once there is one.

@@ -122,6 +122,15 @@ pub struct Cursor {
     pub id: i64,
 }
 
+/// How far the rows of a round have been written, by those of the round before that were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundCursor {
+    /// The cohort of the round before.
+    pub cohort: CohortKey,
+    /// The last of its assignments that was looked at.
+    pub after: i64,
+}
+
 /// Which candidates are wanted.
 #[derive(Clone, Debug)]
 pub struct Want {

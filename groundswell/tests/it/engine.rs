@@ -3,6 +3,11 @@
 //!
 //! Here the driver is killed between any two commands; what it had not committed is lost.
 
+mod contacts;
+mod opening;
+mod rounds;
+mod sweeping;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,

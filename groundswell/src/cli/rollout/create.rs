@@ -62,11 +62,23 @@ fn words(on: &state::On, created: &Created<'_>, now: Time) -> String {
         ("starts", spec.start_at.map(|at| when(at, now))),
     ]));
     words.push_str(&tables(forecast));
+    if forecast.devices == 0 {
+        let _ = write!(words, "\nnote: {}", nobody(spec));
+    }
     if let Some(number) = number {
         let start = on.command(&format!("rollout start {number}"));
         let _ = write!(words, "\n{start} begins it");
     }
     words
+}
+
+/// What it means that nobody matches, which may change before its start.
+fn nobody(spec: &Spec) -> String {
+    let what = spec.no_device();
+    match spec.membership {
+        Membership::Snapshot => format!("{what} now; started like this, it fails"),
+        Membership::Dynamic => format!("{what} now; started like this, it waits for some to join"),
+    }
 }
 
 /// Its waves, and the hours of its zones.

@@ -144,6 +144,9 @@ fn failures(on: &state::On, overview: &Overview) -> String {
 /// What it waits for, and whether anybody drives it.
 pub(super) fn waits(on: &state::On, overview: &Overview, now: Time) -> String {
     let mut words = String::new();
+    if let Some(why) = &overview.failed_because {
+        let _ = writeln!(words, "\n{why}");
+    }
     let reasons = sentences(&overview.waiting_on, now);
     if !reasons.is_empty() {
         words.push('\n');

@@ -88,7 +88,6 @@ impl Course {
         let has_progressed = std::mem::take(&mut self.pending_progression);
         let mut cohorts = std::mem::take(&mut self.cohorts_before);
         for cohort in &mut self.cohorts {
-            cohort.committing += std::mem::take(&mut cohort.pending);
             if std::mem::take(&mut cohort.is_changed) {
                 cohorts.push((cohort.record.key, cohort.record.counts));
             }

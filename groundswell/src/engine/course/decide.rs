@@ -91,8 +91,10 @@ impl Course {
             } else {
                 self.hand_back(now);
             }
-            if self.may_send() && self.readiness == Readiness::Open {
+            if self.may_send() && self.may_claim() {
                 self.claim(now, &plan, shared);
+            } else if self.may_send() && self.is_opening() {
+                self.unclaimed = plan.claims_max;
             }
             self.add_reasons(now);
             self.open_if_closed(commands);
@@ -117,7 +119,19 @@ impl Course {
         }
     }
 
-    /// Nothing is claimed, and nobody is asked, before the artifact was looked at.
+    /// Before its artifact was looked at it claims only what others would take meanwhile. A constant
+    /// rate would leave in a burst then: it has its places kept instead.
+    pub(super) fn may_claim(&self) -> bool {
+        let is_taken_otherwise = self.is_contested && self.rate.is_none();
+        self.readiness == Readiness::Open || self.is_opening() && is_taken_otherwise
+    }
+
+    /// Whether its artifact is being looked at, or about to be.
+    pub(super) const fn is_opening(&self) -> bool {
+        matches!(self.readiness, Readiness::Closed | Readiness::Opening)
+    }
+
+    /// Nothing is sent, and nobody is asked, before the artifact was looked at.
     fn open_if_closed(&mut self, commands: &mut Vec<Command>) {
         let is_needed = self.progression.state == rollout::State::Running || self.watch.len() > 0;
         if is_needed && self.readiness == Readiness::Closed && !self.is_stopping() {
@@ -148,7 +162,8 @@ impl Course {
             Change::Pause { reason, evidence } => Kind::RolloutPaused { reason, evidence },
             Change::Abort { reason, evidence } => Kind::RolloutAborting { reason, evidence },
             Change::Complete => Kind::RolloutCompleted { counts },
-            Change::Fail => Kind::RolloutFailed { counts },
+            Change::Fail => Kind::RolloutFailed { counts, detail: String::new() },
+            Change::NoDevice => Kind::RolloutFailed { counts, detail: self.spec.no_device() },
             Change::Canceled => Kind::RolloutCanceled { counts },
             Change::Aborted => Kind::RolloutAborted { counts },
         };
@@ -166,7 +181,7 @@ impl Course {
         let mut begun = vec![];
         let mut sendings = vec![];
         let open_max = self.spec.limits.max_in_flight.min(self.open_max) as usize;
-        while self.open.len() < open_max {
+        while self.readiness == Readiness::Open && self.open.len() < open_max {
             let Some(candidate) = self.ready.pop_front() else { break };
             let attempt = candidate.assignment.attempt;
             if self.manner.is_heard {

@@ -13,6 +13,7 @@ mod queue;
 mod read;
 mod release;
 mod rollout;
+mod round;
 mod rows;
 mod selector;
 
@@ -29,12 +30,12 @@ use groundswell_core::{
     time::Time,
 };
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{
     Alike, Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey,
-    Intent, IntentSeq, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError,
-    Unfinished, Want, Which,
+    Intent, IntentSeq, Page, Put, RolloutKey, RolloutRecord, RoundCursor, Standing, Store,
+    StoreError, Unfinished, Want, Which,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.
@@ -249,9 +250,7 @@ impl Store for SqliteStore {
     }
 
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError> {
-        let sql = "UPDATE rollout SET spec = ?2 WHERE key = ?1";
-        self.connection.execute(sql, params![rollout.0, rows::to_json(spec)?])?;
-        Ok(())
+        rollout::set_spec(&self.connection, rollout, spec)
     }
 
     fn discard(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError> {
@@ -267,16 +266,28 @@ impl Store for SqliteStore {
         Ok(transaction.commit()?)
     }
 
-    fn open_round(
+    fn open_round(&mut self, spec: &Spec, batch: &Batch, canaries: u32) -> Result<u64, StoreError> {
+        let transaction = self.write()?;
+        let devices = round::open(&transaction, batch, canaries)?;
+        if devices > 0 {
+            rollout::set_spec(&transaction, batch.rollout, spec)?;
+            commit::write(&transaction, batch)?;
+            transaction.commit()?;
+        }
+        Ok(devices)
+    }
+
+    fn extend_round(
         &mut self,
         rollout: RolloutKey,
         round: u32,
-        canaries: Option<u32>,
-    ) -> Result<u64, StoreError> {
+        from: Option<RoundCursor>,
+        limit: usize,
+    ) -> Result<Option<RoundCursor>, StoreError> {
         let transaction = self.write()?;
-        let devices = assign::round(&transaction, rollout, round, canaries)?;
+        let next = round::extend(&transaction, rollout, round, from, limit)?;
         transaction.commit()?;
-        Ok(devices)
+        Ok(next)
     }
 
     fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError> {
@@ -356,7 +367,9 @@ impl Store for SqliteStore {
     }
 
     fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError> {
-        rollout::answer(&self.connection, seq, answer)
+        let transaction = self.write()?;
+        rollout::answer(&transaction, seq, answer)?;
+        Ok(transaction.commit()?)
     }
 
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError> {
@@ -391,12 +404,14 @@ mod tests {
         let full = queue::Shape { is_known: true, rivals: &[RolloutKey(7)] };
         let key = "SEARCH assignment USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
         let queued = "SEARCH a USING INDEX assignment_cohort (cohort=? AND rowid>?)";
+        let before = "SEARCH assignment USING INDEX assignment_cohort (cohort=? AND rowid>?)";
         let due = "SEARCH a USING INDEX assignment_due (rollout=? AND due_at>? AND due_at<?)";
         for (sql, found_by) in [
             (commit::UPDATE_RUN.to_owned(), key),
             (commit::SAW_RUN.to_owned(), key),
             (plain.queue_sql(false), queued),
             (full.queue_sql(true), queued),
+            (round::BEFORE.to_owned(), before),
             (plain.due_sql(), due),
             (full.due_sql(), due),
         ] {

@@ -1,5 +1,7 @@
 //! Rollouts: written down, changed, and what the driver is wanted to do with them.
 
+use std::time::Duration;
+
 use groundswell_core::{
     ids::RolloutId,
     rollout::{Progression, Spec},
@@ -9,6 +11,15 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows;
 use crate::store::{Answer, INTENTS_MAX, Intent, IntentSeq, RolloutKey, StoreError};
+
+/// Answers are kept for as long as whoever asked may look for them: commands wait for seconds.
+const INTENTS_KEPT_FOR: Duration = Duration::from_hours(24);
+
+/// So many are kept for longer, to be looked at when something went wrong.
+const INTENTS_KEPT: i64 = 1_000;
+
+/// The oldest that are looked at with each answer: more than one, so that what has gathered goes.
+const PRUNE_MAX: i64 = 16;
 
 pub(super) fn create(
     connection: &Connection,
@@ -45,6 +56,16 @@ pub(super) fn set_progression(
         progression.state.as_str(),
         json
     ])?;
+    Ok(())
+}
+
+pub(super) fn set_spec(
+    connection: &Connection,
+    rollout: RolloutKey,
+    spec: &Spec,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE rollout SET spec = ?2 WHERE key = ?1";
+    connection.execute(sql, params![rollout.0, rows::to_json(spec)?])?;
     Ok(())
 }
 
@@ -95,6 +116,18 @@ pub(super) fn answer(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE intent SET answer = ?2 WHERE seq = ?1";
     connection.prepare_cached(sql)?.execute(params![seq.0, rows::to_json(answer)?])?;
+    prune_intents(connection)
+}
+
+/// Forgets the oldest of those that nobody can be waiting for any more.
+fn prune_intents(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "DELETE FROM intent WHERE seq IN \
+               (SELECT old.seq FROM (SELECT seq, at, answer FROM intent ORDER BY seq LIMIT ?3) old, \
+               (SELECT seq, at FROM intent ORDER BY seq DESC LIMIT 1) newest \
+               WHERE old.answer IS NOT NULL AND old.at < newest.at - ?1 \
+               AND old.seq <= newest.seq - ?2)";
+    let (kept_ms, kept, looked_at) = (INTENTS_KEPT_FOR.as_millis() as i64, INTENTS_KEPT, PRUNE_MAX);
+    connection.prepare_cached(sql)?.execute(params![kept_ms, kept, looked_at])?;
     Ok(())
 }
 

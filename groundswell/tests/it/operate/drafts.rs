@@ -280,6 +280,7 @@ fn nobody_selected_is_no_mistake_but_is_said() {
       select   tag.region==west
       devices  none matches now; who is in it is settled at its start
 
+    note: no device matches tag.region==west now; started like this, it fails
     `groundswell rollout start 1` begins it
     ");
 }

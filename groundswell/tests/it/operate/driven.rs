@@ -346,9 +346,9 @@ fn a_push_is_looked_at_but_takes_no_acts() {
       select   the devices given to the push
       created  TIME
       began    TIME
-      devices  2: 2 being sent to
+      devices  2: 2 claimed or being sent to
 
-    under way: 2 being sent to
+    under way: 2 claimed or being sent to
     ");
     assert_told!(run(&["rollout", "pause", "1"]).told(), @"
     exit 2

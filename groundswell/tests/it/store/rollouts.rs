@@ -14,7 +14,8 @@ use groundswell::{
 };
 
 use super::{
-    NOW, batch, cohort, devices, draft, each, ids, queued, release, rollout_of, set_state, spec, to,
+    NOW, batch, cohort, devices, draft, each, ids, open_round, queued, release, rollout_of,
+    set_state, spec, to,
 };
 
 #[test]
@@ -233,7 +234,7 @@ fn whoever_asks_about_a_device_is_told_of_every_round() {
             ..to(id, State::Failed(FailReason::Rejected), 2, 0)
         };
         store.commit(&batch(key, vec![failed])).unwrap();
-        store.open_round(key, 2, Some(0)).unwrap();
+        open_round(store, key, 0);
         let [first, second] = &told(store)[..] else { panic!("{:?}", told(store)) };
         assert_eq!((first.round, first.changed_at), (1, Some(NOW)));
         assert_eq!(first.detail.as_deref(), Some("HTTP 404"));

@@ -428,7 +428,7 @@ fn failed(job: Job) -> Done {
         Job::Commit(batch) => Done::Committed(*batch, Err(error())),
         Job::Assign(assignment) => Done::Assigned(assignment.rollout, Err(error())),
         Job::Discard(key) => Done::Discarded(key, Err(error())),
-        Job::OpenRound(key, _) => Done::RoundOpened(key, Err(error())),
+        Job::OpenRound(key, ..) => Done::RoundOpened(key, Err(error())),
         Job::Read(key) => Done::Read(key, Err(error())),
         Job::Look { .. } => Done::Looked(Err(error())),
         Job::Waiting(seq, _) => Done::Waiting(seq, Err(error())),
