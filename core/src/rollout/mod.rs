@@ -4,11 +4,13 @@
 
 mod act;
 mod progression;
+mod prospect;
 mod spec;
 
 pub use self::{
     act::{Act, Acted, Numbers, Refusal, act, end_preparing, judge_anew},
     progression::{PauseReason, Progression, State, Wave, WaveState},
+    prospect::{Never, Times},
     spec::{
         Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, RATE_LIMIT, Schedule,
         Spec, SpecError, Strategy, UNVERIFIED_LIMIT, VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT,
