@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -58,6 +59,7 @@ pub struct Driver {
     in_flight_max: u32,
     hub: Hub,
     stop: CancellationToken,
+    begun: Option<oneshot::Sender<()>>,
 }
 
 impl Driver {
@@ -69,6 +71,7 @@ impl Driver {
             in_flight_max: IN_FLIGHT_MAX,
             hub: Hub::default(),
             stop: CancellationToken::new(),
+            begun: None,
         }
     }
 
@@ -103,18 +106,30 @@ impl Driver {
         self.stop.clone()
     }
 
+    /// Told once the directory is taken and what an earlier driver left is taken over; never if
+    /// that fails.
+    pub fn begun(&mut self) -> oneshot::Receiver<()> {
+        let (begun, told) = oneshot::channel();
+        self.begun = Some(begun);
+        told
+    }
+
     /// Drives until it is told to stop, or the state can no longer be written.
     ///
     /// # Errors
     /// [`DriveError`], also if the state failed meanwhile.
     pub async fn run(self) -> Result<(), DriveError> {
-        let Self { path, http, in_flight_max, hub, stop } = self;
+        let Self { path, http, in_flight_max, hub, stop, begun: told } = self;
         // What cannot be used is told before the directory is touched.
         Client::new(http.clone())?;
         let clock = http.clock.clone();
         let begun = tokio::task::spawn_blocking(move || begin(&path)).await;
         let Begun { dir, store, reserve, taken, kept, epoch } =
             begun.map_err(|error| DriveError::Run(error.into()))??;
+        if let Some(told) = told {
+            // Whoever asked may be gone.
+            let _ = told.send(());
+        }
         let gather = match clock {
             Clock::System | Clock::Scaled(_) => GATHER,
             Clock::Manual(_) => std::time::Duration::ZERO,
