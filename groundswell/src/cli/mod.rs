@@ -52,11 +52,31 @@ pub enum Command {
 
 /// The program: reads the command line, does it, and says how it went.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return tell_answer(&answer),
+    };
     log::start();
     let code = run(cli);
     out::ERR.flush_for_a_while();
-    code
+    whole(code)
+}
+
+/// Prints the help, the version, or what is wrong with the command line.
+fn tell_answer(answer: &clap::Error) -> ExitCode {
+    let printed = answer.print().and_then(|()| std::io::stdout().flush());
+    if !answer.use_stderr() {
+        out::note(printed);
+    }
+    whole(ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2)))
+}
+
+/// The exit code, but that of a failure if not all that was asked for could be printed.
+fn whole(code: ExitCode) -> ExitCode {
+    let Some(error) = out::failure() else { return code };
+    let context = "not all of the output could be written";
+    let told = Failure::disk(anyhow::Error::from(error).context(context)).tell();
+    if code == ExitCode::SUCCESS { told } else { code }
 }
 
 /// Does what the command line says.
@@ -124,13 +144,12 @@ fn print_line(text: &str) {
 /// Prints, and says whether anybody reads it.
 fn print(text: &str) -> bool {
     let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    out::note(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 /// Prints over the line that the cursor is in, on a terminal; what is printed next comes over it.
 fn print_over(text: &str) {
-    let mut out = std::io::stdout();
-    let _ = write!(out, "\r\x1b[K{text}\r").and_then(|()| out.flush());
+    print(&format!("\r\x1b[K{text}\r"));
 }
 
 /// Says a line to the person, apart from what was asked for.

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use groundswell_core::document::DocumentError;
 use serde::Serialize;
 
-use super::{Failure, print_line, state_hint};
+use super::{Failure, print_line, state_hint, tell_line};
 use crate::{operate::OperateError, spec_file::SpecFileError, store::dir};
 
 /// Which state directory, and how to print.
@@ -50,6 +50,21 @@ impl On {
             }
         };
         print_line(text.trim_end());
+        Ok(())
+    }
+
+    /// Prints a list; of one that is empty a note says so, apart from what was asked for.
+    pub(super) fn show_list<T: Serialize>(
+        &self,
+        value: &T,
+        note: Option<String>,
+        words: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        let Some(note) = note else { return self.show(value, words) };
+        if self.output == Output::Json {
+            self.show(value, String::new)?;
+        }
+        tell_line(&format!("note: {note}"));
         Ok(())
     }
 

@@ -59,15 +59,6 @@ pub enum OperateError {
         /// What there is instead, nearest first.
         known: Vec<String>,
     },
-    /// No release of this name at all.
-    #[error("there is no release of {name}{}", meant_or(.meant.as_deref(), "; `groundswell \
-        release create` makes one"))]
-    UnknownName {
-        /// As asked for.
-        name: String,
-        /// The name that was probably meant.
-        meant: Option<String>,
-    },
     /// The same name and version, other bytes.
     #[error(
         "{name} {version} is another file already (sha-256 {known}, this one has {given}): \

@@ -15,10 +15,7 @@ use super::super::{
 use super::create;
 use crate::operate::{Forecast, Overview, RolloutView, WaveView};
 
-pub(super) fn list(on: &state::On, rollouts: &[RolloutView]) -> String {
-    if rollouts.is_empty() {
-        return format!("no rollout yet: {} makes one", on.command("rollout create SPEC"));
-    }
+pub(super) fn list(rollouts: &[RolloutView]) -> String {
     let columns = [
         number("n"),
         text("release"),
