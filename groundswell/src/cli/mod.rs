@@ -16,11 +16,16 @@ pub mod state;
 mod text;
 pub mod wire;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{push::PushError, store::StoreError};
+use crate::{
+    drive::DriveError,
+    engine::takeover::TakeoverError,
+    push::PushError,
+    store::{StoreError, dir},
+};
 
 /// Sends software to fleets of devices, in a way that can be proved.
 #[derive(Debug, Parser)]
@@ -111,10 +116,12 @@ impl Failure {
     }
 
     /// As it is, with the state directory and what to do about it, if its database is what failed.
-    fn about_state(self, state: &std::path::Path) -> Self {
-        let Some(PushError::Store(error)) = self.error.downcast_ref() else { return self };
-        let hint = state_hint(error);
-        let context = format!("in {} ({hint})", state.display());
+    fn about_state(self, state: &Path) -> Self {
+        let Some(error) = store_error(&self.error) else { return self };
+        let context = match state_trouble(error, state) {
+            Ok(obstacle) => return Self { error: obstacle, ..self },
+            Err(context) => context,
+        };
         Self { error: self.error.context(context), ..self }
     }
 
@@ -124,6 +131,34 @@ impl Failure {
         tell_line(&format!("error: {:#}", self.error));
         ExitCode::from(self.code)
     }
+}
+
+/// The failure of the database that a push or a driver ended with.
+fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
+    match error.downcast_ref() {
+        Some(PushError::Store(error) | PushError::Takeover(TakeoverError::Store(error))) => {
+            return Some(error);
+        }
+        Some(_) => return None,
+        None => {}
+    }
+    match error.downcast_ref() {
+        Some(DriveError::Store(error) | DriveError::Takeover(TakeoverError::Store(error))) => {
+            Some(error)
+        }
+        _ => None,
+    }
+}
+
+/// What stands in the way of the database of a state directory, or, if nothing can be seen to, where
+/// it is and what to do.
+fn state_trouble(error: &StoreError, state: &Path) -> Result<anyhow::Error, String> {
+    if let StoreError::Disk(_) = error
+        && let Some(obstacle) = dir::obstacle(state)
+    {
+        return Ok(obstacle.into());
+    }
+    Err(format!("in {} ({})", state.display(), state_hint(error)))
 }
 
 /// What to do about a database that cannot be used.

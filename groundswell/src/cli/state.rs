@@ -6,8 +6,10 @@ use clap::ValueEnum;
 use groundswell_core::document::DocumentError;
 use serde::Serialize;
 
-use super::{Failure, print_line, state_hint, tell_line};
-use crate::{operate::OperateError, spec_file::SpecFileError, store::dir};
+use super::{Failure, print_line, state_trouble, tell_line};
+use crate::{
+    engine::takeover::TakeoverError, operate::OperateError, spec_file::SpecFileError, store::dir,
+};
 
 /// Which state directory, and how to print.
 #[derive(Debug, clap::Args)]
@@ -78,12 +80,11 @@ impl On {
     }
 
     fn failure(&self, error: OperateError) -> Failure {
-        let state = self.state.display();
         let is_of_state = error.is_of_state();
         let error = match error {
-            OperateError::Store(error) => {
-                let context = format!("in {state} ({})", state_hint(&error));
-                anyhow::Error::from(error).context(context)
+            OperateError::Store(error) | OperateError::Takeover(TakeoverError::Store(error)) => {
+                state_trouble(&error, &self.state)
+                    .unwrap_or_else(|context| anyhow::Error::from(error).context(context))
             }
             OperateError::Spec(SpecFileError::Document(path, error)) => {
                 faults(&path.display().to_string(), &error)

@@ -53,6 +53,13 @@ impl SmallDisk {
         }
     }
 
+    /// Remounts it, so that nothing can be written or that it can again.
+    fn remount(&self, how: &str) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{how}")]).arg(&self.path);
+        assert!(mount.status().unwrap().success());
+    }
+
     fn make_room(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }
@@ -140,6 +147,89 @@ fn a_disk_that_is_full_before_the_start_sends_nothing() {
     let ran = ground.run(&["--name", "larger"]);
     assert_full(&ran);
     assert_eq!(ground.fleet.summary().receptions.complete, 20);
+}
+
+/// On a small disk of its own, with the devices of the ground, a release and a draft.
+struct Desk {
+    ground: Ground,
+    disk: SmallDisk,
+}
+
+impl Desk {
+    fn set(devices: usize, mebibytes: u32) -> Option<Self> {
+        let ground = Ground::new(devices, Options::default());
+        let disk = SmallDisk::mount(&ground.state(), mebibytes)?;
+        let spec = "release = 'pos-app 2.0.0'\n[limits]\nmax_in_flight = 10";
+        fs::write(ground.dir.path().join("spec.toml"), spec).unwrap();
+        let desk = Self { ground, disk };
+        for args in [
+            &["device", "import", "devices.csv"][..],
+            &["release", "create", "pos-app", "2.0.0", "pos.bin"],
+            &["rollout", "create", "spec.toml"],
+        ] {
+            let ran = desk.run(args);
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+        }
+        Some(desk)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_groundswell"));
+        command.current_dir(self.ground.dir.path()).args(args);
+        command.arg("--state").arg(self.ground.state());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).output().unwrap())
+    }
+}
+
+#[test]
+fn where_nothing_can_be_written_it_is_said_and_looking_works() {
+    let Some(desk) = Desk::set(3, 16) else { return };
+    let state = desk.ground.state().display().to_string();
+    // A driver that was killed leaves files beside the database.
+    let out = desk.ground.dir.path().join("out");
+    let mut child = start_into(&mut desk.command(&["run"]), &out);
+    desk.ground.until(|_| fs::read_to_string(&out).unwrap().contains("driving"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::write(desk.ground.dir.path().join("more.csv"), "id,address\nnew,10.9.9.9\n").unwrap();
+    for is_killed in [true, false] {
+        desk.disk.remount("ro");
+        for args in [
+            &["run"][..],
+            &["device", "import", "more.csv"],
+            &["device", "check-in", "pos-0"],
+            &["release", "create", "pos-app", "2.1.0", "pos.bin"],
+            &["rollout", "create", "spec.toml"],
+            &["rollout", "start", "1"],
+            &["push", "pos.bin", "--devices", "devices.csv", "--version", "3"],
+        ] {
+            let ran = desk.run(args);
+            let told = format!(
+                "error: the state directory {state} cannot be used (nothing can be written there: \
+                 make it writable, or use another --state): Read-only file system (os error 30)\n"
+            );
+            assert_eq!((ran.code, &*ran.out, ran.err), (Some(3), "", told), "{args:?} {is_killed}");
+        }
+        for args in [
+            &["device", "list"][..],
+            &["device", "show", "pos-0"],
+            &["release", "show", "pos-app", "2.0.0"],
+            &["rollout", "list"],
+            &["rollout", "show", "1"],
+            &["rollout", "why", "1", "pos-0"],
+            &["rollout", "create", "--dry-run", "spec.toml"],
+        ] {
+            let ran = desk.run(args);
+            assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{args:?} {is_killed}");
+        }
+        desk.disk.remount("rw");
+        // Whoever writes next takes the files away that lay beside.
+        assert_eq!(desk.run(&["device", "check-in", "pos-1"]).code, Some(0));
+    }
 }
 
 fn assert_full(ran: &Ran) {
