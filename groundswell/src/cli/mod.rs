@@ -208,6 +208,18 @@ fn raise_open_files(max_in_flight: u32) -> Result<(), Failure> {
     }
 }
 
+/// Columns of a terminal that does not say how many it has.
+const TERMINAL_WIDTH: usize = 80;
+
+/// How many columns whoever looks at standard output has; none if it is no terminal.
+fn terminal_width() -> Option<usize> {
+    let width = || {
+        let (terminal_size::Width(width), _) = terminal_size::terminal_size_of(std::io::stdout())?;
+        Some(usize::from(width)).filter(|width| *width > 0)
+    };
+    is_terminal().then(|| width().unwrap_or(TERMINAL_WIDTH))
+}
+
 /// Whether a person looks at standard output.
 fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stdout())

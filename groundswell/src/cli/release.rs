@@ -116,13 +116,12 @@ fn none_of(name: &str, meant: Option<&str>) -> String {
 fn list(listed: &[Listed<'_>]) -> String {
     let columns = [text("name"), text("version"), number("size"), text("created"), text("sha-256")];
     let row = |Listed { release, created_at }: &Listed<'_>| {
-        let digest = release.artifact.to_string();
         vec![
             release.name.clone(),
             release.version.clone(),
             Bytes(release.artifact_bytes).to_string(),
             date(*created_at),
-            format!("{}...", &digest[..16]),
+            release.artifact.to_string(),
         ]
     };
     table(&columns, &listed.iter().map(row).collect::<Vec<_>>())

@@ -107,6 +107,7 @@ fn time_left(secs: u64) -> String {
     format!("about {}", span(std::time::Duration::from_secs(secs)))
 }
 
+/// The waves, and below them what was said of those that were judged.
 fn waves(waves: &[WaveView]) -> String {
     let columns = [
         number("wave"),
@@ -115,7 +116,6 @@ fn waves(waves: &[WaveView]) -> String {
         number("ended"),
         number("succeeded"),
         number("failed"),
-        text("verdict"),
     ];
     let row = |wave: &WaveView| {
         let counts = &wave.counts;
@@ -126,10 +126,15 @@ fn waves(waves: &[WaveView]) -> String {
             counts.ended().to_string(),
             (counts.succeeded + counts.current).to_string(),
             counts.failures().to_string(),
-            wave.verdict.map(|verdict| verdict.to_string()).unwrap_or_default(),
         ]
     };
-    table(&columns, &waves.iter().map(row).collect::<Vec<_>>())
+    let mut words = table(&columns, &waves.iter().map(row).collect::<Vec<_>>());
+    let judged = waves.iter().filter_map(|wave| Some((wave.number, wave.verdict?)));
+    for (place, (number, verdict)) in judged.enumerate() {
+        let before = if place == 0 { "\n" } else { "" };
+        let _ = writeln!(words, "{before}  wave {number}  {verdict}");
+    }
+    words
 }
 
 fn failures(overview: &Overview) -> String {

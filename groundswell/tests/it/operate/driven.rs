@@ -103,9 +103,12 @@ fn wave_by_wave_to_its_end() {
       began    TIME
       devices  5: 5 succeeded
 
-      wave  state   devices  ended  succeeded  failed  verdict
-         1  passed        1      1          1       0  go: 1 of 1 succeeded, at least 100 % required
-         2  passed        4      4          4       0  go: 4 of 4 succeeded, at least 90 % required
+      wave  state   devices  ended  succeeded  failed
+         1  passed        1      1          1       0
+         2  passed        4      4          4       0
+
+      wave 1  go: 1 of 1 succeeded, at least 100 % required
+      wave 2  go: 4 of 4 succeeded, at least 90 % required
     ");
     assert_told!(stage.told(&["rollout", "why", "1"]), @"
     exit 0
@@ -163,9 +166,11 @@ fn a_gate_stops_it_and_an_operator_decides() {
       began    TIME
       devices  5: 1 failed, 4 queued
 
-      wave  state    devices  ended  succeeded  failed  verdict
-         1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required
+      wave  state    devices  ended  succeeded  failed
+         1  stopped        1      1          0       1
          2  pending        4      0          0       0
+
+      wave 1  stop: 0 of 1 succeeded, at least 100 % required
 
     1 device failed:
       pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
@@ -207,9 +212,11 @@ fn a_gate_stops_it_and_an_operator_decides() {
       began    TIME
       devices  5: 1 failed, 4 queued
 
-      wave  state    devices  ended  succeeded  failed  verdict
-         1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required
+      wave  state    devices  ended  succeeded  failed
+         1  stopped        1      1          0       1
          2  pending        4      0          0       0
+
+      wave 1  stop: 0 of 1 succeeded, at least 100 % required
 
     1 device failed:
       pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}

@@ -55,7 +55,7 @@ fn listed_and_shown() {
     exit 0
     --- out
       name     version  size  created               sha-256
-      pos-app  2.0.0    12 B  TIME  1c60cd526d240107...
+      pos-app  2.0.0    12 B  TIME  1c60cd526d240107251066ccc52eb2c65a04083cde6812a001ac368241f6bf98
     ");
     assert_told!(desk.told(&["release", "list", "pos"]), @"
     exit 0
