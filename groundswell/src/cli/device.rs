@@ -18,7 +18,7 @@ use super::{
     rollout::why,
     state::{self, Told},
     tell_line,
-    text::{apart, count, fields, table, text, when},
+    text::{apart, count, fields, table, text, when, whole},
 };
 use crate::{
     clock::Clock,
@@ -156,8 +156,8 @@ fn list(part: &Part, now: Time) -> String {
     let columns = [
         text("id"),
         text("version"),
-        text("status"),
-        text("last seen"),
+        whole("status"),
+        whole("last seen"),
         text("location"),
         text("address"),
     ];

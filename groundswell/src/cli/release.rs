@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     state::{self, Told},
-    text::{date, fields, number, table, text, when},
+    text::{date, fields, number, table, text, when, whole},
 };
 use crate::{
     clock::Clock,
@@ -114,7 +114,8 @@ fn none_of(name: &str, meant: Option<&str>) -> String {
 }
 
 fn list(listed: &[Listed<'_>]) -> String {
-    let columns = [text("name"), text("version"), number("size"), text("created"), text("sha-256")];
+    let columns =
+        [text("name"), text("version"), number("size"), whole("created"), text("sha-256")];
     let row = |Listed { release, created_at }: &Listed<'_>| {
         vec![
             release.name.clone(),

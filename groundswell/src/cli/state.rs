@@ -86,6 +86,13 @@ impl On {
                 state_trouble(&error, &self.state)
                     .unwrap_or_else(|context| anyhow::Error::from(error).context(context))
             }
+            OperateError::ImportCut { kept, of, error } => {
+                let cause = state_trouble(&error, &self.state)
+                    .unwrap_or_else(|context| anyhow::Error::from(error).context(context));
+                cause.context(format!(
+                    "{kept} of {of} devices are kept, and the same import goes on from there"
+                ))
+            }
             OperateError::Spec(SpecFileError::Document(path, error)) => {
                 faults(&path.display().to_string(), &error)
             }

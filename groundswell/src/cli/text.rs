@@ -7,17 +7,29 @@ use groundswell_core::{snapshot::Counts, time::Time, waiting::span};
 /// A column of texts that does not fit is cut no shorter than this, in characters.
 const CELL_CHARS_MIN: usize = 8;
 
-/// A column: its heading, and whether it holds numbers.
-pub(super) struct Column(pub &'static str, pub bool);
+/// A column: its heading, what it holds.
+pub(super) struct Column(pub &'static str, Cells);
 
-/// A column of texts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cells {
+    Text,
+    Whole,
+    Number,
+}
+
+/// A column of texts, which may be cut.
 pub(super) const fn text(heading: &'static str) -> Column {
-    Column(heading, false)
+    Column(heading, Cells::Text)
+}
+
+/// A column of texts that would say nothing if they were cut: times, and words of ours.
+pub(super) const fn whole(heading: &'static str) -> Column {
+    Column(heading, Cells::Whole)
 }
 
 /// A column of numbers, which stand at its right.
 pub(super) const fn number(heading: &'static str) -> Column {
-    Column(heading, true)
+    Column(heading, Cells::Number)
 }
 
 /// Rows below their headings, each column as wide as it has to be; two blanks before each. On a
@@ -41,7 +53,7 @@ fn table_within(width: Option<usize>, columns: &[Column], rows: &[Vec<String>]) 
         let mut line = String::new();
         for ((cell, column), width) in row.iter().zip(columns).zip(&widths) {
             let (cell, width) = (cut(cell, *width), *width);
-            let _ = if column.1 {
+            let _ = if column.1 == Cells::Number {
                 write!(line, "  {cell:>width$}")
             } else {
                 write!(line, "  {cell:<width$}")
@@ -53,10 +65,10 @@ fn table_within(width: Option<usize>, columns: &[Column], rows: &[Vec<String>]) 
 }
 
 /// Takes from the widest columns of texts until all of them are no wider than `room` together, or
-/// none can be cut any further. Numbers are never cut.
+/// none can be cut any further. Only texts are cut.
 fn shrink(widths: &mut [usize], columns: &[Column], room: usize) {
     while widths.iter().sum::<usize>() > room {
-        let texts = widths.iter_mut().zip(columns).filter(|(_, column)| !column.1);
+        let texts = widths.iter_mut().zip(columns).filter(|(_, column)| column.1 == Cells::Text);
         let widest = texts.map(|(width, _)| width).max();
         match widest {
             Some(width) if *width > CELL_CHARS_MIN => *width -= 1,

@@ -156,6 +156,9 @@ fn way_out(error: &io::Error) -> &'static str {
     }
 }
 
+/// More than the database needs beside itself to be opened.
+const PROBE_BYTES: usize = 64 << 10;
+
 /// Why nothing can be written in the state directory at `path`, or its database cannot be read; none
 /// if it can. Asked once something failed: the database does not say.
 pub fn obstacle(path: &Path) -> Option<DirError> {
@@ -165,8 +168,9 @@ pub fn obstacle(path: &Path) -> Option<DirError> {
         if database.try_exists()? {
             OpenOptions::new().read(true).write(true).open(&database)?;
         }
-        File::create_new(&probe)?;
-        fs::remove_file(&probe)
+        let written = File::create_new(&probe)?.write_all(&[0; PROBE_BYTES]);
+        fs::remove_file(&probe)?;
+        written
     };
     is_writable().err().map(|source| DirError::Io { path: path.to_owned(), source })
 }

@@ -13,7 +13,10 @@ use std::{
 
 use groundswell::sim::Options;
 
-use crate::program::{Ground, Ran, start_into};
+use crate::{
+    cli::interrupt,
+    program::{Ground, Ran, start_into},
+};
 
 /// A small file system that can be filled up and made room on.
 struct SmallDisk {
@@ -156,10 +159,11 @@ struct Desk {
 }
 
 impl Desk {
-    fn set(devices: usize, mebibytes: u32) -> Option<Self> {
-        let ground = Ground::new(devices, Options::default());
+    fn set(devices: usize, options: Options, mebibytes: u32) -> Option<Self> {
+        let ground = Ground::new(devices, options);
         let disk = SmallDisk::mount(&ground.state(), mebibytes)?;
-        let spec = "release = 'pos-app 2.0.0'\n[limits]\nmax_in_flight = 10";
+        let spec =
+            "release = 'pos-app 2.0.0'\n[limits]\nmax_in_flight = 20\n[verify]\nmode = 'none'";
         fs::write(ground.dir.path().join("spec.toml"), spec).unwrap();
         let desk = Self { ground, disk };
         for args in [
@@ -187,7 +191,7 @@ impl Desk {
 
 #[test]
 fn where_nothing_can_be_written_it_is_said_and_looking_works() {
-    let Some(desk) = Desk::set(3, 16) else { return };
+    let Some(desk) = Desk::set(3, Options::default(), 16) else { return };
     let state = desk.ground.state().display().to_string();
     // A driver that was killed leaves files beside the database.
     let out = desk.ground.dir.path().join("out");
@@ -230,6 +234,64 @@ fn where_nothing_can_be_written_it_is_said_and_looking_works() {
         // Whoever writes next takes the files away that lay beside.
         assert_eq!(desk.run(&["device", "check-in", "pos-1"]).code, Some(0));
     }
+}
+
+#[test]
+fn a_driver_waits_for_room_and_what_was_kept_is_not_lost() {
+    let latency = Duration::from_millis(20);
+    let options = Options { latency, ..Options::default() };
+    let Some(desk) = Desk::set(DEVICES, options, 64) else { return };
+    assert_eq!(desk.run(&["rollout", "start", "1"]).code, Some(0));
+    let out = desk.ground.dir.path().join("out");
+    let told = || fs::read_to_string(&out).unwrap();
+    let mut first = start_into(&mut desk.command(&["run"]), &out);
+    desk.ground.until(|fleet| {
+        assert_eq!(first.try_wait().unwrap(), None, "{}", told());
+        fleet.summary().receptions.complete > 100
+    });
+    desk.disk.fill();
+    assert_eq!(first.wait().unwrap().code(), Some(3), "{}", told());
+    let received = desk.ground.fleet.summary().receptions.complete;
+    assert!(received < DEVICES as u64, "the disk was full too late to matter");
+
+    // Without questions, only the reserve can say who has it already.
+    let mut next = start_into(&mut desk.command(&["run"]), &out);
+    desk.ground.until(|_| {
+        assert_eq!(next.try_wait().unwrap(), None, "{}", told());
+        told().contains("is full: nothing is begun before there is room")
+    });
+    assert_eq!(desk.ground.fleet.summary().receptions.complete, received);
+    desk.disk.make_room();
+    desk.ground.until(|_| {
+        assert_eq!(next.try_wait().unwrap(), None, "{}", told());
+        desk.run(&["rollout", "show", "1"]).out.contains("completed")
+    });
+    interrupt(&next);
+    assert_eq!(next.wait().unwrap().code(), Some(0), "{}", told());
+    let fleet = desk.ground.fleet.summary();
+    assert_eq!((fleet.repeated, fleet.several_keys), (0, 0));
+    assert_eq!(fleet.receptions.complete, DEVICES as u64);
+}
+
+#[test]
+fn an_import_without_room_says_how_far_it_came_and_goes_on() {
+    let ground = Ground::new(20_000, Options::default());
+    let Some(disk) = SmallDisk::mount(&ground.state(), 2) else { return };
+    let desk = Desk { ground, disk };
+    let import = ["device", "import", "devices.csv", "--output", "json"];
+    let cut = desk.run(&import);
+    assert_eq!(cut.code, Some(3), "{cut:?}");
+    let (error, kept) = cut.err.split_once("error: ").unwrap();
+    assert_eq!(error, "");
+    let (kept, rest) = kept.split_once(' ').unwrap();
+    let kept: u64 = kept.parse().unwrap();
+    assert!(rest.starts_with("of 20000 devices are kept, and the same import goes on"), "{cut:?}");
+    assert!(rest.contains("make room there"), "{cut:?}");
+    assert!((1..20_000).contains(&kept), "{cut:?}");
+
+    desk.disk.remount("size=64m");
+    let whole = desk.run(&import).json();
+    assert_eq!((whole["new"].as_u64(), whole["same"].as_u64()), (Some(20_000 - kept), Some(kept)));
 }
 
 fn assert_full(ran: &Ran) {

@@ -10,7 +10,7 @@ use groundswell_core::{
 
 use super::super::{
     state,
-    text::{count, counts, date, fields, number, table, text, when},
+    text::{count, counts, date, fields, number, table, text, when, whole},
 };
 use super::create;
 use crate::operate::{Forecast, Overview, RolloutView, WaveView};
@@ -19,12 +19,12 @@ pub(super) fn list(rollouts: &[RolloutView]) -> String {
     let columns = [
         number("n"),
         text("release"),
-        text("strategy"),
-        text("state"),
+        whole("strategy"),
+        whole("state"),
         number("devices"),
         number("ended"),
         number("failed"),
-        text("created"),
+        whole("created"),
     ];
     let row = |view: &RolloutView| {
         let counts = &view.counts;
