@@ -4,6 +4,7 @@
 
 pub mod demo;
 pub mod device;
+mod examples;
 mod follow;
 mod log;
 mod out;
@@ -18,7 +19,7 @@ pub mod wire;
 
 use std::{io::Write, path::Path, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     drive::DriveError,
@@ -27,9 +28,12 @@ use crate::{
     store::{StoreError, dir},
 };
 
+/// Widest line of a help text: what every terminal shows.
+const HELP_WIDTH: usize = 80;
+
 /// Sends software to fleets of devices, in a way that can be proved.
 #[derive(Debug, Parser)]
-#[command(name = "groundswell", version)]
+#[command(name = "groundswell", version, max_term_width = HELP_WIDTH)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -57,7 +61,9 @@ pub enum Command {
 
 /// The program: reads the command line, does it, and says how it went.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let command = examples::with_examples(Cli::command(), "");
+    let parsed = command.try_get_matches().and_then(|given| Cli::from_arg_matches(&given));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(answer) => return tell_answer(&answer),
     };
