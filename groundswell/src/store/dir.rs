@@ -168,7 +168,7 @@ pub fn obstacle(path: &Path) -> Option<DirError> {
         if database.try_exists()? {
             OpenOptions::new().read(true).write(true).open(&database)?;
         }
-        let written = File::create_new(&probe)?.write_all(&[0; PROBE_BYTES]);
+        let written = File::create_new(&probe)?.write_all(&vec![0; PROBE_BYTES]);
         fs::remove_file(&probe)?;
         written
     };
@@ -261,10 +261,10 @@ mod tests {
         let told = |kind: io::ErrorKind| {
             DirError::Io { path: "state".into(), source: kind.into() }.to_string()
         };
-        let used = "the state directory state cannot be used";
+        let told_first = "the state directory state cannot be used";
         let user =
             "this user may not: run it as the owner of the directory, or use another --state";
-        assert_eq!(told(io::ErrorKind::PermissionDenied), format!("{used} ({user})"));
+        assert_eq!(told(io::ErrorKind::PermissionDenied), format!("{told_first} ({user})"));
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         let told = obstacle(&file).unwrap().to_string();

@@ -153,28 +153,28 @@ fn a_disk_that_is_full_before_the_start_sends_nothing() {
 }
 
 /// On a small disk of its own, with the devices of the ground, a release and a draft.
-struct Desk {
+struct Site {
     ground: Ground,
     disk: SmallDisk,
 }
 
-impl Desk {
+impl Site {
     fn set(devices: usize, options: Options, mebibytes: u32) -> Option<Self> {
         let ground = Ground::new(devices, options);
         let disk = SmallDisk::mount(&ground.state(), mebibytes)?;
         let spec =
             "release = 'pos-app 2.0.0'\n[limits]\nmax_in_flight = 20\n[verify]\nmode = 'none'";
         fs::write(ground.dir.path().join("spec.toml"), spec).unwrap();
-        let desk = Self { ground, disk };
+        let site = Self { ground, disk };
         for args in [
             &["device", "import", "devices.csv"][..],
             &["release", "create", "pos-app", "2.0.0", "pos.bin"],
             &["rollout", "create", "spec.toml"],
         ] {
-            let ran = desk.run(args);
+            let ran = site.run(args);
             assert_eq!(ran.code, Some(0), "{ran:?}");
         }
-        Some(desk)
+        Some(site)
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -191,17 +191,17 @@ impl Desk {
 
 #[test]
 fn where_nothing_can_be_written_it_is_said_and_looking_works() {
-    let Some(desk) = Desk::set(3, Options::default(), 16) else { return };
-    let state = desk.ground.state().display().to_string();
+    let Some(site) = Site::set(3, Options::default(), 16) else { return };
+    let state = site.ground.state().display().to_string();
     // A driver that was killed leaves files beside the database.
-    let out = desk.ground.dir.path().join("out");
-    let mut child = start_into(&mut desk.command(&["run"]), &out);
-    desk.ground.until(|_| fs::read_to_string(&out).unwrap().contains("driving"));
+    let out = site.ground.dir.path().join("out");
+    let mut child = start_into(&mut site.command(&["run"]), &out);
+    site.ground.until(|_| fs::read_to_string(&out).unwrap().contains("driving"));
     child.kill().unwrap();
     child.wait().unwrap();
-    fs::write(desk.ground.dir.path().join("more.csv"), "id,address\nnew,10.9.9.9\n").unwrap();
+    fs::write(site.ground.dir.path().join("more.csv"), "id,address\nnew,10.9.9.9\n").unwrap();
     for is_killed in [true, false] {
-        desk.disk.remount("ro");
+        site.disk.remount("ro");
         for args in [
             &["run"][..],
             &["device", "import", "more.csv"],
@@ -211,7 +211,7 @@ fn where_nothing_can_be_written_it_is_said_and_looking_works() {
             &["rollout", "start", "1"],
             &["push", "pos.bin", "--devices", "devices.csv", "--version", "3"],
         ] {
-            let ran = desk.run(args);
+            let ran = site.run(args);
             let told = format!(
                 "error: the state directory {state} cannot be used (nothing can be written there: \
                  make it writable, or use another --state): Read-only file system (os error 30)\n"
@@ -227,12 +227,12 @@ fn where_nothing_can_be_written_it_is_said_and_looking_works() {
             &["rollout", "why", "1", "pos-0"],
             &["rollout", "create", "--dry-run", "spec.toml"],
         ] {
-            let ran = desk.run(args);
+            let ran = site.run(args);
             assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{args:?} {is_killed}");
         }
-        desk.disk.remount("rw");
+        site.disk.remount("rw");
         // Whoever writes next takes the files away that lay beside.
-        assert_eq!(desk.run(&["device", "check-in", "pos-1"]).code, Some(0));
+        assert_eq!(site.run(&["device", "check-in", "pos-1"]).code, Some(0));
     }
 }
 
@@ -240,35 +240,35 @@ fn where_nothing_can_be_written_it_is_said_and_looking_works() {
 fn a_driver_waits_for_room_and_what_was_kept_is_not_lost() {
     let latency = Duration::from_millis(20);
     let options = Options { latency, ..Options::default() };
-    let Some(desk) = Desk::set(DEVICES, options, 64) else { return };
-    assert_eq!(desk.run(&["rollout", "start", "1"]).code, Some(0));
-    let out = desk.ground.dir.path().join("out");
+    let Some(site) = Site::set(DEVICES, options, 64) else { return };
+    assert_eq!(site.run(&["rollout", "start", "1"]).code, Some(0));
+    let out = site.ground.dir.path().join("out");
     let told = || fs::read_to_string(&out).unwrap();
-    let mut first = start_into(&mut desk.command(&["run"]), &out);
-    desk.ground.until(|fleet| {
+    let mut first = start_into(&mut site.command(&["run"]), &out);
+    site.ground.until(|fleet| {
         assert_eq!(first.try_wait().unwrap(), None, "{}", told());
         fleet.summary().receptions.complete > 100
     });
-    desk.disk.fill();
+    site.disk.fill();
     assert_eq!(first.wait().unwrap().code(), Some(3), "{}", told());
-    let received = desk.ground.fleet.summary().receptions.complete;
+    let received = site.ground.fleet.summary().receptions.complete;
     assert!(received < DEVICES as u64, "the disk was full too late to matter");
 
     // Without questions, only the reserve can say who has it already.
-    let mut next = start_into(&mut desk.command(&["run"]), &out);
-    desk.ground.until(|_| {
+    let mut next = start_into(&mut site.command(&["run"]), &out);
+    site.ground.until(|_| {
         assert_eq!(next.try_wait().unwrap(), None, "{}", told());
         told().contains("is full: nothing is begun before there is room")
     });
-    assert_eq!(desk.ground.fleet.summary().receptions.complete, received);
-    desk.disk.make_room();
-    desk.ground.until(|_| {
+    assert_eq!(site.ground.fleet.summary().receptions.complete, received);
+    site.disk.make_room();
+    site.ground.until(|_| {
         assert_eq!(next.try_wait().unwrap(), None, "{}", told());
-        desk.run(&["rollout", "show", "1"]).out.contains("completed")
+        site.run(&["rollout", "show", "1"]).out.contains("completed")
     });
     interrupt(&next);
     assert_eq!(next.wait().unwrap().code(), Some(0), "{}", told());
-    let fleet = desk.ground.fleet.summary();
+    let fleet = site.ground.fleet.summary();
     assert_eq!((fleet.repeated, fleet.several_keys), (0, 0));
     assert_eq!(fleet.receptions.complete, DEVICES as u64);
 }
@@ -277,9 +277,9 @@ fn a_driver_waits_for_room_and_what_was_kept_is_not_lost() {
 fn an_import_without_room_says_how_far_it_came_and_goes_on() {
     let ground = Ground::new(20_000, Options::default());
     let Some(disk) = SmallDisk::mount(&ground.state(), 2) else { return };
-    let desk = Desk { ground, disk };
+    let site = Site { ground, disk };
     let import = ["device", "import", "devices.csv", "--output", "json"];
-    let cut = desk.run(&import);
+    let cut = site.run(&import);
     assert_eq!(cut.code, Some(3), "{cut:?}");
     let (error, kept) = cut.err.split_once("error: ").unwrap();
     assert_eq!(error, "");
@@ -289,8 +289,8 @@ fn an_import_without_room_says_how_far_it_came_and_goes_on() {
     assert!(rest.contains("make room there"), "{cut:?}");
     assert!((1..20_000).contains(&kept), "{cut:?}");
 
-    desk.disk.remount("size=64m");
-    let whole = desk.run(&import).json();
+    site.disk.remount("size=64m");
+    let whole = site.run(&import).json();
     assert_eq!((whole["new"].as_u64(), whole["same"].as_u64()), (Some(20_000 - kept), Some(kept)));
 }
 
