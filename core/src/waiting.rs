@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     gate::Tally,
     hours::{ClosedBy, Zone},
-    ids::RolloutId,
+    ids::RolloutName,
     rollout::PauseReason,
     time::Time,
 };
@@ -144,7 +144,7 @@ pub enum WaitingOn {
         /// How many.
         devices: u64,
         /// With which one, or one of them.
-        rollout: RolloutId,
+        rollout: RolloutName,
     },
     /// A device was last seen long ago.
     Offline {
@@ -275,7 +275,7 @@ impl WaitingOn {
 
     fn of_device(&self, now: Time) -> String {
         match self {
-            Self::Busy { devices: 1, rollout } => format!("busy with rollout {rollout}"),
+            Self::Busy { devices: 1, rollout } => format!("busy with {rollout}"),
             Self::Busy { devices, rollout } => {
                 format!("{devices} devices are busy with other rollouts, such as {rollout}")
             }
@@ -394,6 +394,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::ids::RolloutId;
 
     /// 2026-11-25T14:00:00Z
     const NOW: Time = Time::from_millis(1_795_615_200_000);
@@ -413,7 +414,9 @@ mod tests {
             |devices, by, opens_at| Hours { devices, by, opens_at, zone: denver(), reason: None };
         let away = |away, absent, deadline| Away { away, absent, deadline };
         let active = |delivering, verifying, retrying| Active { delivering, verifying, retrying };
-        let busy = |devices| Busy { devices, rollout: RolloutId(Uuid::nil()) };
+        let (id, name, version) = (RolloutId(Uuid::nil()), "till".to_owned(), "2.1.0".to_owned());
+        let other = RolloutName { id, number: 3, name, version };
+        let busy = |devices| Busy { devices, rollout: other.clone() };
         vec![
             WaitingOn::Stopping,
             WaitingOn::Start,

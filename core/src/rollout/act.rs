@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Deadline, PauseReason, Progression, Spec, State, WaveState};
+use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     gate::{Ruling, Verdict},
     snapshot::Counts,
@@ -177,9 +177,17 @@ impl Asked<'_> {
         Err(Refusal { state: self.progression.state, act: self.act, why })
     }
 
-    /// Whether all of its devices would be skipped at once.
-    fn is_too_late(&self) -> bool {
-        matches!(self.spec.deadline, Some(Deadline::At(at)) if at <= self.now)
+    /// Why none of its devices could ever be sent to, if it began now.
+    fn never(&self) -> Option<&'static str> {
+        self.spec.times().never_if_started(self.now).map(|never| match never {
+            Never::Passed => TOO_LATE,
+            Never::NoWindow => "none of its windows opens before its deadline; create another one",
+            Never::Frozen => "its freezes hold until its deadline; create another one",
+            Never::FrozenWindows => {
+                "none of its windows opens outside of its freezes before its deadline; create \
+                 another one"
+            }
+        })
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it stands where a refusal could")]
@@ -196,8 +204,10 @@ impl Asked<'_> {
 
     fn start(&self) -> Result<Acted, Refusal> {
         match self.progression.state {
-            State::Draft if self.is_too_late() => self.refuse(TOO_LATE),
-            State::Draft => self.to(State::Preparing),
+            State::Draft => match self.never() {
+                Some(why) => self.refuse(why),
+                None => self.to(State::Preparing),
+            },
             State::Preparing | State::Scheduled | State::Running => {
                 Ok(Acted::Already("it was started before"))
             }
@@ -320,8 +330,8 @@ impl Asked<'_> {
                 if counts.failures() + counts.canceled == 0 {
                     return self.refuse("no device failed");
                 }
-                if self.is_too_late() {
-                    return self.refuse(TOO_LATE);
+                if let Some(why) = self.never() {
+                    return self.refuse(why);
                 }
                 self.change(|progression| {
                     let waves = Progression::pending(self.spec.wave_count());

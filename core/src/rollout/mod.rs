@@ -4,6 +4,7 @@
 
 mod act;
 mod progression;
+mod prospect;
 mod round;
 mod spec;
 mod stand;
@@ -11,6 +12,7 @@ mod stand;
 pub use self::{
     act::{Act, Acted, Numbers, Refusal, act, end_preparing, judge_anew},
     progression::{PauseReason, Progression, State, VERDICTS_MAX, Wave, WaveState},
+    prospect::{Never, Times},
     round::{ROUNDS_MAX, Round},
     spec::{
         Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, RATE_LIMIT, Schedule,

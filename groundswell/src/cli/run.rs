@@ -89,8 +89,12 @@ async fn drive(args: &Args, mut driver: Driver) -> Result<(), Failure> {
         Output::Events => Some(tokio::spawn(follow::print_events(driver.subscribe()))),
         Output::None => None,
     };
-    super::tell_line(&format!("driving {}; Ctrl-C stops", args.state.display()));
-    let result = tokio::spawn(driver.run()).await;
+    let begun = driver.begun();
+    let driving = tokio::spawn(driver.run());
+    if begun.await.is_ok() {
+        super::tell_line(&format!("driving {}; Ctrl-C stops", args.state.display()));
+    }
+    let result = driving.await;
     if let Some(told) = told {
         let _ = told.await;
     }

@@ -24,7 +24,7 @@ use groundswell_core::{
     admit::{Rate, Slots},
     assignment::{self, Assignment, State},
     event::{Event, Kind},
-    ids::{AssignmentId, Epoch, RolloutId},
+    ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     plan::Sweep,
     progress::RateMeter,
     rollout::{self, Progression, Spec},
@@ -85,7 +85,7 @@ pub(super) struct Course {
     away_floor: Time,
     rate: Option<Rate>,
     /// Devices that are busy with another rollout, and one such rollout.
-    busy: (u64, Option<RolloutId>),
+    busy: (u64, Option<RolloutName>),
 
     /// Claimed in the batch that is being committed, and where they stood before.
     claiming: Vec<(State, Candidate)>,
@@ -292,6 +292,11 @@ impl Course {
                 _ => {}
             }
         }
+    }
+
+    /// As people know it.
+    pub(super) fn name(&self) -> RolloutName {
+        RolloutName::of(self.id, self.key.0, &self.spec.release)
     }
 
     /// Devices that are active, for whoever keeps a device from being active twice.

@@ -108,7 +108,7 @@ impl Engine {
     }
 
     fn add(&mut self, course: Course) {
-        self.shared.ids.insert(course.key, course.id);
+        self.shared.names.insert(course.key, course.name());
         for device in course.active_devices() {
             self.shared.hold(device, course.key);
         }
@@ -223,7 +223,7 @@ impl Engine {
 
     /// Devices that a push which nobody drives now has active: nobody else may touch them.
     pub fn keep_from(&mut self, rollout: &RolloutRecord, devices: &[DeviceKey]) {
-        self.shared.ids.insert(rollout.key, rollout.id);
+        self.shared.names.insert(rollout.key, rollout.name());
         for device in devices {
             self.shared.hold(*device, rollout.key);
         }
@@ -243,7 +243,7 @@ impl Engine {
             let ending = self.courses.get(&key).and_then(|course| course.ending);
             if self.manner.look_every.is_some() && ending == Some(Ending::Ended) {
                 self.courses.remove(&key);
-                self.shared.ids.remove(&key);
+                self.shared.names.remove(&key);
             }
             self.ended = match (self.ended, ending) {
                 (Some(Ending::StoreFailed), _) => Some(Ending::StoreFailed),

@@ -67,7 +67,7 @@ impl State {
     /// # Errors
     /// As [`State::look`] and [`State::open`].
     pub fn open_existing(path: &Path) -> Result<Self, OperateError> {
-        if dir::database(path).exists() {
+        if dir::database(path).try_exists().unwrap_or(true) {
             Self::open(path)
         } else {
             Err(OperateError::NoState { path: path.to_owned() })

@@ -5,6 +5,7 @@ use groundswell_core::{
     assignment::{self, Assignment, SkipReason},
     device::Device,
     hours::Phase,
+    ids::RolloutName,
     plan,
     rollout::{self, Spec},
     time::Time,
@@ -118,6 +119,7 @@ impl State {
             Some(zone) => spec.schedule.hours.at(zone, now),
             None => Phase::Open { until: None },
         };
+        let busy_with = all.busy_with(standing.rollout);
         let subject = Subject {
             assignment,
             wave: standing.wave,
@@ -129,7 +131,7 @@ impl State {
                 version: device.version.as_deref(),
                 is_superseded: all.is_superseded(&self.store.rivals(record.key)?),
             },
-            busy_with: all.busy_with(standing.rollout),
+            busy_with: busy_with.as_ref(),
         };
         let held_by = plan::plan(&self.snapshot(record, now)?, spec, now).waiting_on;
         let Why { waiting_on, outlook } = why(&subject, spec, progression, &held_by, now);
@@ -166,11 +168,11 @@ impl Standings<'_> {
     }
 
     /// Another rollout that the device is busy with.
-    fn busy_with(&self, rollout: RolloutKey) -> Option<groundswell_core::ids::RolloutId> {
+    fn busy_with(&self, rollout: RolloutKey) -> Option<RolloutName> {
         let is_busy =
             |other: &&Standing| other.rollout != rollout && other.assignment.state.is_active();
         let other = self.last.iter().find(is_busy)?;
-        self.records.get(&other.rollout).map(|record| record.id)
+        self.records.get(&other.rollout).map(RolloutRecord::name)
     }
 }
 

@@ -8,7 +8,7 @@ use groundswell_core::{
     assignment::{Assignment, State},
     device::Endpoint,
     hours::Zone,
-    ids::{AssignmentId, Epoch, RolloutId},
+    ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
     time::Time,
@@ -54,6 +54,13 @@ pub struct RolloutRecord {
     pub created_at: Time,
     /// What its driver last said of it.
     pub told: Option<Told>,
+}
+
+impl RolloutRecord {
+    /// As people know it.
+    pub fn name(&self) -> RolloutName {
+        RolloutName::of(self.id, self.key.0, &self.spec.release)
+    }
 }
 
 /// What a driver says of a rollout, for those who only look.

@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::*;
 use crate::{
+    hours::Hours,
     release::{Digest, Release},
-    rollout::{Wave, WaveSize, WaveSpec},
+    rollout::{Deadline, Schedule, Wave, WaveSize, WaveSpec},
 };
 
 const NOW: Time = Time::from_millis(1_000_000_000);
@@ -354,6 +355,25 @@ fn nothing_is_begun_whose_deadline_has_passed() {
             let result = act(&progression, &spec, &numbers(), verb, NOW);
             assert_eq!(result.is_err(), is_late, "{verb} {deadline:?}");
         }
+    }
+}
+
+#[test]
+fn nothing_is_begun_that_is_closed_until_its_deadline() {
+    let hours = Hours::new(vec![], vec!["1970-01-10..1970-01-20".parse().unwrap()]).unwrap();
+    let schedule = Schedule { hours, ..Schedule::default() };
+    for (deadline, why) in [
+        (
+            Some(Deadline::After(Duration::from_hours(24))),
+            Some("its freezes hold until its deadline"),
+        ),
+        (Some(Deadline::After(Duration::from_hours(24 * 30))), None),
+        (None, None),
+    ] {
+        let spec = Spec { deadline, schedule: schedule.clone(), ..spec() };
+        let result = act(&standing(State::Draft, &[]), &spec, &numbers(), Act::Start, NOW);
+        let refused = result.err().map(|refusal| refusal.why);
+        assert_eq!(refused.map(|said| said.split(';').next().unwrap()), why, "{deadline:?}");
     }
 }
 

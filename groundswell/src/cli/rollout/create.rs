@@ -34,7 +34,7 @@ struct Created<'a> {
 pub(super) fn create(on: &state::On, file: &Path, is_dry: bool) -> Result<(), Told> {
     let now = Clock::System.now();
     let mut state = if is_dry { State::look(&on.state)? } else { State::open_existing(&on.state)? };
-    let spec = state.read_spec(file)?;
+    let spec = state.read_spec(file, now)?;
     let forecast = state.forecast(&spec, now)?;
     let made = if is_dry { None } else { Some(state.create_rollout(&spec, now)?) };
     let created = Created {

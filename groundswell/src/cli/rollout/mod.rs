@@ -94,7 +94,10 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Abort(of) => acts::act(on, &of.rollout, Act::Abort)?,
         Verb::List => {
             let rollouts = State::look(&on.state)?.rollouts()?;
-            on.show(&rollouts, || show::list(on, &rollouts))?;
+            let note = rollouts.is_empty().then(|| {
+                format!("no rollout yet: {} makes one", on.command("rollout create SPEC"))
+            });
+            on.show_list(&rollouts, note, || show::list(&rollouts))?;
         }
         Verb::Show(of) => {
             let (state, now) = (State::look(&on.state)?, Clock::System.now());

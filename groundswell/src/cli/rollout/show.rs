@@ -10,24 +10,21 @@ use groundswell_core::{
 
 use super::super::{
     state,
-    text::{count, counts, date, fields, number, table, text, when},
+    text::{count, counts, date, fields, number, table, text, when, whole},
 };
 use super::{create, waves};
 use crate::operate::{Forecast, Overview, Reason, RolloutView};
 
-pub(super) fn list(on: &state::On, rollouts: &[RolloutView]) -> String {
-    if rollouts.is_empty() {
-        return format!("no rollout yet: {} makes one", on.command("rollout create SPEC"));
-    }
+pub(super) fn list(rollouts: &[RolloutView]) -> String {
     let columns = [
         number("n"),
         text("release"),
-        text("strategy"),
-        text("state"),
+        whole("strategy"),
+        whole("state"),
         number("devices"),
         number("ended"),
         number("failed"),
-        text("created"),
+        whole("created"),
     ];
     let row = |view: &RolloutView| {
         let counts = &view.counts;

@@ -10,7 +10,7 @@ use groundswell_core::{
 use super::super::text::{self as words, counts, date, number, text, when};
 use crate::operate::{RoundView, RoundWave, WaveView};
 
-/// The waves, below each other; where several verdicts were given, each has a line and its time.
+/// The waves, and below the table what was said of those that were judged.
 pub(super) fn table(waves: &[WaveView]) -> String {
     let columns = [
         number("wave"),
@@ -19,7 +19,6 @@ pub(super) fn table(waves: &[WaveView]) -> String {
         number("ended"),
         number("succeeded"),
         number("failed"),
-        text("verdict"),
     ];
     let row = |wave: &WaveView| {
         let counts = &wave.counts;
@@ -32,8 +31,8 @@ pub(super) fn table(waves: &[WaveView]) -> String {
             counts.failures().to_string(),
         ]
     };
-    let rows = waves.iter().flat_map(|wave| with_verdicts(row(wave), &wave.verdicts));
-    words::table(&columns, &rows.collect::<Vec<_>>())
+    let table = words::table(&columns, &waves.iter().map(row).collect::<Vec<_>>());
+    table + &below(waves.iter().map(|wave| (wave.number, &wave.verdicts[..])))
 }
 
 /// Rounds that have ended, below each other.
@@ -47,23 +46,28 @@ pub(super) fn earlier(rounds: &[RoundView], now: Time) -> String {
         let _ = writeln!(told, "\nround {of}: {began}{state}{ended}");
         let _ = writeln!(told, "  devices  {}: {}", all.total(), counts(all));
         if waves.len() > 1 {
-            let columns = [number("wave"), text("state"), text("verdict")];
+            let columns = [number("wave"), text("state")];
             let row =
                 |wave: &RoundWave| vec![wave.number.to_string(), wave.state.state.to_string()];
-            let rows = waves.iter().flat_map(|wave| with_verdicts(row(wave), &wave.verdicts));
-            told.push_str(&words::table(&columns, &rows.collect::<Vec<_>>()));
+            told.push_str(&words::table(&columns, &waves.iter().map(row).collect::<Vec<_>>()));
+            told.push_str(&below(waves.iter().map(|wave| (wave.number, &wave.verdicts[..]))));
         }
     }
     told
 }
 
-/// The row of a wave, its first verdict at the end, and the others below.
-fn with_verdicts(mut row: Vec<String>, given: &[Verdict]) -> Vec<Vec<String>> {
-    let below = vec![String::new(); row.len()];
-    let mut verdicts = verdicts(given).into_iter();
-    row.push(verdicts.next().unwrap_or_default());
-    let others = verdicts.map(|verdict| [below.as_slice(), &[verdict]].concat());
-    [row].into_iter().chain(others).collect()
+/// What was said of waves, a line each; where several verdicts were given, each has its time.
+fn below<'a>(waves: impl Iterator<Item = (usize, &'a [Verdict])>) -> String {
+    let mut told = String::new();
+    for (number, given) in waves {
+        for (place, verdict) in verdicts(given).into_iter().enumerate() {
+            let before = if told.is_empty() { "\n" } else { "" };
+            let wave = format!("wave {number}");
+            let wave = if place == 0 { wave } else { " ".repeat(wave.len()) };
+            let _ = writeln!(told, "{before}  {wave}  {verdict}");
+        }
+    }
+    told
 }
 
 fn verdicts(verdicts: &[Verdict]) -> Vec<String> {

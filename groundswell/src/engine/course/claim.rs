@@ -162,10 +162,11 @@ impl Course {
 
     fn park(&mut self, candidate: Candidate, shared: &mut Shared) {
         self.busy.0 += 1;
-        self.busy.1 = shared
-            .busy_with(candidate.device, self.key)
-            .and_then(|holder| shared.id_of(holder))
-            .or(self.busy.1);
+        let holder = shared.busy_with(candidate.device, self.key);
+        let holder = holder.and_then(|holder| shared.name_of(holder));
+        if holder.is_some() && holder != self.busy.1.as_ref() {
+            self.busy.1 = holder.cloned();
+        }
         shared.park(self.key, candidate);
     }
 

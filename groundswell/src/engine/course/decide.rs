@@ -109,7 +109,8 @@ impl Course {
             let snapshot = self.snapshot(now);
             self.waiting_on = plan::plan(&snapshot, &self.spec, now).waiting_on;
         }
-        if let (devices @ 1.., Some(rollout)) = self.busy {
+        if let (devices @ 1.., Some(rollout)) = &self.busy {
+            let (devices, rollout) = (*devices, rollout.clone());
             self.waiting_on.push(WaitingOn::Busy { devices, rollout });
         }
         let parked = self.slots.parked(Class::Begun) + self.slots.parked(Class::Fresh);

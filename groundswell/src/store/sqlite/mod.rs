@@ -89,7 +89,8 @@ impl SqliteStore {
     /// # Errors
     /// As [`SqliteStore::open`].
     pub fn open_to_read(path: &Path) -> Result<Option<Self>, StoreError> {
-        if !path.exists() {
+        // One that cannot be looked for may be there: opening it says why.
+        if !path.try_exists().unwrap_or(true) {
             return Ok(None);
         }
         let wal = path.with_extension("db-wal");

@@ -20,8 +20,8 @@ fn a_dry_run_says_who_would_be_in_which_wave_and_writes_nothing() {
     ");
     assert_told!(desk.told(&["rollout", "list"]), @"
     exit 0
-    --- out
-    no rollout yet: `groundswell rollout create SPEC` makes one
+    --- err
+    note: no rollout yet: `groundswell rollout create SPEC` makes one
     ");
 }
 
@@ -240,8 +240,8 @@ fn every_mistake_of_a_spec_is_told_at_once() {
     ");
     assert_told!(desk.told(&["rollout", "list"]), @"
     exit 0
-    --- out
-    no rollout yet: `groundswell rollout create SPEC` makes one
+    --- err
+    note: no rollout yet: `groundswell rollout create SPEC` makes one
     ");
 }
 

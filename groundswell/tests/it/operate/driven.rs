@@ -104,9 +104,12 @@ fn wave_by_wave_to_its_end() {
       ended    TIME
       devices  5: 5 succeeded
 
-      wave  state   devices  ended  succeeded  failed  verdict
-         1  passed        1      1          1       0  go: 1 of 1 succeeded, at least 100 % required
-         2  passed        4      4          4       0  go: 4 of 4 succeeded, at least 90 % required
+      wave  state   devices  ended  succeeded  failed
+         1  passed        1      1          1       0
+         2  passed        4      4          4       0
+
+      wave 1  go: 1 of 1 succeeded, at least 100 % required
+      wave 2  go: 4 of 4 succeeded, at least 90 % required
     ");
     assert_told!(stage.told(&["rollout", "why", "1"]), @"
     exit 0
@@ -171,9 +174,11 @@ fn a_gate_stops_it_and_an_operator_decides() {
       devices  5: 1 failed, 4 queued
       failed   1: 1 rejected
 
-      wave  state    devices  ended  succeeded  failed  verdict
-         1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required
+      wave  state    devices  ended  succeeded  failed
+         1  stopped        1      1          0       1
          2  pending        4      0          0       0
+
+      wave 1  stop: 0 of 1 succeeded, at least 100 % required
 
     1 device failed:
       pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
@@ -204,10 +209,13 @@ fn a_gate_stops_it_and_an_operator_decides() {
       devices  5: 5 failed
       failed   5: 5 rejected
 
-      wave  state   devices  ended  succeeded  failed  verdict
-         1  passed        1      1          0       1  TIME, stop: 0 of 1 succeeded, at least 100 % required
-                                                       TIME, overridden by the operator
-         2  passed        4      4          0       4  go: 0 of 4 succeeded
+      wave  state   devices  ended  succeeded  failed
+         1  passed        1      1          0       1
+         2  passed        4      4          0       4
+
+      wave 1  TIME, stop: 0 of 1 succeeded, at least 100 % required
+              TIME, overridden by the operator
+      wave 2  go: 0 of 4 succeeded
 
     5 devices failed:
       pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
@@ -251,19 +259,24 @@ fn what_was_ruled_in_the_first_round_stays_in_sight_in_the_next() {
       devices  5: 1 failed, 4 queued
       failed   1: 1 rejected
 
-      wave  state    devices  ended  succeeded  failed  verdict
-         1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required
+      wave  state    devices  ended  succeeded  failed
+         1  stopped        1      1          0       1
          2  pending        4      0          0       0
+
+      wave 1  stop: 0 of 1 succeeded, at least 100 % required
 
     1 device failed:
       pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
 
     round 1: began TIME, failed TIME
       devices  5: 5 failed
-      wave  state   verdict
-         1  passed  TIME, stop: 0 of 1 succeeded, at least 100 % required
-                    TIME, overridden by the operator
-         2  passed  go: 0 of 4 succeeded
+      wave  state
+         1  passed
+         2  passed
+
+      wave 1  TIME, stop: 0 of 1 succeeded, at least 100 % required
+              TIME, overridden by the operator
+      wave 2  go: 0 of 4 succeeded
 
     paused by the gate: advance overrides it
     "#);

@@ -35,7 +35,7 @@ fn waves_of_a_rollout_that_was_given_up_wait_no_more() {
       ended    TIME
       devices  5: 1 succeeded, 4 canceled
 
-      wave  state            devices  ended  succeeded  failed  verdict
+      wave  state            devices  ended  succeeded  failed
          1  ended by cancel        1      1          1       0
          2  not opened             2      2          0       0
          3  not opened             2      2          0       0
@@ -51,7 +51,7 @@ fn waves_of_a_rollout_that_was_given_up_wait_no_more() {
       ended    TIME
       devices  5: 1 succeeded, 4 canceled
 
-      wave  state           devices  ended  succeeded  failed  verdict
+      wave  state           devices  ended  succeeded  failed
          1  ended by abort        1      1          1       0
          2  not opened            2      2          0       0
          3  not opened            2      2          0       0

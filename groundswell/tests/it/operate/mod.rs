@@ -5,6 +5,7 @@ mod devices;
 mod drafts;
 mod driven;
 mod ended;
+mod output;
 mod releases;
 mod superseded;
 mod watch;

@@ -88,10 +88,10 @@ async fn a_busy_device_is_waited_for() {
     }
     site.settle().await;
     assert_eq!(takers(&site, "2.0.0").len(), 3);
-    let id = site.record(first).id.to_string();
+    let name = format!("busy with rollout {} (signage 2.0.0)", first.0);
     for key in [second, lowest] {
         let waits_for = site.waits_for(key, "pos-1");
-        assert!(waits_for.contains("busy") && waits_for.contains(&id), "{waits_for}");
+        assert!(waits_for.contains(&name), "{waits_for}");
     }
     for key in [first, second, lowest] {
         site.pass(reboot).await;
