@@ -121,10 +121,13 @@ pub enum Kind {
         /// Its devices, counted.
         counts: Counts,
     },
-    /// Every device ended, some failed.
+    /// Every device ended, some failed; or there was none.
     RolloutFailed {
         /// Its devices, counted.
         counts: Counts,
+        /// Why, if it is not for those that failed.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        detail: String,
     },
     /// It was given up.
     RolloutCanceled {
@@ -265,7 +268,10 @@ impl fmt::Display for Event {
                 let updated = counts.succeeded + counts.current;
                 write!(f, "completed: {updated} of {} run the release", devices_of(counts.total()))
             }
-            Kind::RolloutFailed { counts } => {
+            Kind::RolloutFailed { detail, .. } if !detail.is_empty() => {
+                write!(f, "failed: {detail}")
+            }
+            Kind::RolloutFailed { counts, .. } => {
                 write!(f, "failed: {} of {} failed", counts.failures(), devices_of(counts.total()))
             }
             Kind::RolloutCanceled { counts } => {

@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Acted, Base, Becomes, CohortCounts, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step,
-    Taken,
+    Acted, Base, Becomes, CohortCounts, DECISIONS, Entry, Happened, Judged, Listed, Output, Record,
+    Step, Taken,
     book::{Book, Kept, named},
     step::Frame,
 };
@@ -150,16 +150,14 @@ impl Replay {
                 self.hold_counts(cohorts, "the driver counted");
                 self.book.count(self.round(), cohorts);
             }
-            Record::Prepared => self.with_progression(|progression| {
-                progression.state = rollout::prepared(progression);
-                progression.generation += 1;
-            }),
+            Record::Prepared => self.with_progression(rollout::end_preparing),
             Record::Met(met) => self.book.meet(met),
             Record::Step(step) => return Record::Step(Box::new(self.step(step))),
             Record::Judged(judged) => return Record::Judged(self.judged(judged)),
             Record::Happened(happened) => return Record::Happened(self.happened(happened)),
             Record::Acted(acted) => return Record::Acted(self.acted(acted)),
-            Record::Unsendable(_) => {
+            Record::TakenUp { waives_gate } => self.take_up(*waives_gate),
+            Record::Unsendable => {
                 self.progression = self
                     .progression
                     .take()
@@ -338,13 +336,14 @@ impl Replay {
                 is_superseded: known.superseded,
             });
             let is_tried = self.book.get(id).is_some_and(|row| row.attempt > 0);
-            let judgment =
-                consider(!judged.no_address, known.as_ref(), is_tried, &spec, self.now);
+            let judgment = consider(!judged.no_address, known.as_ref(), is_tried, &spec, self.now);
             let again = match (judgment, judged.becomes) {
                 (Judgment::Skip(reason), _) => Becomes::Skipped(reason),
                 (Judgment::Wait { .. }, _) => Becomes::Away,
                 // Places and devices that are busy are looked at when it is claimed.
-                (Judgment::Go, goes @ (Becomes::Claimed | Becomes::Host | Becomes::Busy(_))) => goes,
+                (Judgment::Go, goes @ (Becomes::Claimed | Becomes::Host | Becomes::Busy(_))) => {
+                    goes
+                }
                 (Judgment::Go, _) => Becomes::Claimed,
             };
             if again != judged.becomes {
@@ -406,11 +405,7 @@ impl Replay {
         if !self.is_same_decisions {
             return acted.clone();
         }
-        let current = progression.current();
-        let of_driver = self.book.driver();
-        let all = of_driver.values().copied().sum();
-        let of_current = of_driver.iter().filter(|((wave, _), _)| Some(*wave) == current);
-        let numbers = Numbers { all, current: of_current.map(|(_, counts)| *counts).sum() };
+        let numbers = self.numbers(progression);
         let (act, seen) = (acted.act, acted.seen);
         let (after, refused) =
             match rollout::act_seen(progression, spec, &numbers, act, seen, self.now) {
@@ -431,24 +426,42 @@ impl Replay {
         Acted { refused, ..acted.clone() }
     }
 
+    /// What an act is judged by.
+    fn numbers(&self, progression: &Progression) -> Numbers {
+        let current = progression.current();
+        let of_driver = self.book.driver();
+        let all = of_driver.values().copied().sum();
+        let of_current = of_driver.iter().filter(|((wave, _), _)| Some(*wave) == current);
+        Numbers { all, current: of_current.map(|(_, counts)| *counts).sum() }
+    }
+
+    fn take_up(&mut self, waives_gate: bool) {
+        let (Some(progression), Some(spec)) = (&self.progression, &self.spec) else {
+            return self.mismatch("it was taken up before there was a spec");
+        };
+        let numbers = self.numbers(progression);
+        match rollout::judge_anew(progression, spec, &numbers, waives_gate, self.now) {
+            Ok(rollout::Acted::Changed(after)) => self.progression = Some(*after),
+            other => self.mismatch(format!("it was taken up, and that gives {other:?}")),
+        }
+    }
+
     fn stands(&mut self, progression: &Progression) -> Record {
-        let follows = self.progression.replace(progression.clone());
+        let Some(follows) = &mut self.progression else {
+            self.mismatch("it stood somewhere before there was a spec");
+            return Record::Stands(Box::new(progression.clone()));
+        };
+        // Rounds that ended are not written down again.
+        let earlier = std::mem::take(&mut follows.earlier);
+        let again = follows.clone();
+        *follows = Progression { earlier, ..progression.clone() };
         if !self.is_same_decisions {
             return Record::Stands(Box::new(progression.clone()));
         }
-        match follows {
-            Some(follows) => {
-                if follows != *progression {
-                    let what =
-                        format!("stood at {progression:?}, and what was recorded gives {follows:?}");
-                    self.mismatch(what);
-                }
-                Record::Stands(Box::new(follows))
-            }
-            None => {
-                self.mismatch("it stood somewhere before there was a spec");
-                Record::Stands(Box::new(progression.clone()))
-            }
+        if again != *progression {
+            let what = format!("stood at {progression:?}, and what was recorded gives {again:?}");
+            self.mismatch(what);
         }
+        Record::Stands(Box::new(again))
     }
 }

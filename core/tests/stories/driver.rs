@@ -91,7 +91,8 @@ impl World {
             Change::Pause { reason, evidence } => Kind::RolloutPaused { reason, evidence },
             Change::Abort { reason, evidence } => Kind::RolloutAborting { reason, evidence },
             Change::Complete => Kind::RolloutCompleted { counts },
-            Change::Fail => Kind::RolloutFailed { counts },
+            Change::Fail => Kind::RolloutFailed { counts, detail: String::new() },
+            Change::NoDevice => Kind::RolloutFailed { counts, detail: self.spec.no_device() },
             Change::Canceled => Kind::RolloutCanceled { counts },
             Change::Aborted => Kind::RolloutAborted { counts },
         };
@@ -109,7 +110,11 @@ impl World {
             Change::Pause { .. } | Change::Abort { .. } => {
                 self.see(&Observation::Stopped { rollout });
             }
-            Change::Complete | Change::Fail | Change::Canceled | Change::Aborted => {
+            Change::Complete
+            | Change::Fail
+            | Change::NoDevice
+            | Change::Canceled
+            | Change::Aborted => {
                 self.see(&Observation::Ended { rollout });
                 self.see(&Observation::Counted { rollout, counts: &counts });
             }

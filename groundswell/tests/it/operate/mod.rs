@@ -4,7 +4,10 @@ mod acts;
 mod devices;
 mod drafts;
 mod driven;
+mod ended;
+mod output;
 mod releases;
+mod superseded;
 mod watch;
 
 use std::{
