@@ -54,7 +54,9 @@ impl Course {
 
     /// Has those who join written down, while nothing else of the rollout is.
     pub(super) fn join(&mut self, commands: &mut Vec<Command>) {
-        if self.joiners.is_empty() || self.is_committing || self.is_joining {
+        // What was decided before is written down before.
+        let is_busy = self.is_committing || self.is_joining || !self.log.is_empty();
+        if self.joiners.is_empty() || is_busy {
             return;
         }
         self.is_joining = true;

@@ -57,8 +57,8 @@ struct Errand {
     id: AssignmentId,
     is_question: bool,
     has_begun: bool,
-    /// By how much the clock was wrong when it was asked for.
-    offset: i64,
+    /// What the clock said when it was asked for: what is open may end, whatever it says later.
+    asked_at: Time,
 }
 
 /// Where the database of a world is.
@@ -294,10 +294,10 @@ impl World {
     }
 
     fn errand(&mut self, rollout: RolloutKey, id: AssignmentId, is_question: bool) -> u64 {
-        let offset = self.agenda.offset;
+        let asked_at = self.agenda.clock();
         let driver = self.running();
         driver.next_errand += 1;
-        let errand = Errand { rollout, id, is_question, has_begun: false, offset };
+        let errand = Errand { rollout, id, is_question, has_begun: false, asked_at };
         driver.errands.insert(driver.next_errand, errand);
         driver.next_errand
     }
@@ -326,8 +326,7 @@ impl World {
         let driver = self.running();
         let Some(open) = driver.errands.get_mut(&errand) else { return };
         let has_asked = std::mem::replace(&mut open.has_begun, true);
-        // A clock that was set in between says nothing of what it showed when this was decided.
-        let at = Time::from_millis(now + open.offset);
+        let asked_at = open.asked_at;
         if sending.ask_first && !has_asked {
             let (wait, answer) = self.fleet.ask(&device, Duration::from_mins(1), now);
             let version = &self.checker.spec(key).release.version;
@@ -341,7 +340,7 @@ impl World {
             driver.errands.remove(&errand);
             return self.facts.push(Fact::Returned(key, id));
         }
-        let breaches = self.checker.sent(key, &device, at);
+        let breaches = self.checker.sent(key, &device, asked_at);
         self.breached(&breaches);
         let fate = self.fleet.deliver(&device, now);
         self.trace.add(format!("{} {}: {device} {fate:?}", self.stamp(), key.0));
