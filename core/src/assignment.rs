@@ -223,9 +223,7 @@ impl Assignment {
     /// As a driver takes it over: a deadline set by a clock that was ahead is none.
     pub fn taken_over(self, spec: &Spec, now: Time) -> Self {
         match self.state {
-            State::Verifying => {
-                Self { due_at: self.due_at.min(now + spec.verify.timeout), ..self }
-            }
+            State::Verifying => Self { due_at: self.due_at.min(now + spec.verify.timeout), ..self },
             _ => self,
         }
     }

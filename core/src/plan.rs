@@ -76,10 +76,7 @@ pub enum Change {
 impl Change {
     /// Whether it is one that devices which are being written down might speak against.
     const fn judges_all(&self) -> bool {
-        !matches!(
-            self,
-            Self::Begin | Self::OpenWave(_) | Self::Pause { .. } | Self::Abort { .. }
-        )
+        !matches!(self, Self::Begin | Self::OpenWave(_) | Self::Pause { .. } | Self::Abort { .. })
     }
 
     /// Carries itself out.

@@ -74,20 +74,68 @@ impl Counts {
     /// The numbers, in the order of the fields.
     pub const fn to_array(&self) -> [u64; 13] {
         let Self {
-            queued, away, absent, delivering, verifying, retrying, succeeded, current, skipped, failed, unreachable, timed_out, canceled,
+            queued,
+            away,
+            absent,
+            delivering,
+            verifying,
+            retrying,
+            succeeded,
+            current,
+            skipped,
+            failed,
+            unreachable,
+            timed_out,
+            canceled,
         } = *self;
         [
-            queued, away, absent, delivering, verifying, retrying, succeeded, current, skipped, failed, unreachable, timed_out, canceled,
+            queued,
+            away,
+            absent,
+            delivering,
+            verifying,
+            retrying,
+            succeeded,
+            current,
+            skipped,
+            failed,
+            unreachable,
+            timed_out,
+            canceled,
         ]
     }
 
     /// What [`Counts::to_array`] gave.
     pub const fn from_array(counts: [u64; 13]) -> Self {
         let [
-            queued, away, absent, delivering, verifying, retrying, succeeded, current, skipped, failed, unreachable, timed_out, canceled,
+            queued,
+            away,
+            absent,
+            delivering,
+            verifying,
+            retrying,
+            succeeded,
+            current,
+            skipped,
+            failed,
+            unreachable,
+            timed_out,
+            canceled,
         ] = counts;
         Self {
-            queued, away, absent, delivering, verifying, retrying, succeeded, current, skipped, failed, unreachable, timed_out, canceled,
+            queued,
+            away,
+            absent,
+            delivering,
+            verifying,
+            retrying,
+            succeeded,
+            current,
+            skipped,
+            failed,
+            unreachable,
+            timed_out,
+            canceled,
         }
     }
 

@@ -338,13 +338,14 @@ impl Replay {
                 is_superseded: known.superseded,
             });
             let is_tried = self.book.get(id).is_some_and(|row| row.attempt > 0);
-            let judgment =
-                consider(!judged.no_address, known.as_ref(), is_tried, &spec, self.now);
+            let judgment = consider(!judged.no_address, known.as_ref(), is_tried, &spec, self.now);
             let again = match (judgment, judged.becomes) {
                 (Judgment::Skip(reason), _) => Becomes::Skipped(reason),
                 (Judgment::Wait { .. }, _) => Becomes::Away,
                 // Places and devices that are busy are looked at when it is claimed.
-                (Judgment::Go, goes @ (Becomes::Claimed | Becomes::Host | Becomes::Busy(_))) => goes,
+                (Judgment::Go, goes @ (Becomes::Claimed | Becomes::Host | Becomes::Busy(_))) => {
+                    goes
+                }
                 (Judgment::Go, _) => Becomes::Claimed,
             };
             if again != judged.becomes {
@@ -439,8 +440,9 @@ impl Replay {
         match follows {
             Some(follows) => {
                 if follows != *progression {
-                    let what =
-                        format!("stood at {progression:?}, and what was recorded gives {follows:?}");
+                    let what = format!(
+                        "stood at {progression:?}, and what was recorded gives {follows:?}"
+                    );
                     self.mismatch(what);
                 }
                 Record::Stands(Box::new(follows))

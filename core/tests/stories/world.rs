@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use groundswell_core::{
     admit::Rate,
-    assignment::{Assignment, Fact, State, apply},
+    assignment::{Assignment, Fact, State, apply, dice},
     check::{Ledger, Observation},
     device::Device,
     event::{Event, Kind},
     hours::Zone,
-    ids::RolloutId,
+    ids::{AssignmentId, RolloutId},
     outcome::{Answer, Fault, Outcome},
     rollout::{self, Act, Acted, Membership, Numbers, Progression, Spec, WaveSize, act},
     selector::Selector,
@@ -20,13 +20,19 @@ use groundswell_core::{
 };
 use uuid::Uuid;
 
-use super::script::{Script, devices, duration, ids, words};
+use super::{
+    book::Book,
+    script::{Script, devices, duration, ids, words},
+};
 
 pub(crate) struct Row {
+    pub(crate) id: AssignmentId,
     pub(crate) device: Device,
     pub(crate) wave: usize,
     pub(crate) assignment: Assignment,
     pub(crate) is_superseded: bool,
+    /// Whether it waits for a place on its host, and that was written down.
+    pub(crate) is_parked: bool,
     /// What it says when it is asked for its version.
     pub(crate) answer: Answer,
 }
@@ -41,6 +47,8 @@ pub(crate) struct World {
     pub(crate) waiting_on: Vec<WaitingOn>,
     pub(crate) wake_at: Option<Time>,
     pub(crate) told: String,
+    /// What is written down of it.
+    pub(crate) book: Book,
     /// What was said last of where it stands, so that it is not said again.
     summary: String,
     /// Objects to whatever should not have happened.
@@ -70,12 +78,14 @@ impl World {
             waiting_on: vec![],
             wake_at: None,
             told: String::new(),
+            book: Book::default(),
             summary: String::new(),
             ledger: Ledger::default(),
             others: vec![],
         };
         world.choose(&script.devices)?;
         world.ledger.rollout(ROLLOUT, &world.spec, 0);
+        world.book.created(&world.spec, now);
         world.list(0);
         Ok(world)
     }
@@ -103,7 +113,8 @@ impl World {
         }
         let waves = wave::divide(&self.spec.waves, &bits);
         for (device, wave) in chosen.into_iter().zip(waves) {
-            self.rows.push(row(device, usize::from(wave)));
+            let row = row(self.book.next_id(), device, usize::from(wave));
+            self.rows.push(row);
         }
         Ok(())
     }
@@ -139,6 +150,8 @@ impl World {
             self.ledger.device(&id, device.time_zone.as_deref(), host.as_deref());
             self.see(&Observation::Listed { rollout: ROLLOUT, device: &id, wave });
         }
+        let cohorts = self.cohorts(first);
+        self.book.listed(&cohorts, self.progression.round, self.now);
     }
 
     pub(crate) fn see(&mut self, seen: &Observation<'_>) {
@@ -176,9 +189,16 @@ impl World {
             all: self.counts(),
             current: self.counts_where(|row| Some(row.wave) == current),
         };
+        self.book.log.at(self.now);
         match act(&self.progression, &self.spec, &numbers, verb, self.now) {
-            Err(refusal) => self.line(&refusal.to_string()),
-            Ok(Acted::Already(why)) => self.line(why),
+            Err(refusal) => {
+                self.book.log.acted(verb, None, Some(refusal.to_string()));
+                self.line(&refusal.to_string());
+            }
+            Ok(Acted::Already(why)) => {
+                self.book.log.acted(verb, None, Some(why.to_owned()));
+                self.line(why);
+            }
             Ok(Acted::Changed(progression)) => {
                 let verdict = |progression: &Progression| {
                     current.and_then(|wave| progression.waves.get(wave)?.verdict)
@@ -186,6 +206,8 @@ impl World {
                 let before = verdict(&self.progression);
                 let is_next_round = progression.round > self.progression.round;
                 self.progression = *progression;
+                self.book.log.acted(verb, None, None);
+                self.book.log.stands(&self.progression);
                 self.say(Kind::OperatorActed { act: verb });
                 if let (Some(verdict), Some(wave)) = (verdict(&self.progression), current)
                     && before != Some(verdict)
@@ -207,6 +229,9 @@ impl World {
                 });
                 if self.progression.state == rollout::State::Preparing {
                     self.progression.state = rollout::prepared(&self.progression);
+                    self.progression.generation += 1;
+                    let cohorts = self.cohorts(0);
+                    self.book.prepared(&cohorts, &self.progression);
                 }
             }
         }
@@ -217,7 +242,7 @@ impl World {
             row.assignment.state.is_failure() || row.assignment.state == State::Canceled
         });
         for row in &mut self.rows {
-            row.assignment = Assignment::queued();
+            (row.id, row.assignment) = (self.book.next_id(), Assignment::queued());
         }
         let waves = wave::divide(&self.spec.waves, &vec![0; self.rows.len()]);
         for (row, wave) in self.rows.iter_mut().zip(waves) {
@@ -236,7 +261,8 @@ impl World {
             let place = wave::place(&self.spec.salt, &device.id);
             let wave = wave::wave_of_joiner(&self.spec.waves, place, current);
             self.line(&format!("{} joins wave {}", device.id, wave + 1));
-            self.rows.push(row(device, wave));
+            let row = row(self.book.next_id(), device, wave);
+            self.rows.push(row);
             self.list(self.rows.len() - 1);
         }
         Ok(())
@@ -245,6 +271,11 @@ impl World {
     /// The driver is killed and started again: whether it sent what was open is not known.
     fn restart(&mut self) {
         self.see(&Observation::Restarted);
+        let cohorts = self.cohorts(0);
+        self.book.taken(&cohorts, self.now);
+        for row in &mut self.rows {
+            row.assignment = row.assignment.taken_over(&self.spec, self.now);
+        }
         for at in 0..self.rows.len() {
             if self.rows[at].assignment.state == State::Delivering {
                 self.apply(at, &Fact::Orphaned);
@@ -352,11 +383,13 @@ impl World {
         let row = &mut self.rows[at];
         let device: std::sync::Arc<str> = row.device.id.as_str().into();
         let from = row.assignment;
-        let transition = match apply(&from, fact, &self.spec, self.now, 0) {
+        let dice = dice(row.id, from.attempt);
+        let transition = match apply(&from, fact, &self.spec, self.now, dice) {
             Ok(transition) => transition,
             Err(illegal) => return self.line(&format!("{device}: {illegal}")),
         };
         row.assignment = transition.to;
+        self.book.happened(row, from, fact, self.now);
         let to = transition.to.state;
         if transition.to.state == State::Verifying && from.state != State::Verifying {
             row.answer = silence();
@@ -422,9 +455,10 @@ impl World {
     }
 }
 
-fn row(device: Device, wave: usize) -> Row {
+fn row(id: AssignmentId, device: Device, wave: usize) -> Row {
     let assignment = Assignment::queued();
-    Row { device, wave, assignment, is_superseded: false, answer: silence() }
+    let (is_superseded, is_parked) = (false, false);
+    Row { id, device, wave, assignment, is_superseded, is_parked, answer: silence() }
 }
 
 /// The events of a change of one device.

@@ -46,8 +46,8 @@ use super::{
 use crate::{
     clock::zone_database,
     store::{
-    Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard,
-    IntentSeq, RolloutKey, RolloutRecord,
+        Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard,
+        IntentSeq, RolloutKey, RolloutRecord,
     },
 };
 

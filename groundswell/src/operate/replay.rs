@@ -43,11 +43,7 @@ pub fn replay(store: &dyn Store, rollout: RolloutKey) -> Result<Report, StoreErr
 }
 
 /// What the log ends with is what else is stored.
-fn hold_end(
-    store: &dyn Store,
-    rollout: RolloutKey,
-    replay: &mut Replay,
-) -> Result<(), StoreError> {
+fn hold_end(store: &dyn Store, rollout: RolloutKey, replay: &mut Replay) -> Result<(), StoreError> {
     let Some(record) = store.rollout(rollout)? else { return Ok(()) };
     let round = record.progression.round;
     let ends = replay.progression();

@@ -28,8 +28,8 @@ pub use self::{
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
-        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, LogRow, Page, QueueRead,
-        QueueWant, RolloutKey, RolloutRecord, Standing, Told, Unfinished, Want,
+        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, LogRow, Page,
+        QueueRead, QueueWant, RolloutKey, RolloutRecord, Standing, Told, Unfinished, Want,
     },
 };
 

@@ -35,8 +35,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::{
     Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey, Intent,
     IntentSeq, LogRow, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError,
-    Unfinished, Want,
-    Which,
+    Unfinished, Want, Which,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.

@@ -1,0 +1,110 @@
+//! What the naive driver writes down of a story, and that it runs again to the same end.
+
+use groundswell_core::{
+    assignment::{Assignment, Fact, State},
+    ids::{AssignmentId, Epoch},
+    log::{CohortCounts, DECISIONS, Entry, Listed, Record, Recorder, Replay, Taken},
+    rollout::{Progression, Spec},
+    time::Time,
+};
+
+use super::world::{Row, World};
+
+/// What every story is told to have for a time zone database.
+const ZONES: &str = "built in";
+
+type Cohorts = [(CohortCounts, Vec<AssignmentId>)];
+
+#[derive(Default)]
+pub(crate) struct Book {
+    pub(crate) log: Recorder,
+    pub(crate) entries: Vec<Entry>,
+    epoch: i64,
+    ids: i64,
+}
+
+fn counted(cohorts: &Cohorts) -> Vec<CohortCounts> {
+    cohorts.iter().map(|(counts, _)| counts.clone()).collect()
+}
+
+impl Book {
+    pub(crate) const fn next_id(&mut self) -> AssignmentId {
+        self.ids += 1;
+        AssignmentId(self.ids)
+    }
+
+    pub(crate) fn commit(&mut self, at: Time) {
+        let records = self.log.take();
+        if !records.is_empty() {
+            self.entries.push(Entry { at, records });
+        }
+    }
+
+    pub(crate) fn created(&mut self, spec: &Spec, now: Time) {
+        self.log.push(Record::Spec(Box::new(spec.clone())));
+        self.taken(&[], now);
+        self.commit(now);
+    }
+
+    pub(crate) fn taken(&mut self, cohorts: &Cohorts, now: Time) {
+        self.epoch += 1;
+        self.log.at(now);
+        self.log.taken(Taken {
+            epoch: Epoch(self.epoch),
+            decisions: DECISIONS,
+            zones: ZONES.to_owned(),
+            cohorts: counted(cohorts),
+        });
+    }
+
+    pub(crate) fn listed(&mut self, cohorts: &Cohorts, round: u32, now: Time) {
+        self.log.at(now);
+        for (CohortCounts { wave, zone, .. }, ids) in cohorts {
+            let (wave, zone, state) = (*wave, zone.clone(), State::Queued);
+            let ids = ids.iter().copied().collect();
+            self.log.push(Record::Listed(Listed { round, wave, zone, state, ids }));
+        }
+        self.log.added(counted(cohorts));
+    }
+
+    pub(crate) fn prepared(&mut self, cohorts: &Cohorts, progression: &Progression) {
+        self.log.push(Record::Counted(counted(cohorts)));
+        self.log.push(Record::Prepared);
+        self.log.stands(progression);
+    }
+
+    pub(crate) fn happened(&mut self, row: &Row, from: Assignment, fact: &Fact, now: Time) {
+        if row.assignment == from {
+            return;
+        }
+        self.log.at(now);
+        if *fact == Fact::Claimed && from.state.is_waiting() && from.attempt == 0 {
+            let id = row.device.id.as_str();
+            let host = row.device.address.as_ref().map_or(id, |address| address.origin());
+            self.log.met(row.id, id, host);
+        }
+        self.log.decided();
+        self.log.happened(row.id, fact, &row.assignment, Time::ZERO);
+    }
+}
+
+impl World {
+    /// What was written down runs again, byte by byte, to where the world stands.
+    pub(crate) fn hold_log(&mut self) {
+        self.book.commit(self.now);
+        let mut replay = Replay::new(ZONES);
+        for entry in &self.book.entries {
+            let text = serde_json::to_string(entry).unwrap();
+            let read: Entry = serde_json::from_str(&text).unwrap();
+            let again = serde_json::to_string(&replay.entry(&read)).unwrap();
+            assert_eq!(again, text, "{}", self.told);
+        }
+        let report = replay.report();
+        assert_eq!(report.mismatches_in_all, 0, "{:#?} after:\n{}", report.mismatches, self.told);
+        assert_eq!(replay.progression(), Some(&self.progression), "{}", self.told);
+        assert_eq!(replay.counts(self.progression.round), self.counts(), "{}", self.told);
+        for row in &self.rows {
+            assert_eq!(replay.assignment(row.id), Some(row.assignment), "{}", self.told);
+        }
+    }
+}
