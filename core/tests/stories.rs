@@ -49,6 +49,7 @@ fn tell(name: &str, text: &str) -> String {
         world.step(line).unwrap_or_else(|why| panic!("{name}: {line}: {why}"));
     }
     world.hold_log();
+    world.explain(&script.explained);
     world.told
 }
 

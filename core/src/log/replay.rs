@@ -99,10 +99,15 @@ impl Replay {
     /// Runs an entry again, and gives it back as it would be written now: its bytes must be the
     /// same.
     pub fn entry(&mut self, entry: &Entry) -> Entry {
-        self.report.entries += 1;
-        (self.now, self.entry_at) = (entry.at, entry.at);
+        self.begin(entry);
         let records = entry.records.iter().map(|record| self.record(record)).collect();
         Entry { at: entry.at, records }
+    }
+
+    /// The records of an entry follow.
+    pub(super) const fn begin(&mut self, entry: &Entry) {
+        self.report.entries += 1;
+        (self.now, self.entry_at) = (entry.at, entry.at);
     }
 
     /// What it came to.
@@ -125,6 +130,26 @@ impl Replay {
         self.book.get(id)
     }
 
+    /// What is to happen.
+    pub(super) const fn spec(&self) -> Option<&Spec> {
+        self.spec.as_ref()
+    }
+
+    /// What time it is.
+    pub(super) const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What was decided on counts last, and on which.
+    pub(super) const fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// The assignments.
+    pub(super) const fn book(&self) -> &Book {
+        &self.book
+    }
+
     /// Says that something did not come out as recorded.
     pub fn mismatch(&mut self, what: impl Into<String>) {
         self.report.mismatches_in_all += 1;
@@ -134,7 +159,8 @@ impl Replay {
         }
     }
 
-    fn record(&mut self, record: &Record) -> Record {
+    /// Runs one record again.
+    pub(super) fn record(&mut self, record: &Record) -> Record {
         match record {
             Record::At(now) => self.now = *now,
             Record::Spec(spec) => self.take_spec(spec),
@@ -189,7 +215,7 @@ impl Replay {
         self.spec = Some(spec.clone());
     }
 
-    fn round(&self) -> u32 {
+    pub(super) fn round(&self) -> u32 {
         self.progression.as_ref().map_or(1, |progression| progression.round)
     }
 

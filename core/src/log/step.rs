@@ -137,7 +137,7 @@ impl Output {
 /// The step that was written down last, whole.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
-    cohorts: Vec<Cohort>,
+    pub(super) cohorts: Vec<Cohort>,
     ahead_max: u32,
     allowance: Allowance,
     driver_places: u32,

@@ -1,9 +1,14 @@
 //! What the naive driver writes down of a story, and that it runs again to the same end.
 
+use std::fmt::Write as _;
+
 use groundswell_core::{
     assignment::{Assignment, Fact, State},
     ids::{AssignmentId, Epoch},
-    log::{CohortCounts, DECISIONS, Entry, Listed, Record, Recorder, Replay, Taken},
+    log::{
+        CohortCounts, DECISIONS, DeviceStory, Entry, Line, Listed, Record, Recorder, Replay,
+        Report, Story, Taken,
+    },
     rollout::{Progression, Spec},
     time::Time,
 };
@@ -21,6 +26,8 @@ pub(crate) struct Book {
     pub(crate) entries: Vec<Entry>,
     epoch: i64,
     ids: i64,
+    /// Every assignment there ever was, with its device.
+    assigned: Vec<(String, AssignmentId)>,
 }
 
 fn counted(cohorts: &Cohorts) -> Vec<CohortCounts> {
@@ -28,8 +35,9 @@ fn counted(cohorts: &Cohorts) -> Vec<CohortCounts> {
 }
 
 impl Book {
-    pub(crate) const fn next_id(&mut self) -> AssignmentId {
+    pub(crate) fn next_id(&mut self, device: &str) -> AssignmentId {
         self.ids += 1;
+        self.assigned.push((device.to_owned(), AssignmentId(self.ids)));
         AssignmentId(self.ids)
     }
 
@@ -89,6 +97,39 @@ impl Book {
 }
 
 impl World {
+    /// What the log tells of the rollout, and of these devices.
+    pub(crate) fn explain(&mut self, devices: &[String]) {
+        let mut story = Story::default();
+        self.book.entries.iter().for_each(|entry| story.entry(entry));
+        self.lines("log explained", story.finish());
+        for device in devices {
+            let assigned = self.book.assigned.iter().filter(|(of, _)| of == device);
+            let ids: Vec<AssignmentId> = assigned.map(|(_, id)| *id).collect();
+            assert!(!ids.is_empty(), "{device} is in no story");
+            let (lines, report) = self.device_story(device, &ids);
+            // Whoever knows no assignments finds those that were claimed, by name.
+            let (found, _) = self.device_story(device, &[]);
+            let claimed = |line: &Line| line.text.starts_with("claimed");
+            assert_eq!(found.iter().any(claimed), lines.iter().any(claimed), "{device}");
+            assert!(found.is_empty() || found.last() == lines.last(), "{device}: {found:?}");
+            self.lines(&format!("{device} explained"), (lines, report));
+        }
+    }
+
+    fn device_story(&self, device: &str, ids: &[AssignmentId]) -> (Vec<Line>, Report) {
+        let mut story = DeviceStory::new(device, ids.iter().copied());
+        self.book.entries.iter().for_each(|entry| story.entry(entry));
+        story.finish()
+    }
+
+    fn lines(&mut self, heading: &str, (lines, report): (Vec<Line>, Report)) {
+        assert_eq!(report.mismatches, [], "{}", self.told);
+        let _ = writeln!(self.told, "\n{heading}:");
+        for Line { at, text } in lines {
+            self.line_at(at, &text);
+        }
+    }
+
     /// What was written down runs again, byte by byte, to where the world stands.
     pub(crate) fn hold_log(&mut self) {
         self.book.commit(self.now);

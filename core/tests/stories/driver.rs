@@ -101,20 +101,7 @@ impl World {
     fn change(&mut self, change: Change) {
         let wave_counts = |wave| self.counts_where(|row| row.wave == wave).total();
         let (of, counts) = (self.progression.waves.len(), self.counts());
-        let kind = match change {
-            Change::Begin => Kind::RolloutBegan,
-            Change::OpenWave(wave) => {
-                Kind::WaveOpened { wave: wave + 1, of, devices: wave_counts(wave) }
-            }
-            Change::Soak(wave) => Kind::WaveEnded { wave: wave + 1, of },
-            Change::Rule(wave, verdict) => Kind::GateRuled { wave: wave + 1, of, verdict },
-            Change::Pause { reason, evidence } => Kind::RolloutPaused { reason, evidence },
-            Change::Abort { reason, evidence } => Kind::RolloutAborting { reason, evidence },
-            Change::Complete => Kind::RolloutCompleted { counts },
-            Change::Fail => Kind::RolloutFailed { counts },
-            Change::Canceled => Kind::RolloutCanceled { counts },
-            Change::Aborted => Kind::RolloutAborted { counts },
-        };
+        let kind = Kind::of_change(&change, of, counts, wave_counts);
         change.apply(&mut self.progression, self.now);
         self.book.log.stands(&self.progression);
         self.say(kind);

@@ -113,7 +113,8 @@ impl World {
         }
         let waves = wave::divide(&self.spec.waves, &bits);
         for (device, wave) in chosen.into_iter().zip(waves) {
-            let row = row(self.book.next_id(), device, usize::from(wave));
+            let id = self.book.next_id(&device.id);
+            let row = row(id, device, usize::from(wave));
             self.rows.push(row);
         }
         Ok(())
@@ -177,8 +178,12 @@ impl World {
     }
 
     pub(crate) fn line(&mut self, text: &str) {
-        let time = Zone::utc().local_text(self.now, self.now);
-        let days = self.now.since(self.begins).as_secs() / 86_400;
+        self.line_at(self.now, text);
+    }
+
+    pub(crate) fn line_at(&mut self, at: Time, text: &str) {
+        let time = Zone::utc().local_text(at, at);
+        let days = at.since(self.begins).as_secs() / 86_400;
         let later = if days > 0 { format!(" +{days} d") } else { String::new() };
         let _ = writeln!(self.told, "{time}{later}  {text}");
     }
@@ -242,7 +247,7 @@ impl World {
             row.assignment.state.is_failure() || row.assignment.state == State::Canceled
         });
         for row in &mut self.rows {
-            (row.id, row.assignment) = (self.book.next_id(), Assignment::queued());
+            (row.id, row.assignment) = (self.book.next_id(&row.device.id), Assignment::queued());
         }
         let waves = wave::divide(&self.spec.waves, &vec![0; self.rows.len()]);
         for (row, wave) in self.rows.iter_mut().zip(waves) {
@@ -261,7 +266,7 @@ impl World {
             let place = wave::place(&self.spec.salt, &device.id);
             let wave = wave::wave_of_joiner(&self.spec.waves, place, current);
             self.line(&format!("{} joins wave {}", device.id, wave + 1));
-            let row = row(self.book.next_id(), device, wave);
+            let row = row(self.book.next_id(&device.id), device, wave);
             self.rows.push(row);
             self.list(self.rows.len() - 1);
         }
