@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Acted, Base, Becomes, CohortCounts, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step,
-    Taken,
+    Acted, Base, Becomes, CohortCounts, DECISIONS, Entry, Happened, Judged, Listed, Output, Record,
+    Step, Taken,
     book::{Book, Kept, named},
     step::Frame,
 };

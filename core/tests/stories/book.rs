@@ -103,6 +103,10 @@ impl World {
         self.book.entries.iter().for_each(|entry| story.entry(entry));
         self.lines("log explained", story.finish());
         for device in devices {
+            if device == "what is left" {
+                self.explain_rest(devices);
+                break;
+            }
             let assigned = self.book.assigned.iter().filter(|(of, _)| of == device);
             let ids: Vec<AssignmentId> = assigned.map(|(_, id)| *id).collect();
             assert!(!ids.is_empty(), "{device} is in no story");
@@ -114,6 +118,22 @@ impl World {
             assert!(found.is_empty() || found.last() == lines.last(), "{device}: {found:?}");
             self.lines(&format!("{device} explained"), (lines, report));
         }
+    }
+
+    /// The same of a log whose older half was pruned.
+    fn explain_rest(&mut self, devices: &[String]) {
+        let half = self.book.entries.len() / 2;
+        let mut replay = Replay::new(ZONES);
+        for entry in self.book.entries.drain(..half) {
+            replay.entry(&entry);
+        }
+        let at = self.book.entries[0].at;
+        let records = vec![replay.base().unwrap()];
+        self.book.entries.insert(0, Entry { at, records });
+        let before = devices.iter().take_while(|device| *device != "what is left");
+        let before: Vec<String> = before.cloned().collect();
+        self.told.push_str("\nof what is left when half of it is pruned,");
+        self.explain(&before);
     }
 
     fn device_story(&self, device: &str, ids: &[AssignmentId]) -> (Vec<Line>, Report) {

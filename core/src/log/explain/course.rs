@@ -71,6 +71,31 @@ pub(super) fn acted(acted: &Acted, before: &Progression, after: &Progression) ->
     sentences
 }
 
+/// Where a rollout stands of whose log the older entries were pruned.
+pub(super) fn pruned(replay: &Replay) -> Vec<String> {
+    let counts: Counts = replay.book().driver().values().copied().sum();
+    let is = replay.progression().map_or(State::Draft, |progression| progression.state);
+    let counts = [
+        (counts.waiting(), "not begun"),
+        (counts.active(), "begun"),
+        (counts.succeeded + counts.current, "with the release"),
+        (counts.skipped, "skipped"),
+        (counts.failures(), "failed"),
+        (counts.canceled, "canceled"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+    let head = replay.spec().map(super::spec::headline).unwrap_or_default();
+    let mut sentences = vec![
+        "what was written down before this is pruned".to_owned(),
+        format!("by then it is {is}: {head}"),
+    ];
+    if !counts.is_empty() {
+        sentences.push(format!("by then its devices: {}", counts.join(", ")));
+    }
+    sentences
+}
+
 /// Whether devices that are written down now come to others.
 pub(super) const fn is_joined(progression: &Progression) -> bool {
     !matches!(progression.state, State::Draft | State::Preparing)

@@ -13,7 +13,7 @@ use crate::{
     hours::{ClosedBy, Phase, Zone},
     ids::AssignmentId,
     log::{
-        Acted, Becomes, Entry, Happened, Judged, Listed, Record, Report, Step, Taken,
+        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Met, Record, Report, Step, Taken,
         replay::Replay,
     },
     plan::Change,
@@ -95,19 +95,13 @@ impl DeviceStory {
 
     fn other(&mut self, record: &Record) {
         match record {
+            Record::Base(base) if self.current.is_none() => self.pruned(base),
             Record::Listed(listed) => self.listed(listed),
             Record::Unlisted(ids) if self.current.as_ref().is_some_and(|(id, _)| ids.has(*id)) => {
                 self.say("taken out again, the devices are chosen anew".to_owned());
                 self.current = None;
             }
-            Record::Met(met) => {
-                let found = met.iter().find(|met| met.1 == self.device);
-                if let Some(id) = found.map(|met| AssignmentId(met.0))
-                    && self.ids.insert(id)
-                {
-                    self.begin(id);
-                }
-            }
+            Record::Met(met) => self.meet(met),
             Record::Taken(taken) => self.taken(taken),
             Record::Step(step) => self.step(step),
             Record::Judged(judged) => self.judged(judged),
@@ -141,20 +135,45 @@ impl DeviceStory {
     fn listed(&mut self, listed: &Listed) {
         let found = self.ids.iter().rev().find(|id| listed.ids.has(**id)).copied();
         if let Some(id) = found {
-            self.begin(id);
+            let is_joined = self.replay.progression().is_some_and(course::is_joined);
+            self.begin(id, if is_joined { "joined" } else { "chosen" });
+        }
+    }
+
+    /// Its assignment among those that are told by name, if it is one that was not known.
+    fn named(&self, met: &[Met]) -> Option<AssignmentId> {
+        let found = met.iter().find(|met| met.1 == self.device)?;
+        Some(AssignmentId(found.0)).filter(|id| !self.ids.contains(id))
+    }
+
+    fn meet(&mut self, met: &[Met]) {
+        if let Some(id) = self.named(met) {
+            self.ids.insert(id);
+            self.begin(id, "in the rollout");
+        }
+    }
+
+    /// What is told begins here, if the device had not ended by then.
+    fn pruned(&mut self, base: &Base) {
+        self.drivers = u64::from(base.by.is_some());
+        self.ids.extend(self.named(&base.met));
+        let is_open = |id: &AssignmentId| self.replay.book().get(*id).is_some();
+        let Some(id) = self.ids.iter().rev().copied().find(is_open) else { return };
+        self.say("what was written down before this is pruned".to_owned());
+        self.begin(id, "in the rollout");
+        if let Some(is) = self.assignment() {
+            self.say(format!("by then it is {}", is.state));
         }
     }
 
     /// The device is in the rollout, or in a further round of it.
-    fn begin(&mut self, id: AssignmentId) {
+    fn begin(&mut self, id: AssignmentId, how: &str) {
         let Some((round, wave, zone)) = self.replay.book().cohort(id).cloned() else { return };
         let of = self.replay.progression().map_or(1, |progression| progression.waves.len());
-        let is_joined = self.replay.progression().is_some_and(course::is_joined);
-        let mut text = match round {
-            _ if is_joined => "joined".to_owned(),
-            0 | 1 => "chosen".to_owned(),
-            round => format!("chosen for round {round}"),
-        };
+        let mut text = how.to_owned();
+        if round > 1 {
+            let _ = write!(text, " for round {round}");
+        }
         if of > 1 {
             let _ = write!(text, ", in wave {} of {of}", wave + 1);
         }

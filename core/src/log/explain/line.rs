@@ -61,6 +61,10 @@ impl Lines {
         }
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
     /// All of them.
     pub(super) fn finish(mut self) -> Vec<Line> {
         if self.left_out > 0

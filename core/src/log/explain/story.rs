@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ids::AssignmentId,
     log::{
-        Acted, Becomes, Entry, Happened, Judged, Listed, Record, Report, Step, Taken,
+        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Record, Report, Step, Taken,
         replay::Replay,
     },
     rollout::{Progression, Spec, State},
@@ -82,6 +82,7 @@ impl Story {
 
     fn other(&mut self, record: &Record) {
         match record {
+            Record::Base(base) => self.pruned(base),
             Record::Taken(taken) => self.taken(taken),
             Record::Chosen(None) => self.say("the devices are chosen anew".to_owned()),
             Record::Listed(listed) => self.listed(listed),
@@ -134,6 +135,18 @@ impl Story {
             if text != before {
                 let text = if text.is_empty() { "as usual".to_owned() } else { text };
                 self.say(format!("changed {heading}: {text}"));
+            }
+        }
+    }
+
+    /// What is told begins here, unless what stands for older entries came behind them.
+    fn pruned(&mut self, base: &Base) {
+        let names = base.met.iter().map(|met| (AssignmentId(met.0), met.1.clone()));
+        self.names.extend(names);
+        if self.lines.is_empty() {
+            self.drivers = u64::from(base.by.is_some());
+            for sentence in course::pruned(&self.replay) {
+                self.say(sentence);
             }
         }
     }

@@ -410,7 +410,12 @@ impl World {
     fn prune(&mut self) {
         for key in self.operator.rollouts.clone() {
             let mut times = vec![];
-            self.desk.for_each_log_row(key, &mut |row| { times.push(row.at); Ok(()) }).unwrap();
+            self.desk
+                .for_each_log_row(key, &mut |row| {
+                    times.push(row.at);
+                    Ok(())
+                })
+                .unwrap();
             let before = *self.dice.pick(&times);
             let pruned = prune(&mut self.desk, key, before).unwrap();
             let report = replay(&self.desk, key).unwrap();
