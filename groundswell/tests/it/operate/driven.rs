@@ -11,13 +11,13 @@ const SPEC: &str = "release = 'pos-app 2.0.0'\nsalt = 'fixed'\n\
     [[waves]]\ncount = 1\nmin_success = 100\n[[waves]]\npercent = 100\nmin_success = 90";
 
 /// A fleet, a state directory with a draft for all of it, and a driver.
-struct Stage {
+pub(super) struct Stage {
     ground: Ground,
     driver: Option<Ending>,
 }
 
 impl Stage {
-    fn new(count: usize, options: Options) -> Self {
+    pub(super) fn new(count: usize, options: Options) -> Self {
         let stage = Self { ground: Ground::new(count, options), driver: None };
         fs::write(stage.dir().join("spec.toml"), SPEC).unwrap();
         for args in [
@@ -30,17 +30,17 @@ impl Stage {
         stage
     }
 
-    fn driven(count: usize, options: Options) -> Self {
+    pub(super) fn driven(count: usize, options: Options) -> Self {
         let mut stage = Self::new(count, options);
         stage.drive();
         stage
     }
 
-    fn dir(&self) -> &Path {
+    pub(super) fn dir(&self) -> &Path {
         self.ground.dir.path()
     }
 
-    fn drive(&mut self) {
+    pub(super) fn drive(&mut self) {
         let out = fs::File::create(self.dir().join("run.log")).unwrap();
         let mut command = groundswell(self.dir(), &["run"]);
         command.stderr(out.try_clone().unwrap()).stdout(out);
@@ -54,11 +54,11 @@ impl Stage {
         self.driver = Some(driver);
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(super) fn run(&self, args: &[&str]) -> Ran {
         run(self.dir(), args)
     }
 
-    fn told(&self, args: &[&str]) -> String {
+    pub(super) fn told(&self, args: &[&str]) -> String {
         self.run(args).told()
     }
 
@@ -70,11 +70,11 @@ impl Stage {
         self.rollout("1")
     }
 
-    fn until(&self, state: &str) {
+    pub(super) fn until(&self, state: &str) {
         self.until_of("1", state);
     }
 
-    fn until_of(&self, rollout: &str, state: &str) {
+    pub(super) fn until_of(&self, rollout: &str, state: &str) {
         while self.rollout(rollout)["state"] != state {
             pause();
         }

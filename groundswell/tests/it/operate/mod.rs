@@ -4,6 +4,7 @@ mod acts;
 mod devices;
 mod drafts;
 mod driven;
+mod explained;
 mod releases;
 mod watch;
 
