@@ -64,12 +64,12 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Replay {
     zones: String,
-    spec: Option<Spec>,
+    pub(super) spec: Option<Spec>,
     progression: Option<Progression>,
-    now: Time,
+    pub(super) now: Time,
     entry_at: Time,
-    frame: Frame,
-    book: Book,
+    pub(super) frame: Frame,
+    pub(super) book: Book,
     /// The decisions and the time zone database of the driver.
     by: Option<(u32, String)>,
     /// Whether the log is one of these decisions, and of this time zone database.
@@ -128,26 +128,6 @@ impl Replay {
     /// Where an assignment stands at the end.
     pub fn assignment(&self, id: AssignmentId) -> Option<Assignment> {
         self.book.get(id)
-    }
-
-    /// What is to happen.
-    pub(super) const fn spec(&self) -> Option<&Spec> {
-        self.spec.as_ref()
-    }
-
-    /// What time it is.
-    pub(super) const fn now(&self) -> Time {
-        self.now
-    }
-
-    /// What was decided on counts last, and on which.
-    pub(super) const fn frame(&self) -> &Frame {
-        &self.frame
-    }
-
-    /// The assignments.
-    pub(super) const fn book(&self) -> &Book {
-        &self.book
     }
 
     /// Says that something did not come out as recorded.

@@ -24,17 +24,17 @@ const ZONES_SHOWN: usize = 3;
 /// A change of the rollout; none if it has but one wave, which is all of it.
 pub(super) fn change(change: &Change, replay: &Replay) -> Option<String> {
     let is_of_wave = matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
-    if is_of_wave && replay.spec().is_none_or(|spec| spec.waves.is_empty()) {
+    if is_of_wave && replay.spec.as_ref().is_none_or(|spec| spec.waves.is_empty()) {
         return None;
     }
     let of = replay.progression().map_or(1, |progression| progression.waves.len());
-    let counted = replay.book().driver();
+    let counted = replay.book.driver();
     let all: Counts = counted.values().copied().sum();
     let of_wave = |wave| {
         let rows = counted.iter().filter(|((of, _), _)| *of == wave);
         rows.map(|(_, counts)| counts.total()).sum()
     };
-    Some(words(Kind::of_change(change, of, all, of_wave), replay.now()))
+    Some(words(Kind::of_change(change, of, all, of_wave), replay.now))
 }
 
 /// As operators read it while it happens.
@@ -73,7 +73,7 @@ pub(super) fn acted(acted: &Acted, before: &Progression, after: &Progression) ->
 
 /// Where a rollout stands of whose log the older entries were pruned.
 pub(super) fn pruned(replay: &Replay) -> Vec<String> {
-    let counts: Counts = replay.book().driver().values().copied().sum();
+    let counts: Counts = replay.book.driver().values().copied().sum();
     let is = replay.progression().map_or(State::Draft, |progression| progression.state);
     let counts = [
         (counts.waiting(), "not begun"),
@@ -85,7 +85,7 @@ pub(super) fn pruned(replay: &Replay) -> Vec<String> {
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
     let counts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
-    let head = replay.spec().map(super::spec::headline).unwrap_or_default();
+    let head = replay.spec.as_ref().map(super::spec::headline).unwrap_or_default();
     let mut sentences = vec![
         "what was written down before this is pruned".to_owned(),
         format!("by then it is {is}: {head}"),
@@ -110,7 +110,7 @@ pub(super) fn sweep(sweep: &Sweep, replay: &Replay) -> Option<String> {
             Some("the deadline has passed: nothing is begun any more".to_owned())
         }
         SweepReason::WindowClosed => {
-            let cohorts = sweep.cohorts.iter().filter_map(|at| replay.frame().cohorts.get(*at));
+            let cohorts = sweep.cohorts.iter().filter_map(|at| replay.frame.cohorts.get(*at));
             let zones = cohorts.filter_map(|cohort| Some(cohort.zone.as_ref()?.name()));
             let zones: BTreeSet<&str> = zones.collect();
             let more = zones.len().saturating_sub(ZONES_SHOWN);
@@ -128,7 +128,7 @@ pub(super) fn sweep(sweep: &Sweep, replay: &Replay) -> Option<String> {
 /// The devices of a round, wave by wave.
 pub(super) fn prepared(replay: &Replay) -> String {
     let mut waves: Vec<u64> = vec![];
-    for ((wave, _), counts) in replay.book().counted(replay.round()) {
+    for ((wave, _), counts) in replay.book.counted(replay.round()) {
         waves.resize(waves.len().max(wave + 1), 0);
         waves[wave] += counts.total();
     }

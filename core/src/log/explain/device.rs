@@ -114,7 +114,7 @@ impl DeviceStory {
 
     fn say(&mut self, text: String) {
         self.tell_held();
-        self.lines.push(self.replay.now(), text);
+        self.lines.push(self.replay.now, text);
     }
 
     fn tell_held(&mut self) {
@@ -124,7 +124,7 @@ impl DeviceStory {
     }
 
     fn assignment(&self) -> Option<Assignment> {
-        self.replay.book().get(self.current.as_ref()?.0)
+        self.replay.book.get(self.current.as_ref()?.0)
     }
 
     /// Whether it is in the rollout and has not ended.
@@ -157,7 +157,7 @@ impl DeviceStory {
     fn pruned(&mut self, base: &Base) {
         self.drivers = u64::from(base.by.is_some());
         self.ids.extend(self.named(&base.met));
-        let is_open = |id: &AssignmentId| self.replay.book().get(*id).is_some();
+        let is_open = |id: &AssignmentId| self.replay.book.get(*id).is_some();
         let Some(id) = self.ids.iter().rev().copied().find(is_open) else { return };
         self.say("what was written down before this is pruned".to_owned());
         self.begin(id, "in the rollout");
@@ -168,7 +168,7 @@ impl DeviceStory {
 
     /// The device is in the rollout, or in a further round of it.
     fn begin(&mut self, id: AssignmentId, how: &str) {
-        let Some((round, wave, zone)) = self.replay.book().cohort(id).cloned() else { return };
+        let Some((round, wave, zone)) = self.replay.book.cohort(id).cloned() else { return };
         let of = self.replay.progression().map_or(1, |progression| progression.waves.len());
         let mut text = how.to_owned();
         if round > 1 {
@@ -177,7 +177,8 @@ impl DeviceStory {
         if of > 1 {
             let _ = write!(text, ", in wave {} of {of}", wave + 1);
         }
-        let has_hours = self.replay.spec().is_some_and(|spec| !spec.schedule.is_always_open());
+        let has_hours =
+            self.replay.spec.as_ref().is_some_and(|spec| !spec.schedule.is_always_open());
         if has_hours && !zone.is_empty() {
             let _ = write!(text, ", its hours are those of {zone}");
         }
@@ -197,7 +198,7 @@ impl DeviceStory {
         if self.is_open() && self.drivers > 1 {
             self.tell_held();
             let driver = taken.epoch.0;
-            self.lines.push_again(self.replay.now(), |times| match times {
+            self.lines.push_again(self.replay.now, |times| match times {
                 1 => format!("driver {driver} took the rollout over"),
                 _ => format!("driver {driver} took the rollout over, the last of {times} in a row"),
             });
@@ -238,8 +239,8 @@ impl DeviceStory {
             self.hours(&place);
         }
         if is.state == State::Queued {
-            let at = self.replay.now();
-            let reasons = self.replay.frame().plan.waiting_on.iter();
+            let at = self.replay.now;
+            let reasons = self.replay.frame.plan.waiting_on.iter();
             let news = self.waits.news(reasons.filter(|reason| keeps(reason, is_opened)), at);
             self.held.extend(news.into_iter().map(|text| Line { at, text }));
         }
@@ -264,8 +265,8 @@ impl DeviceStory {
 
     /// Whether its own hours keep it.
     fn hours(&mut self, place: &Place) {
-        let now = self.replay.now();
-        let cohorts = self.replay.frame().cohorts.iter();
+        let now = self.replay.now;
+        let cohorts = self.replay.frame.cohorts.iter();
         let mut own = cohorts.filter(|cohort| {
             cohort.wave == place.wave
                 && cohort.zone.as_ref().is_some_and(|zone| zone.name() == place.zone)
@@ -279,7 +280,7 @@ impl DeviceStory {
             }
             Phase::Closed { by, opens_at } if self.closed != Some((by, opens_at)) => {
                 self.closed = Some((by, opens_at));
-                let hours = self.replay.spec().map(|spec| &spec.schedule.hours);
+                let hours = self.replay.spec.as_ref().map(|spec| &spec.schedule.hours);
                 let reason = hours.and_then(|hours| hours.reason(by));
                 let zone = zone.unwrap_or_else(Zone::utc);
                 let why = WaitingOn::Hours { devices: 1, by, opens_at, zone, reason };
@@ -302,7 +303,8 @@ impl DeviceStory {
             if known.is_empty() { "its turn".to_owned() } else { format!("its turn: {known}") };
         let follows = match judged.becomes {
             Becomes::Host => {
-                let max = self.replay.spec().map_or(0, |spec: &Spec| spec.limits.max_per_host);
+                let max =
+                    self.replay.spec.as_ref().map_or(0, |spec: &Spec| spec.limits.max_per_host);
                 format!("; waits for a place on its host, at most {max} may be open there")
             }
             Becomes::Busy(rollout) => format!("; busy with rollout {rollout}"),
@@ -315,9 +317,9 @@ impl DeviceStory {
     fn happened(&mut self, record: &Record, happened: &Happened) {
         let is_its = |(id, _): &(AssignmentId, Place)| happened.ids.has(*id);
         let id = self.current.as_ref().filter(|current| is_its(current)).map(|(id, _)| *id);
-        let from = id.and_then(|id| self.replay.book().get(id));
-        if let (Some(id), Some(from), Some(spec)) = (id, from, self.replay.spec()) {
-            let (fact, to, now) = (&happened.fact, happened.assignment(), self.replay.now());
+        let from = id.and_then(|id| self.replay.book.get(id));
+        if let (Some(id), Some(from), Some(spec)) = (id, from, self.replay.spec.as_ref()) {
+            let (fact, to, now) = (&happened.fact, happened.assignment(), self.replay.now);
             let text = Happening { fact, from, to, now }.in_words(id, spec);
             self.judged = None;
             // It was its turn all the same.

@@ -98,7 +98,7 @@ impl Story {
                 self.say(format!("paused, the artifact cannot be sent: {why}"));
             }
             Record::SetBack(before) => {
-                let was = stamp(*before, self.replay.now());
+                let was = stamp(*before, self.replay.now);
                 self.say(format!("the clock was set back, it was {was}"));
             }
             _ => {}
@@ -113,12 +113,13 @@ impl Story {
 
     fn say(&mut self, text: String) {
         self.tell_flow();
-        self.lines.push(self.replay.now(), text);
+        self.lines.push(self.replay.now, text);
     }
 
     fn spec(&mut self, spec: &Spec) {
-        let now = self.replay.now();
-        let before = self.replay.spec().map(|before| (headline(before), sections(before, now)));
+        let now = self.replay.now;
+        let before =
+            self.replay.spec.as_ref().map(|before| (headline(before), sections(before, now)));
         self.replay.record(&Record::Spec(Box::new(spec.clone())));
         let (head, all) = (headline(spec), sections(spec, now));
         let Some((head_before, all_before)) = before else {
@@ -156,7 +157,7 @@ impl Story {
         self.tell_flow();
         self.waits.pass();
         let (driver, is_first) = (taken.epoch.0, self.drivers == 1);
-        self.lines.push_again(self.replay.now(), |times| match times {
+        self.lines.push_again(self.replay.now, |times| match times {
             1 if is_first => format!("driver {driver} took it over"),
             1 => format!("driver {driver} took it over from the one before"),
             _ => format!("driver {driver} took it over, the last of {times} in a row"),
@@ -164,7 +165,7 @@ impl Story {
     }
 
     fn listed(&mut self, listed: &Listed) {
-        let (now, count) = (self.replay.now(), listed.ids.len());
+        let (now, count) = (self.replay.now, listed.ids.len());
         if listed.state.is_terminal() {
             self.flow.add(now, listed.state.as_str(), count, [].into_iter());
         } else if self.replay.progression().is_some_and(course::is_joined) {
@@ -180,7 +181,7 @@ impl Story {
             // What happened to them follows.
             Becomes::Claimed | Becomes::Skipped(_) | Becomes::Away => return,
         };
-        self.flow.add(self.replay.now(), &what, judged.ids.len(), [].into_iter());
+        self.flow.add(self.replay.now, &what, judged.ids.len(), [].into_iter());
     }
 
     fn acted(&mut self, record: &Record, acted: &Acted) {
@@ -210,8 +211,8 @@ impl Story {
         {
             self.say(words);
         }
-        let now = self.replay.now();
-        let reasons = self.replay.frame().plan.waiting_on.clone();
+        let now = self.replay.now;
+        let reasons = self.replay.frame.plan.waiting_on.clone();
         let is_running = self.replay.progression().is_some_and(|is| is.state == State::Running);
         if is_running && self.waits.is_open_again(&reasons) {
             self.say("no device waits for its hours any more".to_owned());
@@ -223,15 +224,15 @@ impl Story {
     }
 
     fn happened(&mut self, record: &Record, happened: &Happened) {
-        let (now, began) = (self.replay.now(), self.began());
+        let (now, began) = (self.replay.now, self.began());
         if self.flow.is_full(now, began) {
             self.tell_flow();
         }
         // Those that went the same way come from the same state, as a rule.
         for id in happened.ids.iter() {
-            let from = self.replay.book().get(id);
+            let from = self.replay.book.get(id);
             let words = from
-                .zip(self.replay.spec())
+                .zip(self.replay.spec.as_ref())
                 .and_then(|(from, spec)| way(&happened.fact, from, happened.to, spec));
             if let Some((words, is_named)) = words {
                 let name = self.names.get(&id).filter(|_| is_named).map(String::as_str);
