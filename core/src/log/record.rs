@@ -61,6 +61,10 @@ pub enum Record {
     Unsendable(String),
     /// The clock was set back; before that it was this time.
     SetBack(Time),
+    /// A push put it there: it begins with it, goes on with it, or tries again what failed.
+    Put(Box<Progression>),
+    /// Nobody drove it, and it was given up: whatever had not ended is canceled.
+    GivenUp,
     /// The rollout stands there since.
     Stands(Box<Progression>),
 }

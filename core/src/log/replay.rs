@@ -178,6 +178,8 @@ impl Replay {
             Record::Unclaimed(rows) => {
                 rows.iter().for_each(|(id, stood)| self.book.set(*id, *stood));
             }
+            Record::Put(progression) => self.put(progression),
+            Record::GivenUp => self.give_up(),
             Record::Stands(progression) => return self.stands(progression),
         }
         record.clone()
@@ -188,6 +190,23 @@ impl Replay {
             Some(progression) => change(progression),
             None => self.mismatch("something happened before there was a spec"),
         }
+    }
+
+    fn put(&mut self, progression: &Progression) {
+        let before = self.round();
+        self.progression = Some(progression.clone());
+        if self.round() != before {
+            self.book.count(self.round(), &[]);
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.book.give_up();
+        self.with_progression(|progression| {
+            progression.state = rollout::State::Canceled;
+            progression.paused.clear();
+            progression.generation += 1;
+        });
     }
 
     fn take_spec(&mut self, spec: &Spec) {
@@ -250,7 +269,8 @@ impl Replay {
     }
 
     fn listed(&mut self, listed: &Listed) {
-        if listed.round != self.round() {
+        // A push writes the devices of a round down before it puts the rollout there.
+        if ![self.round(), self.round() + 1].contains(&listed.round) {
             self.mismatch(format!("devices of round {} were written down", listed.round));
         }
         self.book.list(listed);

@@ -6,6 +6,7 @@ use groundswell_core::{
     event::{Event, Kind},
     gate::{Ruling, Tally, Verdict},
     ids::{Epoch, RolloutId},
+    log::Record,
     release::Release,
     rollout::{PauseReason, Progression, Spec, State, WaveState},
     time::Time,
@@ -254,7 +255,8 @@ fn set_progression(
     now: Time,
 ) -> Result<(), PushError> {
     let progression = Some(record.progression.clone());
-    store.commit(&Batch { progression, ..Batch::empty(record.key, Epoch(0), now) })?;
+    let records = vec![Record::Put(Box::new(record.progression.clone()))];
+    store.commit(&Batch { progression, records, ..Batch::empty(record.key, Epoch(0), now) })?;
     Ok(())
 }
 

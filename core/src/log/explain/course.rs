@@ -8,7 +8,7 @@ use crate::{
     event::{Event, Kind, devices_of},
     gate::Ruling,
     ids::RolloutId,
-    log::{Acted, replay::Replay},
+    log::{Acted, Listed, replay::Replay},
     plan::{Change, Sweep, SweepReason},
     rollout::{Progression, State},
     snapshot::Counts,
@@ -96,9 +96,15 @@ pub(super) fn pruned(replay: &Replay) -> Vec<String> {
     sentences
 }
 
+/// A push again.
+pub(super) const GOES_ON: &str = "a push goes on with it; whatever stopped it is judged anew";
+
 /// Whether devices that are written down now come to others.
-pub(super) const fn is_joined(progression: &Progression) -> bool {
-    !matches!(progression.state, State::Draft | State::Preparing)
+pub(super) fn is_joined(listed: &Listed, replay: &Replay) -> bool {
+    replay.progression().is_some_and(|progression| {
+        listed.round == progression.round
+            && !matches!(progression.state, State::Draft | State::Preparing)
+    })
 }
 
 /// Devices are ended without being sent to.

@@ -86,6 +86,10 @@ impl DeviceStory {
         match record {
             Record::Happened(happened) => self.happened(record, happened),
             Record::Acted(acted) => self.acted(record, acted),
+            Record::GivenUp if self.is_open() => {
+                self.replay.record(record);
+                self.say("the rollout is given up for another one: canceled".to_owned());
+            }
             _ => {
                 self.replay.record(record);
                 self.other(record);
@@ -102,6 +106,9 @@ impl DeviceStory {
                 self.current = None;
             }
             Record::Met(met) => self.meet(met),
+            Record::Put(_) if self.is_open() && self.drivers > 0 => {
+                self.say(course::GOES_ON.to_owned());
+            }
             Record::Taken(taken) => self.taken(taken),
             Record::Step(step) => self.step(step),
             Record::Judged(judged) => self.judged(judged),
@@ -135,7 +142,7 @@ impl DeviceStory {
     fn listed(&mut self, listed: &Listed) {
         let found = self.ids.iter().rev().find(|id| listed.ids.has(**id)).copied();
         if let Some(id) = found {
-            let is_joined = self.replay.progression().is_some_and(course::is_joined);
+            let is_joined = course::is_joined(listed, &self.replay);
             self.begin(id, if is_joined { "joined" } else { "chosen" });
         }
     }

@@ -11,6 +11,7 @@ use super::{
     wait::{Waits, is_telling},
 };
 use crate::{
+    event::devices_of,
     ids::AssignmentId,
     log::{
         Acted, Base, Becomes, Entry, Happened, Judged, Listed, Record, Report, Step, Taken,
@@ -71,6 +72,8 @@ impl Story {
             Record::Spec(spec) => self.spec(spec),
             Record::Acted(acted) => self.acted(record, acted),
             Record::Step(step) => self.step(record, step),
+            Record::Put(progression) => self.put(record, progression),
+            Record::GivenUp => self.given_up(record),
             Record::Happened(happened) => self.happened(record, happened),
             Record::Stands(progression) => self.stands(record, progression),
             _ => {
@@ -168,7 +171,7 @@ impl Story {
         let (now, count) = (self.replay.now, listed.ids.len());
         if listed.state.is_terminal() {
             self.flow.add(now, listed.state.as_str(), count, [].into_iter());
-        } else if self.replay.progression().is_some_and(course::is_joined) {
+        } else if course::is_joined(listed, &self.replay) {
             let wave = format!("joined wave {}", listed.wave + 1);
             self.flow.add(now, &wave, count, [].into_iter());
         }
@@ -243,6 +246,29 @@ impl Story {
             }
         }
         self.replay.record(record);
+    }
+
+    fn put(&mut self, record: &Record, progression: &Progression) {
+        let before = self.replay.progression().map(|before| (before.state, before.round));
+        self.replay.record(record);
+        self.waits.pass();
+        match (before, progression.state) {
+            (_, State::Preparing) => {}
+            (Some((State::Preparing, _)), _) => self.say(course::prepared(&self.replay)),
+            (Some((_, round)), _) if round < progression.round => {
+                self.say("a push tries again what failed".to_owned());
+                self.say(course::prepared(&self.replay));
+            }
+            _ => self.say(course::GOES_ON.to_owned()),
+        }
+    }
+
+    fn given_up(&mut self, record: &Record) {
+        let open = self.replay.book.states(self.replay.round());
+        let open = devices_of(open.waiting() + open.active());
+        self.replay.record(record);
+        self.names.clear();
+        self.say(format!("given up for another one, with {open} not ended: canceled"));
     }
 
     fn stands(&mut self, record: &Record, progression: &Progression) {

@@ -119,9 +119,8 @@ pub(super) fn give_up(
         let counts = read::count_cohort(connection, cohort.key)?;
         assign::set_counts(connection, cohort.key, &counts)?;
     }
-    let sql = "INSERT INTO log (rollout, at, body) VALUES (?1, ?2, ?3)";
-    let body = r#"[{"rollout":"canceled by --abandon"}]"#;
-    connection.execute(sql, params![rollout.0, now.as_millis(), body])?;
+    let stands = Record::Stands(Box::new(progression.clone()));
+    log::write(connection, rollout, now, &[Record::GivenUp, stands])?;
     read::count(connection, rollout, progression.round)
 }
 

@@ -11,6 +11,7 @@ use groundswell::{
         time::Time,
     },
     delivery::http::{Config, Timeouts},
+    operate::State,
     push::{PushError, PushResult},
     sim::Options,
     store::{Batch, SqliteStore, Store, dir},
@@ -66,6 +67,10 @@ async fn failed_devices_are_tried_again_on_request_and_only_they() {
     assert_eq!(stage.fleet.summary().receptions.complete, 10);
     let nothing = stage.push(10).retry_failed(true).build().unwrap().run().await;
     assert!(matches!(nothing, Err(PushError::NothingToRetry(_))), "{nothing:?}");
+    let told = explained(&stage);
+    let again = told.iter().position(|line| line == "a push tries again what failed").unwrap();
+    assert_eq!(told[again + 1], "round 2 prepared: 1 device", "{told:#?}");
+    assert_eq!(told.last().unwrap(), "completed: 1 of 1 device run the release");
 }
 
 #[tokio::test]
@@ -169,6 +174,21 @@ async fn a_push_cut_short_goes_on_and_sends_to_nobody_twice() {
         assert_eq!(device.version, "2.0.0");
         assert_eq!(device.repeated, 0, "{id}: {device:?}");
     }
+    let told = explained(&stage);
+    let is_told = |words: &str| told.iter().any(|line| line.contains(words));
+    assert!(is_told("prepared: 400 devices") && is_told("a push goes on with it"), "{told:#?}");
+    assert!(is_told("cut short when the driver died"), "{told:#?}");
+}
+
+/// What the log of the first push tells; it runs again.
+fn explained(stage: &Stage) -> Vec<String> {
+    let state = State::look(&stage.state()).unwrap();
+    let first = state.find_rollout("1").unwrap();
+    let report = state.replay(first.key).unwrap();
+    assert_eq!(report.mismatches, []);
+    let explained = state.explain(&first).unwrap();
+    assert_eq!(explained.doubt, None);
+    explained.lines.into_iter().map(|line| line.text).collect()
 }
 
 #[tokio::test]
@@ -181,6 +201,11 @@ async fn another_push_is_refused_until_the_first_is_given_up() {
     assert!(refused.to_string().contains("--abandon"), "{refused}");
     let (done, _) = stage.run(stage.push(300).abandon(true)).await;
     assert_eq!(done.result, PushResult::Completed);
+
+    // What was given up is told by its log.
+    let told = explained(&stage);
+    let last = told.last().unwrap();
+    assert!(last.starts_with("given up for another one, with "), "{last}");
 }
 
 #[tokio::test]
