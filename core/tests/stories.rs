@@ -48,8 +48,8 @@ fn tell(name: &str, text: &str) -> String {
     for line in &script.steps {
         world.step(line).unwrap_or_else(|why| panic!("{name}: {line}: {why}"));
     }
-    world.hold_log();
-    world.explain(&script.explained);
+    world.hold_log().unwrap_or_else(|why| panic!("{name}: its log: {why}"));
+    world.explain(&script.explained).unwrap_or_else(|why| panic!("{name}: {why}"));
     world.told
 }
 

@@ -4,9 +4,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Acted, Base, Becomes, CohortCounts, DECISIONS, Entry, Happened, Judged, Listed, Output, Record,
-    Step, Taken,
-    book::{Book, Kept, named},
+    Acted, Base, Becomes, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step, Taken,
+    book::{Book, Kept},
     step::Frame,
 };
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
     ids::AssignmentId,
     plan,
     rollout::{self, Numbers, Progression, Spec},
-    snapshot::{Counts, Snapshot},
+    snapshot::Counts,
     time::Time,
 };
 
@@ -74,7 +73,7 @@ pub struct Replay {
     by: Option<(u32, String)>,
     /// Whether the log is one of these decisions, and of this time zone database.
     is_same_decisions: bool,
-    is_same_zones: bool,
+    pub(super) is_same_zones: bool,
     report: Report,
 }
 
@@ -176,7 +175,9 @@ impl Replay {
                 self.book.adjust(State::Verifying, |row| row.set_back(*before, now));
             }
             Record::Unclaimed(rows) => {
-                rows.iter().for_each(|(id, stood)| self.book.set(*id, *stood));
+                for (id, stood) in rows {
+                    self.book.set(*id, *stood);
+                }
             }
             Record::Put(progression) => self.put(progression),
             Record::GivenUp => self.give_up(),
@@ -276,16 +277,6 @@ impl Replay {
         self.book.list(listed);
     }
 
-    /// Rows that were counted by the store are those that follow from the records.
-    fn hold_counts(&mut self, cohorts: &[CohortCounts], what: &str) {
-        let mut found: Vec<_> = named(cohorts).filter(|(_, counts)| counts.total() > 0).collect();
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let follow = self.book.counted(self.round());
-        if found != follow {
-            self.mismatch(format!("{what} {found:?}, and what was recorded gives {follow:?}"));
-        }
-    }
-
     fn step(&mut self, step: &Step) -> Step {
         self.report.steps += 1;
         let (Some(progression), Some(spec)) = (self.progression.clone(), self.spec.clone()) else {
@@ -315,34 +306,6 @@ impl Replay {
             change.apply(progression, self.now);
         }
         Step { input: step.input.clone(), output }
-    }
-
-    /// What a decision was made on follows from what was recorded before it.
-    fn hold_input(&mut self, snapshot: &Snapshot, spec: &Spec) {
-        let mut seen: std::collections::BTreeMap<(usize, String), Counts> = Default::default();
-        for cohort in &snapshot.cohorts {
-            let zone = cohort.zone.as_ref().map_or("", |zone| zone.name()).to_owned();
-            *seen.entry((cohort.wave, zone)).or_default() += cohort.counts;
-        }
-        if seen != *self.book.driver() {
-            let follow = self.book.driver().clone();
-            self.mismatch(format!("decided on {seen:?}, and what was recorded gives {follow:?}"));
-        }
-        if !self.is_same_zones {
-            return;
-        }
-        let now = self.now;
-        let started_at = snapshot.progression.started_at;
-        let mut wrong = vec![];
-        for cohort in &snapshot.cohorts {
-            let Some(zone) = &cohort.zone else { continue };
-            let is_open = spec.schedule.hours.at(zone, now).is_open();
-            let closes = started_at.and_then(|at| spec.schedule.closes_for_good_at(zone, at));
-            if is_open != cohort.phase.is_open() || closes != cohort.closes_for_good_at {
-                wrong.push(format!("hours in {} were taken for {:?}", zone.name(), cohort.phase));
-            }
-        }
-        wrong.into_iter().for_each(|what| self.mismatch(what));
     }
 
     fn judged(&mut self, judged: &Judged) -> Judged {
@@ -463,20 +426,14 @@ impl Replay {
         if !self.is_same_decisions {
             return Record::Stands(Box::new(progression.clone()));
         }
-        match follows {
-            Some(follows) => {
-                if follows != *progression {
-                    let what = format!(
-                        "stood at {progression:?}, and what was recorded gives {follows:?}"
-                    );
-                    self.mismatch(what);
-                }
-                Record::Stands(Box::new(follows))
-            }
-            None => {
-                self.mismatch("it stood somewhere before there was a spec");
-                Record::Stands(Box::new(progression.clone()))
-            }
+        let Some(follows) = follows else {
+            self.mismatch("it stood somewhere before there was a spec");
+            return Record::Stands(Box::new(progression.clone()));
+        };
+        if follows != *progression {
+            let what = format!("stood at {progression:?}, and what was recorded gives {follows:?}");
+            self.mismatch(what);
         }
+        Record::Stands(Box::new(follows))
     }
 }

@@ -307,6 +307,7 @@ mod short_option {
     #[derive(Serialize, Deserialize)]
     struct Short(#[serde(with = "short_counts")] Counts);
 
+    #[expect(clippy::ref_option, reason = "the signature serde asks for")]
     pub(super) fn serialize<S: Serializer>(
         counts: &Option<Counts>,
         to: S,

@@ -13,7 +13,10 @@ use groundswell_core::{
     time::Time,
 };
 
-use super::world::{Row, World};
+use super::{
+    script::words,
+    world::{Done, Row, World},
+};
 
 /// What every story is told to have for a time zone database.
 const ZONES: &str = "built in";
@@ -98,14 +101,13 @@ impl Book {
 
 impl World {
     /// What the log tells of the rollout, and of these devices.
-    pub(crate) fn explain(&mut self, devices: &[String]) {
+    pub(crate) fn explain(&mut self, devices: &[String]) -> Done {
         let mut story = Story::default();
         self.book.entries.iter().for_each(|entry| story.entry(entry));
         self.lines("log explained", story.finish());
         for device in devices {
             if device == "what is left" {
-                self.explain_rest(devices);
-                break;
+                return self.explain_rest(devices);
             }
             let assigned = self.book.assigned.iter().filter(|(of, _)| of == device);
             let ids: Vec<AssignmentId> = assigned.map(|(_, id)| *id).collect();
@@ -118,22 +120,23 @@ impl World {
             assert!(found.is_empty() || found.last() == lines.last(), "{device}: {found:?}");
             self.lines(&format!("{device} explained"), (lines, report));
         }
+        Ok(())
     }
 
     /// The same of a log whose older half was pruned.
-    fn explain_rest(&mut self, devices: &[String]) {
+    fn explain_rest(&mut self, devices: &[String]) -> Done {
         let half = self.book.entries.len() / 2;
         let mut replay = Replay::new(ZONES);
         for entry in self.book.entries.drain(..half) {
             replay.entry(&entry);
         }
         let at = self.book.entries[0].at;
-        let records = vec![replay.base().unwrap()];
+        let records = vec![replay.base().ok_or("nothing is left")?];
         self.book.entries.insert(0, Entry { at, records });
         let before = devices.iter().take_while(|device| *device != "what is left");
         let before: Vec<String> = before.cloned().collect();
         self.told.push_str("\nof what is left when half of it is pruned,");
-        self.explain(&before);
+        self.explain(&before)
     }
 
     fn device_story(&self, device: &str, ids: &[AssignmentId]) -> (Vec<Line>, Report) {
@@ -151,13 +154,13 @@ impl World {
     }
 
     /// What was written down runs again, byte by byte, to where the world stands.
-    pub(crate) fn hold_log(&mut self) {
+    pub(crate) fn hold_log(&mut self) -> Done {
         self.book.commit(self.now);
         let mut replay = Replay::new(ZONES);
         for entry in &self.book.entries {
-            let text = serde_json::to_string(entry).unwrap();
-            let read: Entry = serde_json::from_str(&text).unwrap();
-            let again = serde_json::to_string(&replay.entry(&read)).unwrap();
+            let text = serde_json::to_string(entry).map_err(words)?;
+            let read: Entry = serde_json::from_str(&text).map_err(words)?;
+            let again = serde_json::to_string(&replay.entry(&read)).map_err(words)?;
             assert_eq!(again, text, "{}", self.told);
         }
         let report = replay.report();
@@ -167,5 +170,6 @@ impl World {
         for row in &self.rows {
             assert_eq!(replay.assignment(row.id), Some(row.assignment), "{}", self.told);
         }
+        Ok(())
     }
 }

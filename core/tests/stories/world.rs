@@ -58,7 +58,7 @@ pub(crate) struct World {
 
 pub(crate) const ROLLOUT: RolloutId = RolloutId(Uuid::nil());
 
-type Done = Result<(), String>;
+pub(crate) type Done = Result<(), String>;
 
 fn silence() -> Answer {
     Answer::Silent { fault: Fault::ConnectRefused, detail: String::new() }

@@ -256,7 +256,7 @@ fn set_progression(
 ) -> Result<(), PushError> {
     let progression = Some(record.progression.clone());
     let records = vec![Record::Put(Box::new(record.progression.clone()))];
-    store.commit(&Batch { progression, records, ..Batch::empty(record.key, Epoch(0), now) })?;
+    store.commit(&Batch { records, progression, ..Batch::empty(record.key, Epoch(0), now) })?;
     Ok(())
 }
 

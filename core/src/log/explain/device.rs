@@ -6,6 +6,7 @@ use super::{
     Line, course,
     fact::Happening,
     line::Lines,
+    story::NOT_CLAIMED,
     wait::{Waits, keeps},
 };
 use crate::{
@@ -112,6 +113,9 @@ impl DeviceStory {
             Record::Taken(taken) => self.taken(taken),
             Record::Step(step) => self.step(step),
             Record::Judged(judged) => self.judged(judged),
+            Record::Unclaimed(rows) if rows.iter().any(|(id, _)| self.is_current(*id)) => {
+                self.say(NOT_CLAIMED.to_owned());
+            }
             Record::Unsendable(why) if self.is_open() => {
                 self.say(format!("the rollout paused, the artifact cannot be sent: {why}"));
             }
@@ -128,6 +132,10 @@ impl DeviceStory {
         for Line { at, text } in self.held.drain(..) {
             self.lines.push(at, text);
         }
+    }
+
+    fn is_current(&self, id: AssignmentId) -> bool {
+        self.current.as_ref().is_some_and(|(current, _)| *current == id)
     }
 
     fn assignment(&self) -> Option<Assignment> {

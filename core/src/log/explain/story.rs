@@ -22,6 +22,9 @@ use crate::{
     waiting::stamp,
 };
 
+/// Nothing is sent for a claim before it is durable.
+pub(super) const NOT_CLAIMED: &str = "not claimed after all, as that could not be stored";
+
 /// Folds the entries of a log into the story of its rollout.
 ///
 /// A milestone is a line; what happened to devices since the one before is counted in a line of
@@ -96,6 +99,10 @@ impl Story {
                 self.names.extend(names);
             }
             Record::Judged(judged) => self.judged(judged),
+            Record::Unclaimed(rows) => {
+                let (now, count) = (self.replay.now, rows.len() as u64);
+                self.flow.add(now, NOT_CLAIMED, count, [].into_iter());
+            }
             Record::Unsendable(why) => {
                 self.waits.pass();
                 self.say(format!("paused, the artifact cannot be sent: {why}"));

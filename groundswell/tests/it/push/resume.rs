@@ -182,11 +182,11 @@ async fn a_push_cut_short_goes_on_and_sends_to_nobody_twice() {
 
 /// What the log of the first push tells; it runs again.
 fn explained(stage: &Stage) -> Vec<String> {
-    let state = State::look(&stage.state()).unwrap();
-    let first = state.find_rollout("1").unwrap();
-    let report = state.replay(first.key).unwrap();
+    let looked = State::look(&stage.state()).unwrap();
+    let first = looked.find_rollout("1").unwrap();
+    let report = looked.replay(first.key).unwrap();
     assert_eq!(report.mismatches, []);
-    let explained = state.explain(&first).unwrap();
+    let explained = looked.explain(&first).unwrap();
     assert_eq!(explained.doubt, None);
     explained.lines.into_iter().map(|line| line.text).collect()
 }
