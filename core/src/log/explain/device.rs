@@ -12,7 +12,7 @@ use super::{
 use crate::{
     assignment::{Assignment, State},
     hours::{ClosedBy, Phase, Zone},
-    ids::AssignmentId,
+    ids::{AssignmentId, Epoch},
     log::{
         Acted, Base, Becomes, Entry, Happened, Judged, Listed, Met, Record, Report, Step, Taken,
         replay::Replay,
@@ -42,7 +42,8 @@ pub struct DeviceStory {
     closed: Option<(ClosedBy, Option<Time>)>,
     /// What became of it when it was last judged, unless something has happened since.
     judged: Option<Becomes>,
-    drivers: u64,
+    /// The driver that has the rollout.
+    driver: Option<Epoch>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl DeviceStory {
             held: vec![],
             closed: None,
             judged: None,
-            drivers: 0,
+            driver: None,
         }
     }
 
@@ -107,7 +108,7 @@ impl DeviceStory {
                 self.current = None;
             }
             Record::Met(met) => self.meet(met),
-            Record::Put(_) if self.is_open() && self.drivers > 0 => {
+            Record::Put(_) if self.is_open() && self.driver.is_some() => {
                 self.say(course::GOES_ON.to_owned());
             }
             Record::Taken(taken) => self.taken(taken),
@@ -170,7 +171,7 @@ impl DeviceStory {
 
     /// What is told begins here, if the device had not ended by then.
     fn pruned(&mut self, base: &Base) {
-        self.drivers = u64::from(base.by.is_some());
+        self.driver = base.by.as_ref().map(|_| Epoch(0));
         self.ids.extend(self.named(&base.met));
         let is_open = |id: &AssignmentId| self.replay.book.get(*id).is_some();
         let Some(id) = self.ids.iter().rev().copied().find(is_open) else { return };
@@ -209,8 +210,8 @@ impl DeviceStory {
     }
 
     fn taken(&mut self, taken: &Taken) {
-        self.drivers += 1;
-        if self.is_open() && self.drivers > 1 {
+        let before = self.driver.replace(taken.epoch);
+        if self.is_open() && before.is_some_and(|before| before != taken.epoch) {
             self.tell_held();
             let driver = taken.epoch.0;
             self.lines.push_again(self.replay.now, |times| match times {

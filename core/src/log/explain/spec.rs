@@ -117,7 +117,8 @@ fn limits(spec: &Spec) -> Vec<String> {
     limit(limits.max_per_host, usual.max_per_host, "open on one host");
     let attempts = spec.retry.attempts_max();
     if attempts != retry::Policy::default().attempts_max() {
-        phrases.push(format!("{attempts} attempts"));
+        let plural = if attempts == 1 { "" } else { "s" };
+        phrases.push(format!("{attempts} attempt{plural}"));
     }
     phrases.extend(limits.per_minute.map(|rate| format!("{} a minute", devices_of(rate.into()))));
     phrases.extend(spec.delivery_timeout.map(|span_max| format!("{} a delivery", span(span_max))));

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     event::devices_of,
-    ids::AssignmentId,
+    ids::{AssignmentId, Epoch},
     log::{
         Acted, Base, Becomes, Entry, Happened, Judged, Listed, Record, Report, Step, Taken,
         replay::Replay,
@@ -37,7 +37,8 @@ pub struct Story {
     waits: Waits,
     /// Devices that may still fail, by name.
     names: HashMap<AssignmentId, String>,
-    drivers: u64,
+    /// The driver that has it.
+    driver: Option<Epoch>,
 }
 
 impl Default for Story {
@@ -49,7 +50,7 @@ impl Default for Story {
             flow: Flow::default(),
             waits: Waits::default(),
             names: HashMap::new(),
-            drivers: 0,
+            driver: None,
         }
     }
 }
@@ -155,7 +156,8 @@ impl Story {
         let names = base.met.iter().map(|met| (AssignmentId(met.0), met.1.clone()));
         self.names.extend(names);
         if self.lines.is_empty() {
-            self.drivers = u64::from(base.by.is_some());
+            // Which one it was is not kept.
+            self.driver = base.by.as_ref().map(|_| Epoch(0));
             for sentence in course::pruned(&self.replay) {
                 self.say(sentence);
             }
@@ -163,12 +165,13 @@ impl Story {
     }
 
     fn taken(&mut self, taken: &Taken) {
-        self.drivers += 1;
+        let before = self.driver.replace(taken.epoch);
         self.tell_flow();
         self.waits.pass();
-        let (driver, is_first) = (taken.epoch.0, self.drivers == 1);
+        let driver = taken.epoch.0;
         self.lines.push_again(self.replay.now, |times| match times {
-            1 if is_first => format!("driver {driver} took it over"),
+            1 if before.is_none() => format!("driver {driver} took it over"),
+            1 if before == Some(taken.epoch) => format!("driver {driver} took it up again"),
             1 => format!("driver {driver} took it over from the one before"),
             _ => format!("driver {driver} took it over, the last of {times} in a row"),
         });
