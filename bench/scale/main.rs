@@ -41,6 +41,7 @@ use groundswell::{
     },
     engine::{
         choose::choose,
+        giving_up::give_up,
         step::{Command, Engine, Fact, GATHER, LOOK_EVERY, Manner},
         takeover::take,
     },
@@ -227,9 +228,10 @@ fn create(dir: &Path) {
         times.len()
     );
     world.writer.stop();
+    let epoch = other.raise_epoch().unwrap();
     for record in other.rollouts(Which::Driven).unwrap() {
         // They would go on in what is measured next.
-        other.give_up(record.key, Clock::System.now()).unwrap();
+        give_up(&mut other, record, epoch, Clock::System.now()).unwrap();
     }
 }
 

@@ -154,6 +154,16 @@ impl State {
         matches!(self, Self::Failed(_) | Self::TimedOut(_))
     }
 
+    /// Whether a newer rollout of the same release name in which a device stands so has it, and
+    /// keeps it from older ones. What it gave up, or left as it was, it does not.
+    pub const fn supersedes(self) -> bool {
+        match self {
+            Self::Canceled => false,
+            Self::Skipped(reason) => matches!(reason, SkipReason::AlreadyCurrent),
+            _ => true,
+        }
+    }
+
     /// In words, as operators read it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -199,7 +209,8 @@ pub struct Assignment {
     /// Whether an update may have arrived of which we know nothing: verifying after an answer was
     /// lost, or claimed by a driver that died.
     pub in_doubt: bool,
-    /// Retrying, away, absent: when it is due. Verifying: the deadline. Otherwise [`Time::ZERO`].
+    /// Retrying, away, absent: when it is due; kept while it is claimed from retrying or absent, so
+    /// that it can go back. Verifying: the deadline. Otherwise [`Time::ZERO`].
     pub due_at: Time,
     /// Away, absent: since when, as far as is known; kept while it is claimed from there, so that
     /// it can go back. Otherwise [`Time::ZERO`].
@@ -215,6 +226,16 @@ impl Assignment {
             in_doubt: false,
             due_at: Time::ZERO,
             away_since: Time::ZERO,
+        }
+    }
+
+    /// Where it stood before it was claimed: each of the four keeps other times.
+    pub fn claimed_from(&self) -> State {
+        match (self.away_since > Time::ZERO, self.due_at > Time::ZERO) {
+            (false, false) => State::Queued,
+            (false, true) => State::Retrying,
+            (true, false) => State::Away,
+            (true, true) => State::Absent,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     ids::RolloutId,
     plan::Change,
     progress::Progress,
-    rollout::{Act, PauseReason},
+    rollout::{Act, PauseReason, Spec},
     snapshot::Counts,
     time::Time,
     waiting::{left, stamp},
@@ -122,10 +122,13 @@ pub enum Kind {
         /// Its devices, counted.
         counts: Counts,
     },
-    /// Every device ended, some failed.
+    /// Every device ended, some failed; or there was none.
     RolloutFailed {
         /// Its devices, counted.
         counts: Counts,
+        /// Why, if it is not for those that failed.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        detail: String,
     },
     /// It was given up.
     RolloutCanceled {
@@ -209,6 +212,7 @@ impl Kind {
         change: &Change,
         of: usize,
         counts: Counts,
+        spec: &Spec,
         devices: impl FnOnce(usize) -> u64,
     ) -> Self {
         match *change {
@@ -221,7 +225,8 @@ impl Kind {
             Change::Pause { reason, evidence } => Self::RolloutPaused { reason, evidence },
             Change::Abort { reason, evidence } => Self::RolloutAborting { reason, evidence },
             Change::Complete => Self::RolloutCompleted { counts },
-            Change::Fail => Self::RolloutFailed { counts },
+            Change::Fail => Self::RolloutFailed { counts, detail: String::new() },
+            Change::NoDevice => Self::RolloutFailed { counts, detail: spec.no_device() },
             Change::Canceled => Self::RolloutCanceled { counts },
             Change::Aborted => Self::RolloutAborted { counts },
         }
@@ -290,7 +295,10 @@ impl fmt::Display for Event {
                 let updated = counts.succeeded + counts.current;
                 write!(f, "completed: {updated} of {} run the release", devices_of(counts.total()))
             }
-            Kind::RolloutFailed { counts } => {
+            Kind::RolloutFailed { detail, .. } if !detail.is_empty() => {
+                write!(f, "failed: {detail}")
+            }
+            Kind::RolloutFailed { counts, .. } => {
                 write!(f, "failed: {} of {} failed", counts.failures(), devices_of(counts.total()))
             }
             Kind::RolloutCanceled { counts } => {

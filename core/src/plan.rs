@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     brake::Evidence,
     gate::Verdict,
-    rollout::{PauseReason, Progression, Spec, State, Wave, WaveState},
+    rollout::{PauseReason, Progression, Spec, State, WaveState},
     snapshot::Snapshot,
     time::Time,
     waiting::WaitingOn,
@@ -67,6 +67,8 @@ pub enum Change {
     Complete,
     /// Every device ended, and not well enough.
     Fail,
+    /// There is no device, and none may join any more: whoever chose nobody meant somebody.
+    NoDevice,
     /// Everything that was open when it was canceled has ended.
     Canceled,
     /// Everything that was open when it was aborted has been stopped.
@@ -81,14 +83,10 @@ impl Change {
 
     /// Carries itself out.
     pub fn apply(&self, progression: &mut Progression, now: Time) {
-        let set = |progression: &mut Progression, state| {
-            progression.state = state;
-            progression.paused.clear();
-        };
         match *self {
             Self::Begin => {
                 progression.started_at = Some(now);
-                set(progression, State::Running);
+                progression.come_to(State::Running, now);
             }
             Self::OpenWave(wave) => set_wave(progression, wave, WaveState::Open { since: now }),
             Self::Soak(wave) => set_wave(progression, wave, WaveState::Soaking { since: now }),
@@ -97,20 +95,23 @@ impl Change {
                     crate::gate::Ruling::Stop => WaveState::Stopped { at: now },
                     _ => WaveState::Passed { at: now },
                 };
-                set_wave(progression, wave, state);
-                if let Some(Wave { verdict: kept, .. }) = progression.waves.get_mut(wave) {
-                    *kept = Some(verdict);
+                if let Some(wave) = progression.waves.get_mut(wave) {
+                    wave.rule(state, verdict);
                 }
             }
             Self::Pause { reason, .. } => {
                 progression.state = State::Paused;
                 progression.paused.insert(reason);
             }
-            Self::Abort { .. } => set(progression, State::Aborting),
-            Self::Complete => set(progression, State::Completed),
-            Self::Fail => set(progression, State::Failed),
-            Self::Canceled => set(progression, State::Canceled),
-            Self::Aborted => set(progression, State::Aborted),
+            Self::Abort { .. } => progression.come_to(State::Aborting, now),
+            Self::Complete => progression.come_to(State::Completed, now),
+            Self::Fail => progression.come_to(State::Failed, now),
+            Self::NoDevice => {
+                progression.no_device = true;
+                progression.come_to(State::Failed, now);
+            }
+            Self::Canceled => progression.come_to(State::Canceled, now),
+            Self::Aborted => progression.come_to(State::Aborted, now),
         }
         progression.generation += 1;
     }
@@ -161,7 +162,7 @@ fn plan_counted(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     match snapshot.progression.state {
         State::Draft => Plan::waiting(WaitingOn::Start),
         State::Preparing => Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() }),
-        State::Scheduled => course::scheduled(spec, now),
+        State::Scheduled => course::scheduled(snapshot, spec, now),
         State::Running => course::running(snapshot, spec, now),
         State::Paused => course::paused(snapshot, spec, now),
         State::Canceling => course::giving_up(snapshot, SweepReason::Canceled, Change::Canceled),

@@ -127,6 +127,17 @@ fn is_identifier(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
+/// Whether a text that is no version is meant to be none: it begins with a letter, and a digit in
+/// it gives it a place among others. `2.x` or `latest` would be older than every version, too.
+pub(crate) fn is_build_name(text: &str) -> bool {
+    let is_like_version = text
+        .strip_prefix(['v', 'V'])
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    text.starts_with(char::is_alphabetic)
+        && text.contains(|c: char| c.is_ascii_digit())
+        && !is_like_version
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

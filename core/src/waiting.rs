@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     gate::Tally,
     hours::{ClosedBy, Zone},
-    ids::RolloutId,
+    ids::RolloutName,
     rollout::PauseReason,
     time::Time,
 };
@@ -144,7 +144,7 @@ pub enum WaitingOn {
         /// How many.
         devices: u64,
         /// With which one, or one of them.
-        rollout: RolloutId,
+        rollout: RolloutName,
     },
     /// A device was last seen long ago.
     Offline {
@@ -158,7 +158,7 @@ pub enum WaitingOn {
         /// When.
         at: Time,
     },
-    /// A device is being sent to.
+    /// A device is claimed, or being sent to.
     Delivery,
     /// A device is asked for its version.
     Version {
@@ -275,14 +275,14 @@ impl WaitingOn {
 
     fn of_device(&self, now: Time) -> String {
         match self {
-            Self::Busy { devices: 1, rollout } => format!("busy with rollout {rollout}"),
+            Self::Busy { devices: 1, rollout } => format!("busy with {rollout}"),
             Self::Busy { devices, rollout } => {
                 format!("{devices} devices are busy with other rollouts, such as {rollout}")
             }
             Self::Offline { since } => format!("offline since {}", stamp(*since, now)),
             Self::NeverSeen => "never seen".to_owned(),
             Self::NextTry { at } => format!("tried again {}", when(*at, now)),
-            Self::Delivery => "being sent to".to_owned(),
+            Self::Delivery => "claimed or being sent to".to_owned(),
             Self::Version { until } => {
                 format!("sent to, asked for its version until {}", stamp(*until, now))
             }
@@ -337,7 +337,7 @@ fn absence(away: u64, absent: u64, deadline: Option<Time>, now: Time) -> String 
 /// Those that are open, by what is done to them; what nobody does is left out.
 fn under_way(delivering: u64, verifying: u64, retrying: u64) -> String {
     let parts = [
-        (delivering, "being sent to"),
+        (delivering, "claimed or being sent to"),
         (verifying, "to show the new version"),
         (retrying, "to be tried again"),
     ];
@@ -394,6 +394,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::ids::RolloutId;
 
     /// 2026-11-25T14:00:00Z
     const NOW: Time = Time::from_millis(1_795_615_200_000);
@@ -413,7 +414,9 @@ mod tests {
             |devices, by, opens_at| Hours { devices, by, opens_at, zone: denver(), reason: None };
         let away = |away, absent, deadline| Away { away, absent, deadline };
         let active = |delivering, verifying, retrying| Active { delivering, verifying, retrying };
-        let busy = |devices| Busy { devices, rollout: RolloutId(Uuid::nil()) };
+        let (id, name, version) = (RolloutId(Uuid::nil()), "till".to_owned(), "2.1.0".to_owned());
+        let other = RolloutName { id, number: 3, name, version };
+        let busy = |devices| Busy { devices, rollout: other.clone() };
         vec![
             WaitingOn::Stopping,
             WaitingOn::Start,

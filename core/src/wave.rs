@@ -81,6 +81,57 @@ pub fn divide(waves: &[WaveSpec], chosen: &[Chosen]) -> Vec<u16> {
     wave_of
 }
 
+/// The selectors of the waves that stand before all that are drawn.
+pub fn leading_selectors(waves: &[WaveSpec]) -> impl Iterator<Item = &str> {
+    waves.iter().map_while(|wave| match &wave.size {
+        WaveSize::Select(text) => Some(text.as_str()),
+        WaveSize::Percent(_) | WaveSize::Count(_) => None,
+    })
+}
+
+/// How many devices each wave will have, as far as that follows from counts: of all `devices`, and
+/// of those that the first, the first two, ... of the [`leading_selectors`] choose between them.
+/// What is behind a selector that others are drawn before is not known before the draw.
+pub fn sizes(waves: &[WaveSpec], devices: u64, led: &[u64]) -> Vec<Option<u64>> {
+    if waves.is_empty() {
+        return vec![Some(devices)];
+    }
+    let mut taken = Some(0);
+    let size = |(number, wave): (usize, &WaveSpec)| {
+        let before = taken?;
+        let free = devices.saturating_sub(before);
+        let size = match &wave.size {
+            WaveSize::Percent(percent) => {
+                Some((cut(devices as usize, *percent) as u64).saturating_sub(before).min(free))
+            }
+            WaveSize::Count(count) => Some(u64::from(*count).min(free)),
+            WaveSize::Select(_) => led.get(number).map(|led| led.saturating_sub(before)),
+        };
+        taken = size.map(|size| before + size);
+        size
+    };
+    waves.iter().enumerate().map(size).collect()
+}
+
+/// The wave of a device that is chosen, if it does not depend on the draw. `is_chosen` says whether
+/// the selector of a wave chooses it.
+///
+/// # Errors
+/// What `is_chosen` returns.
+pub fn wave_of_one<E>(
+    waves: &[WaveSpec],
+    mut is_chosen: impl FnMut(&str) -> Result<bool, E>,
+) -> Result<Option<usize>, E> {
+    for (number, wave) in waves.iter().enumerate() {
+        match &wave.size {
+            WaveSize::Select(text) if !is_chosen(text)? => {}
+            WaveSize::Select(_) | WaveSize::Percent(100) => return Ok(Some(number)),
+            WaveSize::Percent(_) | WaveSize::Count(_) => return Ok(None),
+        }
+    }
+    Ok(waves.is_empty().then_some(0))
+}
+
 /// ceil(count x percent / 100)
 const fn cut(count: usize, percent: u8) -> usize {
     (count * percent as usize).div_ceil(100)
@@ -132,6 +183,24 @@ mod tests {
     }
 
     #[test]
+    fn one_device_has_a_wave_before_the_draw_if_no_draw_decides_it() {
+        let select = |text: &str| wave(WaveSize::Select(text.to_owned()));
+        let ask = |waves: &[WaveSpec], chosen: &str| {
+            wave_of_one(waves, |text| Ok::<_, ()>(text == chosen)).unwrap()
+        };
+        let all = wave(WaveSize::Percent(100));
+        let drawn = [select("a"), select("b"), wave(WaveSize::Count(2)), all.clone()];
+        assert_eq!(
+            [ask(&drawn, "a"), ask(&drawn, "b"), ask(&drawn, "c")],
+            [Some(0), Some(1), None]
+        );
+        let rest = [select("a"), all];
+        assert_eq!([ask(&rest, "a"), ask(&rest, "b")], [Some(0), Some(1)]);
+        assert_eq!(ask(&percents(&[10, 100]), "a"), None);
+        assert_eq!(ask(&[], "a"), Some(0));
+    }
+
+    #[test]
     fn a_joiner_goes_by_its_bucket_or_into_the_wave_that_is_open() {
         let waves = percents(&[10, 50, 100]);
         for (bucket, current, wave) in [
@@ -174,6 +243,35 @@ mod tests {
             prop_assert_eq!(sizes.iter().sum::<usize>(), count);
             prop_assert_eq!(sizes[0], (count * usize::from(first)).div_ceil(100));
             prop_assert_eq!(sizes[0] + sizes[1], (count * usize::from(second)).div_ceil(100));
+        }
+
+        /// What counts say of the sizes is what they come to, and they say all unless somebody is
+        /// drawn before a selector.
+        #[test]
+        fn counts_tell_the_sizes(
+            kinds in proptest::collection::vec(0_u32..6, 0..5),
+            chosen in proptest::collection::vec(0_u128..32, 0..60),
+        ) {
+            let size = |(at, kind): (usize, &u32)| match kind {
+                0..3 => WaveSize::Select(String::new()),
+                3 => WaveSize::Count(at as u32 * 7 + 1),
+                _ => WaveSize::Percent(at as u8 * 20 + 10),
+            };
+            let mut waves: Vec<WaveSpec> = kinds.iter().enumerate().map(size).map(wave).collect();
+            waves.push(wave(WaveSize::Percent(100)));
+            let led = |count: usize| {
+                let bits = (1 << count) - 1;
+                chosen.iter().filter(|chosen| **chosen & bits != 0).count() as u64
+            };
+            let leading = leading_selectors(&waves).count();
+            let led: Vec<u64> = (1..=leading).map(led).collect();
+            let told = super::sizes(&waves, chosen.len() as u64, &led);
+            for (told, is) in told.iter().zip(sizes(&waves, &chosen)) {
+                prop_assert!(told.is_none_or(|told| told == is as u64), "{told:?} {is}");
+            }
+            let is_late = |wave: &WaveSpec| matches!(wave.size, WaveSize::Select(_));
+            let is_all = !waves[leading..].iter().any(is_late);
+            prop_assert_eq!(told.iter().all(Option::is_some), is_all);
         }
 
         /// The same devices are drawn in the same order, whatever the order they are given in.

@@ -8,7 +8,7 @@ use crate::{
     admit::{Judged, Judgment, judge},
     assignment::{Assignment, SkipReason, State},
     hours::{Phase, Zone},
-    ids::RolloutId,
+    ids::RolloutName,
     presence::Presence,
     rollout::{self, Progression, Spec},
     time::Time,
@@ -29,7 +29,7 @@ pub struct Subject<'a> {
     /// What it is judged by when its turn comes.
     pub judged: Judged<'a>,
     /// Another rollout that it is busy with.
-    pub busy_with: Option<RolloutId>,
+    pub busy_with: Option<&'a RolloutName>,
 }
 
 /// Why a device is where it is.
@@ -89,8 +89,8 @@ fn hours(subject: &Subject<'_>, spec: &Spec) -> Option<WaitingOn> {
     Some(WaitingOn::Hours { devices: 1, by, opens_at, zone, reason })
 }
 
-const fn busy(rollout: RolloutId) -> WaitingOn {
-    WaitingOn::Busy { devices: 1, rollout }
+fn busy(rollout: &RolloutName) -> WaitingOn {
+    WaitingOn::Busy { devices: 1, rollout: rollout.clone() }
 }
 
 /// Whether it is there, and when it is tried again; and how it ends if it is to be left as it is.
@@ -124,6 +124,7 @@ const fn absence(presence: Presence) -> Option<WaitingOn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::RolloutId;
     use crate::{
         assignment::FailReason,
         hours::ClosedBy,
@@ -196,7 +197,7 @@ mod tests {
         for state in State::ALL {
             let expected = match state {
                 State::Queued => vec!["its turn comes after others of its wave"],
-                State::Delivering => vec!["being sent to"],
+                State::Delivering => vec!["claimed or being sent to"],
                 State::Verifying => vec!["sent to, asked for its version until 08:01 UTC"],
                 State::Away | State::Absent | State::Retrying => {
                     vec!["tried again at 08:01 UTC, in 1 min"]
@@ -214,13 +215,14 @@ mod tests {
     fn reasons_stand_side_by_side_the_most_telling_first() {
         let away = of(State::Away);
         let zone = Zone::parse("America/Denver").unwrap();
-        let id = RolloutId(uuid::Uuid::nil());
+        let (id, name) = (RolloutId(uuid::Uuid::nil()), "till".to_owned());
+        let other = RolloutName { id, number: 3, name, version: "2.1.0".to_owned() };
         let subject = Subject {
             wave: 1,
             zone: Some(&zone),
             phase: Phase::Closed { by: ClosedBy::Window, opens_at: Some(LATER) },
             judged: Judged { presence: Presence::Offline { since: BEFORE }, ..HERE },
-            busy_with: Some(id),
+            busy_with: Some(&other),
             ..subject(&away)
         };
         let spec = spec();
@@ -233,7 +235,7 @@ mod tests {
                 "paused by the operator: resume goes on",
                 "in wave 2 of 2, which is not open",
                 "window opens 01:01 America/Denver, in 1 min",
-                "busy with rollout 00000000-0000-0000-0000-000000000000",
+                "busy with rollout 3 (till 2.1.0)",
                 "offline since Sun 2027-01-03 18:13 UTC",
             ]
         );

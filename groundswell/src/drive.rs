@@ -7,8 +7,10 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,12 +25,15 @@ use crate::{
     },
     store::{
         DeviceKey, RolloutRecord, SqliteStore, Store, StoreError, Which,
-        dir::{DirError, StateDir},
+        dir::{self, DirError, StateDir},
     },
 };
 
 /// Most deliveries that are open at once, of all rollouts, unless another number is asked for.
 pub const IN_FLIGHT_MAX: u32 = 1_000;
+
+/// Between two looks whether a full disk has room again.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a state directory cannot be driven.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,24 @@ pub enum DriveError {
     Run(#[source] io::Error),
 }
 
+impl DriveError {
+    /// Whether room on the disk is all that is missing to drive the directory at `path`.
+    fn is_of_full_disk(&self, path: &Path) -> bool {
+        let is_full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
+        match self {
+            Self::State(DirError::Io { source, .. })
+            | Self::Takeover(TakeoverError::Reserve(source)) => is_full(source),
+            // The database calls it by several names.
+            Self::Store(StoreError::Disk(_))
+            | Self::Takeover(TakeoverError::Store(StoreError::Disk(_))) => {
+                let obstacle = dir::obstacle(path);
+                matches!(obstacle, Some(DirError::Io { source, .. }) if is_full(&source))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Drives the rollouts of a state directory.
 #[derive(Debug)]
 pub struct Driver {
@@ -58,6 +81,7 @@ pub struct Driver {
     in_flight_max: u32,
     hub: Hub,
     stop: CancellationToken,
+    begun: Option<oneshot::Sender<()>>,
 }
 
 impl Driver {
@@ -69,6 +93,7 @@ impl Driver {
             in_flight_max: IN_FLIGHT_MAX,
             hub: Hub::default(),
             stop: CancellationToken::new(),
+            begun: None,
         }
     }
 
@@ -98,9 +123,22 @@ impl Driver {
         self.hub.subscribe()
     }
 
+    /// The same without progress, which is not put together unless somebody wants it.
+    pub fn subscribe_to_durable(&mut self) -> Events {
+        self.hub.subscribe_to_durable()
+    }
+
     /// Cancel it to stop claiming and let open deliveries end (at most 30 s).
     pub fn stopper(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Told once the directory is taken and what an earlier driver left is taken over; never if
+    /// that fails.
+    pub fn begun(&mut self) -> oneshot::Receiver<()> {
+        let (begun, told) = oneshot::channel();
+        self.begun = Some(begun);
+        told
     }
 
     /// Drives until it is told to stop, or the state can no longer be written.
@@ -108,16 +146,19 @@ impl Driver {
     /// # Errors
     /// [`DriveError`], also if the state failed meanwhile.
     pub async fn run(self) -> Result<(), DriveError> {
-        let Self { path, http, in_flight_max, hub, stop } = self;
+        let Self { path, http, in_flight_max, hub, stop, begun: told } = self;
         // What cannot be used is told before the directory is touched.
         Client::new(http.clone())?;
         let clock = http.clock.clone();
-        let begun = tokio::task::spawn_blocking(move || begin(&path)).await;
-        let Begun { dir, store, reserve, taken, kept, epoch } =
-            begun.map_err(|error| DriveError::Run(error.into()))??;
+        let Some(begun) = begin_with_room(path, &stop).await? else { return Ok(()) };
+        let Begun { dir, store, reserve, taken, kept, epoch } = begun;
+        if let Some(told) = told {
+            // Whoever asked may be gone.
+            let _ = told.send(());
+        }
         let gather = match clock {
             Clock::System | Clock::Scaled(_) => GATHER,
-            Clock::Manual(_) => std::time::Duration::ZERO,
+            Clock::Manual(_) => Duration::ZERO,
         };
         // Operators are as fast as they are: a clock that runs ahead is no reason to look without
         // a pause.
@@ -139,7 +180,7 @@ impl Driver {
             progress: None,
             stop,
             reserve,
-            dir: Arc::new(dir),
+            dir,
         };
         let (ended, _store) = shell.run(store, engine).await.map_err(DriveError::Run)?;
         match ended.ending {
@@ -150,7 +191,7 @@ impl Driver {
 }
 
 struct Begun {
-    dir: StateDir,
+    dir: Arc<StateDir>,
     store: SqliteStore,
     reserve: crate::store::reserve::Reserve,
     taken: Vec<crate::engine::step::Taken>,
@@ -159,8 +200,45 @@ struct Begun {
     epoch: groundswell_core::ids::Epoch,
 }
 
-fn begin(path: &Path) -> Result<Begun, DriveError> {
-    let dir = StateDir::lock(path, "run")?;
+/// Begins as soon as there is room on the disk; none if it is told to stop before. What an earlier
+/// driver kept in the reserve stays there until then, and the lock is held.
+async fn begin_with_room(
+    path: PathBuf,
+    stop: &CancellationToken,
+) -> Result<Option<Begun>, DriveError> {
+    let mut dir = None;
+    let mut is_told = false;
+    loop {
+        let (state, held) = (path.clone(), dir.take());
+        let tried = tokio::task::spawn_blocking(move || {
+            let locked = held.map_or_else(|| StateDir::lock(&state, "run").map(Arc::new), Ok);
+            match locked {
+                Ok(dir) => (begin(dir.clone()), Some(dir)),
+                Err(error) => (Err(error.into()), None),
+            }
+        });
+        let (begun, held) = tried.await.map_err(|error| DriveError::Run(error.into()))?;
+        dir = held;
+        match begun {
+            Err(error) if error.is_of_full_disk(&path) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(
+                        "the disk of {} is full: nothing is begun before there is room, and then \
+                         it goes on by itself",
+                        path.display()
+                    );
+                }
+            }
+            begun => return begun.map(Some),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = Clock::System.sleep(LOOK_FOR_ROOM_EVERY, "room on the disk") => {}
+        }
+    }
+}
+
+fn begin(dir: Arc<StateDir>) -> Result<Begun, DriveError> {
     let reserve = dir.reserve()?;
     let mut store = SqliteStore::open(&dir.database())?;
     recover(&mut store, &reserve)?;

@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use groundswell_core::document::{Document, DocumentError, Tree};
+use groundswell_core::{
+    document::{Document, DocumentError, Tree},
+    time::Time,
+};
 
 /// Largest spec, in bytes: room for a hundred waves with the longest selectors, twice. Anything
 /// larger is a mistaken path.
@@ -64,11 +67,11 @@ impl std::fmt::Display for Notation {
     }
 }
 
-/// Reads the spec in a file.
+/// Reads the spec in a file, to be started now or later.
 ///
 /// # Errors
 /// [`SpecFileError`] says where and why.
-pub fn read(path: &Path) -> Result<Document, SpecFileError> {
+pub fn read(path: &Path, now: Time) -> Result<Document, SpecFileError> {
     let unreadable = |error| SpecFileError::Read(path.to_owned(), error);
     let mut bytes = vec![];
     let file = File::open(path).map_err(unreadable)?;
@@ -77,7 +80,7 @@ pub fn read(path: &Path) -> Result<Document, SpecFileError> {
         return Err(SpecFileError::TooLarge(path.to_owned()));
     }
     let text = String::from_utf8(bytes).map_err(|_| SpecFileError::NotText(path.to_owned()))?;
-    parse(path, &text)
+    parse(path, &text, now)
 }
 
 /// Reads the spec in a text; `path` is where it came from, and decides the notation together with
@@ -85,7 +88,7 @@ pub fn read(path: &Path) -> Result<Document, SpecFileError> {
 ///
 /// # Errors
 /// [`SpecFileError`] says where and why.
-pub fn parse(path: &Path, text: &str) -> Result<Document, SpecFileError> {
+pub fn parse(path: &Path, text: &str, now: Time) -> Result<Document, SpecFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
         || text.trim_start().starts_with('{');
@@ -93,7 +96,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Document, SpecFileError> {
     let tree = tree.map_err(|Broken { notation, line, column, message }| {
         SpecFileError::Syntax { path: path.to_owned(), notation, line, column, message }
     })?;
-    Document::read(&tree).map_err(|error| SpecFileError::Document(path.to_owned(), error))
+    Document::read_at(&tree, now).map_err(|error| SpecFileError::Document(path.to_owned(), error))
 }
 
 struct Broken {
@@ -144,7 +147,7 @@ mod tests {
     }
 
     fn spec(text: &str) -> Spec {
-        let document = parse(Path::new("page"), text).unwrap_or_else(|error| {
+        let document = parse(Path::new("page"), text, Time::ZERO).unwrap_or_else(|error| {
             let source = std::error::Error::source(&error).map(ToString::to_string);
             panic!("{error}: {}\n{text}", source.unwrap_or_default())
         });
@@ -208,7 +211,7 @@ mod tests {
     }
 
     fn refused(name: &str, text: &str) -> String {
-        parse(Path::new(name), text).unwrap_err().to_string()
+        parse(Path::new(name), text, Time::ZERO).unwrap_err().to_string()
     }
 
     #[test]
@@ -225,12 +228,12 @@ mod tests {
     fn files_that_are_no_specs() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("spec.toml");
-        assert!(matches!(read(&path), Err(SpecFileError::Read(..))));
+        assert!(matches!(read(&path, Time::ZERO), Err(SpecFileError::Read(..))));
         std::fs::write(&path, [0xff]).unwrap();
-        assert!(matches!(read(&path), Err(SpecFileError::NotText(_))));
+        assert!(matches!(read(&path, Time::ZERO), Err(SpecFileError::NotText(_))));
         std::fs::write(&path, vec![b' '; SPEC_BYTES_MAX as usize + 1]).unwrap();
-        assert!(matches!(read(&path), Err(SpecFileError::TooLarge(_))));
+        assert!(matches!(read(&path, Time::ZERO), Err(SpecFileError::TooLarge(_))));
         std::fs::write(&path, "release = 'a 1'").unwrap();
-        assert_eq!(read(&path).unwrap().release.name, "a");
+        assert_eq!(read(&path, Time::ZERO).unwrap().release.name, "a");
     }
 }

@@ -77,12 +77,15 @@ impl Rule<'_> {
         if self.assignment.in_doubt && self.spec.verify.mode == Mode::Version {
             return self.verify(self.assignment.attempt, true, String::new());
         }
+        let due_at = match self.assignment.state {
+            State::Retrying | State::Absent => self.assignment.due_at,
+            _ => Time::ZERO,
+        };
         let to = Assignment {
             state: State::Delivering,
             attempt: self.assignment.attempt + 1,
-            in_doubt: self.assignment.in_doubt,
-            due_at: Time::ZERO,
-            away_since: self.assignment.away_since,
+            due_at,
+            ..*self.assignment
         };
         Transition { to, detail: String::new() }
     }
@@ -128,17 +131,15 @@ impl Rule<'_> {
         self.end(State::Skipped(reason), String::new())
     }
 
-    /// Back to where it stood before it was claimed, as if that had not been.
+    /// Back to where it stood before it was claimed, as if that had not been; one that was away is
+    /// due at once, because it may have been claimed after a contact.
     fn returned(&self) -> Transition {
-        let attempt = self.assignment.attempt.saturating_sub(1);
-        let in_doubt = self.assignment.in_doubt;
-        let away_since = self.assignment.away_since;
-        let (state, due_at) = match attempt {
-            _ if away_since > Time::ZERO => (State::Away, self.now),
-            0 if !in_doubt => (State::Queued, Time::ZERO),
-            _ => (State::Retrying, self.now),
-        };
-        let to = Assignment { state, attempt, in_doubt, due_at, away_since };
+        let Assignment { attempt, due_at, .. } = *self.assignment;
+        let state = self.assignment.claimed_from();
+        let is_missing = matches!(state, State::Away | State::Absent);
+        let due_at = if is_missing { self.now } else { due_at };
+        let attempt = attempt.saturating_sub(1);
+        let to = Assignment { state, attempt, due_at, ..*self.assignment };
         Transition { to, detail: String::new() }
     }
 

@@ -281,13 +281,26 @@ fn the_death_of_a_driver_uses_up_no_attempt() {
 
 #[test]
 fn a_claim_handed_back_is_as_if_it_had_not_been() {
-    let spec = spec(Mode::Version);
-    let queued = Assignment::queued();
-    let claimed = apply(&queued, &Fact::Claimed, &spec, NOW, 0).unwrap().to;
-    assert_eq!(apply(&claimed, &Fact::Returned, &spec, NOW, 0).unwrap().to, queued);
-    let retrying = in_state(State::Retrying, 2);
-    let claimed = apply(&retrying, &Fact::Claimed, &spec, NOW, 0).unwrap().to;
-    assert_eq!(apply(&claimed, &Fact::Returned, &spec, NOW, 0).unwrap().to, retrying);
+    let in_doubt = |assignment| Assignment { in_doubt: true, ..assignment };
+    let due_at = |due_at, assignment| Assignment { due_at, ..assignment };
+    for before in [
+        Assignment::queued(),
+        in_state(State::Retrying, 2),
+        // Its attempts were cut short by the death of their drivers, and count for nothing.
+        in_state(State::Retrying, 0),
+        in_doubt(in_state(State::Retrying, 0)),
+        due_at(NOW - HOUR, in_state(State::Retrying, 1)),
+        due_at(NOW, in_state(State::Away, 0)),
+        due_at(NOW, in_state(State::Away, 3)),
+        in_doubt(due_at(NOW, in_state(State::Away, 1))),
+        due_at(NOW, in_state(State::Absent, 0)),
+        due_at(NOW, in_state(State::Absent, 3)),
+    ] {
+        let claimed = next(&before, &Fact::Claimed, &spec(Mode::None), NOW);
+        assert_eq!((claimed.state, claimed.claimed_from()), (State::Delivering, before.state));
+        assert_eq!(claimed.attempt, before.attempt + 1);
+        assert_eq!(next(&claimed, &Fact::Returned, &spec(Mode::None), NOW), before);
+    }
 }
 
 #[test]
@@ -342,7 +355,7 @@ fn a_contact_makes_it_due_and_a_claim_that_is_handed_back_leaves_it_so() {
             let claimed = next(&claimable, &Fact::Claimed, &patient(), NOW);
             assert_eq!((claimed.state, claimed.attempt), (State::Delivering, 1));
             let back = next(&claimed, &Fact::Returned, &patient(), NOW);
-            assert_eq!((back.state, back.attempt, back.due_at), (State::Away, 0, NOW));
+            assert_eq!((back.state, back.attempt, back.due_at), (claimable.state, 0, NOW));
             assert_eq!(back.away_since, claimable.away_since);
         }
     }

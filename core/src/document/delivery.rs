@@ -19,6 +19,9 @@ use crate::{
 pub(super) const MODES: [(&str, Mode); 3] =
     [("version", Mode::Version), ("reachable", Mode::Reachable), ("none", Mode::None)];
 
+/// Shortest time-out: the clock knows no shorter time.
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
 /// Longest time for one delivery: as long as a device is given to show its version.
 const DELIVERY_TIMEOUT_LIMIT: Duration = VERIFY_TIMEOUT_LIMIT;
 
@@ -37,10 +40,10 @@ pub(super) fn delivery(table: &Table<'_>) -> Delivery {
         let field = timeouts.as_ref().and_then(|timeouts| timeouts.field(name))?;
         field.duration(&(least..=limit), example)
     };
-    let delivering = timeout("delivering", Duration::from_millis(1), DELIVERY_TIMEOUT_LIMIT, "10m");
+    let delivering = timeout("delivering", TIMEOUT_MIN, DELIVERY_TIMEOUT_LIMIT, "10m");
     let mut verify = within("verify").map(|table| verify(&table)).unwrap_or_default();
-    // Zero is a deadline for the first question; for a delivery it would leave no time at all.
-    if let Some(span) = timeout("verifying", Duration::ZERO, VERIFY_TIMEOUT_LIMIT, "5m") {
+    // None at all would leave a device no time to restart, whatever it does.
+    if let Some(span) = timeout("verifying", TIMEOUT_MIN, VERIFY_TIMEOUT_LIMIT, "5m") {
         verify.timeout = span;
     }
     Delivery {
@@ -122,13 +125,21 @@ fn verify(table: &Table<'_>) -> Verify {
     }
 }
 
+const BRAKE: &str = "a number of devices or a percentage in quotes";
+
 /// A number of devices, or a percentage in quotes.
 fn brake(field: &Field<'_>) -> Option<Brake> {
     match field.tree() {
         Tree::Integer(_) => field.whole(0..=u32::MAX).map(Brake::Count),
-        Tree::Text(_) => field.parsed("10%"),
+        // Without a percent sign it is a number, and numbers stand without quotes everywhere.
+        Tree::Text(text) if text.trim().ends_with('%') => field.parsed("10%"),
+        Tree::Text(text) if text.trim().parse::<u32>().is_ok() => {
+            let number = text.trim();
+            field.refuse_kind(BRAKE, &format!("{number}, or \"{number}%\" for a percentage"));
+            None
+        }
         _ => {
-            field.refuse_kind("a number of devices or a percentage in quotes", "5 or \"10%\"");
+            field.refuse_kind(BRAKE, "5 or \"10%\"");
             None
         }
     }

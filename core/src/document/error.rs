@@ -72,6 +72,16 @@ impl Faults {
         }
     }
 
+    /// Whether anything is wrong with one of these fields, or within it.
+    pub(super) fn is_any_in(&self, fields: &[&str]) -> bool {
+        let (faults, more) = &*self.0.borrow();
+        let is_in = |fault: &Fault| {
+            let name = fault.path.split(['.', '[']).next().unwrap_or_default();
+            fields.contains(&name)
+        };
+        *more > 0 || faults.iter().any(is_in)
+    }
+
     pub(super) fn push_spec(&self, error: &SpecError) {
         match error {
             SpecError::Range { field, value, max } => self.push(
@@ -79,7 +89,7 @@ impl Faults {
                 format!("must be a whole number from 1 to {max}, not {value}"),
             ),
             SpecError::VerifyTimeout(_) => {
-                self.push("timeouts.verifying", "must be at most 7 days");
+                self.push("timeouts.verifying", "must be from 1ms to 7d");
             }
             SpecError::Wave { wave, field, why } => {
                 self.push(format!("waves[{wave}].{field}"), *why);

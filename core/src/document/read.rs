@@ -9,8 +9,9 @@ use super::{
     schedule, waves,
 };
 use crate::{
-    rollout::{Membership, Offline, OnFailure, Strategy, WAIT_ABSENT, WAIT_LIMIT},
+    rollout::{Deadline, Membership, Offline, OnFailure, Strategy, Times, WAIT_ABSENT, WAIT_LIMIT},
     selector::Selector,
+    time::Time,
 };
 
 pub(super) const STRATEGIES: [(&str, Strategy); 4] = [
@@ -37,9 +38,38 @@ impl Document {
     /// # Errors
     /// [`DocumentError`] has every fault that was found.
     pub fn read(tree: &Tree) -> Result<Self, DocumentError> {
+        Self::read_with(tree, |_, _| {})
+    }
+
+    /// Reads what was written, and refuses as well what would never send anything if it were
+    /// started now or later.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub fn read_at(tree: &Tree, now: Time) -> Result<Self, DocumentError> {
+        Self::read_with(tree, |document, faults| document.look_ahead(now, faults))
+    }
+
+    fn read_with(tree: &Tree, check: impl FnOnce(&Self, &Faults)) -> Result<Self, DocumentError> {
         let faults = Faults::default();
         let document = Table::document(tree, &faults).map(|table| read(&table));
+        if let Some(document) = &document {
+            check(document, &faults);
+        }
         faults.finish(document)
+    }
+
+    /// Times of which one could not be read are not judged: it would be by a default.
+    fn look_ahead(&self, now: Time, faults: &Faults) {
+        if faults.is_any_in(&["start_at", "deadline", "windows", "freezes", "time_zone"]) {
+            return;
+        }
+        let Self { start_at, deadline, ref schedule, .. } = *self;
+        if let Some(never) = (Times { start_at, deadline, schedule }).never(now) {
+            let is_bounded = matches!(deadline, Some(Deadline::At(_)));
+            let (field, what) = never.field(is_bounded);
+            faults.push(field, what);
+        }
     }
 }
 

@@ -138,17 +138,6 @@ impl Book {
         self.adjusted.extend(adjusted);
     }
 
-    /// Whatever has not ended is canceled.
-    pub(super) fn give_up(&mut self) {
-        let open = self.rows.iter().filter(|(_, row)| !row.assignment.state.is_terminal());
-        let open: Vec<_> = open.map(|(id, row)| (*id, row.assignment)).collect();
-        for (id, is) in open {
-            let Assignment { attempt, in_doubt, .. } = is;
-            let state = State::Canceled;
-            self.set(id, Assignment { state, attempt, in_doubt, ..Assignment::queued() });
-        }
-    }
-
     /// The memory of a driver is gone.
     pub(super) fn forget_adjusted(&mut self) {
         self.adjusted.clear();

@@ -57,16 +57,25 @@ pub enum Record {
     Unclaimed(Vec<(AssignmentId, Assignment)>),
     /// An operator wanted something.
     Acted(Acted),
-    /// The artifact cannot be sent, for this reason.
-    Unsendable(String),
+    /// Somebody took the rollout up again by the spec as it is now: what had stopped it is judged
+    /// anew; whether the gate of the current wave was waived.
+    TakenUp {
+        /// Whether the gate of the current wave is waived.
+        waives_gate: bool,
+    },
+    /// The artifact cannot be sent.
+    Unsendable,
     /// The clock was set back; before that it was this time.
     SetBack(Time),
-    /// A push put it there: it begins with it, goes on with it, or tries again what failed.
-    Put(Box<Progression>),
-    /// Nobody drove it, and it was given up: whatever had not ended is canceled.
-    GivenUp,
     /// The rollout stands there since.
     Stands(Box<Progression>),
+}
+
+impl Record {
+    /// Where a rollout stands since. Rounds that ended are not written down again.
+    pub fn stands(progression: &Progression) -> Self {
+        Self::Stands(Box::new(Progression { earlier: vec![], ..progression.clone() }))
+    }
 }
 
 /// A driver, as far as its decisions depend on it.

@@ -79,7 +79,7 @@ impl Recorder {
 
     /// The rollout stands there since.
     pub fn stands(&mut self, progression: &Progression) {
-        self.records.push(Record::Stands(Box::new(progression.clone())));
+        self.records.push(Record::stands(progression));
     }
 
     /// The driver counts these, too.

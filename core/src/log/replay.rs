@@ -155,16 +155,14 @@ impl Replay {
                 self.hold_counts(cohorts, "the driver counted");
                 self.book.count(self.round(), cohorts);
             }
-            Record::Prepared => self.with_progression(|progression| {
-                progression.state = rollout::prepared(progression);
-                progression.generation += 1;
-            }),
+            Record::Prepared => self.with_progression(rollout::end_preparing),
             Record::Met(met) => self.book.meet(met),
             Record::Step(step) => return Record::Step(Box::new(self.step(step))),
             Record::Judged(judged) => return Record::Judged(self.judged(judged)),
             Record::Happened(happened) => return Record::Happened(self.happened(happened)),
             Record::Acted(acted) => return Record::Acted(self.acted(acted)),
-            Record::Unsendable(_) => {
+            Record::TakenUp { waives_gate } => self.take_up(*waives_gate),
+            Record::Unsendable => {
                 self.progression = self
                     .progression
                     .take()
@@ -179,8 +177,6 @@ impl Replay {
                     self.book.set(*id, *stood);
                 }
             }
-            Record::Put(progression) => self.put(progression),
-            Record::GivenUp => self.give_up(),
             Record::Stands(progression) => return self.stands(progression),
         }
         record.clone()
@@ -191,23 +187,6 @@ impl Replay {
             Some(progression) => change(progression),
             None => self.mismatch("something happened before there was a spec"),
         }
-    }
-
-    fn put(&mut self, progression: &Progression) {
-        let before = self.round();
-        self.progression = Some(progression.clone());
-        if self.round() != before {
-            self.book.count(self.round(), &[]);
-        }
-    }
-
-    fn give_up(&mut self) {
-        self.book.give_up();
-        self.with_progression(|progression| {
-            progression.state = rollout::State::Canceled;
-            progression.paused.clear();
-            progression.generation += 1;
-        });
     }
 
     fn take_spec(&mut self, spec: &Spec) {
@@ -270,8 +249,7 @@ impl Replay {
     }
 
     fn listed(&mut self, listed: &Listed) {
-        // A push writes the devices of a round down before it puts the rollout there.
-        if ![self.round(), self.round() + 1].contains(&listed.round) {
+        if listed.round != self.round() {
             self.mismatch(format!("devices of round {} were written down", listed.round));
         }
         self.book.list(listed);
@@ -396,11 +374,7 @@ impl Replay {
         if !self.is_same_decisions {
             return acted.clone();
         }
-        let current = progression.current();
-        let of_driver = self.book.driver();
-        let all = of_driver.values().copied().sum();
-        let of_current = of_driver.iter().filter(|((wave, _), _)| Some(*wave) == current);
-        let numbers = Numbers { all, current: of_current.map(|(_, counts)| *counts).sum() };
+        let numbers = self.numbers(progression);
         let (act, seen) = (acted.act, acted.seen);
         let (after, refused) =
             match rollout::act_seen(progression, spec, &numbers, act, seen, self.now) {
@@ -421,19 +395,42 @@ impl Replay {
         Acted { refused, ..acted.clone() }
     }
 
-    fn stands(&mut self, progression: &Progression) -> Record {
-        let follows = self.progression.replace(progression.clone());
-        if !self.is_same_decisions {
-            return Record::Stands(Box::new(progression.clone()));
+    /// What an act is judged by.
+    fn numbers(&self, progression: &Progression) -> Numbers {
+        let current = progression.current();
+        let of_driver = self.book.driver();
+        let all = of_driver.values().copied().sum();
+        let of_current = of_driver.iter().filter(|((wave, _), _)| Some(*wave) == current);
+        Numbers { all, current: of_current.map(|(_, counts)| *counts).sum() }
+    }
+
+    fn take_up(&mut self, waives_gate: bool) {
+        let (Some(progression), Some(spec)) = (&self.progression, &self.spec) else {
+            return self.mismatch("it was taken up before there was a spec");
+        };
+        let numbers = self.numbers(progression);
+        match rollout::judge_anew(progression, spec, &numbers, waives_gate, self.now) {
+            Ok(rollout::Acted::Changed(after)) => self.progression = Some(*after),
+            other => self.mismatch(format!("it was taken up, and that gives {other:?}")),
         }
-        let Some(follows) = follows else {
+    }
+
+    fn stands(&mut self, progression: &Progression) -> Record {
+        let Some(follows) = &mut self.progression else {
             self.mismatch("it stood somewhere before there was a spec");
             return Record::Stands(Box::new(progression.clone()));
         };
-        if follows != *progression {
-            let what = format!("stood at {progression:?}, and what was recorded gives {follows:?}");
+        // Rounds that ended are not written down again.
+        let earlier = std::mem::take(&mut follows.earlier);
+        let again = follows.clone();
+        *follows = Progression { earlier, ..progression.clone() };
+        if !self.is_same_decisions {
+            return Record::Stands(Box::new(progression.clone()));
+        }
+        if again != *progression {
+            let what = format!("stood at {progression:?}, and what was recorded gives {again:?}");
             self.mismatch(what);
         }
-        Record::Stands(Box::new(follows))
+        Record::Stands(Box::new(again))
     }
 }

@@ -231,8 +231,7 @@ impl Told {
         self.entries.push(entry);
         self.recorder.push(Record::Counted(self.cohorts()));
         self.recorder.push(Record::Prepared);
-        self.progression.state = rollout::prepared(&self.progression);
-        self.progression.generation += 1;
+        rollout::end_preparing(&mut self.progression);
         self.recorder.stands(&self.progression);
         self.commit();
         assert!(self.decide().claims_max > 0);

@@ -11,7 +11,10 @@ use crate::{
     waiting::WaitingOn,
 };
 
-pub(super) fn scheduled(spec: &Spec, now: Time) -> Plan {
+pub(super) fn scheduled(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
+    if snapshot.counts().total() == 0 && spec.membership == Membership::Snapshot {
+        return Plan::change(Change::NoDevice);
+    }
     match spec.start_at {
         Some(at) if at > now => {
             Plan { wake_at: Some(at), ..Plan::waiting(WaitingOn::StartAt { at }) }
@@ -58,6 +61,11 @@ pub(super) fn giving_up(snapshot: &Snapshot, why: SweepReason, done: Change) -> 
 
 pub(super) fn running(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     let counts = snapshot.counts();
+    if counts.total() == 0
+        && let Some(change) = end(snapshot, spec, now)
+    {
+        return Plan::change(change);
+    }
     if let Some(change) = brake(snapshot, spec, &counts) {
         return Plan::change(change);
     }
@@ -110,6 +118,9 @@ fn end(snapshot: &Snapshot, spec: &Spec, now: Time) -> Option<Change> {
     let is_open = counts.waiting() + counts.active() > 0;
     if is_open || joinable_until(snapshot, spec, now).is_some() {
         return None;
+    }
+    if counts.total() == 0 {
+        return Some(Change::NoDevice);
     }
     let is_gated = !spec.waves.is_empty() && spec.waves.iter().all(|w| w.min_success.is_some());
     let is_well = |(wave, state): (usize, &Wave)| match state.state {

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     hours::{ClosedBy, Phase, Zone},
     release::{Digest, Release},
-    rollout::{Limits, WaveSize, WaveSpec},
+    rollout::{Limits, Wave, WaveSize, WaveSpec},
     snapshot::{Allowance, Cohort, Counts},
 };
 
@@ -50,9 +50,12 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         round: 1,
         generation: 3,
         started_at: Some(NOW - HOUR),
+        ended_at: None,
         failures_accepted: 0,
         prepared: None,
-        waves: waves.iter().map(|(state, _)| Wave { state: *state, verdict: None }).collect(),
+        no_device: false,
+        waves: waves.iter().map(|(state, _)| Wave { state: *state, ..Wave::PENDING }).collect(),
+        earlier: vec![],
     };
     let cohorts = waves.iter().enumerate().map(|(at, (_, counts))| cohort(at, *counts));
     Snapshot {

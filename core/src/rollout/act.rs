@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Deadline, PauseReason, Progression, Spec, State, WaveState};
+use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     gate::{Ruling, Verdict},
     snapshot::Counts,
@@ -101,6 +101,24 @@ pub struct Numbers {
     pub current: Counts,
 }
 
+impl Numbers {
+    /// Adds up the devices of a round, given with the waves that they are in.
+    pub fn of(
+        progression: &Progression,
+        counted: impl IntoIterator<Item = (usize, Counts)>,
+    ) -> Self {
+        let current = progression.current();
+        let mut numbers = Self::default();
+        for (wave, counts) in counted {
+            numbers.all += counts;
+            if Some(wave) == current {
+                numbers.current += counts;
+            }
+        }
+        numbers
+    }
+}
+
 /// Says where a rollout stands after an act.
 ///
 /// # Errors
@@ -146,6 +164,28 @@ pub fn act_seen(
 const MOVED_ON: &str =
     "it has moved on since you looked; look again, and say it again if you mean it";
 
+/// Takes a rollout up again by a changed spec: what made it stop is judged anew, whatever it was.
+/// The gate of the wave that has not passed is waived on request, as by [`Act::Advance`], if another
+/// wave follows. A refusal is that of [`Act::Resume`].
+///
+/// # Errors
+/// [`Refusal`] if it is a draft, was given up, or has ended.
+pub fn judge_anew(
+    progression: &Progression,
+    spec: &Spec,
+    numbers: &Numbers,
+    waives_gate: bool,
+    now: Time,
+) -> Result<Acted, Refusal> {
+    let asked = Asked { progression, spec, numbers, act: Act::Resume, now };
+    match progression.state {
+        State::Preparing | State::Scheduled | State::Running | State::Paused => {
+            asked.change(|progression| asked.reopen(progression, waives_gate))
+        }
+        _ => asked.resume(),
+    }
+}
+
 struct Asked<'a> {
     progression: &'a Progression,
     spec: &'a Spec,
@@ -159,9 +199,17 @@ impl Asked<'_> {
         Err(Refusal { state: self.progression.state, act: self.act, why })
     }
 
-    /// Whether all of its devices would be skipped at once.
-    fn is_too_late(&self) -> bool {
-        matches!(self.spec.deadline, Some(Deadline::At(at)) if at <= self.now)
+    /// Why none of its devices could ever be sent to, if it began now.
+    fn never(&self) -> Option<&'static str> {
+        self.spec.times().never_if_started(self.now).map(|never| match never {
+            Never::Passed => TOO_LATE,
+            Never::NoWindow => "none of its windows opens before its deadline; create another one",
+            Never::Frozen => "its freezes hold until its deadline; create another one",
+            Never::FrozenWindows => {
+                "none of its windows opens outside of its freezes before its deadline; create \
+                 another one"
+            }
+        })
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it stands where a refusal could")]
@@ -173,16 +221,15 @@ impl Asked<'_> {
     }
 
     fn to(&self, state: State) -> Result<Acted, Refusal> {
-        self.change(|progression| {
-            progression.state = state;
-            progression.paused.clear();
-        })
+        self.change(|progression| progression.come_to(state, self.now))
     }
 
     fn start(&self) -> Result<Acted, Refusal> {
         match self.progression.state {
-            State::Draft if self.is_too_late() => self.refuse(TOO_LATE),
-            State::Draft => self.to(State::Preparing),
+            State::Draft => match self.never() {
+                Some(why) => self.refuse(why),
+                None => self.to(State::Preparing),
+            },
             State::Preparing | State::Scheduled | State::Running => {
                 Ok(Acted::Already("it was started before"))
             }
@@ -271,15 +318,31 @@ impl Asked<'_> {
 
     fn pass(&self, progression: &mut Progression, wave: usize) {
         let at = self.now;
-        progression.waves[wave].state = WaveState::Passed { at };
-        progression.waves[wave].verdict = Some(Verdict {
+        let verdict = Verdict {
             at,
             ruling: Ruling::Override,
             tally: self.spec.tally(&self.numbers.current),
             min_success: self.spec.gate(wave).1,
-        });
+        };
+        progression.waves[wave].rule(WaveState::Passed { at }, verdict);
         progression.paused.remove(&PauseReason::Gate);
         unpause(progression);
+    }
+
+    fn reopen(&self, progression: &mut Progression, waives_gate: bool) {
+        progression.paused.clear();
+        unpause(progression);
+        for wave in &mut progression.waves {
+            if let WaveState::Stopped { at } = wave.state {
+                wave.state = WaveState::Open { since: at };
+            }
+        }
+        if let Some(wave) = progression.current()
+            && waives_gate
+            && wave + 1 < progression.waves.len()
+        {
+            self.pass(progression, wave);
+        }
     }
 
     fn retry(&self) -> Result<Acted, Refusal> {
@@ -289,16 +352,12 @@ impl Asked<'_> {
                 if counts.failures() + counts.canceled == 0 {
                     return self.refuse("no device failed");
                 }
-                if self.is_too_late() {
-                    return self.refuse(TOO_LATE);
+                if let Some(why) = self.never() {
+                    return self.refuse(why);
                 }
                 self.change(|progression| {
-                    progression.state = State::Preparing;
-                    progression.round += 1;
-                    progression.prepared = None;
-                    progression.started_at = None;
-                    progression.failures_accepted = 0;
-                    progression.waves = Progression::pending(progression.waves.len());
+                    let waves = Progression::pending(self.spec.wave_count());
+                    progression.begin_round(*counts, waves);
                 })
             }
             State::Draft => self.refuse("start it"),
@@ -341,7 +400,7 @@ impl Asked<'_> {
 const TOO_LATE: &str = "its deadline has passed; create another one";
 
 fn is_overridden(progression: &Progression, wave: usize) -> bool {
-    let verdict = progression.waves[wave].verdict;
+    let verdict = progression.waves[wave].verdict();
     verdict.is_some_and(|verdict| verdict.ruling == Ruling::Override)
 }
 
@@ -367,9 +426,11 @@ pub fn unsendable(progression: &Progression) -> Option<Progression> {
     })
 }
 
-/// Where a rollout goes on whose devices are written down.
-pub fn prepared(progression: &Progression) -> State {
-    if progression.paused.is_empty() { going_on(progression) } else { State::Paused }
+/// The devices of a rollout are written down: it waits for its time, or stays paused.
+pub fn end_preparing(progression: &mut Progression) {
+    let is_paused = !progression.paused.is_empty();
+    progression.state = if is_paused { State::Paused } else { going_on(progression) };
+    progression.generation += 1;
 }
 
 const fn going_on(progression: &Progression) -> State {

@@ -1,10 +1,11 @@
 //! Where a rollout stands.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{gate::Verdict, rollout::Spec, time::Time};
+use super::{Round, Spec};
+use crate::{gate::Verdict, time::Time};
 
 /// Where a rollout stands, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -127,23 +128,55 @@ pub struct Progression {
     pub generation: u64,
     /// When it began to run; none before.
     pub started_at: Option<Time>,
+    /// When it ended; none before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
     /// Failures that an operator has accepted by advancing over the brake.
     pub failures_accepted: u64,
     /// What was chosen, as a digest, while its devices are being written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared: Option<String>,
+    /// Whether it failed because it has no device: none was chosen, and none may join.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_device: bool,
     /// Its waves, in order; at least one.
     pub waves: Vec<Wave>,
+    /// The rounds before this one, oldest first; at most [`ROUNDS_MAX`](super::ROUNDS_MAX).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Arc<Round>>,
 }
+
+/// Verdicts over a wave that are kept. A gate stops once and an operator overrides it once; only a
+/// push that is given again and again has the same wave judged more often.
+pub const VERDICTS_MAX: usize = 8;
 
 /// Where a wave stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wave {
     /// The state.
     pub state: WaveState,
-    /// What its gate last said for good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<Verdict>,
+    /// What its gate said for good, and operators in its place, in order; at most
+    /// [`VERDICTS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Wave {
+    /// One whose turn has not come.
+    pub const PENDING: Self = Self { state: WaveState::Pending, verdicts: vec![] };
+
+    /// What was ruled last.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdicts.last().copied()
+    }
+
+    /// Takes what was ruled down beside what was before; the oldest make room.
+    pub fn rule(&mut self, state: WaveState, verdict: Verdict) {
+        self.state = state;
+        let more = (self.verdicts.len() + 1).saturating_sub(VERDICTS_MAX);
+        self.verdicts.drain(..more);
+        self.verdicts.push(verdict);
+    }
 }
 
 /// Where a wave stands, in one word.
@@ -201,15 +234,25 @@ impl Progression {
             round: 1,
             generation: 0,
             started_at: None,
+            ended_at: None,
             failures_accepted: 0,
             prepared: None,
+            no_device: false,
             waves: Self::pending(spec.wave_count()),
+            earlier: vec![],
         }
     }
 
     /// So many waves whose turn has not come.
     pub fn pending(count: usize) -> Vec<Wave> {
-        vec![Wave { state: WaveState::Pending, verdict: None }; count]
+        vec![Wave::PENDING; count]
+    }
+
+    /// Comes to a state that nothing is paused in.
+    pub fn come_to(&mut self, state: State, now: Time) {
+        self.state = state;
+        self.paused.clear();
+        self.ended_at = state.is_ended().then_some(now);
     }
 
     /// The first wave that has not passed; none if all have.

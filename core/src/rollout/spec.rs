@@ -282,6 +282,14 @@ pub enum OnFailure {
 }
 
 impl Spec {
+    /// Why a rollout of it has no device, in words.
+    pub fn no_device(&self) -> String {
+        match self.select.as_deref() {
+            None | Some("") => "there is no device".to_owned(),
+            Some(select) => format!("no device matches {select}"),
+        }
+    }
+
     /// A spec that sends `release` to everything at once, as limits allow.
     pub fn immediate(release: Release) -> Self {
         Self {

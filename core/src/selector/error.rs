@@ -171,6 +171,13 @@ pub(super) enum Problem {
     Never,
     #[error("status: {}", suggest_status(.0))]
     Status(String),
+    #[error("version: {} is no version; write one such as 2.1.0", quoted(.0))]
+    Version(String),
+}
+
+fn quoted(text: &str) -> String {
+    let shown: String = text.chars().take(32).map(printable).collect();
+    format!("`{shown}`")
 }
 
 /// What a status can be, and which of them was probably meant.

@@ -66,6 +66,18 @@ impl Selector {
         eval::matches(&self.expr, device, now)
     }
 
+    /// What this one and another both choose. It need not be as short as one that is read.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { expr: Expr::all(vec![self.expr, other.expr]) }
+    }
+
+    /// What this one or another chooses. It need not be as short as one that is read.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { expr: Expr::any(vec![self.expr, other.expr]) }
+    }
+
     /// What was read, for whoever translates it.
     pub const fn expr(&self) -> &Expr {
         &self.expr

@@ -27,7 +27,7 @@ use crate::{
         TEXT_BYTES_MAX, Test, Value,
         error::{Fault, Problem, printable},
     },
-    version::VersionKey,
+    version::{VersionKey, is_build_name},
 };
 
 type Input<'i> = Stateful<LocatingSlice<&'i str>, Counts>;
@@ -151,11 +151,9 @@ fn comparison(input: &mut Input<'_>) -> Parsed<Comparison> {
         Operator::Out => Test::Out(values(input, &field, "=out=")?),
         Operator::Order(order, name) => {
             let (pieces, at) = value(input)?;
-            let value = whole_value(&field, pieces, at, name)?;
+            let value = whole_value(&field, pieces, at.clone(), name)?;
             let value = match (&field, value) {
-                (Field::Version, Value::Text(text)) => {
-                    Value::Version { key: VersionKey::of(&text), text }
-                }
+                (Field::Version, Value::Text(text)) => version(text, at)?,
                 (_, value) => value,
             };
             Test::Order(order, value)
@@ -166,6 +164,15 @@ fn comparison(input: &mut Input<'_>) -> Parsed<Comparison> {
         }
     };
     Ok(Comparison { field, test })
+}
+
+/// A version to be compared by its order, or a name that such devices may report instead.
+fn version(text: Box<str>, at: Range<usize>) -> Parsed<Value> {
+    let key = VersionKey::of(&text);
+    if key.is_version() || is_build_name(&text) {
+        return Ok(Value::Version { key, text });
+    }
+    Err(Fault { at, problem: Problem::Version(text.into()) })
 }
 
 fn field(input: &mut Input<'_>) -> Parsed<Field> {

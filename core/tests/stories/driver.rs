@@ -101,7 +101,7 @@ impl World {
     fn change(&mut self, change: Change) {
         let wave_counts = |wave| self.counts_where(|row| row.wave == wave).total();
         let (of, counts) = (self.progression.waves.len(), self.counts());
-        let kind = Kind::of_change(&change, of, counts, wave_counts);
+        let kind = Kind::of_change(&change, of, counts, &self.spec, wave_counts);
         change.apply(&mut self.progression, self.now);
         self.book.log.stands(&self.progression);
         self.say(kind);
@@ -117,7 +117,11 @@ impl World {
             Change::Pause { .. } | Change::Abort { .. } => {
                 self.see(&Observation::Stopped { rollout });
             }
-            Change::Complete | Change::Fail | Change::Canceled | Change::Aborted => {
+            Change::Complete
+            | Change::Fail
+            | Change::NoDevice
+            | Change::Canceled
+            | Change::Aborted => {
                 self.see(&Observation::Ended { rollout });
                 self.see(&Observation::Counted { rollout, counts: &counts });
             }

@@ -190,10 +190,9 @@ impl World {
 
     fn act(&mut self, verb: Act) {
         let current = self.progression.current();
-        let numbers = Numbers {
-            all: self.counts(),
-            current: self.counts_where(|row| Some(row.wave) == current),
-        };
+        let waves = 0..self.progression.waves.len();
+        let counted = waves.map(|wave| (wave, self.counts_where(|row| row.wave == wave)));
+        let numbers = Numbers::of(&self.progression, counted);
         self.book.log.at(self.now);
         match act(&self.progression, &self.spec, &numbers, verb, self.now) {
             Err(refusal) => {
@@ -206,7 +205,7 @@ impl World {
             }
             Ok(Acted::Changed(progression)) => {
                 let verdict = |progression: &Progression| {
-                    current.and_then(|wave| progression.waves.get(wave)?.verdict)
+                    current.and_then(|wave| progression.waves.get(wave)?.verdict())
                 };
                 let before = verdict(&self.progression);
                 let is_next_round = progression.round > self.progression.round;
@@ -233,8 +232,7 @@ impl World {
                     _ => Observation::Resumed { rollout: ROLLOUT },
                 });
                 if self.progression.state == rollout::State::Preparing {
-                    self.progression.state = rollout::prepared(&self.progression);
-                    self.progression.generation += 1;
+                    rollout::end_preparing(&mut self.progression);
                     let cohorts = self.cohorts(0);
                     self.book.prepared(&cohorts, &self.progression);
                 }

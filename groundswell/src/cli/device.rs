@@ -18,7 +18,7 @@ use super::{
     rollout::why,
     state::{self, Told},
     tell_line,
-    text::{apart, count, fields, table, text, when},
+    text::{apart, count, fields, table, text, when, whole},
 };
 use crate::{
     clock::Clock,
@@ -82,7 +82,8 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::List { select, limit, after } => {
             let state = State::look(&on.state)?;
             let part = state.devices(select.as_deref(), after.as_deref(), *limit as usize, now)?;
-            on.show(&part, || list(&part, select.as_deref(), now))?;
+            let note = part.devices.is_empty().then(|| none(&part, select.as_deref()));
+            on.show_list(&part, note, || list(&part, now))?;
         }
         Verb::Show { id } => {
             let (device, rollouts) = State::look(&on.state)?.device(id, now)?;
@@ -143,19 +144,20 @@ fn read(path: &Path, now: Time) -> anyhow::Result<(String, Inventory)> {
     Ok((name, inventory))
 }
 
-fn list(part: &Part, select: Option<&str>, now: Time) -> String {
-    if part.devices.is_empty() {
-        return match (part.of, select) {
-            (0, Some(select)) => format!("no device matches {select:?}"),
-            (0, None) => "no device yet".to_owned(),
-            _ => "no device behind that id".to_owned(),
-        };
+fn none(part: &Part, select: Option<&str>) -> String {
+    match (part.of, select) {
+        (0, Some(select)) => format!("no device matches {select:?}"),
+        (0, None) => "no device yet".to_owned(),
+        _ => "no device behind that id".to_owned(),
     }
+}
+
+fn list(part: &Part, now: Time) -> String {
     let columns = [
         text("id"),
         text("version"),
-        text("status"),
-        text("last seen"),
+        whole("status"),
+        whole("last seen"),
         text("location"),
         text("address"),
     ];

@@ -4,6 +4,7 @@
 
 pub mod demo;
 pub mod device;
+mod examples;
 mod follow;
 mod log;
 mod out;
@@ -16,15 +17,23 @@ pub mod state;
 mod text;
 pub mod wire;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, path::Path, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::{push::PushError, store::StoreError};
+use crate::{
+    drive::DriveError,
+    engine::takeover::TakeoverError,
+    push::PushError,
+    store::{StoreError, dir},
+};
+
+/// Widest line of a help text: what every terminal shows.
+const HELP_WIDTH: usize = 80;
 
 /// Sends software to fleets of devices, in a way that can be proved.
 #[derive(Debug, Parser)]
-#[command(name = "groundswell", version)]
+#[command(name = "groundswell", version, max_term_width = HELP_WIDTH)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -52,11 +61,33 @@ pub enum Command {
 
 /// The program: reads the command line, does it, and says how it went.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let command = examples::with_examples(Cli::command(), "");
+    let parsed = command.try_get_matches().and_then(|given| Cli::from_arg_matches(&given));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(answer) => return tell_answer(&answer),
+    };
     log::start();
     let code = run(cli);
     out::ERR.flush_for_a_while();
-    code
+    whole(code)
+}
+
+/// Prints the help, the version, or what is wrong with the command line.
+fn tell_answer(answer: &clap::Error) -> ExitCode {
+    let printed = answer.print().and_then(|()| std::io::stdout().flush());
+    if !answer.use_stderr() {
+        out::note(printed);
+    }
+    whole(ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2)))
+}
+
+/// The exit code, but that of a failure if not all that was asked for could be printed.
+fn whole(code: ExitCode) -> ExitCode {
+    let Some(error) = out::failure() else { return code };
+    let context = "not all of the output could be written";
+    let told = Failure::disk(anyhow::Error::from(error).context(context)).tell();
+    if code == ExitCode::SUCCESS { told } else { code }
 }
 
 /// Does what the command line says.
@@ -91,10 +122,12 @@ impl Failure {
     }
 
     /// As it is, with the state directory and what to do about it, if its database is what failed.
-    fn about_state(self, state: &std::path::Path) -> Self {
-        let Some(PushError::Store(error)) = self.error.downcast_ref() else { return self };
-        let hint = state_hint(error);
-        let context = format!("in {} ({hint})", state.display());
+    fn about_state(self, state: &Path) -> Self {
+        let Some(error) = store_error(&self.error) else { return self };
+        let context = match state_trouble(error, state) {
+            Ok(obstacle) => return Self { error: obstacle, ..self },
+            Err(context) => context,
+        };
         Self { error: self.error.context(context), ..self }
     }
 
@@ -104,6 +137,34 @@ impl Failure {
         tell_line(&format!("error: {:#}", self.error));
         ExitCode::from(self.code)
     }
+}
+
+/// The failure of the database that a push or a driver ended with.
+fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
+    match error.downcast_ref() {
+        Some(PushError::Store(error) | PushError::Takeover(TakeoverError::Store(error))) => {
+            return Some(error);
+        }
+        Some(_) => return None,
+        None => {}
+    }
+    match error.downcast_ref() {
+        Some(DriveError::Store(error) | DriveError::Takeover(TakeoverError::Store(error))) => {
+            Some(error)
+        }
+        _ => None,
+    }
+}
+
+/// What stands in the way of the database of a state directory, or, if nothing can be seen to, where
+/// it is and what to do.
+fn state_trouble(error: &StoreError, state: &Path) -> Result<anyhow::Error, String> {
+    if let StoreError::Disk(_) = error
+        && let Some(obstacle) = dir::obstacle(state)
+    {
+        return Ok(obstacle.into());
+    }
+    Err(format!("in {} ({})", state.display(), state_hint(error)))
 }
 
 /// What to do about a database that cannot be used.
@@ -124,13 +185,12 @@ fn print_line(text: &str) {
 /// Prints, and says whether anybody reads it.
 fn print(text: &str) -> bool {
     let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    out::note(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 /// Prints over the line that the cursor is in, on a terminal; what is printed next comes over it.
 fn print_over(text: &str) {
-    let mut out = std::io::stdout();
-    let _ = write!(out, "\r\x1b[K{text}\r").and_then(|()| out.flush());
+    print(&format!("\r\x1b[K{text}\r"));
 }
 
 /// Says a line to the person, apart from what was asked for.
@@ -152,6 +212,18 @@ fn raise_open_files(max_in_flight: u32) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Columns of a terminal that does not say how many it has.
+const TERMINAL_WIDTH: usize = 80;
+
+/// How many columns whoever looks at standard output has; none if it is no terminal.
+fn terminal_width() -> Option<usize> {
+    let width = || {
+        let (terminal_size::Width(width), _) = terminal_size::terminal_size_of(std::io::stdout())?;
+        Some(usize::from(width)).filter(|width| *width > 0)
+    };
+    is_terminal().then(|| width().unwrap_or(TERMINAL_WIDTH))
 }
 
 /// Whether a person looks at standard output.

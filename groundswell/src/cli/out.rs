@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, Write},
-    sync::LazyLock,
+    sync::{LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,11 +23,31 @@ pub(super) const STALL_MAX: Duration = Duration::from_secs(2);
 
 /// What was asked for: standard output.
 pub(super) static OUT: LazyLock<Printer> =
-    LazyLock::new(|| Printer::start("print-out", || Box::new(io::stdout().lock())));
+    LazyLock::new(|| Printer::start("print-out", || Box::new(io::stdout().lock()), note));
 
 /// What is told besides: standard error.
-pub(super) static ERR: LazyLock<Printer> =
-    LazyLock::new(|| Printer::start("print-err", || Box::new(io::stderr().lock())));
+pub(super) static ERR: LazyLock<Printer> = LazyLock::new(|| {
+    Printer::start("print-err", || Box::new(io::stderr().lock()), |printed| printed.is_ok())
+});
+
+/// Why something that was asked for could not be printed, if anything could not.
+static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Notes what came of printing something that was asked for, and says whether it is worth going on.
+/// A reader that went away has what it wanted, and is no failure.
+pub(super) fn note(printed: io::Result<()>) -> bool {
+    let Err(error) = printed else { return true };
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return false;
+    }
+    FAILURE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    true
+}
+
+/// The first failure that was noted, once.
+pub(super) fn failure() -> Option<io::Error> {
+    FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
 
 enum Piece {
     Text(String),
@@ -41,7 +61,8 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    fn start(name: &str, stream: fn() -> Box<dyn Write>) -> Self {
+    /// `note` is told what came of it, and says whether to print on.
+    fn start(name: &str, stream: fn() -> Box<dyn Write>, note: fn(io::Result<()>) -> bool) -> Self {
         let (queue, mut pieces) = mpsc::channel(QUEUE_MAX);
         let print = move || {
             let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -59,7 +80,7 @@ impl Printer {
                 if is_read && !text.is_empty() {
                     let mut stream = stream();
                     let printed = stream.write_all(text.as_bytes());
-                    is_read = printed.and_then(|()| stream.flush()).is_ok();
+                    is_read = note(printed.and_then(|()| stream.flush()));
                 }
                 for reached in marks {
                     let _ = reached.send(());

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     state::{self, Told},
-    text::{date, fields, number, table, text, when},
+    text::{date, fields, number, table, text, when, whole},
 };
 use crate::{
     clock::Clock,
@@ -63,12 +63,18 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             on.show(&Created { release: &release, is_new }, || created(&release, is_new))?;
         }
         Verb::List { name } => {
-            let releases = State::look(&on.state)?.releases(name.as_deref())?;
+            let state = State::look(&on.state)?;
+            let releases = state.releases(name.as_deref())?;
             let listed: Vec<_> = releases
                 .iter()
                 .map(|(release, created_at)| Listed { release, created_at: *created_at })
                 .collect();
-            on.show(&listed, || list(on, &listed))?;
+            let note = match (&listed[..], name) {
+                ([_, ..], _) => None,
+                ([], Some(name)) => Some(none_of(name, state.release_name_like(name)?.as_deref())),
+                ([], None) => Some(none_yet(on)),
+            };
+            on.show_list(&listed, note, || list(&listed))?;
         }
         Verb::Show { name, version } => {
             let release = State::look(&on.state)?.release(name, version)?;
@@ -98,20 +104,25 @@ struct Listed<'a> {
     created_at: Time,
 }
 
-fn list(on: &state::On, listed: &[Listed<'_>]) -> String {
-    if listed.is_empty() {
-        let create = on.command("release create NAME VERSION FILE");
-        return format!("no release yet: {create} makes one");
-    }
-    let columns = [text("name"), text("version"), number("size"), text("created"), text("sha-256")];
+fn none_yet(on: &state::On) -> String {
+    format!("no release yet: {} makes one", on.command("release create NAME VERSION FILE"))
+}
+
+fn none_of(name: &str, meant: Option<&str>) -> String {
+    let meant = meant.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    format!("there is no release of {name}{meant}")
+}
+
+fn list(listed: &[Listed<'_>]) -> String {
+    let columns =
+        [text("name"), text("version"), number("size"), whole("created"), text("sha-256")];
     let row = |Listed { release, created_at }: &Listed<'_>| {
-        let digest = release.artifact.to_string();
         vec![
             release.name.clone(),
             release.version.clone(),
             Bytes(release.artifact_bytes).to_string(),
             date(*created_at),
-            format!("{}...", &digest[..16]),
+            release.artifact.to_string(),
         ]
     };
     table(&columns, &listed.iter().map(row).collect::<Vec<_>>())

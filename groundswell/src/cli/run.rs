@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "DIR",
-        default_value = "groundswell-data",
+        default_value = crate::store::dir::DEFAULT,
         env = "GROUNDSWELL_STATE",
         help_heading = "State"
     )]
@@ -83,12 +83,18 @@ fn try_run(args: &Args) -> Result<(), Failure> {
 async fn drive(args: &Args, mut driver: Driver) -> Result<(), Failure> {
     follow::listen(driver.stopper()).context("cannot listen for signals").map_err(Failure::disk)?;
     let told = match args.output {
-        Output::Text => Some(tokio::spawn(print_text(driver.subscribe(), args.state.clone()))),
+        Output::Text => {
+            Some(tokio::spawn(print_text(driver.subscribe_to_durable(), args.state.clone())))
+        }
         Output::Events => Some(tokio::spawn(follow::print_events(driver.subscribe()))),
         Output::None => None,
     };
-    super::tell_line(&format!("driving {}; Ctrl-C stops", args.state.display()));
-    let result = tokio::spawn(driver.run()).await;
+    let begun = driver.begun();
+    let driving = tokio::spawn(driver.run());
+    if begun.await.is_ok() {
+        super::tell_line(&format!("driving {}; Ctrl-C stops", args.state.display()));
+    }
+    let result = driving.await;
     if let Some(told) = told {
         let _ = told.await;
     }
@@ -99,13 +105,10 @@ async fn drive(args: &Args, mut driver: Driver) -> Result<(), Failure> {
     }
 }
 
-/// One line for each event but progress, with the number of its rollout.
+/// One line for each event, with the number of its rollout.
 async fn print_text(mut events: Events, state: PathBuf) {
     let mut numbers = BTreeMap::new();
     while let Some(event) = events.recv().await {
-        if event.kind.is_droppable() {
-            continue;
-        }
         if !numbers.contains_key(&event.rollout) {
             numbers = all_numbers(&state).unwrap_or(numbers);
         }

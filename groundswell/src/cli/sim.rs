@@ -151,8 +151,7 @@ fn signals() -> io::Result<(tokio::signal::unix::Signal, tokio::signal::unix::Si
 
 /// Whoever reads may have gone; the fleet serves on.
 fn say(line: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    super::print_line(line);
 }
 
 fn in_a_line(summary: &Summary) -> String {

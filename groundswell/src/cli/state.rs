@@ -6,8 +6,10 @@ use clap::ValueEnum;
 use groundswell_core::document::DocumentError;
 use serde::Serialize;
 
-use super::{Failure, print_line, state_hint};
-use crate::{operate::OperateError, spec_file::SpecFileError};
+use super::{Failure, print_line, state_trouble, tell_line};
+use crate::{
+    engine::takeover::TakeoverError, operate::OperateError, spec_file::SpecFileError, store::dir,
+};
 
 /// Which state directory, and how to print.
 #[derive(Debug, clap::Args)]
@@ -16,7 +18,7 @@ pub struct On {
     #[arg(
         long,
         value_name = "DIR",
-        default_value = "groundswell-data",
+        default_value = dir::DEFAULT,
         env = "GROUNDSWELL_STATE",
         global = true
     )]
@@ -53,6 +55,21 @@ impl On {
         Ok(())
     }
 
+    /// Prints a list; of one that is empty a note says so, apart from what was asked for.
+    pub(super) fn show_list<T: Serialize>(
+        &self,
+        value: &T,
+        note: Option<String>,
+        words: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        let Some(note) = note else { return self.show(value, words) };
+        if self.output == Output::Json {
+            self.show(value, String::new)?;
+        }
+        tell_line(&format!("note: {note}"));
+        Ok(())
+    }
+
     /// The exit code, once a failure is told.
     pub(super) fn end(&self, done: Result<u8, Told>) -> ExitCode {
         match done {
@@ -63,12 +80,18 @@ impl On {
     }
 
     fn failure(&self, error: OperateError) -> Failure {
-        let state = self.state.display();
         let is_of_state = error.is_of_state();
         let error = match error {
-            OperateError::Store(error) => {
-                let context = format!("in {state} ({})", state_hint(&error));
-                anyhow::Error::from(error).context(context)
+            OperateError::Store(error) | OperateError::Takeover(TakeoverError::Store(error)) => {
+                state_trouble(&error, &self.state)
+                    .unwrap_or_else(|context| anyhow::Error::from(error).context(context))
+            }
+            OperateError::ImportCut { kept, of, error } => {
+                let cause = state_trouble(&error, &self.state)
+                    .unwrap_or_else(|context| anyhow::Error::from(error).context(context));
+                cause.context(format!(
+                    "{kept} of {of} devices are kept, and the same import goes on from there"
+                ))
             }
             OperateError::Spec(SpecFileError::Document(path, error)) => {
                 faults(&path.display().to_string(), &error)
@@ -81,12 +104,7 @@ impl On {
 
     /// A command that goes on from what was done here, as it is to be typed.
     pub(super) fn command(&self, words: &str) -> String {
-        let default = PathBuf::from("groundswell-data");
-        if self.state == default {
-            format!("`groundswell {words}`")
-        } else {
-            format!("`groundswell {words} --state {}`", self.state.display())
-        }
+        dir::command(&self.state, words)
     }
 }
 

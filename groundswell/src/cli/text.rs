@@ -4,41 +4,56 @@ use std::fmt::Write as _;
 
 use groundswell_core::{snapshot::Counts, time::Time, waiting::span};
 
-/// Longest cell of a table, in characters: a line stays within a wide terminal.
-const CELL_CHARS_MAX: usize = 60;
+/// A column of texts that does not fit is cut no shorter than this, in characters.
+const CELL_CHARS_MIN: usize = 8;
 
-/// A column: its heading, and whether it holds numbers.
-pub(super) struct Column(pub &'static str, pub bool);
+/// A column: its heading, what it holds.
+pub(super) struct Column(pub &'static str, Cells);
 
-/// A column of texts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cells {
+    Text,
+    Whole,
+    Number,
+}
+
+/// A column of texts, which may be cut.
 pub(super) const fn text(heading: &'static str) -> Column {
-    Column(heading, false)
+    Column(heading, Cells::Text)
+}
+
+/// A column of texts that would say nothing if they were cut: times, and words of ours.
+pub(super) const fn whole(heading: &'static str) -> Column {
+    Column(heading, Cells::Whole)
 }
 
 /// A column of numbers, which stand at its right.
 pub(super) const fn number(heading: &'static str) -> Column {
-    Column(heading, true)
+    Column(heading, Cells::Number)
 }
 
-/// Rows below their headings, each column as wide as it has to be; two blanks before each.
+/// Rows below their headings, each column as wide as it has to be; two blanks before each. On a
+/// terminal it fits, and texts may be cut for that; elsewhere they are whole.
 pub(super) fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
-    // Nothing stands behind the last column that would be pushed out of sight.
-    let last = columns.len().saturating_sub(1);
-    let cell = |(at, cell): (usize, &String)| if at < last { shorten(cell) } else { cell.clone() };
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().enumerate().map(cell).collect()).collect();
-    let width = |at: usize| {
+    table_within(super::terminal_width(), columns, rows)
+}
+
+fn table_within(width: Option<usize>, columns: &[Column], rows: &[Vec<String>]) -> String {
+    let widest = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
         cells.chain([columns[at].0.len()]).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut widths: Vec<usize> = (0..columns.len()).map(widest).collect();
+    if let Some(width) = width {
+        shrink(&mut widths, columns, width.saturating_sub(2 * columns.len()));
+    }
     let headings: Vec<String> = columns.iter().map(|column| column.0.to_owned()).collect();
     let mut table = String::new();
-    for row in [&headings].into_iter().chain(&rows) {
+    for row in [&headings].into_iter().chain(rows) {
         let mut line = String::new();
         for ((cell, column), width) in row.iter().zip(columns).zip(&widths) {
-            let width = *width;
-            let _ = if column.1 {
+            let (cell, width) = (cut(cell, *width), *width);
+            let _ = if column.1 == Cells::Number {
                 write!(line, "  {cell:>width$}")
             } else {
                 write!(line, "  {cell:<width$}")
@@ -49,12 +64,25 @@ pub(super) fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
     table
 }
 
-fn shorten(cell: &str) -> String {
-    if cell.chars().count() <= CELL_CHARS_MAX {
+/// Takes from the widest columns of texts until all of them are no wider than `room` together, or
+/// none can be cut any further. Only texts are cut.
+fn shrink(widths: &mut [usize], columns: &[Column], room: usize) {
+    while widths.iter().sum::<usize>() > room {
+        let texts = widths.iter_mut().zip(columns).filter(|(_, column)| column.1 == Cells::Text);
+        let widest = texts.map(|(width, _)| width).max();
+        match widest {
+            Some(width) if *width > CELL_CHARS_MIN => *width -= 1,
+            _ => return,
+        }
+    }
+}
+
+fn cut(cell: &str, width: usize) -> String {
+    if cell.chars().count() <= width {
         return cell.to_owned();
     }
-    let kept: String = cell.chars().take(CELL_CHARS_MAX - 3).collect();
-    format!("{kept}...")
+    let kept: String = cell.chars().take(width - 1).collect();
+    format!("{kept}\u{2026}")
 }
 
 /// Names and values below each other, those without a value left out.
@@ -104,7 +132,7 @@ pub(super) fn counts(counts: &Counts) -> String {
         (counts.timed_out, "timed out"),
         (counts.skipped, "skipped"),
         (counts.canceled, "canceled"),
-        (counts.delivering, "being sent to"),
+        (counts.delivering, "claimed or being sent to"),
         (counts.verifying, "to show their version"),
         (counts.retrying, "to be tried again"),
         (counts.queued, "queued"),
@@ -126,8 +154,33 @@ mod tests {
     fn tables_stand_in_line() {
         let rows = [vec!["a".to_owned(), "5".to_owned()], vec!["long".to_owned(), String::new()]];
         assert_eq!(table(&[text("id"), number("n")], &rows), "  id    n\n  a     5\n  long\n");
-        let long = "ä".repeat(100);
-        assert_eq!(shorten(&long).chars().count(), CELL_CHARS_MAX);
+        assert_eq!(table_within(None, &[text("id")], &[vec!["ä".repeat(200)]]).lines().count(), 2);
+    }
+
+    #[test]
+    fn a_table_is_cut_to_fit_a_terminal() {
+        let columns = [text("id"), number("devices"), text("release"), text("address")];
+        let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
+        let rows = [
+            row([
+                "pos-1",
+                "1000",
+                "pos-terminal-firmware 2.1.0-rc.1",
+                "https://gateway-1.example.com/a",
+            ]),
+            row(["b", "2", "p 1", "-"]),
+        ];
+        insta::assert_snapshot!(table_within(Some(60), &columns, &rows), @"
+        id     devices  release               address
+        pos-1     1000  pos-terminal-firmwa…  https://gateway-1.e…
+        b            2  p 1                   -
+        ");
+        let narrow = table_within(Some(10), &columns, &rows);
+        assert!(narrow.contains("  1000  pos-ter\u{2026}  https:/\u{2026}\n"), "{narrow}");
+        let whole = table_within(None, &columns, &rows);
+        assert!(
+            whole.contains("pos-terminal-firmware 2.1.0-rc.1  https://gateway-1.example.com/a\n")
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The devices of one wave and zone, as far as a driver has them in memory.
+//! The devices of one wave and zone, as far as a driver has them in memory; and what a decision
+//! sees of them, whoever asks.
 
 use std::collections::VecDeque;
 
@@ -12,7 +13,7 @@ const PHASE_MAX: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 
 /// A cohort, and its candidates.
 #[derive(Debug)]
-pub(super) struct Cohort {
+pub(crate) struct Cohort {
     pub(super) record: CohortRecord,
     /// Candidates that were not begun before.
     pub(super) fresh: VecDeque<Candidate>,
@@ -24,9 +25,6 @@ pub(super) struct Cohort {
     /// The last assignment that was read to be ended.
     pub(super) swept_to: i64,
     pub(super) is_swept: bool,
-    /// Changes that wait for a commit, and those in the one under way.
-    pub(super) pending: u32,
-    pub(super) committing: u32,
     /// Whether its counts are not as they were last written.
     pub(super) is_changed: bool,
     phase: Option<(Phase, Time, Time)>,
@@ -34,7 +32,7 @@ pub(super) struct Cohort {
 }
 
 impl Cohort {
-    pub(super) const fn new(record: CohortRecord) -> Self {
+    pub(crate) const fn new(record: CohortRecord) -> Self {
         Self {
             record,
             fresh: VecDeque::new(),
@@ -43,8 +41,6 @@ impl Cohort {
             is_read: false,
             swept_to: 0,
             is_swept: false,
-            pending: 0,
-            committing: 0,
             is_changed: false,
             phase: None,
             closes_for_good_at: None,
@@ -71,7 +67,7 @@ impl Cohort {
     }
 
     /// As a decision sees it.
-    pub(super) fn snapshot(
+    pub(crate) fn snapshot(
         &mut self,
         spec: &Spec,
         started_at: Option<Time>,

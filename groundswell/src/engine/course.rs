@@ -24,7 +24,7 @@ use groundswell_core::{
     admit::{Rate, Slots},
     assignment::{self, Assignment, State},
     event::{Event, Kind},
-    ids::{AssignmentId, Epoch, RolloutId},
+    ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     log::{CohortCounts, DECISIONS, Recorder, Taken},
     plan::Sweep,
     progress::RateMeter,
@@ -36,6 +36,7 @@ use groundswell_core::{
 use hashbrown::{HashMap, HashSet};
 
 use super::{
+    beside::counted,
     cohort::Cohort,
     fact::{Ending, Manner, Wake},
     pace::Pace,
@@ -80,6 +81,8 @@ pub(super) struct Course {
     is_fetching: bool,
     /// Those that it is being asked for what is known of them.
     refreshing: HashMap<AssignmentId, Candidate>,
+    /// Who changed since candidates to be ended were asked for, while these are being read.
+    changed_since_read: Option<HashSet<AssignmentId>>,
     /// Whether something else may be known by now of those that are being read.
     is_page_outdated: bool,
     next_away_at: Option<Time>,
@@ -87,7 +90,7 @@ pub(super) struct Course {
     away_floor: Time,
     rate: Option<Rate>,
     /// Devices that are busy with another rollout, and one such rollout.
-    busy: (u64, Option<RolloutId>),
+    busy: (u64, Option<RolloutName>),
 
     /// Claimed in the batch that is being committed, and where they stood before.
     claiming: Vec<(Assignment, Candidate)>,
@@ -159,10 +162,8 @@ pub(super) struct Course {
     pub(super) is_dirty: bool,
     /// Deliveries that may be open, as far as the driver has places.
     open_max: u32,
-}
-
-fn counted(record: &CohortRecord) -> CohortCounts {
-    CohortCounts { wave: record.wave, zone: record.zone.clone(), counts: record.counts }
+    /// Whether other rollouts would take what it leaves.
+    is_contested: bool,
 }
 
 /// Whether its artifact can be sent.
@@ -209,6 +210,7 @@ impl Course {
             cursor: Cursor::default(),
             is_fetching: false,
             refreshing: HashMap::new(),
+            changed_since_read: None,
             is_page_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
@@ -259,6 +261,7 @@ impl Course {
             may_prepare: true,
             is_dirty: true,
             open_max: u32::MAX,
+            is_contested: false,
         };
         course.set_cohorts(cohorts);
         course.log.at(now);
@@ -268,7 +271,7 @@ impl Course {
             zones: zone_database().to_owned(),
             cohorts: course.cohort_counts(),
         });
-        course.resume_discarding();
+        course.resume_preparation();
         let state = course.progression.state;
         if state.is_driven() && state != rollout::State::Preparing {
             let devices = course.counts.total();
@@ -307,6 +310,11 @@ impl Course {
                 _ => {}
             }
         }
+    }
+
+    /// As people know it.
+    pub(super) fn name(&self) -> RolloutName {
+        RolloutName::of(self.id, self.key.0, &self.spec.release)
     }
 
     /// Devices that are active, for whoever keeps a device from being active twice.
@@ -366,6 +374,9 @@ impl Course {
             }
         }
         let detail = (!detail.is_empty()).then(|| detail.into_boxed_str());
+        if let Some(changed) = &mut self.changed_since_read {
+            changed.insert(candidate.id);
+        }
         self.pending.push(Change { id: candidate.id, to, detail });
         self.pending_since.get_or_insert(now);
         self.sweep_again(candidate, now);
@@ -375,7 +386,6 @@ impl Course {
         self.counts.shift(from, to);
         if let Some(cohort) = self.cohort_at.get(&cohort).and_then(|at| self.cohorts.get_mut(*at)) {
             cohort.record.counts.shift(from, to);
-            cohort.pending += 1;
             cohort.is_changed = true;
         }
     }

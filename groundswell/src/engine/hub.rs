@@ -1,7 +1,8 @@
 //! Who listens, and how they are told.
 //!
 //! What is durable is dropped for nobody: a reader who falls behind slows the run down once its
-//! queue is full. Progress is dropped for those who are behind.
+//! queue is full. Progress is dropped for those who are behind, and is not even put together where
+//! nobody follows it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +21,14 @@ const STALL_MAX: Duration = Duration::from_secs(2);
 /// Those who listen.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
-    readers: Vec<mpsc::Sender<Arc<[Event]>>>,
+    readers: Vec<Reader>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    queue: mpsc::Sender<Arc<[Event]>>,
+    /// Whether it wants progress, too.
+    is_following: bool,
 }
 
 /// A reader's end.
@@ -31,10 +39,25 @@ pub struct Events {
 }
 
 impl Hub {
+    /// For one who wants everything.
     pub(crate) fn subscribe(&mut self) -> Events {
+        self.add(true)
+    }
+
+    /// For one who does without progress.
+    pub(crate) fn subscribe_to_durable(&mut self) -> Events {
+        self.add(false)
+    }
+
+    fn add(&mut self, is_following: bool) -> Events {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        self.readers.push(sender);
+        self.readers.push(Reader { queue: sender, is_following });
         Events { queue, batch: None }
+    }
+
+    /// Whether somebody wants progress.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.readers.iter().any(|reader| reader.is_following && !reader.queue.is_closed())
     }
 
     pub(crate) fn is_heard(&self) -> bool {
@@ -58,7 +81,7 @@ impl Hub {
             };
             let is_told = tokio::select! {
                 biased;
-                told = reader.send(events.clone()) => told.is_ok(),
+                told = reader.queue.send(events.clone()) => told.is_ok(),
                 () = given_up => false,
             };
             if is_told {
@@ -69,11 +92,15 @@ impl Hub {
         }
     }
 
-    /// Tells those who keep up.
+    /// Tells those who want progress and keep up.
     pub(crate) fn tell_if_room(&mut self, events: Vec<Event>) {
         let events: Arc<[Event]> = events.into();
         self.readers.retain(|reader| {
-            !matches!(reader.try_send(events.clone()), Err(mpsc::error::TrySendError::Closed(_)))
+            if !reader.is_following {
+                return true;
+            }
+            let told = reader.queue.try_send(events.clone());
+            !matches!(told, Err(mpsc::error::TrySendError::Closed(_)))
         });
     }
 }
@@ -103,6 +130,23 @@ mod tests {
     fn event() -> Vec<Event> {
         let rollout = RolloutId(uuid::Uuid::nil());
         vec![Event { at: Time::ZERO, rollout, kind: Kind::RolloutBegan }]
+    }
+
+    #[tokio::test]
+    async fn progress_is_for_those_who_want_it() {
+        let (clock, stop) = (Clock::System, CancellationToken::new());
+        let mut hub = Hub::default();
+        let mut printing = hub.subscribe_to_durable();
+        assert!(hub.is_heard() && !hub.is_followed());
+        let mut following = hub.subscribe();
+        assert!(hub.is_followed());
+        hub.tell_if_room(event());
+        assert!(following.recv().await.is_some());
+        assert!(printing.queue.try_recv().is_err());
+        hub.tell(event(), &stop, &clock).await;
+        assert!(printing.recv().await.is_some());
+        drop(following);
+        assert!(!hub.is_followed(), "it is put together for nobody");
     }
 
     #[tokio::test]

@@ -5,14 +5,17 @@
 //! candidates, the clock) and carries the commands out. Production and every simulation run the
 //! same step. Types to read first: [`fact::Fact`], [`fact::Command`].
 
+pub(crate) mod beside;
 pub mod choose;
-mod cohort;
+pub(crate) mod cohort;
 mod course;
 pub mod fact;
+pub mod giving_up;
 pub mod hub;
 mod lane;
 pub(crate) mod outlet;
 mod pace;
+mod places;
 mod shared;
 pub(crate) mod shell;
 pub mod step;

@@ -103,7 +103,7 @@ fn any(artifacts: &Path, mut http: Config, opening: Opening) -> Result<Box<Parts
 }
 
 /// An error and its sources, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

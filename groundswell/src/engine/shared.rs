@@ -3,7 +3,7 @@
 //! A device is active in one rollout at a time. One that is busy elsewhere is parked on the device
 //! and handed back, first come first, when it is free.
 
-use groundswell_core::ids::RolloutId;
+use groundswell_core::ids::RolloutName;
 use hashbrown::{HashMap, hash_map::Entry};
 
 use crate::store::{Candidate, DeviceKey, RolloutKey};
@@ -16,7 +16,7 @@ pub(super) struct Shared {
     active: HashMap<DeviceKey, (RolloutKey, u32)>,
     waiting: HashMap<DeviceKey, Vec<(RolloutKey, Candidate)>>,
     /// The rollouts that are driven.
-    pub(super) ids: HashMap<RolloutKey, RolloutId>,
+    pub(super) names: HashMap<RolloutKey, RolloutName>,
 }
 
 impl Shared {
@@ -74,9 +74,9 @@ impl Shared {
         withdrawn
     }
 
-    /// The id of a rollout that is driven.
-    pub(super) fn id_of(&self, rollout: RolloutKey) -> Option<RolloutId> {
-        self.ids.get(&rollout).copied()
+    /// The name of a rollout that is driven.
+    pub(super) fn name_of(&self, rollout: RolloutKey) -> Option<&RolloutName> {
+        self.names.get(&rollout)
     }
 }
 
@@ -84,7 +84,11 @@ impl Shared {
 mod tests {
     use std::sync::Arc;
 
-    use groundswell_core::{assignment::Assignment, device::Endpoint, ids::AssignmentId};
+    use groundswell_core::{
+        assignment::Assignment,
+        device::Endpoint,
+        ids::{AssignmentId, RolloutId},
+    };
 
     use super::*;
     use crate::store::CohortKey;
@@ -164,10 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn rollouts_are_known_by_their_ids_while_they_are_driven() {
+    fn rollouts_are_known_by_their_names_while_they_are_driven() {
         let mut shared = Shared::default();
         let id = RolloutId(uuid::Uuid::nil());
-        shared.ids.insert(OLD, id);
-        assert_eq!((shared.id_of(OLD), shared.id_of(NEW)), (Some(id), None));
+        let name = RolloutName { id, number: 1, name: "pos".to_owned(), version: "2".to_owned() };
+        shared.names.insert(OLD, name.clone());
+        assert_eq!((shared.name_of(OLD), shared.name_of(NEW)), (Some(&name), None));
     }
 }

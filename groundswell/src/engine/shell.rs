@@ -14,7 +14,6 @@ use std::{
 
 use groundswell_core::{
     event::{Event, Kind},
-    ids::RolloutId,
     progress::Progress,
     time::Time,
 };
@@ -181,7 +180,7 @@ impl Wait {
 }
 
 /// The step needs to know that something failed; what the store said is for the report.
-fn without_error(done: Done) -> (Done, Option<StoreError>) {
+pub(super) fn without_error(done: Done) -> (Done, Option<StoreError>) {
     fn part<T>(result: Result<T, StoreError>) -> (Result<T, StoreError>, Option<StoreError>) {
         match result {
             Ok(value) => (Ok(value), None),
@@ -316,7 +315,10 @@ impl Run {
                 }
                 Fact::Opened(key)
             }
-            Err((key, why)) => Fact::Unsendable(key, why),
+            Err((key, why)) => {
+                tracing::error!(rollout = key.0, "its artifact cannot be sent: {why}");
+                Fact::Unsendable(key)
+            }
         }
     }
 
@@ -351,28 +353,27 @@ impl Run {
 
     fn wake_at(&self) -> Option<(Time, &'static str)> {
         // A clock that is moved by hand is not to be moved for the sake of a display.
-        let is_heard = self.shell.hub.is_heard() && !self.outlets.is_empty();
-        let is_followed = self.shell.progress.as_ref().is_some_and(|(_, p)| p.receiver_count() > 0);
-        let is_watched = matches!(self.shell.clock, Clock::System) && (is_heard || is_followed);
+        let is_told = self.shell.hub.is_followed() && !self.outlets.is_empty();
+        let is_shown = self.shell.progress.as_ref().is_some_and(|(_, p)| p.receiver_count() > 0);
+        let is_watched = matches!(self.shell.clock, Clock::System) && (is_told || is_shown);
         let progress = is_watched.then_some((self.progress_due_at, "progress"));
         self.engine.wake_at().into_iter().chain(progress).min_by_key(|(at, _)| *at)
     }
 
     fn tell_progress(&mut self, now: Time) {
-        let keys: Vec<(RolloutKey, Option<RolloutId>)> =
-            self.outlets.iter().map(|(key, outlet)| (*key, Some(outlet.id()))).collect();
-        if self.shell.hub.is_heard() {
-            for (key, id) in keys {
-                let (Some(rollout), Some(outlet)) = (id, self.outlets.get(&key)) else { continue };
+        if self.shell.hub.is_followed() {
+            for (key, outlet) in &self.outlets {
+                let rollout = outlet.id();
                 let kinds = outlet.device_progress();
                 let sent_bytes = outlet.sent_bytes();
-                let progress = self.engine.progress(key, now, sent_bytes).map(Kind::Progress);
+                let progress = self.engine.progress(*key, now, sent_bytes).map(Kind::Progress);
                 let events = kinds.into_iter().chain(progress);
                 let events = events.map(|kind| Event { at: now, rollout, kind }).collect();
                 self.shell.hub.tell_if_room(events);
             }
         }
         if let Some((key, told)) = &self.shell.progress
+            && told.receiver_count() > 0
             && let Some(progress) = self.engine.progress(*key, now, self.sent_bytes())
         {
             told.send_replace(progress);

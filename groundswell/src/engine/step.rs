@@ -14,7 +14,7 @@ use groundswell_core::{
 
 pub use self::news::PUSH_ACTS;
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
-use super::{course::Course, shared::Shared};
+use super::{course::Course, places::Places, shared::Shared};
 use crate::store::{
     Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
     writer::{Done, Job},
@@ -108,7 +108,7 @@ impl Engine {
     }
 
     fn add(&mut self, course: Course) {
-        self.shared.ids.insert(course.key, course.id);
+        self.shared.names.insert(course.key, course.name());
         for device in course.active_devices() {
             self.shared.hold(device, course.key);
         }
@@ -164,13 +164,15 @@ impl Engine {
             self.hand_on(*key);
             self.ask_who_waits(*key, commands);
         }
+        let claimants = self.courses.values().map(Course::claimant);
+        let mut places = Places::new(self.manner.in_flight_max, claimants);
         for (_, key) in &order {
-            self.share_places(*key);
             let Some(course) = self.courses.get_mut(key) else { continue };
-            if !course.is_due(now) {
-                continue;
+            course.give_places(places.begin_turn(&course.claimant()));
+            if course.is_due(now) {
+                course.step(now, &mut self.shared, commands);
             }
-            course.step(now, &mut self.shared, commands);
+            places.end_turn(&course.claimant());
         }
         self.close();
         if self.started() != started {
@@ -208,6 +210,9 @@ impl Engine {
     fn ask_who_waits(&mut self, key: RolloutKey, commands: &mut Vec<Command>) {
         let Some(course) = self.courses.get_mut(&key) else { return };
         let heard = course.take_heard();
+        if heard.is_empty() {
+            return;
+        }
         let others = self.courses.values().filter(|course| course.key != key);
         let waiting: u64 = others.map(|course| course.counts().away + course.counts().absent).sum();
         if waiting > 0 {
@@ -218,38 +223,9 @@ impl Engine {
 
     /// Devices that a push which nobody drives now has active: nobody else may touch them.
     pub fn keep_from(&mut self, rollout: &RolloutRecord, devices: &[DeviceKey]) {
-        self.shared.ids.insert(rollout.key, rollout.id);
+        self.shared.names.insert(rollout.key, rollout.name());
         for device in devices {
             self.shared.hold(*device, rollout.key);
-        }
-    }
-
-    /// Says how many deliveries a rollout may add: what is free, but for a fair share of those that
-    /// have not got theirs, so that no priority starves the others. Its share may be claimed before
-    /// the others have given it up, and is sent to only then.
-    fn share_places(&mut self, key: RolloutKey) {
-        let max = self.manner.in_flight_max;
-        let others = self.courses.values().filter(|course| course.key != key);
-        let open_max = max.saturating_sub(others.map(Course::open_count).sum());
-        let wanting = self.courses.values().filter(|course| course.wants_places()).count() as u32;
-        let share = (max / (4 * wanting.max(1))).max(1);
-        let used: u32 = self.courses.values().map(Course::places_used).sum();
-        let order = |course: &Course| (-course.spec.priority, course.key);
-        let own = self.courses.get(&key).map(order);
-        let kept: u32 = self
-            .courses
-            .values()
-            .filter(|course| course.key != key && course.wants_places())
-            .map(|course| {
-                // Who goes before takes what it was about to, whatever it waits for just now.
-                let awaited = if Some(order(course)) < own { course.places_awaited() } else { 0 };
-                share.saturating_sub(course.places_used()).max(awaited)
-            })
-            .sum();
-        if let Some(course) = self.courses.get_mut(&key) {
-            let free = max.saturating_sub(used).saturating_sub(kept);
-            let own = share.saturating_sub(course.places_used());
-            course.give_places(free.max(own), open_max);
         }
     }
 
@@ -267,7 +243,7 @@ impl Engine {
             let ending = self.courses.get(&key).and_then(|course| course.ending);
             if self.manner.look_every.is_some() && ending == Some(Ending::Ended) {
                 self.courses.remove(&key);
-                self.shared.ids.remove(&key);
+                self.shared.names.remove(&key);
             }
             self.ended = match (self.ended, ending) {
                 (Some(Ending::StoreFailed), _) => Some(Ending::StoreFailed),
@@ -283,7 +259,7 @@ impl Engine {
                 self.with(key, |course| course.chosen(now, division));
             }
             Fact::Opened(key) => self.with(key, Course::opened),
-            Fact::Unsendable(key, why) => self.with(key, |course| course.unsendable(now, &why)),
+            Fact::Unsendable(key) => self.with(key, |course| course.unsendable(now)),
             Fact::Delivered(key, id, outcome) => {
                 self.with(key, |course| course.delivered(now, id, outcome));
             }
@@ -330,7 +306,7 @@ impl Engine {
             Done::Discarded(key, Ok(is_done)) => {
                 self.with(key, |course| course.discarded(now, is_done));
             }
-            Done::RoundOpened(key, Ok(_)) => self.with(key, Course::round_opened),
+            Done::RoundOpened(key, Ok(next)) => self.with(key, |course| course.round_opened(next)),
             Done::Read(key, Ok(found)) => self.read(now, key, found, commands),
             Done::Looked(Ok(looked)) => {
                 self.looked.is_looking = false;

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use groundswell_core::rollout::Numbers;
+
 use super::step::Taken;
 use crate::store::{Batch, RolloutRecord, Store, StoreError, reserve::Reserve};
 
@@ -22,10 +24,8 @@ pub enum TakeoverError {
 /// [`TakeoverError`]; nothing of the reserve is lost.
 pub(crate) fn recover(store: &mut impl Store, reserve: &Reserve) -> Result<(), TakeoverError> {
     let batches: Vec<Batch> = reserve.kept().map_err(TakeoverError::Reserve)?;
-    for batch in &batches {
-        store.commit(batch)?;
-    }
     if !batches.is_empty() {
+        store.commit_kept(&batches)?;
         tracing::info!("took over what was kept when the disk was full");
         reserve.clear().map_err(TakeoverError::Reserve)?;
     }
@@ -41,4 +41,14 @@ pub fn take(store: &impl Store, record: RolloutRecord) -> Result<Taken, StoreErr
     let active = store.active(record.key)?;
     let rivals = store.rivals(record.key)?;
     Ok(Taken { record, cohorts, active, rivals })
+}
+
+/// What an act on a rollout that nobody drives is judged by.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be read.
+pub(crate) fn numbers(store: &impl Store, record: &RolloutRecord) -> Result<Numbers, StoreError> {
+    let cohorts = store.cohorts(record.key, record.progression.round)?;
+    let counted = cohorts.iter().map(|cohort| (cohort.wave, cohort.counts));
+    Ok(Numbers::of(&record.progression, counted))
 }

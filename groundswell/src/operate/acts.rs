@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     ids::Epoch,
-    rollout::{self, Act, Acted, Numbers, act},
+    rollout::{self, Act, Acted, Progression, act},
     snapshot::Counts,
     time::Time,
 };
@@ -13,11 +13,12 @@ use serde::Serialize;
 use super::{OperateError, State};
 use crate::{
     engine::{
+        beside::{acted, looked_at},
         step::PUSH_ACTS,
-        takeover::{TakeoverError, recover},
+        takeover::{TakeoverError, numbers, recover},
     },
     store::{
-        Answer, Batch, Intent, IntentSeq, RolloutKey, RolloutRecord, Store,
+        Answer, Batch, Intent, IntentSeq, RolloutKey, Store,
         dir::{ACTING, DirError, StateDir},
         reserve::Reserve,
     },
@@ -122,7 +123,7 @@ impl State {
             Answer::Done { state, open } => Ok(Acting { state, open, already: None, driver }),
             Answer::Already(what) => {
                 let record = self.known(rollout)?;
-                let open = open(&self.numbers(&record)?.all);
+                let open = open(&numbers(&self.store, &record)?.all);
                 let state = record.progression.state;
                 Ok(Acting { state, open, already: Some(what), driver })
             }
@@ -192,23 +193,30 @@ impl State {
             }
             return Err(error);
         }
-        let numbers = self.numbers(&record)?;
+        let numbers = numbers(&self.store, &record)?;
         let open = open(&numbers.all);
         let mut batch = Batch::empty(rollout, Epoch(0), now);
+        batch.records = looked_at(&self.store, &record, now)?;
         let mut answer = |answer: Answer| batch.answers.extend(seq.map(|seq| (seq, answer)));
-        let acted = act(&record.progression, &record.spec, &numbers, asked, now);
-        let (state, already) = match acted {
+        let mut told = |done: Result<&Progression, String>| {
+            batch.records.extend(acted(asked, generation, done));
+        };
+        let done = act(&record.progression, &record.spec, &numbers, asked, now);
+        let (state, already) = match done {
             Ok(Acted::Changed(progression)) => {
                 let state = progression.state;
+                told(Ok(&progression));
                 answer(Answer::Done { state, open });
                 batch.progression = Some(*progression);
                 (state, None)
             }
             Ok(Acted::Already(what)) => {
+                told(Err(what.to_owned()));
                 answer(Answer::Already(what.to_owned()));
                 (record.progression.state, Some(what.to_owned()))
             }
             Err(refusal) => {
+                told(Err(refusal.to_string()));
                 answer(Answer::Refused(refusal.to_string()));
                 self.store.commit(&batch)?;
                 return Err(OperateError::Refused { rollout: rollout.0, refusal });
@@ -226,17 +234,6 @@ impl State {
             recover(&mut self.store, &reserve)?;
         }
         Ok(())
-    }
-
-    /// What an act is judged by.
-    fn numbers(&self, record: &RolloutRecord) -> Result<Numbers, OperateError> {
-        let cohorts = self.store.cohorts(record.key, record.progression.round)?;
-        let current = record.progression.current();
-        let of_current = cohorts.iter().filter(|cohort| Some(cohort.wave) == current);
-        Ok(Numbers {
-            all: cohorts.iter().map(|cohort| cohort.counts).sum(),
-            current: of_current.map(|cohort| cohort.counts).sum(),
-        })
     }
 }
 

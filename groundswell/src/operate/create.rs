@@ -11,13 +11,13 @@ use crate::{
 };
 
 impl State {
-    /// Reads the spec in a file, with the release that it names.
+    /// Reads the spec in a file, to be started now or later, with the release that it names.
     ///
     /// # Errors
     /// [`OperateError::Spec`] has all that is wrong with it, [`OperateError::UnknownRelease`] what
     /// there is instead.
-    pub fn read_spec(&self, file: &Path) -> Result<Spec, OperateError> {
-        let document = spec_file::read(file)?;
+    pub fn read_spec(&self, file: &Path, now: Time) -> Result<Spec, OperateError> {
+        let document = spec_file::read(file, now)?;
         let (release, _) = self.find_release(&document.release.name, &document.release.version)?;
         Ok(document.into_spec(release)?)
     }

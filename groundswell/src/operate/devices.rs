@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{DeviceWhy, OperateError, State};
 use crate::{
     inventory::Inventory,
-    store::{Contact, DeviceKey, Intent, Put, Store},
+    store::{Contact, DeviceKey, Intent, Put, Store, StoreError},
 };
 
 /// Devices written down in one transaction: some 20 ms of it.
@@ -113,12 +113,16 @@ impl State {
     /// Puts the devices of an inventory into this one. Their headers are left out.
     ///
     /// # Errors
-    /// [`OperateError::Store`]; what was written before stays.
+    /// [`OperateError::ImportCut`] says how many were written before, and stay; otherwise
+    /// [`OperateError::Store`].
     pub fn import(&mut self, inventory: &Inventory) -> Result<Import, OperateError> {
         let mut put = Put::default();
         for chunk in inventory.entries.chunks(CHUNK) {
             let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
-            let more = self.store.put_devices(&devices)?;
+            let more = match self.store.put_devices(&devices) {
+                Ok(more) => more,
+                Err(error) => return Err(cut(put, inventory.entries.len(), error)),
+            };
             put.new += more.new;
             put.changed += more.changed;
             put.same += more.same;
@@ -206,5 +210,13 @@ impl State {
             ids.extend(found.into_iter().map(|device| device.id));
         }
         Ok(nearest(id, ids.iter().map(String::as_str)).map(str::to_owned))
+    }
+}
+
+/// An import that ended early; one that kept nothing is like any other write that failed.
+const fn cut(put: Put, of: usize, error: StoreError) -> OperateError {
+    match (put.new + put.changed + put.same) as usize {
+        0 => OperateError::Store(error),
+        kept => OperateError::ImportCut { kept, of, error },
     }
 }

@@ -23,6 +23,17 @@ pub enum OperateError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An import ended before all devices were written.
+    #[error("{kept} of {of} devices are kept, and the same import goes on from there")]
+    ImportCut {
+        /// Devices that are written.
+        kept: usize,
+        /// Devices of the inventory.
+        of: usize,
+        /// Why.
+        #[source]
+        error: StoreError,
+    },
     /// What a run kept when the disk was full cannot be taken over.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
@@ -62,15 +73,6 @@ pub enum OperateError {
         version: String,
         /// What there is instead, nearest first.
         known: Vec<String>,
-    },
-    /// No release of this name at all.
-    #[error("there is no release of {name}{}", meant_or(.meant.as_deref(), "; `groundswell \
-        release create` makes one"))]
-    UnknownName {
-        /// As asked for.
-        name: String,
-        /// The name that was probably meant.
-        meant: Option<String>,
     },
     /// The same name and version, other bytes.
     #[error(
@@ -185,6 +187,7 @@ impl OperateError {
             self,
             Self::Dir(_)
                 | Self::Store(_)
+                | Self::ImportCut { .. }
                 | Self::Takeover(_)
                 | Self::Artifact(ArtifactError::Keep { .. })
                 | Self::NoAnswer { .. }

@@ -6,7 +6,9 @@ use groundswell_core::{
     assignment::State as Standing,
     hours::{Phase, Zone},
     rollout::{Membership, Spec, WaveSize},
+    selector::Selector,
     time::Time,
+    wave,
 };
 use hashbrown::HashMap;
 use serde::Serialize;
@@ -14,7 +16,7 @@ use serde::Serialize;
 use super::{OperateError, State};
 use crate::{
     engine::choose::{self, Division},
-    store::{Assign, DeviceKey, Store},
+    store::{Alike, Assign, DeviceKey, Store},
 };
 
 /// Devices of a wave that are named.
@@ -49,9 +51,9 @@ impl Forecast {
 pub struct ForecastWave {
     /// Counted from 1.
     pub number: usize,
-    /// Its devices.
-    pub devices: u64,
-    /// Some of them.
+    /// Its devices; none where only the draw can tell, which was not made.
+    pub devices: Option<u64>,
+    /// Some of them, if the draw was made.
     pub first: Vec<String>,
     /// Which devices it takes, as its spec says; none if there are no waves.
     pub size: Option<WaveSize>,
@@ -73,7 +75,65 @@ pub struct ForecastZone {
 }
 
 impl State {
-    /// What a rollout of this spec would do if it were started `now`.
+    /// What a rollout of this spec would do if it were started `now`, as far as counts tell: no
+    /// device is drawn, and none is named.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn outline(&self, spec: &Spec, now: Time) -> Result<Forecast, OperateError> {
+        let select = spec.select.as_deref().map(choose::parse).transpose()?;
+        let alike = self.store.count_chosen(select.as_ref(), now)?;
+        let count = |holds: &dyn Fn(&&Alike) -> bool| -> u64 {
+            alike.iter().filter(holds).map(|alike| alike.devices).sum()
+        };
+        let devices = count(&|_| true);
+        let mut zones: BTreeMap<Zone, u64> = BTreeMap::new();
+        for Alike { time_zone, devices, .. } in &alike {
+            if let Some(zone) = choose::zone_of(spec, time_zone.as_deref()) {
+                *zones.entry(zone).or_default() += devices;
+            }
+        }
+        let sizes = wave::sizes(&spec.waves, devices, &self.led(spec, select.as_ref(), now)?);
+        let waves = sizes.into_iter().enumerate();
+        Ok(Forecast {
+            at: now,
+            membership: spec.membership,
+            devices,
+            without_address: count(&|alike| !alike.has_address),
+            waves: waves
+                .map(|(wave, devices)| forecast_wave(spec, wave, devices, vec![]))
+                .collect(),
+            zones: forecast_zones(spec, &zones, now),
+        })
+    }
+
+    /// How many devices the first, the first two, ... of the waves' own selectors choose that stand
+    /// before all that are drawn.
+    fn led(
+        &self,
+        spec: &Spec,
+        select: Option<&Selector>,
+        now: Time,
+    ) -> Result<Vec<u64>, OperateError> {
+        let mut any: Option<Selector> = None;
+        let mut led = vec![];
+        for text in wave::leading_selectors(&spec.waves) {
+            let own = choose::parse(text)?;
+            let so_far = match any {
+                Some(any) => any.or(own),
+                None => own,
+            };
+            let both = match select {
+                Some(select) => so_far.clone().and(select.clone()),
+                None => so_far.clone(),
+            };
+            led.push(self.store.count_devices(Some(&both), now)?);
+            any = Some(so_far);
+        }
+        Ok(led)
+    }
+
+    /// What a rollout of this spec would do if it were started `now`: its devices are drawn.
     ///
     /// # Errors
     /// [`OperateError::Store`].
@@ -86,7 +146,7 @@ impl State {
             devices: division.devices.len() as u64,
             without_address: no_address.count() as u64,
             waves: self.waves(spec, &division, now)?,
-            zones: zones(spec, &division, now),
+            zones: forecast_zones(spec, &zones_of(&division), now),
         })
     }
 
@@ -110,33 +170,49 @@ impl State {
             }
         })?;
         let wave = |wave| {
-            let (soak, min_success) = spec.gate(wave);
             let first = of_wave(wave).take(FIRST_SHOWN);
-            ForecastWave {
-                number: wave + 1,
-                devices: of_wave(wave).count() as u64,
-                first: first.filter_map(|device| ids.get(&device.device).cloned()).collect(),
-                size: spec.waves.get(wave).map(|wave| wave.size.clone()),
-                soak_secs: soak.as_secs(),
-                min_success,
-            }
+            let first = first.filter_map(|device| ids.get(&device.device).cloned()).collect();
+            forecast_wave(spec, wave, Some(of_wave(wave).count() as u64), first)
         };
         Ok((0..spec.wave_count()).map(wave).collect())
     }
 }
 
-fn zones(spec: &Spec, division: &Division, now: Time) -> Vec<ForecastZone> {
-    let begins_at = spec.start_at.map_or(now, |at| at.max(now));
-    let mut devices: BTreeMap<&Zone, u64> = BTreeMap::new();
-    for device in &division.devices {
-        if let Some(zone) = &division.cohorts[device.cohort].zone {
-            *devices.entry(zone).or_default() += 1;
+fn forecast_wave(
+    spec: &Spec,
+    wave: usize,
+    devices: Option<u64>,
+    first: Vec<String>,
+) -> ForecastWave {
+    let (soak, min_success) = spec.gate(wave);
+    ForecastWave {
+        number: wave + 1,
+        devices,
+        first,
+        size: spec.waves.get(wave).map(|wave| wave.size.clone()),
+        soak_secs: soak.as_secs(),
+        min_success,
+    }
+}
+
+fn zones_of(division: &Division) -> BTreeMap<Zone, u64> {
+    let mut by_cohort = vec![0; division.cohorts.len()];
+    division.devices.iter().for_each(|device| by_cohort[device.cohort] += 1);
+    let mut devices = BTreeMap::new();
+    for (cohort, count) in division.cohorts.iter().zip(by_cohort) {
+        if let Some(zone) = &cohort.zone {
+            *devices.entry(zone.clone()).or_default() += count;
         }
     }
-    let forecast = |(zone, devices): (&Zone, u64)| ForecastZone {
+    devices
+}
+
+fn forecast_zones(spec: &Spec, devices: &BTreeMap<Zone, u64>, now: Time) -> Vec<ForecastZone> {
+    let begins_at = spec.start_at.map_or(now, |at| at.max(now));
+    let forecast = |(zone, devices): (&Zone, &u64)| ForecastZone {
         zone: zone.clone(),
-        devices,
+        devices: *devices,
         phase: spec.schedule.hours.at(zone, begins_at),
     };
-    devices.into_iter().map(forecast).collect()
+    devices.iter().map(forecast).collect()
 }

@@ -16,6 +16,7 @@ mod prune;
 mod releases;
 mod replay;
 mod rollouts;
+mod waves;
 mod why;
 
 use std::path::{Path, PathBuf};
@@ -27,11 +28,12 @@ pub use self::{
     error::OperateError,
     explain::Explained,
     forecast::{Forecast, ForecastWave, ForecastZone},
-    overview::{FAILURES_SHOWN, Overview, WaveView},
+    overview::{FAILURES_SHOWN, Overview, Reason},
     prune::{Pruned, prune},
     releases::{ReleaseView, Releases},
     replay::replay,
     rollouts::RolloutView,
+    waves::{RoundView, RoundWave, Stand, WaveView},
     why::DeviceWhy,
 };
 use crate::store::{
@@ -73,7 +75,7 @@ impl State {
     /// # Errors
     /// As [`State::look`] and [`State::open`].
     pub fn open_existing(path: &Path) -> Result<Self, OperateError> {
-        if dir::database(path).exists() {
+        if dir::database(path).try_exists().unwrap_or(true) {
             Self::open(path)
         } else {
             Err(OperateError::NoState { path: path.to_owned() })

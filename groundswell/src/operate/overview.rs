@@ -1,20 +1,25 @@
 //! How far a rollout is and what it waits for, worked out from what is written down.
 
 use groundswell_core::{
-    gate::Verdict,
-    hours::Phase,
+    assignment,
     ids::RolloutId,
     plan, progress,
     release::Release,
-    rollout::{self, PauseReason, Spec, WaveState},
-    snapshot::{Allowance, Cohort, Counts, Snapshot},
+    rollout::{self, PauseReason},
+    snapshot::{Allowance, Counts, Snapshot},
     time::Time,
     waiting::WaitingOn,
 };
 use serde::Serialize;
 
-use super::{OperateError, State};
-use crate::store::{CohortRecord, RolloutKey, RolloutRecord, Store, Unfinished};
+use super::{
+    OperateError, State,
+    waves::{RoundView, Stand, WaveView},
+};
+use crate::{
+    engine::cohort::Cohort,
+    store::{RolloutKey, RolloutRecord, Store, Unfinished},
+};
 
 /// Devices that failed and are shown.
 pub const FAILURES_SHOWN: usize = 10;
@@ -38,12 +43,16 @@ pub struct Overview {
     pub state: rollout::State,
     /// Why it is paused.
     pub paused: Vec<PauseReason>,
+    /// Why it failed, if not for devices that did: it has none.
+    pub failed_because: Option<String>,
     /// Which round it is in, counted from 1.
     pub round: u32,
     /// When it was written down.
     pub created_at: Time,
     /// When it began to run.
     pub started_at: Option<Time>,
+    /// When it ended.
+    pub ended_at: Option<Time>,
     /// When nothing is begun any more.
     pub deadline: Option<Time>,
     /// The devices of the round, counted.
@@ -52,48 +61,41 @@ pub struct Overview {
     pub before: Option<Counts>,
     /// Its waves, in order.
     pub waves: Vec<WaveView>,
+    /// The rounds before this one that are kept, oldest first.
+    pub earlier: Vec<RoundView>,
     /// Why not more happens, the most telling reason first.
     pub waiting_on: Vec<WaitingOn>,
     /// Seconds left at the rate observed; none while it cannot be told.
     pub eta_secs: Option<u64>,
+    /// Devices that failed, by how; the most first. Known once [`State::look_at_failures`] counted.
+    pub failed: Vec<Reason>,
+    /// Devices that were left as they were with another release on them, by why; the most first.
+    /// Known once [`State::look_at_failures`] counted.
+    pub skipped: Vec<Reason>,
     /// Some of the devices that failed, once [`State::look_at_failures`] has found them.
     pub failures: Vec<Unfinished>,
     /// Who drives the state directory, by its own words; none if nobody does.
     pub driver: Option<String>,
 }
 
-/// A wave as it stands.
+/// Devices that ended the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WaveView {
-    /// Counted from 1.
-    pub number: usize,
-    /// Where it stands.
-    #[serde(flatten)]
-    pub state: Stand,
-    /// What its gate ruled.
-    pub verdict: Option<Verdict>,
-    /// Its devices, counted.
-    pub counts: Counts,
+pub struct Reason {
+    /// How: `rejected`, `timed out verifying`, `offline`.
+    pub reason: String,
+    /// How many.
+    pub devices: u64,
 }
 
-/// The state of a wave, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Stand {
-    /// In one word.
-    pub state: &'static str,
-    /// Since when; none while its turn has not come.
-    pub since: Option<Time>,
-}
-
-impl From<WaveState> for Stand {
-    fn from(wave: WaveState) -> Self {
-        let since = match wave {
-            WaveState::Pending => None,
-            WaveState::Open { since } | WaveState::Soaking { since } => Some(since),
-            WaveState::Passed { at } | WaveState::Stopped { at } => Some(at),
-        };
-        Self { state: wave.as_str(), since }
-    }
+fn by_reason(counted: Vec<(assignment::State, u64)>) -> Vec<Reason> {
+    let reason = |(state, devices): (assignment::State, u64)| Reason {
+        reason: match state {
+            assignment::State::TimedOut(_) => state.as_str().replace(':', ""),
+            _ => state.as_str().rsplit(": ").next().unwrap_or_default().to_owned(),
+        },
+        devices,
+    };
+    counted.into_iter().map(reason).collect()
 }
 
 /// Whether only a driver knows that a rollout waits for this: who has its devices and places.
@@ -120,8 +122,8 @@ impl State {
         let waves = progression.waves.iter().enumerate();
         let waves = waves.map(|(wave, stands)| WaveView {
             number: wave + 1,
-            state: stands.state.into(),
-            verdict: stands.verdict,
+            state: Stand::of(stands.state, progression.state, progression.ended_at),
+            verdicts: stands.verdicts.clone(),
             counts: snapshot.counts_of(wave),
         });
         // Nobody knows when those come back who are away.
@@ -145,15 +147,20 @@ impl State {
             is_push: record.identity.is_some(),
             state: progression.state,
             paused: progression.paused.iter().copied().collect(),
+            failed_because: progression.no_device.then(|| spec.no_device()),
             round: progression.round,
             created_at: record.created_at,
             started_at: progression.started_at,
+            ended_at: progression.ended_at,
             deadline: progression.deadline(spec),
             counts,
             before: None,
             waves: waves.collect(),
+            earlier: progression.earlier.iter().map(|round| RoundView::from(&**round)).collect(),
             waiting_on,
             eta_secs: eta.map(|eta| eta.as_secs()),
+            failed: vec![],
+            skipped: vec![],
             failures: vec![],
             driver,
         })
@@ -171,14 +178,20 @@ impl State {
         Ok(())
     }
 
-    /// Finds some of the devices that failed, among all of the round.
+    /// Counts the devices that failed or were skipped, by why, and finds some of those that failed:
+    /// it looks at these alone.
     ///
     /// # Errors
     /// [`OperateError::Store`].
     pub fn look_at_failures(&self, overview: &mut Overview) -> Result<(), OperateError> {
+        let (rollout, round) = (RolloutKey(overview.number), overview.round);
+        if overview.counts.failures() + overview.counts.skipped > 0 {
+            let reasons = self.store.count_short(rollout, round)?.into_iter();
+            let (failed, skipped) = reasons.partition(|(state, _)| state.is_failure());
+            (overview.failed, overview.skipped) = (by_reason(failed), by_reason(skipped));
+        }
         if overview.counts.failures() > 0 {
-            let rollout = RolloutKey(overview.number);
-            overview.failures = self.store.failures(rollout, overview.round, FAILURES_SHOWN)?;
+            overview.failures = self.store.failures(rollout, round, FAILURES_SHOWN)?;
         }
         Ok(())
     }
@@ -195,7 +208,10 @@ impl State {
         let started_at = progression.started_at;
         Ok(Snapshot {
             progression: progression.clone(),
-            cohorts: cohorts.into_iter().map(|c| cohort(c, spec, started_at, now)).collect(),
+            cohorts: cohorts
+                .into_iter()
+                .map(|record| Cohort::new(record).snapshot(spec, started_at, now))
+                .collect(),
             ahead_max: 0,
             allowance: Allowance::UNLIMITED,
             driver_places: u32::MAX,
@@ -203,14 +219,4 @@ impl State {
             is_stopping: false,
         })
     }
-}
-
-fn cohort(record: CohortRecord, spec: &Spec, started_at: Option<Time>, now: Time) -> Cohort {
-    let CohortRecord { wave, zone, counts, .. } = record;
-    let phase =
-        zone.as_ref().map_or(Phase::Open { until: None }, |z| spec.schedule.hours.at(z, now));
-    let closes = zone.as_ref().zip(started_at);
-    let closes_for_good_at =
-        closes.and_then(|(zone, started_at)| spec.schedule.closes_for_good_at(zone, started_at));
-    Cohort { wave, zone, phase, closes_for_good_at, counts }
 }

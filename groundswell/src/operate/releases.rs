@@ -68,18 +68,19 @@ impl State {
     /// All releases, or those of a name.
     ///
     /// # Errors
-    /// [`OperateError::UnknownName`] if there is none of that name.
+    /// [`OperateError::Store`].
     pub fn releases(&self, name: Option<&str>) -> Result<Releases, OperateError> {
-        let found = self.store.releases(name)?;
-        match name {
-            Some(name) if found.is_empty() => {
-                let all = self.store.releases(None)?;
-                let names = all.iter().map(|(release, _)| release.name.as_str());
-                let meant = nearest(name, names).map(str::to_owned);
-                Err(OperateError::UnknownName { name: name.to_owned(), meant })
-            }
-            _ => Ok(found),
-        }
+        Ok(self.store.releases(name)?)
+    }
+
+    /// The name of a release that was probably meant by one that no release has.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn release_name_like(&self, name: &str) -> Result<Option<String>, OperateError> {
+        let all = self.store.releases(None)?;
+        let names = all.iter().map(|(release, _)| release.name.as_str());
+        Ok(nearest(name, names).map(str::to_owned))
     }
 
     /// A release, where its artifact is, and which rollouts send it.

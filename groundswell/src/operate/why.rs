@@ -5,9 +5,12 @@ use groundswell_core::{
     assignment::{self, Assignment, SkipReason},
     device::Device,
     hours::Phase,
-    plan, rollout,
+    ids::RolloutName,
+    plan,
+    rollout::{self, Spec},
     time::Time,
     waiting::WaitingOn,
+    wave,
     why::{Subject, Why, why},
 };
 use hashbrown::HashMap;
@@ -30,7 +33,10 @@ pub struct DeviceWhy {
     pub version: String,
     /// Where the device stands in it; none if it is not in it.
     pub state: Option<assignment::State>,
-    /// Its wave, counted from 1; before devices are written down the one it would be in now.
+    /// Whether it would be in it if its devices were written down now; they are not yet.
+    pub would_be: bool,
+    /// Its wave, counted from 1; before devices are written down the one it would be in now, if
+    /// that does not depend on the draw.
     pub wave: Option<usize>,
     /// How many waves there are.
     pub of: usize,
@@ -63,17 +69,17 @@ impl State {
             return Ok(all.swap_remove(at));
         }
         // Nobody is in it before its devices are written down.
-        let wave = match record.progression.state {
-            rollout::State::Draft | rollout::State::Preparing => {
-                self.wave_to_be(record, key, now)?
-            }
-            _ => None,
-        };
-        let waiting_on = match wave {
-            Some(_) => plan::plan(&self.snapshot(record, now)?, &record.spec, now).waiting_on,
-            None => vec![],
-        };
-        Ok(DeviceWhy { wave, waiting_on, ..nowhere(record) })
+        let rollout::Progression { state, round, .. } = &record.progression;
+        let is_open =
+            matches!(state, rollout::State::Draft | rollout::State::Preparing) && *round == 1;
+        if !is_open || !would_be(&record.spec, &device, now)? {
+            return Ok(nowhere(record));
+        }
+        let is_chosen = |text: &str| Ok(choose::parse(text)?.matches(&device, now));
+        let wave = wave::wave_of_one(&record.spec.waves, is_chosen).map_err(OperateError::Store)?;
+        let waiting_on = plan::plan(&self.snapshot(record, now)?, &record.spec, now).waiting_on;
+        let wave = wave.map(|wave| wave + 1);
+        Ok(DeviceWhy { would_be: true, wave, waiting_on, ..nowhere(record) })
     }
 
     /// Where a device stands in each rollout that has it, newest first, each in its last round.
@@ -83,10 +89,11 @@ impl State {
         device: &Device,
         now: Time,
     ) -> Result<Vec<DeviceWhy>, OperateError> {
+        let every = self.store.standings(key)?;
         let mut last: Vec<Standing> = vec![];
-        for standing in self.store.standings(key)? {
+        for standing in &every {
             last.retain(|known| known.rollout != standing.rollout);
-            last.push(standing);
+            last.push(standing.clone());
         }
         let mut records: HashMap<RolloutKey, RolloutRecord> = HashMap::new();
         for standing in &last {
@@ -94,7 +101,7 @@ impl State {
             records.insert(standing.rollout, record);
         }
         last.sort_by_key(|standing| std::cmp::Reverse(standing.rollout));
-        let all = Standings { last: &last, records: &records };
+        let all = Standings { every: &every, last: &last, records: &records };
         last.iter().map(|standing| self.why_of(standing, &all, device, now)).collect()
     }
 
@@ -112,6 +119,7 @@ impl State {
             Some(zone) => spec.schedule.hours.at(zone, now),
             None => Phase::Open { until: None },
         };
+        let busy_with = all.busy_with(standing.rollout);
         let subject = Subject {
             assignment,
             wave: standing.wave,
@@ -121,9 +129,9 @@ impl State {
                 presence: device.presence(now),
                 last_seen: device.last_seen,
                 version: device.version.as_deref(),
-                is_superseded: all.is_superseded(record),
+                is_superseded: all.is_superseded(&self.store.rivals(record.key)?),
             },
-            busy_with: all.busy_with(standing.rollout),
+            busy_with: busy_with.as_ref(),
         };
         let held_by = plan::plan(&self.snapshot(record, now)?, spec, now).waiting_on;
         let Why { waiting_on, outlook } = why(&subject, spec, progression, &held_by, now);
@@ -139,48 +147,39 @@ impl State {
         })
     }
 
-    /// The wave that a device would be in if it were chosen now; none if it would not be.
-    fn wave_to_be(
-        &self,
-        record: &RolloutRecord,
-        key: DeviceKey,
-        now: Time,
-    ) -> Result<Option<usize>, OperateError> {
-        let division = choose::choose(&self.store, &record.spec, now)?;
-        let found = division.devices.iter().find(|device| device.device == key);
-        Ok(found.map(|device| division.cohorts[device.cohort].wave + 1))
-    }
-
     pub(super) fn known(&self, rollout: RolloutKey) -> Result<RolloutRecord, OperateError> {
         let unknown = || OperateError::UnknownRollout { given: rollout.0.to_string(), last: None };
         self.store.rollout(rollout)?.ok_or_else(unknown)
     }
 }
 
-/// Where a device stands in all rollouts that have it.
+/// Where a device stands in all rollouts that have it: in every round, and in the last of each.
 struct Standings<'a> {
+    every: &'a [Standing],
     last: &'a [Standing],
     records: &'a HashMap<RolloutKey, RolloutRecord>,
 }
 
 impl Standings<'_> {
-    /// Whether a newer rollout of the same release name was started and has the device.
-    fn is_superseded(&self, record: &RolloutRecord) -> bool {
-        let is_rival = |other: &RolloutRecord| {
-            other.key > record.key
-                && other.progression.started_at.is_some()
-                && other.spec.release.name == record.spec.release.name
-        };
-        self.records.values().any(is_rival)
+    /// Whether one of these rollouts has the device, in any of its rounds.
+    fn is_superseded(&self, rivals: &[RolloutKey]) -> bool {
+        let has = |standing: &&Standing| rivals.contains(&standing.rollout);
+        self.every.iter().filter(has).any(|standing| standing.assignment.state.supersedes())
     }
 
     /// Another rollout that the device is busy with.
-    fn busy_with(&self, rollout: RolloutKey) -> Option<groundswell_core::ids::RolloutId> {
+    fn busy_with(&self, rollout: RolloutKey) -> Option<RolloutName> {
         let is_busy =
             |other: &&Standing| other.rollout != rollout && other.assignment.state.is_active();
         let other = self.last.iter().find(is_busy)?;
-        self.records.get(&other.rollout).map(|record| record.id)
+        self.records.get(&other.rollout).map(RolloutRecord::name)
     }
+}
+
+/// Whether a rollout that has not chosen its devices would choose this one.
+fn would_be(spec: &Spec, device: &Device, now: Time) -> Result<bool, OperateError> {
+    let select = spec.select.as_deref().map(choose::parse).transpose()?;
+    Ok(select.is_none_or(|select| select.matches(device, now)))
 }
 
 /// A device that is not in a rollout.
@@ -191,6 +190,7 @@ fn nowhere(record: &RolloutRecord) -> DeviceWhy {
         name: release.name.clone(),
         version: release.version.clone(),
         state: None,
+        would_be: false,
         wave: None,
         of: record.progression.waves.len(),
         attempts: Assignment::queued().attempt,

@@ -4,23 +4,32 @@
 use groundswell_core::{
     device::Device,
     event::{Event, Kind},
-    gate::{Ruling, Tally, Verdict},
     ids::{Epoch, RolloutId},
     log::Record,
-    release::Release,
-    rollout::{PauseReason, Progression, Spec, State, WaveState},
+    release::Digest,
+    rollout::{Act, Acted, Numbers, Progression, Refusal, act, end_preparing, judge_anew},
     time::Time,
 };
 
-use super::{PushError, Summary, builder::Order, identity::identity, summary};
+use super::{
+    PushError, Summary,
+    builder::Order,
+    decision::{Then, count, decide, read},
+    identity::identity,
+    summary,
+};
 use crate::{
     artifacts::{
         payload::Payload,
         store::{ArtifactError, Artifacts, Kept},
     },
-    engine::takeover::recover,
+    engine::{
+        beside::{acted, looked_at},
+        giving_up::give_up,
+        takeover::{numbers, recover},
+    },
     store::{
-        Batch, CohortName, RolloutRecord, SqliteStore, Store, StoreError, Which, dir::StateDir,
+        Batch, CohortName, RolloutRecord, SqliteStore, Store, StoreError, dir::StateDir,
         reserve::Reserve,
     },
 };
@@ -79,102 +88,49 @@ fn begin_blocking(order: &mut Order) -> Result<Beginning, PushError> {
     order.spec.select.get_or_insert_with(String::new);
     let identity = identity(&order.spec.release, order.spec.select.as_deref(), &order.entries);
     let epoch = store.raise_epoch()?;
-    let found = settle_unfinished(&mut store, order, &identity, now)?;
-    let record = match found {
-        Some(record) if record.progression.state.is_ended() && !order.retry_failed => {
-            let summary = summary::already_done(&store, &record)?;
+    let asked = order.asked(identity);
+    let decision = match decide(read(&store, &asked)?, &asked) {
+        Ok(decision) => decision,
+        Err(refused) => return Err(refused.tell(order, |record| count(&store, record))?),
+    };
+    for record in decision.taken_back {
+        while store.discard(record.key, DISCARD)? == DISCARD {}
+        store.remove(record.key)?;
+    }
+    for record in decision.given_up {
+        let canceled = abandon(&mut store, record, epoch, now)?;
+        order.canceled.push(canceled);
+    }
+    let record = match decision.then {
+        Then::Nothing(same) => {
+            let summary = summary::already_done(&store, &same.record)?;
             return Ok(Beginning::AlreadyDone(Box::new(summary)));
         }
-        Some(record) => go_on(&mut store, order, record, now)?,
-        None if order.retry_failed => {
-            return Err(PushError::NothingToRetry("this push was not run before"));
-        }
-        None => create(&mut store, order, &identity, now)?,
+        Then::Start => create(&mut store, order, &identity, now)?,
+        Then::GoOn(same) => go_on(&mut store, order, same.record, now)?,
+        Then::Retry(same) => retry(&mut store, order, same.record, now)?,
     };
     order.entries = vec![];
     Ok(Beginning::Begun(Box::new(Begun { dir, record, store, epoch, reserve, artifact })))
 }
 
-/// Gives up or refuses other rollouts that are not finished, and returns this one if it is known.
-fn settle_unfinished(
+/// Gives a push up, and returns what is told of it.
+fn abandon(
     store: &mut SqliteStore,
-    order: &mut Order,
-    identity: &[u8; 32],
+    record: RolloutRecord,
+    epoch: Epoch,
     now: Time,
-) -> Result<Option<RolloutRecord>, PushError> {
-    let unfinished = store.rollouts(Which::Driven)?;
-    if let Some(record) = unfinished.iter().find(|record| record.identity.is_none()) {
-        let Release { name, version, .. } = record.spec.release.clone();
-        let (state, number) = (order.state.clone(), record.key.0);
-        return Err(PushError::OtherRollout { state, number, name, version });
-    }
-    for record in unfinished {
-        let is_other = record.identity != Some(*identity);
-        if is_half_written(&record) {
-            // Nothing was ever sent for it, and it may lack devices.
-            while store.discard(record.key, DISCARD)? == DISCARD {}
-            store.remove(record.key)?;
-        } else if order.abandon {
-            let counts = store.give_up(record.key, now)?;
-            let kind = Kind::RolloutCanceled { counts };
-            order.canceled.push(Event { at: now, rollout: record.id, kind });
-            let release = &record.spec.release;
-            tracing::warn!(
-                "gave up {} {}: {} devices had ended, {} are canceled",
-                release.name,
-                release.version,
-                counts.ended() - counts.canceled,
-                counts.canceled
-            );
-        } else if is_other {
-            let counts = store.count(record.key, record.progression.round)?;
-            let differs = differences(&record.spec, &order.spec).join(", ");
-            return Err(PushError::OtherUnfinished {
-                state: order.state.clone(),
-                name: record.spec.release.name,
-                version: record.spec.release.version,
-                rollout: record.id.to_string().into(),
-                ended: counts.ended(),
-                devices: counts.total(),
-                differs: differs.into(),
-            });
-        }
-    }
-    let found = store.find(identity)?;
-    if let Some(record) = &found
-        && record.progression.state.is_ended()
-        && !order.retry_failed
-        && store.is_overtaken(record.key)?
-    {
-        // Another release went to these devices since: what they run now is not what they did.
-        return Ok(None);
-    }
-    if order.retry_failed && found.as_ref().is_some_and(|found| !found.progression.state.is_ended())
-    {
-        tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
-    }
-    Ok(found)
-}
-
-/// Whether it is a push that was killed while its devices were being written down. Other rollouts
-/// are prepared by whoever drives them, and each of their rounds is.
-pub(super) const fn is_half_written(record: &RolloutRecord) -> bool {
-    let Progression { state, round, .. } = &record.progression;
-    record.identity.is_some() && matches!(state, State::Preparing) && *round == 1
-}
-
-/// What tells two pushes apart: parts of the identity, in words.
-fn differences(theirs: &Spec, ours: &Spec) -> Vec<&'static str> {
-    let (their, our) = (&theirs.release, &ours.release);
-    let select = |spec: &Spec| spec.select.clone().unwrap_or_default();
-    let parts = [
-        ("the content of the file", their.artifact != our.artifact),
-        ("version", their.version != our.version),
-        ("name", their.name != our.name),
-        ("selector", select(theirs) != select(ours)),
-    ];
-    let differ: Vec<_> = parts.into_iter().filter(|(_, is)| *is).map(|(what, _)| what).collect();
-    if differ.is_empty() { vec!["the set of devices and addresses"] } else { differ }
+) -> Result<Event, PushError> {
+    let (rollout, release) = (record.id, record.spec.release.clone());
+    let counts = give_up(store, record, epoch, now)?;
+    tracing::warn!(
+        "gave up {} {}: {} devices had ended, {} are canceled",
+        release.name,
+        release.version,
+        counts.ended() - counts.canceled,
+        counts.canceled
+    );
+    Ok(Event { at: now, rollout, kind: Kind::RolloutCanceled { counts } })
 }
 
 /// Goes on with a rollout, by the limits of this run.
@@ -184,80 +140,66 @@ fn go_on(
     mut record: RolloutRecord,
     now: Time,
 ) -> Result<RolloutRecord, PushError> {
-    // Devices are shared by all rollouts: another one may have written other addresses since, and
-    // whoever runs a push again may have corrected a path. Both must not decide where this goes.
+    if order.retry_failed {
+        tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
+    }
+    put_devices(store, order)?;
+    let numbers = numbers(store, &record)?;
+    let mut records = looked_at(store, &record, now)?;
+    let waves = std::mem::replace(&mut record.spec, order.spec.clone()).waves;
+    record.spec.waves = waves;
+    // Without `--canary` the others do not wait for the verdict over the canaries.
+    let waives_gate = order.canary == 0;
+    let asked = judge_anew(&record.progression, &record.spec, &numbers, waives_gate, now);
+    record.progression = changed(asked).map_err(lost)?;
+    records.extend([Record::TakenUp { waives_gate }, Record::stands(&record.progression)]);
+    store.set_spec(record.key, &record.spec)?;
+    store.commit(&standing(&record, records, now))?;
+    Ok(record)
+}
+
+/// Opens the next round for the devices that failed. The waves are this run's, whatever those were
+/// that the round before had.
+fn retry(
+    store: &mut SqliteStore,
+    order: &Order,
+    mut record: RolloutRecord,
+    now: Time,
+) -> Result<RolloutRecord, PushError> {
+    put_devices(store, order)?;
+    let numbers = numbers(store, &record)?;
+    let mut records = looked_at(store, &record, now)?;
+    record.spec = order.spec.clone();
+    let asked = act(&record.progression, &record.spec, &numbers, Act::Retry, now);
+    record.progression = changed(asked).map_err(PushError::NothingToRetry)?;
+    records.extend(acted(Act::Retry, None, Ok(&record.progression)));
+    end_preparing(&mut record.progression);
+    store.open_round(&record.spec, &standing(&record, records, now), order.canary)?;
+    Ok(record)
+}
+
+/// Devices are shared by all rollouts: another one may have written other addresses since, and
+/// whoever runs a push again may have corrected a path. Both must not decide where this goes.
+fn put_devices(store: &mut SqliteStore, order: &Order) -> Result<(), PushError> {
     for chunk in order.entries.chunks(CHUNK) {
         let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
         store.put_devices(&devices)?;
     }
-    let Progression { state, round, .. } = record.progression;
-    if !state.is_ended() && order.canary > 0 && record.spec.waves.is_empty() {
-        return Err(PushError::NoCanaries);
-    }
-    let waves = record.spec.waves;
-    record.spec = order.spec.clone();
-    if state.is_ended() {
-        // The waves are this run's, whatever those were that the round before had.
-        if store.open_round(record.key, round + 1, Some(order.canary))? == 0 {
-            return Err(PushError::NothingToRetry("no device failed"));
-        }
-        let generation = record.progression.generation + 1;
-        record.progression = Progression { round: round + 1, generation, ..ready(&record.spec) };
-    } else {
-        let counts = store.cohorts(record.key, round)?;
-        let canaries = counts.iter().filter(|cohort| cohort.wave == 0).map(|cohort| cohort.counts);
-        let tally = order.spec.tally(&canaries.sum());
-        record.spec.waves = waves;
-        judge_anew(&mut record, order.canary > 0, tally, now);
-    }
-    store.set_spec(record.key, &record.spec)?;
-    set_progression(store, &record, now)?;
-    Ok(record)
-}
-
-/// What made a rollout stop is judged anew, by the limits of this run. Without `--canary` the
-/// others do not wait for the verdict over the canaries.
-fn judge_anew(record: &mut RolloutRecord, has_canaries: bool, tally: Tally, now: Time) {
-    let progression = &mut record.progression;
-    progression.paused.remove(&PauseReason::Gate);
-    progression.paused.remove(&PauseReason::Brake);
-    progression.paused.remove(&PauseReason::Artifact);
-    progression.paused.remove(&PauseReason::Operator);
-    if progression.state == State::Paused {
-        progression.state = match progression.started_at {
-            Some(_) => State::Running,
-            None => State::Scheduled,
-        };
-    }
-    for (number, wave) in progression.waves.iter_mut().enumerate() {
-        let is_canary = number == 0 && record.spec.waves.len() > 1;
-        if let WaveState::Stopped { at } = wave.state {
-            wave.state = WaveState::Open { since: at };
-            wave.verdict = None;
-        }
-        if is_canary && !has_canaries && !matches!(wave.state, WaveState::Passed { .. }) {
-            let (ruling, min_success) = (Ruling::Override, Some(100));
-            wave.state = WaveState::Passed { at: now };
-            wave.verdict = Some(Verdict { at: now, ruling, tally, min_success });
-        }
-    }
-    progression.generation += 1;
-}
-
-/// A rollout whose devices are written down, and whose time has come.
-fn ready(spec: &Spec) -> Progression {
-    Progression { state: State::Scheduled, ..Progression::draft(spec) }
-}
-
-fn set_progression(
-    store: &mut SqliteStore,
-    record: &RolloutRecord,
-    now: Time,
-) -> Result<(), PushError> {
-    let progression = Some(record.progression.clone());
-    let records = vec![Record::Put(Box::new(record.progression.clone()))];
-    store.commit(&Batch { records, progression, ..Batch::empty(record.key, Epoch(0), now) })?;
     Ok(())
+}
+
+/// Where a rollout stands after an act that cannot have been done before.
+fn changed(asked: Result<Acted, Refusal>) -> Result<Progression, &'static str> {
+    match asked {
+        Ok(Acted::Changed(progression)) => Ok(*progression),
+        Ok(Acted::Already(why)) | Err(Refusal { why, .. }) => Err(why),
+    }
+}
+
+/// What says where a rollout stands, and what is written down of how it came there.
+fn standing(record: &RolloutRecord, records: Vec<Record>, now: Time) -> Batch {
+    let progression = Some(record.progression.clone());
+    Batch { records, progression, ..Batch::empty(record.key, Epoch(0), now) }
 }
 
 fn create(
@@ -269,8 +211,14 @@ fn create(
     let id = RolloutId(uuid::Uuid::now_v7());
     let key = store.create(id, Some(identity), &order.spec, now)?;
     let mut record = store.rollout(key)?.ok_or_else(|| lost("a new rollout vanished"))?;
-    record.progression.state = State::Preparing;
-    set_progression(store, &record, now)?;
+    let asked = act(&record.progression, &record.spec, &Numbers::default(), Act::Start, now);
+    record.progression = changed(asked).map_err(lost)?;
+    // Rows of a choice that is known are kept when it is given up before it begins.
+    let mut records = vec![Record::At(now)];
+    records.extend(acted(Act::Start, None, Ok(&record.progression)));
+    record.progression.prepared = Some(Digest(*identity).to_string());
+    records.push(Record::Chosen(record.progression.prepared.clone()));
+    store.commit(&standing(&record, records, now))?;
     let waves = 0..order.spec.wave_count();
     let cohorts: Vec<CohortName> = waves.map(|wave| CohortName { wave, zone: None }).collect();
     let mut number = 0;
@@ -286,9 +234,11 @@ fn create(
             .collect();
         store.add_devices(key, &cohorts, &devices)?;
     }
-    record.progression = ready(&order.spec);
+    let mut records = looked_at(store, &record, now)?;
+    end_preparing(&mut record.progression);
+    records.extend([Record::Prepared, Record::stands(&record.progression)]);
     record.devices = order.entries.len() as u64;
-    set_progression(store, &record, now)?;
+    store.commit(&standing(&record, records, now))?;
     Ok(record)
 }
 

@@ -16,12 +16,13 @@ use groundswell_core::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Push, PushError};
+use super::{Push, PushError, decision::Asked};
 use crate::{
     clock::Clock,
     delivery::http,
     engine::{hub::Hub, outlet::DeviceHeaders},
     inventory::Entry,
+    store::dir,
 };
 
 /// Builds a [`Push`]. Everything but the file, the version and the devices has a default.
@@ -55,6 +56,15 @@ impl Order {
         let addresses = self.entries.iter().filter_map(|entry| entry.device.address.as_ref());
         addresses.map(Address::origin).collect::<HashSet<_>>().len()
     }
+
+    pub(super) const fn asked(&self, identity: [u8; 32]) -> Asked {
+        Asked {
+            identity,
+            has_canaries: self.canary > 0,
+            retry_failed: self.retry_failed,
+            abandon: self.abandon,
+        }
+    }
 }
 
 impl Builder {
@@ -72,7 +82,7 @@ impl Builder {
         };
         let order = Order {
             file,
-            state: PathBuf::from("groundswell-data"),
+            state: PathBuf::from(dir::DEFAULT),
             spec,
             entries: vec![],
             headers: DeviceHeaders::new(),

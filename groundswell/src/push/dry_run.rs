@@ -2,14 +2,19 @@
 
 use std::{fmt, fs::File};
 
-use groundswell_core::{release::Release, snapshot::Counts};
+use groundswell_core::snapshot::Counts;
 use serde::Serialize;
 
-use super::{PushError, begin::is_half_written, builder::Order, identity::identity};
+use super::{
+    PushError,
+    builder::Order,
+    decision::{Then, count, decide, read},
+    identity::identity,
+};
 use crate::{
     artifacts::store::{self, ArtifactError},
     delivery::http::Client,
-    store::{SqliteStore, Store, Which, dir},
+    store::{SqliteStore, dir},
 };
 
 /// Hosts and devices named as examples.
@@ -89,7 +94,7 @@ pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
             .take(EXAMPLES)
             .map(|entry| entry.device.id.clone())
             .collect(),
-        would: look(order, &identity)?,
+        would: look(order, identity)?,
         manner: format!(
             "at most {} at once ({} to one host, {} not verified), {} attempts, stop at more than \
              {} failures{}",
@@ -108,56 +113,38 @@ pub(super) fn dry_run(order: &Order) -> Result<DryRun, PushError> {
 }
 
 /// As the run itself would find it, but without the lock: another run may be under way.
-fn look(order: &Order, identity: &[u8; 32]) -> Result<Would, PushError> {
-    let refused = |why: &str| Would::BeRefused { why: why.to_owned() };
-    let nothing = if order.retry_failed {
-        refused("nothing to retry: this push was not run before")
-    } else {
-        Would::Start
+fn look(order: &Order, identity: [u8; 32]) -> Result<Would, PushError> {
+    let asked = order.asked(identity);
+    let store = SqliteStore::open_to_read(&dir::database(&order.state))?;
+    let found = store.as_ref().map(|store| read(store, &asked)).transpose()?.unwrap_or_default();
+    let refused = match decide(found, &asked) {
+        Ok(decision) => return Ok(decision.then.into()),
+        Err(refused) => refused,
     };
-    let Some(store) = SqliteStore::open_to_read(&dir::database(&order.state))? else {
-        return Ok(nothing);
-    };
-    let unfinished = store.rollouts(Which::Driven)?;
-    if let Some(other) = unfinished.iter().find(|record| record.identity.is_none()) {
-        let Release { name, version, .. } = &other.spec.release;
-        let number = other.key.0;
-        let why = format!(
-            "rollout {number} ({name} {version}) is not finished; `groundswell rollout cancel \
-             {number}` gives it up"
-        );
-        return Ok(Would::BeRefused { why });
-    }
-    let other = unfinished
-        .into_iter()
-        .find(|record| record.identity != Some(*identity) && !is_half_written(record));
-    if let Some(other) = other
-        && !order.abandon
-    {
-        let Release { name, version, .. } = other.spec.release;
-        let why = format!("{name} {version} is not finished (--abandon gives it up)");
-        return Ok(Would::BeRefused { why });
-    }
-    let Some(record) = store.find(identity)? else { return Ok(nothing) };
-    let counts = store.count(record.key, record.progression.round)?;
-    let to_retry = counts.failures() + counts.canceled;
-    Ok(match record.progression.state {
-        _ if is_half_written(&record) => nothing,
-        state if state.is_ended() && !order.retry_failed => {
-            if store.is_overtaken(record.key)? {
-                Would::Start
-            } else {
-                Would::DoNothing { counts }
-            }
+    let counts = |record: &_| store.as_ref().map_or(Ok(Counts::default()), |s| count(s, record));
+    Ok(Would::BeRefused { why: shorten(&refused.tell(order, counts)?) })
+}
+
+/// Why a run would be refused, with no more than a line has room for.
+fn shorten(error: &PushError) -> String {
+    match error {
+        PushError::OtherUnfinished { name, version, .. } => {
+            format!("{name} {version} is not finished (--abandon gives it up)")
         }
-        state if state.is_ended() && to_retry == 0 => refused("nothing to retry: no device failed"),
-        state if state.is_ended() => Would::Retry { devices: to_retry },
-        _ if order.abandon => nothing,
-        _ if order.canary > 0 && record.spec.waves.is_empty() => {
-            refused("it began without --canary")
+        PushError::NoCanaries => "it began without --canary".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+impl From<Then> for Would {
+    fn from(then: Then) -> Self {
+        match then {
+            Then::Start => Self::Start,
+            Then::GoOn(same) => Self::GoOn { counts: same.counts },
+            Then::Retry(same) => Self::Retry { devices: same.to_retry() },
+            Then::Nothing(same) => Self::DoNothing { counts: same.counts },
         }
-        _ => Would::GoOn { counts },
-    })
+    }
 }
 
 impl DryRun {

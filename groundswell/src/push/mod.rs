@@ -26,6 +26,7 @@
 
 mod begin;
 mod builder;
+mod decision;
 mod dry_run;
 mod identity;
 mod summary;
@@ -51,7 +52,10 @@ use crate::{
         step::{Engine, GATHER, Manner},
         takeover,
     },
-    store::{StoreError, dir::DirError},
+    store::{
+        StoreError,
+        dir::{self, DirError},
+    },
 };
 
 /// A push that is ready to run.
@@ -140,9 +144,9 @@ pub enum PushError {
     },
     /// A rollout that an operator has made is not finished.
     #[error(
-        "rollout {number} in {} is not finished: {name} {version}; `groundswell run` drives it and \
-         `groundswell rollout cancel {number}` gives it up; or use another directory with --state",
-        state.display()
+        "rollout {number} ({name} {version}) in {} is not finished, and is no push: {} drives it \
+         and {} gives it up; or use another directory with --state", state.display(),
+        dir::command(.state, "run"), dir::command(.state, &format!("rollout cancel {number}"))
     )]
     OtherRollout {
         /// The state directory.

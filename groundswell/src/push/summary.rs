@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::PushError;
 use crate::{
-    engine::{shell::Ended, step::Ending},
+    engine::{outlet::chain, shell::Ended, step::Ending},
     store::{RolloutRecord, Store, Unfinished},
 };
 
@@ -144,17 +144,6 @@ pub(super) fn summarize(
         summary.state_error.get_or_insert_with(|| chain(&error));
     }
     summary
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// The account of a rollout that an earlier run ended.

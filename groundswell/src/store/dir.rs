@@ -13,6 +13,9 @@ use std::{
 
 use super::reserve::{Reserve, read_small};
 
+/// Where the state is kept unless somebody says otherwise.
+pub const DEFAULT: &str = "groundswell-data";
+
 /// How a process names what it does that holds a directory for a moment only, to write down an
 /// operator's act that nobody is there to carry out.
 pub const ACTING: &str = "rollout";
@@ -46,7 +49,7 @@ pub enum DirError {
         holder: String,
     },
     /// It cannot be made or used.
-    #[error("the state directory {} cannot be used", path.display())]
+    #[error("the state directory {} cannot be used ({})", path.display(), way_out(source))]
     Io {
         /// The directory.
         path: PathBuf,
@@ -54,6 +57,15 @@ pub enum DirError {
         #[source]
         source: io::Error,
     },
+}
+
+/// A command of this program on the state in `path`, as it is to be typed.
+pub(crate) fn command(path: &Path, words: &str) -> String {
+    if path == Path::new(DEFAULT) {
+        format!("`groundswell {words}`")
+    } else {
+        format!("`groundswell {words} --state {}`", path.display())
+    }
 }
 
 impl StateDir {
@@ -123,6 +135,44 @@ impl StateDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// What to do about a directory that cannot be used.
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "nothing can be written there: make it writable, or use another --state"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "this user may not: run it as the owner of the directory, or use another --state"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full: make room there and run the same command"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "it is no directory: use another --state"
+        }
+        _ => "use another --state",
+    }
+}
+
+/// More than the database needs beside itself to be opened.
+const PROBE_BYTES: usize = 64 << 10;
+
+/// Why nothing can be written in the state directory at `path`, or its database cannot be read; none
+/// if it can. Asked once something failed: the database does not say.
+pub fn obstacle(path: &Path) -> Option<DirError> {
+    let database = database(path);
+    let probe = path.join(format!(".probe.{}", std::process::id()));
+    let is_writable = || {
+        if database.try_exists()? {
+            OpenOptions::new().read(true).write(true).open(&database)?;
+        }
+        let written = File::create_new(&probe)?.write_all(&vec![0; PROBE_BYTES]);
+        fs::remove_file(&probe)?;
+        written
+    };
+    is_writable().err().map(|source| DirError::Io { path: path.to_owned(), source })
 }
 
 /// What the process that has a lock wrote about itself.
@@ -201,6 +251,27 @@ mod tests {
         drop(first);
         assert_eq!(driver(&path), None);
         StateDir::lock(&path, "push b.bin").unwrap();
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_named_and_nothing_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(obstacle(dir.path()).is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let told = |kind: io::ErrorKind| {
+            DirError::Io { path: "state".into(), source: kind.into() }.to_string()
+        };
+        let told_first = "the state directory state cannot be used";
+        let user =
+            "this user may not: run it as the owner of the directory, or use another --state";
+        assert_eq!(told(io::ErrorKind::PermissionDenied), format!("{told_first} ({user})"));
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let told = obstacle(&file).unwrap().to_string();
+        assert!(
+            told.ends_with("cannot be used (it is no directory: use another --state)"),
+            "{told}"
+        );
     }
 
     #[test]

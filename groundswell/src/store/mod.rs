@@ -13,6 +13,7 @@ pub mod writer;
 use std::path::Path;
 
 use groundswell_core::{
+    assignment::State,
     device::Device,
     ids::{Epoch, RolloutId},
     log::Record,
@@ -29,7 +30,8 @@ pub use self::{
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
         DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, LogRow, Page,
-        QueueRead, QueueWant, RolloutKey, RolloutRecord, Standing, Told, Unfinished, Want,
+        QueueRead, QueueWant, RolloutKey, RolloutRecord, RoundCursor, Standing, Told, Unfinished,
+        Want,
     },
 };
 
@@ -79,6 +81,17 @@ pub struct Chosen<'a> {
     pub has_address: bool,
 }
 
+/// Devices that a selector chose and that are alike, counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alike {
+    /// Their time zone.
+    pub time_zone: Option<String>,
+    /// Whether they listen somewhere.
+    pub has_address: bool,
+    /// How many they are.
+    pub devices: u64,
+}
+
 /// What putting devices into the inventory did to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Put {
@@ -107,13 +120,18 @@ pub trait Store: Send {
     /// Raises the epoch: what an earlier driver claimed is told apart from now on.
     fn raise_epoch(&mut self) -> Result<Epoch, StoreError>;
 
-    /// The newest rollout of this identity that was not given up.
-    fn find(&self, identity: &[u8; 32]) -> Result<Option<RolloutRecord>, StoreError>;
+    /// The newest rollout of this identity that was not given up; with `before` the newest of those
+    /// that are older.
+    fn find(
+        &self,
+        identity: &[u8; 32],
+        before: Option<RolloutKey>,
+    ) -> Result<Option<RolloutRecord>, StoreError>;
 
     /// A rollout by its key.
     fn rollout(&self, key: RolloutKey) -> Result<Option<RolloutRecord>, StoreError>;
 
-    /// All rollouts, or only those a driver has something to do for; oldest first.
+    /// The rollouts that are wanted, oldest first.
     fn rollouts(&self, which: Which) -> Result<Vec<RolloutRecord>, StoreError>;
 
     /// Writes down a rollout as a draft, without devices.
@@ -184,6 +202,10 @@ pub trait Store: Send {
     /// How many devices the inventory has, or how many the selector chooses at `now`.
     fn count_devices(&self, select: Option<&Selector>, now: Time) -> Result<u64, StoreError>;
 
+    /// The devices that the selector chooses at `now`, counted by what dividing them into waves
+    /// needs to know.
+    fn count_chosen(&self, select: Option<&Selector>, now: Time) -> Result<Vec<Alike>, StoreError>;
+
     /// Notes contacts in their order. The last word of a device counts; devices that are not in
     /// the inventory are passed over.
     fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError>;
@@ -226,18 +248,22 @@ pub trait Store: Send {
     /// Removes a rollout that has no assignments.
     fn remove(&mut self, rollout: RolloutKey) -> Result<(), StoreError>;
 
-    /// Gives up a rollout that nobody drives: everything not ended becomes `canceled`.
-    fn give_up(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError>;
+    /// Opens the next round of a push, whole: writes rows for the devices that failed, or were given
+    /// up, in the round before, and with them `spec` and `batch`, which says where it stands then.
+    /// The first `canaries` are wave 0 and the others wave 1, or all wave 0 if there are to be none.
+    /// Says how many these are; with none, nothing is written.
+    fn open_round(&mut self, spec: &Spec, batch: &Batch, canaries: u32) -> Result<u64, StoreError>;
 
-    /// Writes rows of round `round` for the devices that failed, or were given up, in the one
-    /// before, and says how many these are. Each is in its wave again; with `canaries` the first so
-    /// many are wave 0 and the others wave 1, or all wave 0 if there are to be none.
-    fn open_round(
+    /// Writes at most `limit` rows of round `round` for the devices that failed, or were given up, in
+    /// the one before, each in its wave again, and says from where to go on; none once all are
+    /// written. Those that the round has already are left as they are, so that it can be begun anew.
+    fn extend_round(
         &mut self,
         rollout: RolloutKey,
         round: u32,
-        canaries: Option<u32>,
-    ) -> Result<u64, StoreError>;
+        from: Option<RoundCursor>,
+        limit: usize,
+    ) -> Result<Option<RoundCursor>, StoreError>;
 
     /// The cohorts of a round, with their devices counted.
     fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError>;
@@ -270,6 +296,10 @@ pub trait Store: Send {
     /// Writes a batch and its log entry, durably, whole or not at all.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 
+    /// Writes batches that were kept while nothing could be written: all of them or none, and once,
+    /// however often they are handed over.
+    fn commit_kept(&mut self, batches: &[Batch]) -> Result<(), StoreError>;
+
     /// Hands every device of a round that has not got the release to `each`, in order.
     fn for_each_unfinished(
         &self,
@@ -286,13 +316,19 @@ pub trait Store: Send {
         limit: usize,
     ) -> Result<Vec<Unfinished>, StoreError>;
 
+    /// The devices of a round that failed, or were left as they were though they do not run the
+    /// release, counted by how they ended; the most first.
+    fn count_short(&self, rollout: RolloutKey, round: u32)
+    -> Result<Vec<(State, u64)>, StoreError>;
+
     /// Writes down what somebody wants of the driver.
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError>;
 
     /// What nobody has answered yet, oldest first, at most [`INTENTS_MAX`].
     fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError>;
 
-    /// Answers an intent that changes nothing.
+    /// Answers an intent that changes nothing. With every answer, also of a batch, old ones go: those
+    /// asked a day before the newest, but for the last thousand.
     fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError>;
 
     /// The answer to an intent, once there is one.
@@ -314,6 +350,8 @@ pub trait Store: Send {
 pub enum Which {
     /// All.
     All,
+    /// Those that have not ended, drafts among them.
+    Unended,
     /// Those that a driver has something to do for, now or later.
     Driven,
 }

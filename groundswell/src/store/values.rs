@@ -9,7 +9,7 @@ use groundswell_core::{
     assignment::{Assignment, State},
     device::Endpoint,
     hours::Zone,
-    ids::{AssignmentId, Epoch, RolloutId},
+    ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     log::Record,
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
@@ -56,6 +56,13 @@ pub struct RolloutRecord {
     pub created_at: Time,
     /// What its driver last said of it.
     pub told: Option<Told>,
+}
+
+impl RolloutRecord {
+    /// As people know it.
+    pub fn name(&self) -> RolloutName {
+        RolloutName::of(self.id, self.key.0, &self.spec.release)
+    }
 }
 
 /// What a driver says of a rollout, for those who only look.
@@ -109,6 +116,15 @@ pub struct Cursor {
     pub due_at: Time,
     /// The last one handed out.
     pub id: i64,
+}
+
+/// How far the rows of a round have been written, by those of the round before that were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundCursor {
+    /// The cohort of the round before.
+    pub cohort: CohortKey,
+    /// The last of its assignments that was looked at.
+    pub after: i64,
 }
 
 /// Which candidates are wanted.

@@ -14,11 +14,15 @@ use groundswell_core::device::Device;
 
 use super::{
     Answer, Assign, Batch, Candidate, CohortName, CohortRecord, DeviceKey, Intent, IntentSeq, Page,
-    RolloutKey, RolloutRecord, Store, StoreError, Want,
+    RolloutKey, RolloutRecord, RoundCursor, Store, StoreError, Want,
 };
 
 /// Rows taken back in one transaction: some 20 ms of it.
 const DISCARD_MAX: usize = 10_000;
+
+/// Rows of the next round written in one transaction: at most some 20 ms of it, with the look
+/// whether each is there already.
+const ROUND_MAX: usize = 1_000;
 
 /// Changed devices looked at in one go.
 const CHANGED_MAX: usize = 1_000;
@@ -29,13 +33,13 @@ pub enum Job {
     /// Read candidates.
     Fetch(Want),
     /// Write a batch.
-    Commit(Batch),
+    Commit(Box<Batch>),
     /// Assign devices to the cohorts of a round.
     Assign(Assignment),
     /// Take back some of the rows of a rollout that is being prepared.
     Discard(RolloutKey),
-    /// Write the rows of the next round.
-    OpenRound(RolloutKey, u32),
+    /// Write some of the rows of the next round, from there on.
+    OpenRound(RolloutKey, u32, Option<RoundCursor>),
     /// Read a rollout and its cohorts.
     Read(RolloutKey),
     /// See whether others have written something that is for the driver.
@@ -100,8 +104,8 @@ pub enum Done {
     Assigned(RolloutKey, Result<Vec<CohortRecord>, StoreError>),
     /// So many rows were taken back; fewer than could be if none are left.
     Discarded(RolloutKey, Result<bool, StoreError>),
-    /// The next round is written down.
-    RoundOpened(RolloutKey, Result<u64, StoreError>),
+    /// Rows of the next round were written; none to go on from if that were all.
+    RoundOpened(RolloutKey, Result<Option<RoundCursor>, StoreError>),
     /// A rollout and its cohorts, if it is there.
     Read(RolloutKey, Result<Option<Box<Found>>, StoreError>),
     /// What others have written; none if nothing.
@@ -177,10 +181,10 @@ fn failed(job: Job) -> Done {
     let died = || StoreError::WriterDied;
     match job {
         Job::Fetch(want) => Done::Fetched(want.rollout, Err(died())),
-        Job::Commit(batch) => Done::Committed(batch, Err(died())),
+        Job::Commit(batch) => Done::Committed(*batch, Err(died())),
         Job::Assign(assignment) => Done::Assigned(assignment.rollout, Err(died())),
         Job::Discard(rollout) => Done::Discarded(rollout, Err(died())),
-        Job::OpenRound(rollout, _) => Done::RoundOpened(rollout, Err(died())),
+        Job::OpenRound(rollout, ..) => Done::RoundOpened(rollout, Err(died())),
         Job::Read(rollout) => Done::Read(rollout, Err(died())),
         Job::Look { .. } => Done::Looked(Err(died())),
         Job::Waiting(seq, _) => Done::Waiting(seq, Err(died())),
@@ -200,7 +204,7 @@ impl Came {
     fn of(self, job: Job) -> Done {
         match (self, job) {
             (Self::Other(done), _) => done,
-            (Self::Committed(result), Job::Commit(batch)) => Done::Committed(batch, result),
+            (Self::Committed(result), Job::Commit(batch)) => Done::Committed(*batch, result),
             (Self::Committed(_), job) => failed(job),
         }
     }
@@ -222,8 +226,8 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
             let removed = store.discard(*rollout, DISCARD_MAX);
             Done::Discarded(*rollout, removed.map(|removed| removed < DISCARD_MAX))
         }
-        Job::OpenRound(rollout, round) => {
-            Done::RoundOpened(*rollout, store.open_round(*rollout, *round, None))
+        Job::OpenRound(rollout, round, from) => {
+            Done::RoundOpened(*rollout, store.extend_round(*rollout, *round, *from, ROUND_MAX))
         }
         Job::Read(rollout) => Done::Read(*rollout, read(store, *rollout)),
         Job::Look { seen } => Done::Looked(look(store, *seen)),
@@ -262,7 +266,7 @@ mod tests {
         let panics = |(): &mut (), _: &Job| -> Came { panic!("as this test wants it") };
         let writer = Writer::start_with((), panics, move |did| done.send(did).unwrap()).unwrap();
         let batch = Batch::empty(RolloutKey(1), Epoch(1), Time::ZERO);
-        writer.give(Job::Commit(batch));
+        writer.give(Job::Commit(Box::new(batch)));
         writer.give(Job::Read(RolloutKey(1)));
         let first = came.recv().unwrap();
         assert!(matches!(first, Done::Committed(_, Err(StoreError::WriterDied))), "{first:?}");

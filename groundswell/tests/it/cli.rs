@@ -468,7 +468,7 @@ fn started(ground: &Ground, out: &Path) -> Child {
     child
 }
 
-fn interrupt(child: &Child) {
+pub(crate) fn interrupt(child: &Child) {
     let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }

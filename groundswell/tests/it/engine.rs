@@ -3,6 +3,11 @@
 //!
 //! Here the driver is killed between any two commands; what it had not committed is lost.
 
+mod contacts;
+mod opening;
+mod rounds;
+mod sweeping;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,
@@ -123,7 +128,7 @@ impl World {
         let assigned: Vec<_> =
             devices.iter().enumerate().map(|(n, device)| (device, cohort_of(n))).collect();
         store.add_devices(key, &cohorts, &assigned).unwrap();
-        let mut record = store.find(&identity).unwrap().unwrap();
+        let mut record = store.find(&identity, None).unwrap().unwrap();
         record.progression.state = rollout::State::Scheduled;
         let progression = Some(record.progression.clone());
         store.commit(&Batch { progression, ..Batch::empty(key, Epoch(0), now) }).unwrap();
@@ -465,7 +470,7 @@ fn fail_after(world: &mut World, commits_max: u32) -> Vec<Batch> {
         for command in engine.step(world.now(), std::mem::take(&mut facts)) {
             match command {
                 Command::Store(Job::Commit(batch)) if commits >= commits_max => {
-                    let failed = Done::Committed(batch, Err(StoreError::WriterDied));
+                    let failed = Done::Committed(*batch, Err(StoreError::WriterDied));
                     facts.push(Fact::Store(failed));
                 }
                 Command::Keep(batches) => kept = batches,

@@ -1,6 +1,7 @@
 //! What is said of mistakes.
 
 use super::*;
+use crate::time::Time;
 
 /// Each document and what is said of it.
 fn told(documents: impl IntoIterator<Item = Value>) -> String {
@@ -97,6 +98,7 @@ fn kinds() {
         json!({"wait_absent": 30}),
         json!({"retry": {"multiplier": "2"}}),
         json!({"max_failures": 0.1}),
+        json!({"max_failures": "10"}),
         json!({"verify": "none"}),
     ]), @r#"
     {"select":5}
@@ -123,6 +125,8 @@ fn kinds() {
       retry.multiplier: must be a number, not "2"; write one such as 1.5, without quotes
     {"max_failures":0.1}
       max_failures: must be a number of devices or a percentage in quotes, not 0.1; write 5 or "10%"
+    {"max_failures":"10"}
+      max_failures: must be a number of devices or a percentage in quotes, not "10"; write 10, or "10%" for a percentage
     {"verify":"none"}
       verify: must be a table of mode and first, not "none"
     "#);
@@ -331,6 +335,7 @@ fn pace_and_proof() {
         json!({"retry": {"backoff": "25h"}}),
         json!({"verify": {"mode": "ping", "first": 1}}),
         json!({"timeouts": {"delivering": "0s", "verifying": "8d"}}),
+        json!({"timeouts": {"verifying": "0s"}}),
         json!({"max_failures": -1}),
         json!({"max_failures": "101%"}),
         json!({"on_failure": "rollback"}),
@@ -356,7 +361,9 @@ fn pace_and_proof() {
       verify.first: must be true or false, without quotes, not 1
     {"timeouts":{"delivering":"0s","verifying":"8d"}}
       timeouts.delivering: must be from 1ms to 7d, not 0s
-      timeouts.verifying: must be from 0s to 7d, not 8d
+      timeouts.verifying: must be from 1ms to 7d, not 8d
+    {"timeouts":{"verifying":"0s"}}
+      timeouts.verifying: must be from 1ms to 7d, not 0s
     {"max_failures":-1}
       max_failures: must be a whole number from 0 to 4294967295, not -1
     {"max_failures":"101%"}
@@ -365,5 +372,57 @@ fn pace_and_proof() {
       on_failure: must be one of pause and abort, not "rollback"
     {"salt":" "}
       salt: the text is empty; write one such as "pilot-2026"
+    "#);
+}
+
+/// 2026-11-24T12:00Z.
+const NOON: Time = Time::from_millis(1_795_521_600_000);
+
+fn refused_at_noon(document: Value) -> String {
+    let tree: Tree = serde_json::from_str(&with_release(document).to_string()).unwrap();
+    Document::read_at(&tree, NOON).map_or_else(|error| error.to_string(), |_| "fine".to_owned())
+}
+
+#[test]
+fn what_could_never_send_anything() {
+    let documents = [
+        json!({"deadline": "2026-11-24T11:59:00Z", "membership": "live"}),
+        json!({"deadline": "2026-11-24T12:01:00Z"}),
+        json!({"deadline": "2026-12-24T12:00:00Z", "freezes": ["2026-11-20..2027-01-10"]}),
+        json!({"deadline": "14d", "freezes": ["2026-11-20..2027-01-10"]}),
+        json!({"freezes": ["2026-11-20..2037-01-10"]}),
+        json!({
+            "deadline": "2026-11-24T13:00:00Z", "windows": ["02:00-04:00"],
+            "time_zone": {"fixed": "UTC"},
+        }),
+        json!({
+            "start_at": "2026-12-21T00:00:00Z", "deadline": "2026-12-31T00:00:00Z",
+            "windows": ["Sat 02:00-04:00"], "freezes": ["2026-12-24..2026-12-27"],
+        }),
+        // By a window that could not be read nothing else is judged.
+        json!({"deadline": "2026-11-24T13:00:00Z", "windows": ["2-4"], "time_zone": {"fixed": "UTC"}}),
+    ];
+    let lines = documents.into_iter().flat_map(|document| {
+        let faults = refused_at_noon(document.clone()).replace('\n', "\n  ");
+        [document.to_string(), format!("  {faults}")]
+    });
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r#"
+    {"deadline":"2026-11-24T11:59:00Z","membership":"live"}
+      membership: must be one of snapshot and dynamic, not "live"
+      deadline: has passed: nothing would ever be sent; write a later one
+    {"deadline":"2026-11-24T12:01:00Z"}
+      fine
+    {"deadline":"2026-12-24T12:00:00Z","freezes":["2026-11-20..2027-01-10"]}
+      freezes: hold all the time until the deadline: nothing would ever be sent; write a later deadline, or shorter freezes
+    {"deadline":"14d","freezes":["2026-11-20..2027-01-10"]}
+      fine
+    {"freezes":["2026-11-20..2037-01-10"]}
+      freezes: hold for two years and longer: nothing would ever be sent; write shorter ones
+    {"deadline":"2026-11-24T13:00:00Z","time_zone":{"fixed":"UTC"},"windows":["02:00-04:00"]}
+      windows: none opens before the deadline: nothing would ever be sent; write a later deadline, or other windows
+    {"deadline":"2026-12-31T00:00:00Z","freezes":["2026-12-24..2026-12-27"],"start_at":"2026-12-21T00:00:00Z","windows":["Sat 02:00-04:00"]}
+      windows: none opens outside of the freezes before the deadline: nothing would ever be sent; write a later deadline, other windows or shorter freezes
+    {"deadline":"2026-11-24T13:00:00Z","time_zone":{"fixed":"UTC"},"windows":["2-4"]}
+      windows[1]: `2` is no time of day; write hours and minutes from 00:00 to 24:00, as in 02:00-04:00
     "#);
 }

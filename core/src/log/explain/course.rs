@@ -34,7 +34,8 @@ pub(super) fn change(change: &Change, replay: &Replay) -> Option<String> {
         let rows = counted.iter().filter(|((of, _), _)| *of == wave);
         rows.map(|(_, counts)| counts.total()).sum()
     };
-    Some(words(Kind::of_change(change, of, all, of_wave), replay.now))
+    let kind = Kind::of_change(change, of, all, replay.spec.as_ref()?, of_wave);
+    Some(words(kind, replay.now))
 }
 
 /// As operators read it while it happens.
@@ -51,7 +52,7 @@ pub(super) fn acted(acted: &Acted, before: &Progression, after: &Progression) ->
     let mut sentences = vec![said];
     let of = after.waves.len();
     for (wave, (was, is)) in before.waves.iter().zip(&after.waves).enumerate() {
-        if let Some(verdict) = is.verdict.filter(|verdict| was.verdict != Some(*verdict)) {
+        if let Some(verdict) = is.verdict().filter(|verdict| was.verdict() != Some(*verdict)) {
             let is_gateless = verdict.min_success.is_none() && verdict.ruling == Ruling::Override;
             sentences.push(if is_gateless && of == 1 {
                 format!("it is not waited for what is open: {}", verdict.tally)
@@ -96,8 +97,14 @@ pub(super) fn pruned(replay: &Replay) -> Vec<String> {
     sentences
 }
 
-/// A push again.
-pub(super) const GOES_ON: &str = "a push goes on with it; whatever stopped it is judged anew";
+/// Whoever goes on with it has another spec.
+pub(super) const fn taken_up(waives_gate: bool) -> &'static str {
+    if waives_gate {
+        "taken up again: what stopped it is judged anew, the gate of its wave is waived"
+    } else {
+        "taken up again: what stopped it is judged anew"
+    }
+}
 
 /// Whether devices that are written down now come to others.
 pub(super) fn is_joined(listed: &Listed, replay: &Replay) -> bool {

@@ -88,10 +88,6 @@ impl DeviceStory {
         match record {
             Record::Happened(happened) => self.happened(record, happened),
             Record::Acted(acted) => self.acted(record, acted),
-            Record::GivenUp if self.is_open() => {
-                self.replay.record(record);
-                self.say("the rollout is given up for another one: canceled".to_owned());
-            }
             _ => {
                 self.replay.record(record);
                 self.other(record);
@@ -108,8 +104,8 @@ impl DeviceStory {
                 self.current = None;
             }
             Record::Met(met) => self.meet(met),
-            Record::Put(_) if self.is_open() && self.driver.is_some() => {
-                self.say(course::GOES_ON.to_owned());
+            Record::TakenUp { waives_gate } if self.is_open() => {
+                self.say(course::taken_up(*waives_gate).to_owned());
             }
             Record::Taken(taken) => self.taken(taken),
             Record::Step(step) => self.step(step),
@@ -117,8 +113,8 @@ impl DeviceStory {
             Record::Unclaimed(rows) if rows.iter().any(|(id, _)| self.is_current(*id)) => {
                 self.say(NOT_CLAIMED.to_owned());
             }
-            Record::Unsendable(why) if self.is_open() => {
-                self.say(format!("the rollout paused, the artifact cannot be sent: {why}"));
+            Record::Unsendable if self.is_open() => {
+                self.say("the rollout is paused, the artifact cannot be sent".to_owned());
             }
             _ => {}
         }

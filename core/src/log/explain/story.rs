@@ -11,7 +11,6 @@ use super::{
     wait::{Waits, is_telling},
 };
 use crate::{
-    event::devices_of,
     ids::{AssignmentId, Epoch},
     log::{
         Acted, Base, Becomes, Entry, Happened, Judged, Listed, Record, Report, Step, Taken,
@@ -76,8 +75,6 @@ impl Story {
             Record::Spec(spec) => self.spec(spec),
             Record::Acted(acted) => self.acted(record, acted),
             Record::Step(step) => self.step(record, step),
-            Record::Put(progression) => self.put(record, progression),
-            Record::GivenUp => self.given_up(record),
             Record::Happened(happened) => self.happened(record, happened),
             Record::Stands(progression) => self.stands(record, progression),
             _ => {
@@ -104,9 +101,13 @@ impl Story {
                 let (now, count) = (self.replay.now, rows.len() as u64);
                 self.flow.add(now, NOT_CLAIMED, count, [].into_iter());
             }
-            Record::Unsendable(why) => {
+            Record::Unsendable => {
                 self.waits.pass();
-                self.say(format!("paused, the artifact cannot be sent: {why}"));
+                self.say("paused, the artifact cannot be sent".to_owned());
+            }
+            Record::TakenUp { waives_gate } => {
+                self.waits.pass();
+                self.say(course::taken_up(*waives_gate).to_owned());
             }
             Record::SetBack(before) => {
                 let was = stamp(*before, self.replay.now);
@@ -256,29 +257,6 @@ impl Story {
             }
         }
         self.replay.record(record);
-    }
-
-    fn put(&mut self, record: &Record, progression: &Progression) {
-        let before = self.replay.progression().map(|before| (before.state, before.round));
-        self.replay.record(record);
-        self.waits.pass();
-        match (before, progression.state) {
-            (_, State::Preparing) => {}
-            (Some((State::Preparing, _)), _) => self.say(course::prepared(&self.replay)),
-            (Some((_, round)), _) if round < progression.round => {
-                self.say("a push tries again what failed".to_owned());
-                self.say(course::prepared(&self.replay));
-            }
-            _ => self.say(course::GOES_ON.to_owned()),
-        }
-    }
-
-    fn given_up(&mut self, record: &Record) {
-        let open = self.replay.book.states(self.replay.round());
-        let open = devices_of(open.waiting() + open.active());
-        self.replay.record(record);
-        self.names.clear();
-        self.say(format!("given up for another one, with {open} not ended: canceled"));
     }
 
     fn stands(&mut self, record: &Record, progression: &Progression) {

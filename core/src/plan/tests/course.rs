@@ -69,7 +69,7 @@ fn a_wave_ends_soaks_and_is_judged() {
     let verdict = Verdict { at: until, ruling: Ruling::Go, tally, min_success: Some(90) };
     assert_eq!(changes, [Change::Rule(0, verdict), Change::OpenWave(1)]);
     assert_eq!((open.open, open.claims_max), (vec![1], 15));
-    assert_eq!(snapshot.progression.waves[0].verdict, Some(verdict));
+    assert_eq!(snapshot.progression.waves[0].verdicts, [verdict]);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn the_end_is_told_apart_by_failures_or_by_gates() {
         (skipped, Change::Complete),
         (one_failed, Change::Fail),
         (canceled, Change::Fail),
-        (Counts::default(), Change::Complete),
+        (Counts::default(), Change::NoDevice),
     ] {
         let (_, changes) = settle(&mut running(counts), &spec(), NOW);
         assert_eq!(changes.last(), Some(&change), "{counts:?}");
@@ -307,4 +307,22 @@ fn others_may_join_until_the_deadline() {
     let (waits, changes) = settle(&mut empty, &spec, NOW);
     assert_eq!(changes, [Change::OpenWave(0)], "no gate is passed while nobody is in it");
     assert_eq!(waits.waiting_on, [WaitingOn::Joiners { until }]);
+    assert_eq!(plan(&empty, &spec, until).change, Some(Change::NoDevice), "nobody came");
+}
+
+#[test]
+fn whoever_chose_nobody_is_told_at_once_and_not_that_it_went_well() {
+    let mut nobody = snapshot(&[(PENDING, Counts::default()); 3]);
+    let spec = Spec { start_at: Some(NOW + HOUR), ..three_waves() };
+    for state in [State::Scheduled, State::Running] {
+        nobody.progression.state = state;
+        assert_eq!(plan(&nobody, &spec, NOW).change, Some(Change::NoDevice), "{state}");
+    }
+    let (_, changes) = settle(&mut nobody, &spec, NOW);
+    assert_eq!(changes, [Change::NoDevice], "no wave is opened, and no gate passed");
+    assert_eq!((nobody.progression.state, nobody.progression.no_device), (State::Failed, true));
+    // Others may come until its start.
+    let dynamic = Spec { membership: Membership::Dynamic, ..spec };
+    nobody.progression.state = State::Scheduled;
+    assert_eq!(plan(&nobody, &dynamic, NOW).change, None);
 }

@@ -71,7 +71,7 @@ fn waves(passed: usize, current: u8) -> Vec<Wave> {
         std::cmp::Ordering::Equal => current,
         std::cmp::Ordering::Greater => WaveState::Pending,
     };
-    (0..3).map(|wave| Wave { state: state(wave), verdict: None }).collect()
+    (0..3).map(|wave| Wave { state: state(wave), ..Wave::PENDING }).collect()
 }
 
 prop_compose! {

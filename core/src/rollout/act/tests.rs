@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::*;
 use crate::{
+    hours::Hours,
     release::{Digest, Release},
-    rollout::{WaveSize, WaveSpec},
+    rollout::{Deadline, Schedule, Wave, WaveSize, WaveSpec},
 };
 
 const NOW: Time = Time::from_millis(1_000_000_000);
@@ -166,7 +167,7 @@ fn advance_is_recorded_with_its_numbers() {
         progression.waves[0].state = state;
         let advanced = changed(&progression, Act::Advance);
         assert_eq!(advanced.waves[0].state, WaveState::Passed { at: NOW });
-        let verdict = advanced.waves[0].verdict.unwrap();
+        let verdict = advanced.waves[0].verdict().unwrap();
         assert_eq!(
             (verdict.ruling, verdict.at, verdict.min_success),
             (Ruling::Override, NOW, Some(95))
@@ -174,6 +175,32 @@ fn advance_is_recorded_with_its_numbers() {
         assert_eq!(verdict.tally, crate::gate::Tally::of(&numbers().current));
         assert_eq!(advanced.waves[1].state, WaveState::Pending, "the plan opens it");
     }
+}
+
+#[test]
+fn what_the_gate_said_stays_beside_what_the_operator_said() {
+    let tally = crate::gate::Tally { succeeded: 3, failed: 7, of: 10, ..Default::default() };
+    let stop = Verdict { at: NOW, ruling: Ruling::Stop, tally, min_success: Some(95) };
+    let mut stopped = standing(State::Paused, &[PauseReason::Gate]);
+    stopped.waves[0].verdicts = vec![stop];
+    let advanced = changed(&stopped, Act::Advance);
+    let [first, last] = advanced.waves[0].verdicts[..] else { panic!("{advanced:?}") };
+    assert_eq!((first, last.ruling), (stop, Ruling::Override));
+    assert_eq!(advanced.waves[0].verdict(), Some(last));
+}
+
+#[test]
+fn a_wave_keeps_its_last_verdicts_and_no_more() {
+    let mut wave = crate::rollout::Wave::PENDING;
+    for millis in 0..20 {
+        let at = Time::from_millis(millis);
+        let tally = crate::gate::Tally::default();
+        let verdict = Verdict { at, ruling: Ruling::Stop, tally, min_success: None };
+        wave.rule(WaveState::Stopped { at }, verdict);
+    }
+    let kept: Vec<i64> = wave.verdicts.iter().map(|verdict| verdict.at.as_millis()).collect();
+    assert_eq!(kept, (12..20).collect::<Vec<_>>());
+    assert_eq!(wave.state, WaveState::Stopped { at: Time::from_millis(19) });
 }
 
 #[test]
@@ -203,14 +230,116 @@ fn the_last_wave_has_no_next_one_but_its_stop_can_be_overridden() {
 fn a_round_begins_from_the_start() {
     let mut ended = standing(State::Failed, &[]);
     ended.failures_accepted = 2;
+    ended.ended_at = Some(NOW);
     let again = changed(&ended, Act::Retry);
     assert_eq!((again.state, again.round, again.started_at), (State::Preparing, 2, None));
     assert_eq!((again.failures_accepted, again.generation), (0, 8));
-    assert_eq!(again.waves, Progression::pending(2));
+    assert_eq!((&again.waves, again.ended_at), (&Progression::pending(2), None));
+    let [first] = &again.earlier[..] else { panic!("{again:?}") };
+    assert_eq!((first.number, first.state, first.counts), (1, State::Failed, numbers().all));
+    assert_eq!((first.started_at, first.ended_at), (Some(NOW), Some(NOW)));
+    assert_eq!(first.waves, ended.waves);
 
     let well = Numbers { all: Counts { succeeded: 5, ..Counts::default() }, ..numbers() };
     let refusal = act(&ended, &spec(), &well, Act::Retry, NOW).unwrap_err();
     assert_eq!(refusal.why, "no device failed");
+}
+
+#[test]
+fn the_next_round_has_the_waves_of_its_spec() {
+    let ended = standing(State::Failed, &[]);
+    let plain = Spec { waves: vec![], ..spec() };
+    let Ok(Acted::Changed(again)) = act(&ended, &plain, &numbers(), Act::Retry, NOW) else {
+        panic!("refused");
+    };
+    assert_eq!(again.waves, Progression::pending(1));
+}
+
+fn anew(progression: &Progression, waives_gate: bool) -> Result<Acted, Refusal> {
+    judge_anew(progression, &spec(), &numbers(), waives_gate, NOW)
+}
+
+fn judged_anew(progression: &Progression, waives_gate: bool) -> Progression {
+    match anew(progression, waives_gate) {
+        Ok(Acted::Changed(progression)) => *progression,
+        other => panic!("{}: {other:?}", shown(progression)),
+    }
+}
+
+#[test]
+fn every_state_judged_anew() {
+    let waves = |progression: &Progression| -> String {
+        let words: Vec<_> = progression.waves.iter().map(|wave| wave.state.as_str()).collect();
+        words.join(" ")
+    };
+    let mut unsendable = standing(State::Paused, &[PauseReason::Artifact]);
+    unsendable.started_at = None;
+    let unsendable = (shown(&unsendable), unsendable);
+    let mut table = String::new();
+    for (name, progression) in standings().into_iter().chain([unsendable]) {
+        for waives_gate in [false, true] {
+            let became = match anew(&progression, waives_gate) {
+                Ok(Acted::Changed(to)) => {
+                    assert_eq!(to.generation, 8, "{name}");
+                    format!("-> {}, {}", shown(&to), waves(&to))
+                }
+                Ok(Acted::Already(why)) => format!("already: {why}"),
+                Err(refusal) => format!("refused: {refusal}"),
+            };
+            let verb = if waives_gate { "waiving" } else { "judging" };
+            let _ = writeln!(table, "{name:<29} {verb} {became}");
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_gate_that_said_stop_is_asked_again_and_its_word_kept() {
+    let mut stopped = standing(State::Paused, &[PauseReason::Gate]);
+    let at = Time::from_millis(5);
+    let tally = crate::gate::Tally::default();
+    let verdict = Verdict { at, ruling: Ruling::Stop, tally, min_success: Some(95) };
+    stopped.waves[0] = Wave { state: WaveState::Stopped { at }, verdicts: vec![verdict] };
+    let again = judged_anew(&stopped, false);
+    let open = Wave { state: WaveState::Open { since: at }, verdicts: vec![verdict] };
+    assert_eq!(again.waves[0], open);
+    let waived = judged_anew(&stopped, true);
+    let advanced = changed(&stopped, Act::Advance);
+    assert_eq!(waived, advanced, "a gate is waived as by the operator's verb");
+}
+
+#[test]
+fn the_gate_of_the_last_wave_is_not_waived() {
+    let mut progression = standing(State::Running, &[]);
+    progression.waves[0].state = WaveState::Passed { at: NOW };
+    progression.waves[1].state = WaveState::Stopped { at: NOW };
+    let again = judged_anew(&progression, true);
+    assert_eq!(again.waves[1].state, WaveState::Open { since: NOW });
+}
+
+#[test]
+fn numbers_are_of_all_and_of_the_wave_that_has_not_passed() {
+    let mut progression = standing(State::Running, &[]);
+    progression.waves[0].state = WaveState::Passed { at: NOW };
+    progression.waves[1].state = WaveState::Open { since: NOW };
+    let counted = |queued| Counts { queued, ..Counts::default() };
+    // A wave is counted by zones.
+    let cohorts = [(0, counted(1)), (1, counted(10)), (1, counted(100))];
+    let numbers = Numbers::of(&progression, cohorts);
+    assert_eq!((numbers.all, numbers.current), (counted(111), counted(110)));
+    progression.waves[1].state = WaveState::Passed { at: NOW };
+    assert_eq!(Numbers::of(&progression, cohorts).current, Counts::default());
+}
+
+#[test]
+fn the_last_rounds_are_kept_and_no_more() {
+    let mut progression = standing(State::Failed, &[]);
+    for _ in 0..20 {
+        let waves = progression.waves.clone();
+        progression.begin_round(Counts::default(), waves);
+    }
+    let kept: Vec<u32> = progression.earlier.iter().map(|round| round.number).collect();
+    assert_eq!((progression.round, kept), (21, (13..=20).collect()));
 }
 
 #[test]
@@ -230,14 +359,38 @@ fn nothing_is_begun_whose_deadline_has_passed() {
 }
 
 #[test]
+fn nothing_is_begun_that_is_closed_until_its_deadline() {
+    let hours = Hours::new(vec![], vec!["1970-01-10..1970-01-20".parse().unwrap()]).unwrap();
+    let schedule = Schedule { hours, ..Schedule::default() };
+    for (deadline, why) in [
+        (
+            Some(Deadline::After(Duration::from_hours(24))),
+            Some("its freezes hold until its deadline"),
+        ),
+        (Some(Deadline::After(Duration::from_hours(24 * 30))), None),
+        (None, None),
+    ] {
+        let spec = Spec { deadline, schedule: schedule.clone(), ..spec() };
+        let result = act(&standing(State::Draft, &[]), &spec, &numbers(), Act::Start, NOW);
+        let refused = result.err().map(|refusal| refusal.why);
+        assert_eq!(refused.map(|said| said.split(';').next().unwrap()), why, "{deadline:?}");
+    }
+}
+
+#[test]
 fn what_is_paused_goes_on_where_it_was() {
     for (started_at, state) in [(None, State::Scheduled), (Some(NOW), State::Running)] {
         let mut progression = standing(State::Paused, &[PauseReason::Operator]);
         progression.started_at = started_at;
         assert_eq!(changed(&progression, Act::Resume).state, state);
         progression.state = State::Preparing;
-        assert_eq!(prepared(&progression), State::Paused, "paused while it was being prepared");
+        let prepared = |mut progression: Progression| {
+            end_preparing(&mut progression);
+            (progression.state, progression.generation)
+        };
+        let held = prepared(progression.clone());
+        assert_eq!(held, (State::Paused, 8), "paused while it was being prepared");
         let resumed = changed(&progression, Act::Resume);
-        assert_eq!((resumed.state, prepared(&resumed)), (State::Preparing, state));
+        assert_eq!((resumed.state, prepared(resumed)), (State::Preparing, (state, 9)));
     }
 }

@@ -121,6 +121,53 @@ fn what_is_no_value_of_the_field() {
 }
 
 #[test]
+fn what_has_no_place_in_the_order_of_versions() {
+    let texts = [
+        "version<abc",
+        "version>=latest and id==a",
+        "version<2.x",
+        "version>v2..1",
+        "version<''",
+        "version<='  '",
+        "version>-1",
+        "version<\"2.1 beta\"",
+    ];
+    insta::assert_snapshot!(refusals(&texts), @r#"
+    version: `abc` is no version; write one such as 2.1.0
+      version<abc
+              ^^^
+
+    version: `latest` is no version; write one such as 2.1.0
+      version>=latest and id==a
+               ^^^^^^
+
+    version: `2.x` is no version; write one such as 2.1.0
+      version<2.x
+              ^^^
+
+    version: `v2..1` is no version; write one such as 2.1.0
+      version>v2..1
+              ^^^^^
+
+    version: `` is no version; write one such as 2.1.0
+      version<''
+              ^^
+
+    version: `  ` is no version; write one such as 2.1.0
+      version<='  '
+               ^^^^
+
+    version: `-1` is no version; write one such as 2.1.0
+      version>-1
+              ^^
+
+    version: `2.1 beta` is no version; write one such as 2.1.0
+      version<"2.1 beta"
+              ^^^^^^^^^^
+    "#);
+}
+
+#[test]
 fn what_is_no_expression() {
     let texts = [
         "id=x",

@@ -117,7 +117,7 @@ pub(super) fn progressive(played: &Played) -> Vec<String> {
         let state = played.waves.get(wave);
         let is_go = |state: &Wave| {
             matches!(state.state, WaveState::Passed { .. })
-                && state.verdict.is_some_and(|verdict| verdict.ruling == Ruling::Go)
+                && state.verdict().is_some_and(|verdict| verdict.ruling == Ruling::Go)
         };
         if !state.is_some_and(is_go) {
             wrong.push(format!("the gate of wave {number} did not say go"));

@@ -175,13 +175,16 @@ verifying = "1h"
 mod tests {
     use std::path::Path;
 
+    use groundswell_core::time::Time;
+
     use super::*;
     use crate::spec_file;
 
     #[test]
     fn every_spec_is_one_of_its_release_and_fits_a_screen() {
         for scenario in &SCENARIOS {
-            let document = spec_file::parse(Path::new(scenario.name), scenario.spec).unwrap();
+            let document =
+                spec_file::parse(Path::new(scenario.name), scenario.spec, Time::ZERO).unwrap();
             assert_eq!(document.release.version, scenario.version);
             assert!((4..=14).contains(&scenario.spec.lines().count()), "{}", scenario.name);
             let lines = scenario.spec.lines().chain(scenario.story.iter().copied());

@@ -114,7 +114,7 @@ impl Stage {
     ) -> anyhow::Result<(RolloutKey, RolloutId)> {
         let file = self.operator.path().join(format!("{}.toml", scenario.name));
         fs::write(&file, scenario.spec).context("a spec cannot be written")?;
-        let spec = self.operator.read_spec(&file)?;
+        let spec = self.operator.read_spec(&file, self.clock.now())?;
         Ok(self.operator.create_rollout(&spec, self.clock.now())?)
     }
 

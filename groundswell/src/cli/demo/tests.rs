@@ -133,7 +133,7 @@ fn part(scenario: &Scenario, (id, zone, region, was_online): &(&str, &str, &str,
 fn passed() -> Wave {
     let (at, tally) = (at(6, 0), Tally::default());
     let verdict = Verdict { at, ruling: Ruling::Go, tally, min_success: Some(95) };
-    Wave { state: WaveState::Passed { at }, verdict: Some(verdict) }
+    Wave { state: WaveState::Passed { at }, verdicts: vec![verdict] }
 }
 
 /// What is said of a scenario in which something went otherwise.
@@ -196,7 +196,7 @@ fn progressive_watches_each_wave_before_the_next() {
         otherwise("progressive", |played| played.terminals[1].received_at = vec![at(5, 22)]);
     insta::assert_snapshot!(hasty, @"wave 2 began before wave 1 had been watched");
     let ungated = otherwise("progressive", |played| {
-        if let Some(verdict) = &mut played.waves[1].verdict {
+        if let Some(verdict) = played.waves[1].verdicts.last_mut() {
             verdict.ruling = Ruling::Override;
         }
         played.terminals[9].standing = Some((1, State::Succeeded));

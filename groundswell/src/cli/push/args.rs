@@ -120,7 +120,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "DIR",
-        default_value = "groundswell-data",
+        default_value = crate::store::dir::DEFAULT,
         env = "GROUNDSWELL_STATE",
         help_heading = "State"
     )]

@@ -34,7 +34,7 @@ struct Created<'a> {
 pub(super) fn create(on: &state::On, file: &Path, is_dry: bool) -> Result<(), Told> {
     let now = Clock::System.now();
     let mut state = if is_dry { State::look(&on.state)? } else { State::open_existing(&on.state)? };
-    let spec = state.read_spec(file)?;
+    let spec = state.read_spec(file, now)?;
     let forecast = state.forecast(&spec, now)?;
     let made = if is_dry { None } else { Some(state.create_rollout(&spec, now)?) };
     let created = Created {
@@ -62,11 +62,23 @@ fn words(on: &state::On, created: &Created<'_>, now: Time) -> String {
         ("starts", spec.start_at.map(|at| when(at, now))),
     ]));
     words.push_str(&tables(forecast));
+    if forecast.devices == 0 {
+        let _ = write!(words, "\nnote: {}", nobody(spec));
+    }
     if let Some(number) = number {
         let start = on.command(&format!("rollout start {number}"));
         let _ = write!(words, "\n{start} begins it");
     }
     words
+}
+
+/// What it means that nobody matches, which may change before its start.
+fn nobody(spec: &Spec) -> String {
+    let what = spec.no_device();
+    match spec.membership {
+        Membership::Snapshot => format!("{what} now; started like this, it fails"),
+        Membership::Dynamic => format!("{what} now; started like this, it waits for some to join"),
+    }
 }
 
 /// Its waves, and the hours of its zones.
@@ -93,9 +105,9 @@ pub(super) fn devices(forecast: &Forecast) -> String {
     if *without_address > 0 {
         let _ = write!(words, ", {without_address} of them without an address");
     }
-    if *devices > 0 && !forecast.has_waves() {
-        let first = waves.first().map(first).unwrap_or_default();
-        let _ = write!(words, ": {first}");
+    let is_told_by_wave = forecast.has_waves();
+    if let Some(wave) = waves.first().filter(|wave| !wave.first.is_empty() && !is_told_by_wave) {
+        let _ = write!(words, ": {}", first(wave));
     }
     words.push_str(match membership {
         Membership::Snapshot => "; who is in it is settled at its start",
@@ -105,14 +117,24 @@ pub(super) fn devices(forecast: &Forecast) -> String {
 }
 
 fn first(wave: &ForecastWave) -> String {
-    let more = if wave.devices > wave.first.len() as u64 { ", ..." } else { "" };
+    let more = if wave.devices > Some(wave.first.len() as u64) { ", ..." } else { "" };
     format!("{}{more}", wave.first.join(", "))
 }
 
 fn waves(waves: &[ForecastWave]) -> String {
-    let columns = [number("wave"), number("devices"), text("gate"), text("first")];
+    let mut columns = vec![number("wave"), number("devices"), text("gate")];
+    // Without a draw nobody is named.
+    let is_drawn = waves.iter().any(|wave| !wave.first.is_empty());
+    if is_drawn {
+        columns.push(text("first"));
+    }
     let row = |wave: &ForecastWave| {
-        vec![wave.number.to_string(), wave.devices.to_string(), gate(wave), first(wave)]
+        let devices = wave.devices.map_or_else(|| "drawn".to_owned(), |count| count.to_string());
+        let mut row = vec![wave.number.to_string(), devices, gate(wave)];
+        if is_drawn {
+            row.push(first(wave));
+        }
+        row
     };
     table(&columns, &waves.iter().map(row).collect::<Vec<_>>())
 }

@@ -5,6 +5,7 @@ mod create;
 mod explain;
 mod show;
 mod watch;
+mod waves;
 pub(super) mod why;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -102,7 +103,10 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Abort(of) => acts::act(on, &of.rollout, Act::Abort)?,
         Verb::List => {
             let rollouts = State::look(&on.state)?.rollouts()?;
-            on.show(&rollouts, || show::list(on, &rollouts))?;
+            let note = rollouts.is_empty().then(|| {
+                format!("no rollout yet: {} makes one", on.command("rollout create SPEC"))
+            });
+            on.show_list(&rollouts, note, || show::list(&rollouts))?;
         }
         Verb::Show(of) => {
             let (state, now) = (State::look(&on.state)?, Clock::System.now());
@@ -111,7 +115,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             state.look_back(&mut overview)?;
             state.look_at_failures(&mut overview)?;
             let forecast = match overview.state {
-                Stands::Draft => Some(state.forecast(&record.spec, now)?),
+                Stands::Draft => Some(state.outline(&record.spec, now)?),
                 _ => None,
             };
             on.show(&overview, || show::show(on, &overview, forecast.as_ref(), now))?;

@@ -10,24 +10,21 @@ use groundswell_core::{
 
 use super::super::{
     state,
-    text::{count, counts, date, fields, number, table, text, when},
+    text::{count, counts, date, fields, number, table, text, when, whole},
 };
-use super::create;
-use crate::operate::{Forecast, Overview, RolloutView, WaveView};
+use super::{create, waves};
+use crate::operate::{Forecast, Overview, Reason, RolloutView};
 
-pub(super) fn list(on: &state::On, rollouts: &[RolloutView]) -> String {
-    if rollouts.is_empty() {
-        return format!("no rollout yet: {} makes one", on.command("rollout create SPEC"));
-    }
+pub(super) fn list(rollouts: &[RolloutView]) -> String {
     let columns = [
         number("n"),
         text("release"),
-        text("strategy"),
-        text("state"),
+        whole("strategy"),
+        whole("state"),
         number("devices"),
         number("ended"),
         number("failed"),
-        text("created"),
+        whole("created"),
     ];
     let row = |view: &RolloutView| {
         let counts = &view.counts;
@@ -58,16 +55,20 @@ pub(super) fn show(
         ("select", Some(selected(overview))),
         ("created", Some(when(overview.created_at, now))),
         ("began", overview.started_at.map(|at| when(at, now))),
+        ("ended", overview.ended_at.map(|at| when(at, now))),
         ("deadline", overview.deadline.map(|at| when(at, now))),
         ("devices", devices(overview).or_else(|| forecast.map(create::devices))),
+        ("failed", by_reason(&overview.failed)),
+        ("skipped", by_reason(&overview.skipped)),
         ("time left", overview.eta_secs.map(time_left)),
     ]));
     if overview.waves.len() > 1 && overview.counts.total() > 0 {
         words.push('\n');
-        words.push_str(&waves(&overview.waves));
+        words.push_str(&waves::table(&overview.waves));
     }
     words.push_str(&forecast.map(create::tables).unwrap_or_default());
-    words.push_str(&failures(overview));
+    words.push_str(&failures(on, overview));
+    words.push_str(&waves::earlier(&overview.earlier, now));
     words.push_str(&waits(on, overview, now));
     words
 }
@@ -110,32 +111,13 @@ fn time_left(secs: u64) -> String {
     format!("about {}", span(std::time::Duration::from_secs(secs)))
 }
 
-fn waves(waves: &[WaveView]) -> String {
-    let columns = [
-        number("wave"),
-        text("state"),
-        number("devices"),
-        number("ended"),
-        number("succeeded"),
-        number("failed"),
-        text("verdict"),
-    ];
-    let row = |wave: &WaveView| {
-        let counts = &wave.counts;
-        vec![
-            wave.number.to_string(),
-            wave.state.state.to_owned(),
-            counts.total().to_string(),
-            counts.ended().to_string(),
-            (counts.succeeded + counts.current).to_string(),
-            counts.failures().to_string(),
-            wave.verdict.map(|verdict| verdict.to_string()).unwrap_or_default(),
-        ]
-    };
-    table(&columns, &waves.iter().map(row).collect::<Vec<_>>())
+fn by_reason(reasons: &[Reason]) -> Option<String> {
+    let all: u64 = reasons.iter().map(|reason| reason.devices).sum();
+    let each = reasons.iter().map(|reason| format!("{} {}", reason.devices, reason.reason));
+    (all > 0).then(|| format!("{all}: {}", each.collect::<Vec<_>>().join(", ")))
 }
 
-fn failures(overview: &Overview) -> String {
+fn failures(on: &state::On, overview: &Overview) -> String {
     if overview.failures.is_empty() {
         return String::new();
     }
@@ -150,7 +132,8 @@ fn failures(overview: &Overview) -> String {
     }
     let more = all.saturating_sub(overview.failures.len() as u64);
     if more > 0 {
-        let _ = writeln!(words, "  and {more} more");
+        let why = on.command(&format!("rollout why {} DEVICE", overview.number));
+        let _ = writeln!(words, "  and {more} more; {why} says why of any");
     }
     words
 }
@@ -158,6 +141,9 @@ fn failures(overview: &Overview) -> String {
 /// What it waits for, and whether anybody drives it.
 pub(super) fn waits(on: &state::On, overview: &Overview, now: Time) -> String {
     let mut words = String::new();
+    if let Some(why) = &overview.failed_because {
+        let _ = writeln!(words, "\n{why}");
+    }
     let reasons = sentences(&overview.waiting_on, now);
     if !reasons.is_empty() {
         words.push('\n');

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    operate::{Overview, State},
+    operate::{Overview, Reason, State},
     store::Unfinished,
 };
 
@@ -58,8 +58,10 @@ struct Known {
     /// Of which round earlier ones were counted.
     round: u32,
     before: Option<Counts>,
-    /// How many had failed when they were looked at.
-    failed: u64,
+    /// How many had failed or were skipped when they were looked at.
+    short: u64,
+    failed: Vec<Reason>,
+    skipped: Vec<Reason>,
     failures: Vec<Unfinished>,
 }
 
@@ -73,11 +75,16 @@ impl Known {
         }
         overview.before = self.before;
         if overview.state == Stands::Paused || overview.state.is_ended() {
-            let failed = overview.counts.failures();
-            if self.failed != failed {
+            let short = overview.counts.failures() + overview.counts.skipped;
+            if self.short != short {
                 state.look_at_failures(overview)?;
-                (self.failed, self.failures) = (failed, overview.failures.clone());
+                self.short = short;
+                self.failed.clone_from(&overview.failed);
+                self.skipped.clone_from(&overview.skipped);
+                self.failures.clone_from(&overview.failures);
             }
+            overview.failed.clone_from(&self.failed);
+            overview.skipped.clone_from(&self.skipped);
             overview.failures.clone_from(&self.failures);
         }
         Ok(())

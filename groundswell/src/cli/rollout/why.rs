@@ -45,15 +45,20 @@ fn of_device(record: &RolloutRecord, id: &str, why: &DeviceWhy, now: Time) -> St
     let rollout = format!("rollout {rollout} ({name} {version})");
     match (state, wave) {
         (Some(_), _) => format!("{id} in {}", of_rollout(why, now)),
-        (None, Some(wave)) => {
-            let place = if *of > 1 { format!("wave {wave} of {of} of ") } else { String::new() };
-            let mut words = format!("{id} would be in {place}{rollout}");
+        (None, wave) if why.would_be => {
+            let mut words = match wave {
+                Some(wave) if *of > 1 => {
+                    format!("{id} would be in wave {wave} of {of} of {rollout}")
+                }
+                Some(_) => format!("{id} would be in {rollout}"),
+                None => format!("{id} would be in {rollout}; its wave is drawn at the start"),
+            };
             for sentence in show::sentences(&why.waiting_on, now) {
                 let _ = write!(words, "\n  {sentence}");
             }
             words
         }
-        (None, None) => not_in(id, record),
+        (None, _) => not_in(id, record),
     }
 }
 

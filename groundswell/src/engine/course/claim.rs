@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     admit::{Admission, Class, Judgment, consider},
-    assignment::{self, State},
+    assignment::{self, Assignment, State},
     device::Endpoint,
     ids::AssignmentId,
     log::Becomes,
@@ -64,9 +64,12 @@ impl Course {
         }
     }
 
-    /// Places that it will use as soon as its commit, or its look for candidates, is done.
-    pub(in crate::engine) const fn places_awaited(&self) -> u32 {
-        if self.is_committing || self.is_fetching { self.unclaimed } else { 0 }
+    /// Places that it will use as soon as its commit, its look for candidates, or the look at its
+    /// artifact is done.
+    pub(super) fn places_awaited(&self) -> u32 {
+        let is_claiming_later = self.is_opening() && !self.may_claim();
+        let is_waiting = self.is_committing || self.is_fetching || is_claiming_later;
+        if is_waiting { self.unclaimed } else { 0 }
     }
 
     /// Those that are due again, and whose hours are on.
@@ -144,7 +147,7 @@ impl Course {
                 }
             }
             if let Some(holder) = shared.busy_with(candidate.device, self.key) {
-                let id = shared.id_of(holder).unwrap_or(self.id);
+                let id = shared.name_of(holder).map_or(self.id, |name| name.id);
                 self.log_judged(&candidate, Becomes::Busy(id));
                 self.park(candidate, shared);
                 continue;
@@ -171,10 +174,11 @@ impl Course {
 
     fn park(&mut self, candidate: Candidate, shared: &mut Shared) {
         self.busy.0 += 1;
-        self.busy.1 = shared
-            .busy_with(candidate.device, self.key)
-            .and_then(|holder| shared.id_of(holder))
-            .or(self.busy.1);
+        let holder = shared.busy_with(candidate.device, self.key);
+        let holder = holder.and_then(|holder| shared.name_of(holder));
+        if holder.is_some() && holder != self.busy.1.as_ref() {
+            self.busy.1 = holder.cloned();
+        }
         shared.park(self.key, candidate);
     }
 
@@ -206,7 +210,9 @@ impl Course {
             let at = self.cohort_at.get(&candidate.cohort).copied();
             let is_open = at.is_some_and(|at| self.cohorts[at].phase(&self.spec, now).is_open());
             // One that was begun before its deadline may end its attempts after it.
-            let was_begun = candidate.assignment.attempt > 1 || candidate.assignment.in_doubt;
+            let Assignment { attempt, in_doubt, .. } = candidate.assignment;
+            let was_begun =
+                attempt > 1 || in_doubt || candidate.assignment.claimed_from() == State::Retrying;
             if is_open && (was_begun || !is_over) {
                 self.ready.push_back(candidate);
             } else {
@@ -253,6 +259,9 @@ impl Course {
     ) -> Job {
         self.is_fetching = true;
         let is_sweep = queue.is_some_and(|queue| queue.is_sweep);
+        if is_sweep {
+            self.begin_sweep_read();
+        }
         let until = if is_sweep { Time::from_millis(-1) } else { self.readable_until(now) };
         self.away_floor = self.away_floor.max(until);
         Job::Fetch(Want {

@@ -47,7 +47,7 @@ impl Course {
         self.committing_missing = std::mem::take(&mut self.pending_missing);
         self.committing_freed.append(&mut self.freed);
         let batch = self.batch(now);
-        commands.push(Command::Store(Job::Commit(batch)));
+        commands.push(Command::Store(Job::Commit(Box::new(batch))));
     }
 
     pub(super) fn has_pending(&self) -> bool {
@@ -91,7 +91,6 @@ impl Course {
         let has_progressed = std::mem::take(&mut self.pending_progression);
         let mut cohorts = std::mem::take(&mut self.cohorts_before);
         for cohort in &mut self.cohorts {
-            cohort.committing += std::mem::take(&mut cohort.pending);
             if std::mem::take(&mut cohort.is_changed) {
                 cohorts.push((cohort.record.key, cohort.record.counts));
             }

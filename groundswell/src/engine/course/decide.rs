@@ -80,8 +80,10 @@ impl Course {
             } else {
                 self.hand_back(now);
             }
-            if self.may_send() && self.readiness == Readiness::Open {
+            if self.may_send() && self.may_claim() {
                 self.claim(now, &plan, shared);
+            } else if self.may_send() && self.is_opening() {
+                self.unclaimed = plan.claims_max;
             }
             self.log.over();
             self.add_reasons(now);
@@ -97,7 +99,8 @@ impl Course {
             let snapshot = self.snapshot(now);
             self.waiting_on = plan::plan(&snapshot, &self.spec, now).waiting_on;
         }
-        if let (devices @ 1.., Some(rollout)) = self.busy {
+        if let (devices @ 1.., Some(rollout)) = &self.busy {
+            let (devices, rollout) = (*devices, rollout.clone());
             self.waiting_on.push(WaitingOn::Busy { devices, rollout });
         }
         let parked = self.slots.parked(Class::Begun) + self.slots.parked(Class::Fresh);
@@ -107,7 +110,19 @@ impl Course {
         }
     }
 
-    /// Nothing is claimed, and nobody is asked, before the artifact was looked at.
+    /// Before its artifact was looked at it claims only what others would take meanwhile. A constant
+    /// rate would leave in a burst then: it has its places kept instead.
+    pub(super) fn may_claim(&self) -> bool {
+        let is_taken_otherwise = self.is_contested && self.rate.is_none();
+        self.readiness == Readiness::Open || self.is_opening() && is_taken_otherwise
+    }
+
+    /// Whether its artifact is being looked at, or about to be.
+    pub(super) const fn is_opening(&self) -> bool {
+        matches!(self.readiness, Readiness::Closed | Readiness::Opening)
+    }
+
+    /// Nothing is sent, and nobody is asked, before the artifact was looked at.
     fn open_if_closed(&mut self, commands: &mut Vec<Command>) {
         let is_needed = self.progression.state == rollout::State::Running || self.watch.len() > 0;
         if is_needed && self.readiness == Readiness::Closed && !self.is_stopping() {
@@ -128,7 +143,7 @@ impl Course {
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);
         let (counts, of) = (self.counts, self.progression.waves.len());
-        let kind = Kind::of_change(change, of, counts, |wave| self.tally(wave).of);
+        let kind = Kind::of_change(change, of, counts, &self.spec, |wave| self.tally(wave).of);
         // A rollout of one wave is all its wave: nobody asked for more words.
         let is_plain = of == 1 && self.spec.waves.is_empty();
         let is_of_wave = matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));
@@ -143,7 +158,7 @@ impl Course {
         let mut begun = vec![];
         let mut sendings = vec![];
         let open_max = self.spec.limits.max_in_flight.min(self.open_max) as usize;
-        while self.open.len() < open_max {
+        while self.readiness == Readiness::Open && self.open.len() < open_max {
             let Some(candidate) = self.ready.pop_front() else { break };
             let attempt = candidate.assignment.attempt;
             if self.manner.is_heard {
@@ -217,12 +232,11 @@ impl Course {
     }
 
     /// The artifact cannot be sent: nothing new is claimed before an operator has looked.
-    pub(in crate::engine) fn unsendable(&mut self, now: Time, why: &str) {
-        tracing::error!(rollout = self.key.0, "its artifact cannot be sent: {why}");
+    pub(in crate::engine) fn unsendable(&mut self, now: Time) {
         self.readiness = Readiness::Failed;
         let Some(progression) = rollout::unsendable(&self.progression) else { return };
         self.progression = progression;
-        self.log.push(Record::Unsendable(why.to_owned()));
+        self.log.push(Record::Unsendable);
         self.log.stands(&self.progression);
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);

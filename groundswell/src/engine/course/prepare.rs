@@ -12,7 +12,7 @@ use super::Course;
 use crate::{
     engine::{choose::Division, fact::Command},
     store::{
-        Assign, CohortRecord,
+        Assign, CohortRecord, RoundCursor,
         writer::{Assignment, Job},
     },
 };
@@ -44,6 +44,8 @@ enum Stage {
     Discard,
     /// Rows are written.
     Write,
+    /// Rows of a later round are written, for those that failed in the one before.
+    Round(Option<RoundCursor>),
     /// All are written, and read back as they are counted.
     Read,
 }
@@ -62,16 +64,17 @@ impl Course {
         if self.is_stopping() || self.has_store_failed || now < self.preparation.not_before {
             return;
         }
-        if self.is_preparation_cut_short() && self.preparation.stage != Stage::Discard {
+        let is_whole = matches!(self.preparation.stage, Stage::Discard | Stage::Round(_));
+        if self.is_preparation_cut_short() && !is_whole {
             // Nobody but the store knows which rows there are.
             self.preparation.stage = Stage::Read;
         }
         let command = match self.preparation.stage {
-            Stage::Begin if self.progression.round > 1 => {
-                Command::Store(Job::OpenRound(self.key, self.progression.round))
-            }
             Stage::Begin => Command::Choose(self.key, Box::new(self.spec.clone())),
             Stage::Discard => Command::Store(Job::Discard(self.key)),
+            Stage::Round(from) => {
+                Command::Store(Job::OpenRound(self.key, self.progression.round, from))
+            }
             Stage::Write => {
                 if let Some(chunk) = self.next_chunk() {
                     self.is_joining = true;
@@ -173,10 +176,14 @@ impl Course {
         }
     }
 
-    /// Given up while rows were being taken back, before a kill: how many are left is not known, and
-    /// nothing was ever sent for them.
-    pub(super) fn resume_discarding(&mut self) {
+    /// Rows were being written or taken back before a kill, and how many there are is not known. A
+    /// later round is written to its end even if it was given up: whoever tries it again tries all.
+    pub(super) fn resume_preparation(&mut self) {
         let is_given_up = matches!(self.progression.state, State::Canceling | State::Aborting);
+        let is_unwritten = is_given_up || self.progression.state == State::Preparing;
+        if is_unwritten && self.progression.started_at.is_none() && self.progression.round > 1 {
+            self.preparation.stage = Stage::Round(None);
+        }
         let is_of_no_choice = self.progression.prepared.is_none()
             && self.progression.started_at.is_none()
             && self.progression.round == 1;
@@ -212,14 +219,15 @@ impl Course {
         self.pending_since.get_or_insert(now);
     }
 
-    pub(in crate::engine) fn round_opened(&mut self) {
+    /// Rows of a later round were written, up to there; all of them if there is no `next`.
+    pub(in crate::engine) fn round_opened(&mut self, next: Option<RoundCursor>) {
         self.preparation.is_waiting = false;
-        self.preparation.stage = Stage::Read;
+        self.preparation.stage = next.map_or(Stage::Read, |next| Stage::Round(Some(next)));
     }
 
     /// The next round begins with nothing known of it.
     pub(super) fn begin_round(&mut self) {
-        self.preparation = Preparation::default();
+        self.preparation = Preparation { stage: Stage::Round(None), ..Preparation::default() };
         // The last of the round before may not be written yet.
         let changed = self.cohorts.iter().filter(|cohort| cohort.is_changed);
         self.cohorts_before.extend(changed.map(|cohort| (cohort.record.key, cohort.record.counts)));
@@ -239,8 +247,7 @@ impl Course {
             return;
         }
         self.log.push(Record::Prepared);
-        self.progression.state = rollout::prepared(&self.progression);
-        self.progression.generation += 1;
+        rollout::end_preparing(&mut self.progression);
         self.log.stands(&self.progression);
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);

@@ -1,7 +1,7 @@
 //! Devices that are ended without being sent to: given up, too late, or out of their hours.
 //!
-//! Those in memory first; then cohort by cohort those in the store, read only while nothing of the
-//! cohort waits for a commit, so that no row is read as it was.
+//! Those in memory first; then cohort by cohort those in the store. What changes while they are read
+//! is passed over: it is in memory, or ended. So a cohort that is never quiet is swept, too.
 
 use groundswell_core::{
     assignment::{self, SkipReason, State},
@@ -86,6 +86,18 @@ impl Course {
         }
     }
 
+    /// From now on it is known who changes: rows of those are read as they were.
+    pub(super) fn begin_sweep_read(&mut self) {
+        self.changed_since_read = Some(self.pending.iter().map(|change| change.id).collect());
+    }
+
+    /// Leaves out those that changed since they were asked for.
+    pub(super) fn end_sweep_read(&mut self, candidates: &mut Vec<Candidate>) {
+        if let Some(changed) = self.changed_since_read.take() {
+            candidates.retain(|candidate| !changed.contains(&candidate.id));
+        }
+    }
+
     /// One that goes away in a cohort that was swept is found by the next sweep.
     pub(super) fn sweep_anew(&mut self, candidate: &Candidate) {
         if let Some(at) = self.cohort_at.get(&candidate.cohort) {
@@ -95,12 +107,14 @@ impl Course {
         }
     }
 
-    /// What is to be read next to be ended.
+    /// What is to be read next to be ended: once for each commit, so that none grows without bound.
     pub(super) fn sweep_want(&self) -> Option<QueueWant> {
+        if self.is_committing {
+            return None;
+        }
         let sweep = self.sweep.as_ref()?;
         sweep.cohorts.iter().map(|at| &self.cohorts[*at]).find_map(|cohort| {
-            let is_settled = cohort.pending + cohort.committing == 0;
-            (is_settled && !cohort.is_swept).then_some(QueueWant {
+            (!cohort.is_swept).then_some(QueueWant {
                 cohort: cohort.record.key,
                 after: cohort.swept_to,
                 limit: SWEEP_MAX,

@@ -13,8 +13,9 @@ use super::Course;
 use crate::store::{Candidate, Heard, IntentSeq, Page, QueueRead};
 
 impl Course {
-    pub(in crate::engine) fn fetched(&mut self, now: Time, page: Page) {
+    pub(in crate::engine) fn fetched(&mut self, now: Time, mut page: Page) {
         self.is_fetching = false;
+        self.end_sweep_read(&mut page.candidates);
         self.cursor = page.cursor;
         self.next_away_at = page.next_due_at;
         // What was asked for before something else became known is asked for again.
@@ -39,10 +40,14 @@ impl Course {
         let mut left: Vec<Candidate> = std::mem::take(&mut self.refreshing).into_values().collect();
         left.sort_unstable_by_key(|candidate| candidate.id);
         came.append(&mut left);
-        let is_new = |candidate: &Candidate| {
-            candidate.assignment.state == State::Queued || self.missing_here.insert(candidate.id)
-        };
-        came.extend(page.candidates.into_iter().filter(is_new));
+        for candidate in page.candidates {
+            // One that was read as it was is read again, and must count as new then.
+            let is_new = candidate.assignment.state == State::Queued
+                || !self.is_outdated(&candidate) && self.missing_here.insert(candidate.id);
+            if is_new {
+                came.push(candidate);
+            }
+        }
         for candidate in came {
             if self.is_outdated(&candidate) {
                 continue;
@@ -63,9 +68,6 @@ impl Course {
         self.durably_freed.append(&mut self.committing_freed);
         let away_at = self.committing_away_at.take();
         self.next_away_at = self.next_away_at.into_iter().chain(away_at).min();
-        for cohort in &mut self.cohorts {
-            cohort.committing = 0;
-        }
         std::mem::take(&mut self.committing_events)
     }
 

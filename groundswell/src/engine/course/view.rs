@@ -10,7 +10,10 @@ use groundswell_core::{
 };
 
 use super::Course;
-use crate::store::RolloutKey;
+use crate::{
+    engine::places::{Claimant, Given},
+    store::RolloutKey,
+};
 
 /// Claims ahead are at most so many times the deliveries that may be open: claims of slow devices
 /// would keep these from others for long.
@@ -40,9 +43,8 @@ impl Course {
 
     /// What an operator's act is judged by.
     pub(super) fn numbers(&self) -> Numbers {
-        let current = self.progression.current();
-        let cohorts = self.cohorts.iter().filter(|cohort| Some(cohort.record.wave) == current);
-        Numbers { all: self.counts, current: cohorts.map(|cohort| cohort.record.counts).sum() }
+        let cohorts = self.cohorts.iter().map(|cohort| &cohort.record);
+        Numbers::of(&self.progression, cohorts.map(|cohort| (cohort.wave, cohort.counts)))
     }
 
     /// How far the rollout is; `sent_bytes` is the shell's to count.
@@ -53,7 +55,7 @@ impl Course {
         let eta = progress::eta(&snapshot, &self.spec, ended_per_sec, now);
         let waves = self.progression.waves.iter().enumerate().map(|(wave, state)| WaveProgress {
             state: state.state,
-            verdict: state.verdict,
+            verdict: state.verdict(),
             counts: snapshot.counts_of(wave),
         });
         Progress {
@@ -67,20 +69,15 @@ impl Course {
         }
     }
 
-    /// Devices that are open or claimed: what the driver's places are counted by.
-    pub(in crate::engine) fn places_used(&self) -> u32 {
-        (self.open.len() + self.ready.len() + self.claiming.len()) as u32
-    }
-
-    /// Whether it could use places for deliveries.
-    pub(in crate::engine) const fn wants_places(&self) -> bool {
-        matches!(self.progression.state, rollout::State::Running)
-            && self.counts.waiting() + self.counts.retrying > 0
-    }
-
-    /// Deliveries that are open.
-    pub(in crate::engine) fn open_count(&self) -> u32 {
-        self.open.len() as u32
+    /// What it has of the driver's places, and wants of them.
+    pub(in crate::engine) fn claimant(&self) -> Claimant {
+        let is_running = self.progression.state == rollout::State::Running;
+        Claimant {
+            open: self.open.len() as u32,
+            used: (self.open.len() + self.ready.len() + self.claiming.len()) as u32,
+            awaited: self.places_awaited(),
+            is_wanting: is_running && self.counts.waiting() + self.counts.retrying > 0,
+        }
     }
 
     /// Who goes first: a higher priority, then the older.
@@ -88,12 +85,14 @@ impl Course {
         (-i64::from(self.spec.priority), self.key)
     }
 
-    /// Places that it may use on top of those it does, and how many deliveries may be open.
-    pub(in crate::engine) fn give_places(&mut self, places: u32, open_max: u32) {
+    /// What it may have of the driver's places.
+    pub(in crate::engine) fn give_places(&mut self, given: Given) {
+        let Given { places, open_max, is_contested } = given;
         let is_more = places > self.places || open_max > self.open_max;
         let is_limited = self.waiting_on.contains(&WaitingOn::Driver) || !self.ready.is_empty();
         self.is_dirty |= is_more && is_limited;
-        (self.places, self.open_max) = (places, open_max);
+        self.is_dirty |= is_contested && !self.is_contested && self.is_opening();
+        (self.places, self.open_max, self.is_contested) = (places, open_max, is_contested);
     }
 
     /// Whether a step would do anything.

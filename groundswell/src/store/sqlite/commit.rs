@@ -2,9 +2,11 @@
 
 use groundswell_core::{
     assignment::{Assignment, SkipReason, State},
+    release::Digest,
     version::VersionKey,
 };
 use rusqlite::{Connection, params};
+use sha2::{Digest as _, Sha256};
 
 use super::{assign, device, log, rollout, rows};
 use crate::store::{Batch, Change, StoreError};
@@ -41,6 +43,17 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
         rollout::answer(connection, *seq, answer)?;
     }
     log::write(connection, batch.rollout, batch.at, &batch.records)
+}
+
+/// Writes batches that were kept, unless these were written before: whoever did may have died
+/// before it could take them away.
+pub(super) fn write_kept(connection: &Connection, batches: &[Batch]) -> Result<(), StoreError> {
+    let digest = Digest(Sha256::digest(rows::to_json(&batches)?).into()).to_string();
+    let sql = "UPDATE driver SET kept = ?1 WHERE kept IS NOT ?1";
+    if connection.execute(sql, [digest])? == 0 {
+        return Ok(());
+    }
+    batches.iter().try_for_each(|batch| write(connection, batch))
 }
 
 /// Writes the last change of every assignment in the batch, neighbors that went the same way by

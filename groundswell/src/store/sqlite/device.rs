@@ -18,7 +18,7 @@ use super::{
     read, rows,
     selector::{self, Condition},
 };
-use crate::store::{Chosen, Contact, DeviceKey, Put, StoreError};
+use crate::store::{Alike, Chosen, Contact, DeviceKey, Put, StoreError};
 
 /// Devices that are looked at one by one for a page: some milliseconds, and a page of 100 is filled
 /// by them unless fewer than one in 20 is chosen.
@@ -389,6 +389,27 @@ pub(super) fn count(
 pub(super) fn count_query(select: Option<&Selector>, now: Time) -> (String, Vec<Value>) {
     let Condition { from, sql, params } = selector::condition(select, now);
     (format!("SELECT count(*) FROM {from} WHERE {sql}"), params)
+}
+
+pub(super) fn count_chosen(
+    connection: &Connection,
+    select: Option<&Selector>,
+    now: Time,
+) -> Result<Vec<Alike>, StoreError> {
+    let Condition { from, sql, params } = selector::condition(select, now);
+    let sql = format!(
+        "SELECT d.time_zone, d.address IS NOT NULL, count(*) FROM {from} WHERE {sql} \
+         GROUP BY 1, 2 ORDER BY 1, 2"
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let alike = statement.query_map(params_from_iter(params), |row| {
+        Ok(Alike {
+            time_zone: row.get(0)?,
+            has_address: row.get(1)?,
+            devices: row.get::<_, i64>(2)?.unsigned_abs(),
+        })
+    })?;
+    Ok(alike.collect::<Result<_, _>>()?)
 }
 
 fn device(row: &Row<'_>) -> Result<Device, StoreError> {

@@ -8,11 +8,13 @@ mod assign;
 mod commit;
 mod copy;
 mod device;
+mod ended;
 mod log;
 mod queue;
 mod read;
 mod release;
 mod rollout;
+mod round;
 mod rows;
 mod selector;
 
@@ -33,9 +35,9 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{
-    Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey, Intent,
-    IntentSeq, LogRow, Page, Put, RolloutKey, RolloutRecord, Standing, Store, StoreError,
-    Unfinished, Want, Which,
+    Alike, Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey,
+    Intent, IntentSeq, LogRow, Page, Put, RolloutKey, RolloutRecord, RoundCursor, Standing, Store,
+    StoreError, Unfinished, Want, Which,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.
@@ -89,7 +91,8 @@ impl SqliteStore {
     /// # Errors
     /// As [`SqliteStore::open`].
     pub fn open_to_read(path: &Path) -> Result<Option<Self>, StoreError> {
-        if !path.exists() {
+        // One that cannot be looked for may be there: opening it says why.
+        if !path.try_exists().unwrap_or(true) {
             return Ok(None);
         }
         let wal = path.with_extension("db-wal");
@@ -133,8 +136,12 @@ impl Store for SqliteStore {
         Ok(Epoch(self.connection.query_row(sql, [], |row| row.get(0))?))
     }
 
-    fn find(&self, identity: &[u8; 32]) -> Result<Option<RolloutRecord>, StoreError> {
-        read::find(&self.connection, identity)
+    fn find(
+        &self,
+        identity: &[u8; 32],
+        before: Option<RolloutKey>,
+    ) -> Result<Option<RolloutRecord>, StoreError> {
+        read::find(&self.connection, identity, before)
     }
 
     fn rollout(&self, key: RolloutKey) -> Result<Option<RolloutRecord>, StoreError> {
@@ -238,6 +245,10 @@ impl Store for SqliteStore {
         device::count(&self.connection, select, now)
     }
 
+    fn count_chosen(&self, select: Option<&Selector>, now: Time) -> Result<Vec<Alike>, StoreError> {
+        device::count_chosen(&self.connection, select, now)
+    }
+
     fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError> {
         let transaction = self.write()?;
         device::saw_each(&transaction, contacts)?;
@@ -293,23 +304,28 @@ impl Store for SqliteStore {
         Ok(transaction.commit()?)
     }
 
-    fn give_up(&mut self, rollout: RolloutKey, now: Time) -> Result<Counts, StoreError> {
+    fn open_round(&mut self, spec: &Spec, batch: &Batch, canaries: u32) -> Result<u64, StoreError> {
         let transaction = self.write()?;
-        let counts = rollout::give_up(&transaction, rollout, now)?;
-        transaction.commit()?;
-        Ok(counts)
+        rollout::set_spec(&transaction, batch.rollout, spec)?;
+        commit::write(&transaction, batch)?;
+        let devices = round::open(&transaction, batch, canaries)?;
+        if devices > 0 {
+            transaction.commit()?;
+        }
+        Ok(devices)
     }
 
-    fn open_round(
+    fn extend_round(
         &mut self,
         rollout: RolloutKey,
         round: u32,
-        canaries: Option<u32>,
-    ) -> Result<u64, StoreError> {
+        from: Option<RoundCursor>,
+        limit: usize,
+    ) -> Result<Option<RoundCursor>, StoreError> {
         let transaction = self.write()?;
-        let devices = assign::round(&transaction, rollout, round, canaries)?;
+        let next = round::extend(&transaction, rollout, round, from, limit)?;
         transaction.commit()?;
-        Ok(devices)
+        Ok(next)
     }
 
     fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError> {
@@ -354,13 +370,19 @@ impl Store for SqliteStore {
         Ok(transaction.commit()?)
     }
 
+    fn commit_kept(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        commit::write_kept(&transaction, batches)?;
+        Ok(transaction.commit()?)
+    }
+
     fn for_each_unfinished(
         &self,
         rollout: RolloutKey,
         round: u32,
         each: &mut dyn FnMut(Unfinished),
     ) -> Result<(), StoreError> {
-        read::for_each_unfinished(&self.connection, rollout, round, each)
+        ended::for_each_unfinished(&self.connection, rollout, round, each)
     }
 
     fn failures(
@@ -369,7 +391,15 @@ impl Store for SqliteStore {
         round: u32,
         limit: usize,
     ) -> Result<Vec<Unfinished>, StoreError> {
-        read::failures(&self.connection, rollout, round, limit)
+        ended::failures(&self.connection, rollout, round, limit)
+    }
+
+    fn count_short(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+    ) -> Result<Vec<(State, u64)>, StoreError> {
+        ended::count_short(&self.connection, rollout, round)
     }
 
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError> {
@@ -381,7 +411,9 @@ impl Store for SqliteStore {
     }
 
     fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError> {
-        rollout::answer(&self.connection, seq, answer)
+        let transaction = self.write()?;
+        rollout::answer(&transaction, seq, answer)?;
+        Ok(transaction.commit()?)
     }
 
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError> {
@@ -404,11 +436,6 @@ impl Store for SqliteStore {
     }
 }
 
-/// Whether `state` is one that the report of a run lists.
-fn is_unfinished(state: State) -> bool {
-    !matches!(state, State::Succeeded | State::Skipped(_))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,12 +448,14 @@ mod tests {
         let full = queue::Shape { is_known: true, rivals: &[RolloutKey(7)] };
         let key = "SEARCH assignment USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
         let queued = "SEARCH a USING INDEX assignment_cohort (cohort=? AND rowid>?)";
+        let before = "SEARCH assignment USING INDEX assignment_cohort (cohort=? AND rowid>?)";
         let due = "SEARCH a USING INDEX assignment_due (rollout=? AND due_at>? AND due_at<?)";
         for (sql, found_by) in [
             (commit::UPDATE_RUN.to_owned(), key),
             (commit::SAW_RUN.to_owned(), key),
             (plain.queue_sql(false), queued),
             (full.queue_sql(true), queued),
+            (round::BEFORE.to_owned(), before),
             (plain.due_sql(), due),
             (full.due_sql(), due),
         ] {

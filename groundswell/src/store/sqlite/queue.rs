@@ -1,9 +1,6 @@
 //! Candidates: who is next, who is due again, who is active, who waits for a device.
 
-use groundswell_core::{
-    assignment::{SkipReason, State},
-    time::Time,
-};
+use groundswell_core::time::Time;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{read::all, rows};
@@ -117,13 +114,9 @@ impl Shape<'_> {
         format!("{columns}, {}", self.known_columns())
     }
 
-    /// What a newer rollout gave up, or left as it was, it does not keep from an older one.
     fn known_columns(&self) -> String {
         let rivals: Vec<String> = self.rivals.iter().map(|key| key.0.to_string()).collect();
-        let left = rows::codes_where(|state| {
-            matches!(state, State::Canceled | State::Skipped(_))
-                && state != State::Skipped(SkipReason::AlreadyCurrent)
-        });
+        let left = rows::codes_where(|state| !state.supersedes());
         format!(
             "s.at, d.check_in_secs, s.version, EXISTS (SELECT 1 FROM assignment r \
              INDEXED BY assignment_device WHERE r.device = a.device AND r.rollout IN ({}) \

@@ -1,30 +1,27 @@
-//! Reading: rollouts, counts, and who did not get the release.
+//! Reading: rollouts, counts, and where a device stands.
 
 use groundswell_core::{
-    assignment::{self, Assignment},
-    ids::AssignmentId,
-    rollout::State,
-    snapshot::Counts,
-    time::Time,
+    assignment::Assignment, ids::AssignmentId, rollout::State, snapshot::Counts, time::Time,
 };
 use rusqlite::{Connection, Params, params};
 
-use super::{is_unfinished, rows};
+use super::{ended::is_unfinished, rows};
 use crate::store::{
-    CohortKey, CohortRecord, DeviceKey, RolloutKey, RolloutRecord, Standing, StoreError,
-    Unfinished, Which,
+    CohortKey, CohortRecord, DeviceKey, RolloutKey, RolloutRecord, Standing, StoreError, Which,
 };
 
 pub(super) fn find(
     connection: &Connection,
     identity: &[u8; 32],
+    before: Option<RolloutKey>,
 ) -> Result<Option<RolloutRecord>, StoreError> {
     let sql = format!(
         "SELECT {} FROM rollout WHERE identity = ?1 AND state NOT IN ('canceled', 'aborted') \
-         ORDER BY key DESC LIMIT 1",
+         AND key < ?2 ORDER BY key DESC LIMIT 1",
         rows::ROLLOUT_COLUMNS
     );
-    Ok(all(connection, &sql, [identity], rows::rollout)?.pop())
+    let before = before.map_or(i64::MAX, |key| key.0);
+    Ok(all(connection, &sql, params![identity, before], rows::rollout)?.pop())
 }
 
 pub(super) fn rollout(
@@ -41,7 +38,11 @@ pub(super) fn rollouts(
 ) -> Result<Vec<RolloutRecord>, StoreError> {
     let states: Vec<String> = State::ALL
         .into_iter()
-        .filter(|state| which == Which::All || state.is_driven())
+        .filter(|state| match which {
+            Which::All => true,
+            Which::Unended => !state.is_ended(),
+            Which::Driven => state.is_driven(),
+        })
         .map(|state| format!("'{state}'"))
         .collect();
     let sql = format!(
@@ -98,15 +99,6 @@ pub(super) fn count(
     tally(connection, &of_rounds("c.round = ?2"), params![rollout.0, round])
 }
 
-pub(super) fn count_cohort(
-    connection: &Connection,
-    cohort: CohortKey,
-) -> Result<Counts, StoreError> {
-    let sql = "SELECT state, count(*) FROM assignment INDEXED BY assignment_cohort \
-               WHERE cohort = ?1 GROUP BY state";
-    tally(connection, sql, [cohort.0])
-}
-
 pub(super) fn counts_before(
     connection: &Connection,
     rollout: RolloutKey,
@@ -118,7 +110,11 @@ pub(super) fn counts_before(
     tally(connection, &sql, params![rollout.0, round])
 }
 
-fn tally(connection: &Connection, sql: &str, params: impl Params) -> Result<Counts, StoreError> {
+pub(super) fn tally(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+) -> Result<Counts, StoreError> {
     let mut counts = Counts::default();
     let read = |row: &rusqlite::Row<'_>| -> Result<(i64, i64), StoreError> {
         Ok((row.get(0)?, row.get(1)?))
@@ -137,51 +133,6 @@ pub(super) fn is_overtaken(
                AND later.attempt > 0 AND later.device IN \
                (SELECT device FROM assignment WHERE rollout = ?1))";
     Ok(connection.query_row(sql, [rollout.0], |row| row.get(0))?)
-}
-
-pub(super) fn for_each_unfinished(
-    connection: &Connection,
-    rollout: RolloutKey,
-    round: u32,
-    each: &mut dyn FnMut(Unfinished),
-) -> Result<(), StoreError> {
-    let sql = unfinished_sql(is_unfinished);
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![rollout.0, round, -1])?;
-    while let Some(row) = rows.next()? {
-        each(unfinished(row)?);
-    }
-    Ok(())
-}
-
-pub(super) fn failures(
-    connection: &Connection,
-    rollout: RolloutKey,
-    round: u32,
-    limit: usize,
-) -> Result<Vec<Unfinished>, StoreError> {
-    let sql = unfinished_sql(assignment::State::is_failure);
-    all(connection, &sql, params![rollout.0, round, limit as i64], unfinished)
-}
-
-/// Rollout, round, how many (-1: all).
-fn unfinished_sql(holds: impl Fn(assignment::State) -> bool) -> String {
-    format!(
-        "SELECT d.id, a.state, a.attempt, t.text FROM cohort c \
-         JOIN assignment a ON a.cohort = c.key \
-         JOIN device d ON d.key = a.device LEFT JOIN detail t ON t.assignment = a.id \
-         WHERE c.rollout = ?1 AND c.round = ?2 AND a.state IN ({}) ORDER BY a.id LIMIT ?3",
-        rows::codes_where(holds)
-    )
-}
-
-fn unfinished(row: &rusqlite::Row<'_>) -> Result<Unfinished, StoreError> {
-    Ok(Unfinished {
-        device: row.get(0)?,
-        state: rows::state(row.get(1)?)?,
-        attempts: row.get(2)?,
-        detail: row.get(3)?,
-    })
 }
 
 pub(super) fn standings(

@@ -1,17 +1,26 @@
 //! Rollouts: written down, changed, and what the driver is wanted to do with them.
 
+use std::time::Duration;
+
 use groundswell_core::{
-    assignment,
     ids::{AssignmentId, RolloutId},
     log::Record,
-    rollout::{Progression, Spec, State},
-    snapshot::Counts,
+    rollout::{Progression, Spec},
     time::Time,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{assign, log, read, rows};
+use super::{log, read, rows};
 use crate::store::{Answer, INTENTS_MAX, Intent, IntentSeq, RolloutKey, StoreError};
+
+/// Answers are kept for as long as whoever asked may look for them: commands wait for seconds.
+const INTENTS_KEPT_FOR: Duration = Duration::from_hours(24);
+
+/// So many are kept for longer, to be looked at when something went wrong.
+const INTENTS_KEPT: i64 = 1_000;
+
+/// The oldest that are looked at with each answer: more than one, so that what has gathered goes.
+const PRUNE_MAX: i64 = 16;
 
 pub(super) fn create(
     connection: &Connection,
@@ -94,36 +103,6 @@ pub(super) fn remove(connection: &Connection, rollout: RolloutKey) -> Result<(),
     Ok(())
 }
 
-pub(super) fn give_up(
-    connection: &Connection,
-    rollout: RolloutKey,
-    now: Time,
-) -> Result<Counts, StoreError> {
-    let record = read::rollout(connection, rollout)?
-        .ok_or_else(|| StoreError::Damaged("a rollout is gone".to_owned()))?;
-    let mut progression = record.progression;
-    progression.state = State::Canceled;
-    progression.paused.clear();
-    progression.generation += 1;
-    let open = rows::codes_where(|state| !state.is_terminal());
-    let canceled = rows::code(assignment::State::Canceled);
-    connection.execute(
-        &format!(
-            "UPDATE assignment SET state = ?2, due_at = 0, away_since = 0, changed_at = ?3 \
-             WHERE cohort IN (SELECT key FROM cohort WHERE rollout = ?1) AND state IN ({open})"
-        ),
-        params![rollout.0, canceled, now.as_millis()],
-    )?;
-    set_progression(connection, rollout, &progression)?;
-    for cohort in read::cohorts(connection, rollout, progression.round)? {
-        let counts = read::count_cohort(connection, cohort.key)?;
-        assign::set_counts(connection, cohort.key, &counts)?;
-    }
-    let stands = Record::Stands(Box::new(progression.clone()));
-    log::write(connection, rollout, now, &[Record::GivenUp, stands])?;
-    read::count(connection, rollout, progression.round)
-}
-
 pub(super) fn put_intent(
     connection: &Connection,
     intent: &Intent,
@@ -148,6 +127,18 @@ pub(super) fn answer(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE intent SET answer = ?2 WHERE seq = ?1";
     connection.prepare_cached(sql)?.execute(params![seq.0, rows::to_json(answer)?])?;
+    prune_intents(connection)
+}
+
+/// Forgets the oldest of those that nobody can be waiting for any more.
+fn prune_intents(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "DELETE FROM intent WHERE seq IN \
+               (SELECT old.seq FROM (SELECT seq, at, answer FROM intent ORDER BY seq LIMIT ?3) old, \
+               (SELECT seq, at FROM intent ORDER BY seq DESC LIMIT 1) newest \
+               WHERE old.answer IS NOT NULL AND old.at < newest.at - ?1 \
+               AND old.seq <= newest.seq - ?2)";
+    let (kept_ms, kept, looked_at) = (INTENTS_KEPT_FOR.as_millis() as i64, INTENTS_KEPT, PRUNE_MAX);
+    connection.prepare_cached(sql)?.execute(params![kept_ms, kept, looked_at])?;
     Ok(())
 }
 

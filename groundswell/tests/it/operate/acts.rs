@@ -48,7 +48,7 @@ fn without_a_driver_acts_are_done_here() {
     assert_told!(desk.told(&["rollout", "why", "1", "pos-03"]), @"
     exit 0
     --- out
-    pos-03 would be in wave 1 of 2 of rollout 1 (pos-app 2.0.0)
+    pos-03 would be in rollout 1 (pos-app 2.0.0); its wave is drawn at the start
       its devices are being written down: 0 so far
     ");
     assert_told!(desk.told(&["rollout", "resume", "1", "--output", "json"]), @r#"

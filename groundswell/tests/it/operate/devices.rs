@@ -153,8 +153,8 @@ fn listed_in_pages() {
     ");
     assert_told!(desk.told(&["device", "list", "--select", "tag.region==west"]), @r#"
     exit 0
-    --- out
-    no device matches "tag.region==west"
+    --- err
+    note: no device matches "tag.region==west"
     "#);
     assert_told!(desk.told(&["device", "list", "--select", "tag.region==south and ("]), @"
     exit 2

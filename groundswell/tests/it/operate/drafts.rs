@@ -1,5 +1,7 @@
 //! Rollouts that are written down and not begun: what they would do, and what is wrong with specs.
 
+use groundswell::{clock::Clock, operate};
+
 use super::{Desk, assert_told};
 
 #[test]
@@ -18,8 +20,8 @@ fn a_dry_run_says_who_would_be_in_which_wave_and_writes_nothing() {
     ");
     assert_told!(desk.told(&["rollout", "list"]), @"
     exit 0
-    --- out
-    no rollout yet: `groundswell rollout create SPEC` makes one
+    --- err
+    note: no rollout yet: `groundswell rollout create SPEC` makes one
     ");
 }
 
@@ -55,9 +57,9 @@ fn a_draft_is_shown_with_what_it_would_do() {
       created  TIME
       devices  6 match now, 1 of them without an address; who is in it is settled at its start
 
-      wave  devices  gate               first
-         1        1  >= 100 % after 1h  pos-03
-         2        5  >= 95 %            pos-05, pos-04, pos-01, ...
+      wave  devices  gate
+         1        1  >= 100 % after 1h
+         2        5  >= 95 %
 
     not started
     `groundswell rollout start 1` begins it
@@ -83,7 +85,7 @@ fn why_nothing_happens_in_a_draft() {
     assert_told!(desk.told(&["rollout", "why", "1", "pos-03"]), @"
     exit 0
     --- out
-    pos-03 would be in wave 1 of 2 of rollout 1 (pos-app 2.0.0)
+    pos-03 would be in rollout 1 (pos-app 2.0.0); its wave is drawn at the start
       not started
     ");
     assert_told!(desk.told(&["rollout", "why", "1", "pos-07"]), @"
@@ -95,6 +97,88 @@ fn why_nothing_happens_in_a_draft() {
     exit 2
     --- err
     error: there is no device `pos-77`; did you mean `pos-07`?
+    ");
+}
+
+#[test]
+fn of_waves_that_are_drawn_from_a_draft_knows_the_sizes_and_nobody() {
+    let desk = Desk::set();
+    let spec = |waves: &str| {
+        let waves = waves.replace("wave: ", "\n[[waves]]\n");
+        format!(
+            "release = 'pos-app 2.0.0'\nselect = 'tag.region==north'\nsalt = 'fixed'\n\
+             windows = ['02:00-04:00']\n{waves}\n[[waves]]\npercent = 100"
+        )
+    };
+    let led = "wave: select = 'version>=3.0.0'wave: select = 'id=in=(pos-01,pos-04,pos-09)'\
+               wave: count = 1wave: percent = 50";
+    let drawn_first = "wave: count = 2wave: select = 'id==pos-01'";
+    for (waves, sizes) in [
+        (led, vec![Some(1), Some(1), Some(1), Some(0), Some(3)]),
+        (drawn_first, vec![Some(2), None, None]),
+    ] {
+        desk.keep("drawn.toml", &spec(waves));
+        let created = desk.well(&["rollout", "create", "drawn.toml", "--output", "json"]).json();
+        let number = created["number"].to_string();
+        let state = operate::State::look(&desk.state()).unwrap();
+        let spec = state.find_rollout(&number).unwrap().spec;
+        let now = Clock::System.now();
+        let told = state.outline(&spec, now).unwrap();
+        assert_eq!(told.waves.iter().map(|wave| wave.devices).collect::<Vec<_>>(), sizes);
+        // All else is as a draw has it.
+        let drawn = state.forecast(&spec, now).unwrap();
+        assert_eq!((told.devices, told.without_address), (drawn.devices, drawn.without_address));
+        let zones = |forecast: &operate::Forecast| {
+            let zones = forecast.zones.iter().map(|zone| (zone.zone.clone(), zone.devices));
+            zones.collect::<Vec<_>>()
+        };
+        assert_eq!(zones(&told), zones(&drawn));
+        for (told, drawn) in told.waves.iter().zip(&drawn.waves) {
+            assert!(told.devices.is_none() || told.devices == drawn.devices, "{told:?} {drawn:?}");
+        }
+    }
+    let mut settings = super::filters();
+    settings.add_filter(r"opens .*|open until .*", "HOURS");
+    let told = desk.told(&["rollout", "show", "2"]);
+    settings.bind(|| {
+        insta::assert_snapshot!(told, @"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, progressive, draft
+      id       ID
+      select   tag.region==north
+      created  TIME
+      devices  6 match now, 1 of them without an address; who is in it is settled at its start
+
+      wave  devices  gate
+         1        2  none
+         2    drawn  none
+         3    drawn  none
+
+      time zone    devices  hours
+      Europe/Oslo        1  HOURS
+      UTC                5  HOURS
+
+    not started
+    `groundswell rollout start 2` begins it
+    ");
+    });
+    assert_told!(desk.told(&["rollout", "why", "1", "pos-04"]), @"
+    exit 0
+    --- out
+    pos-04 would be in wave 1 of 5 of rollout 1 (pos-app 2.0.0)
+      not started
+    ");
+    assert_told!(desk.told(&["rollout", "why", "1", "pos-02"]), @"
+    exit 0
+    --- out
+    pos-02 would be in rollout 1 (pos-app 2.0.0); its wave is drawn at the start
+      not started
+    ");
+    assert_told!(desk.told(&["rollout", "why", "1", "pos-09"]), @"
+    exit 0
+    --- out
+    pos-09 is not in rollout 1 (pos-app 2.0.0), which selects tag.region==north
     ");
 }
 
@@ -156,8 +240,8 @@ fn every_mistake_of_a_spec_is_told_at_once() {
     ");
     assert_told!(desk.told(&["rollout", "list"]), @"
     exit 0
-    --- out
-    no rollout yet: `groundswell rollout create SPEC` makes one
+    --- err
+    note: no rollout yet: `groundswell rollout create SPEC` makes one
     ");
 }
 
@@ -196,6 +280,7 @@ fn nobody_selected_is_no_mistake_but_is_said() {
       select   tag.region==west
       devices  none matches now; who is in it is settled at its start
 
+    note: no device matches tag.region==west now; started like this, it fails
     `groundswell rollout start 1` begins it
     ");
 }

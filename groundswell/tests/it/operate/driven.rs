@@ -62,7 +62,7 @@ impl Stage {
         self.run(args).told()
     }
 
-    fn rollout(&self, number: &str) -> serde_json::Value {
+    pub(super) fn rollout(&self, number: &str) -> serde_json::Value {
         self.run(&["rollout", "show", number, "--output", "json"]).json()
     }
 
@@ -101,11 +101,15 @@ fn wave_by_wave_to_its_end() {
       select   every device
       created  TIME
       began    TIME
+      ended    TIME
       devices  5: 5 succeeded
 
-      wave  state   devices  ended  succeeded  failed  verdict
-         1  passed        1      1          1       0  go: 1 of 1 succeeded, at least 100 % required
-         2  passed        4      4          4       0  go: 4 of 4 succeeded, at least 90 % required
+      wave  state   devices  ended  succeeded  failed
+         1  passed        1      1          1       0
+         2  passed        4      4          4       0
+
+      wave 1  go: 1 of 1 succeeded, at least 100 % required
+      wave 2  go: 4 of 4 succeeded, at least 90 % required
     ");
     assert_told!(stage.told(&["rollout", "why", "1"]), @"
     exit 0
@@ -142,8 +146,8 @@ fn port(stage: &Stage) -> String {
     stage.ground.fleet.local_addr().port().to_string()
 }
 
-#[test]
-fn a_gate_stops_it_and_an_operator_decides() {
+/// Rollout 2 of five devices that all refuse it, stopped by the gate of its first wave.
+fn stopped() -> Stage {
     let faults = vec!["status:400:1".parse().unwrap()];
     let mut stage = Stage::new(5, Options { faults, ..Options::default() });
     // Nobody is kept from the last wave: it must not be stopped while some of it is under way.
@@ -153,6 +157,12 @@ fn a_gate_stops_it_and_an_operator_decides() {
     stage.drive();
     stage.run(&["rollout", "start", "2"]);
     stage.until_of("2", "paused");
+    stage
+}
+
+#[test]
+fn a_gate_stops_it_and_an_operator_decides() {
+    let stage = stopped();
     assert_told!(stage.told(&["rollout", "show", "2"]), @r#"
     exit 0
     --- out
@@ -162,10 +172,13 @@ fn a_gate_stops_it_and_an_operator_decides() {
       created  TIME
       began    TIME
       devices  5: 1 failed, 4 queued
+      failed   1: 1 rejected
 
-      wave  state    devices  ended  succeeded  failed  verdict
-         1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required
+      wave  state    devices  ended  succeeded  failed
+         1  stopped        1      1          0       1
          2  pending        4      0          0       0
+
+      wave 1  stop: 0 of 1 succeeded, at least 100 % required
 
     1 device failed:
       pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
@@ -184,6 +197,36 @@ fn a_gate_stops_it_and_an_operator_decides() {
     ");
     let watched = stage.run(&["rollout", "watch", "2"]);
     assert_eq!(watched.code, Some(1), "{watched:?}");
+    assert_told!(stage.told(&["rollout", "show", "2"]), @r#"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, progressive, failed
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      ended    TIME
+      devices  5: 5 failed
+      failed   5: 5 rejected
+
+      wave  state   devices  ended  succeeded  failed
+         1  passed        1      1          0       1
+         2  passed        4      4          0       4
+
+      wave 1  TIME, stop: 0 of 1 succeeded, at least 100 % required
+              TIME, overridden by the operator
+      wave 2  go: 0 of 4 succeeded
+
+    5 devices failed:
+      pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-2  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-1  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-4  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-0  failed: rejected: HTTP 400: {"error":"refused by design"}
+    "#);
+    let first = stage.rollout("2")["waves"][0]["verdicts"].clone();
+    assert_eq!((&first[0]["ruling"], &first[1]["ruling"]), (&"stop".into(), &"override".into()));
+    assert_eq!(first[0]["tally"]["failed"], 1);
     assert_told!(stage.told(&["rollout", "list"]), @"
     exit 0
     --- out
@@ -191,6 +234,14 @@ fn a_gate_stops_it_and_an_operator_decides() {
       1  pos-app 2.0.0  progressive  draft         0      0       0  TIME
       2  pos-app 2.0.0  progressive  failed        5      5       5  TIME
     ");
+}
+
+#[test]
+fn what_was_ruled_in_the_first_round_stays_in_sight_in_the_next() {
+    let stage = stopped();
+    stage.run(&["rollout", "advance", "2"]);
+    stage.until_of("2", "failed");
+    let first = stage.rollout("2")["waves"][0]["verdicts"].clone();
     assert_told!(stage.told(&["rollout", "retry", "2"]), @"
     exit 0
     --- out
@@ -206,16 +257,32 @@ fn a_gate_stops_it_and_an_operator_decides() {
       created  TIME
       began    TIME
       devices  5: 1 failed, 4 queued
+      failed   1: 1 rejected
 
-      wave  state    devices  ended  succeeded  failed  verdict
-         1  stopped        1      1          0       1  stop: 0 of 1 succeeded, at least 100 % required
+      wave  state    devices  ended  succeeded  failed
+         1  stopped        1      1          0       1
          2  pending        4      0          0       0
+
+      wave 1  stop: 0 of 1 succeeded, at least 100 % required
 
     1 device failed:
       pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
 
+    round 1: began TIME, failed TIME
+      devices  5: 5 failed
+      wave  state
+         1  passed
+         2  passed
+
+      wave 1  TIME, stop: 0 of 1 succeeded, at least 100 % required
+              TIME, overridden by the operator
+      wave 2  go: 0 of 4 succeeded
+
     paused by the gate: advance overrides it
     "#);
+    let before = &stage.rollout("2")["earlier"][0];
+    assert_eq!((&before["number"], &before["state"]), (&1.into(), &"failed".into()));
+    assert_eq!(before["waves"][0]["verdicts"], first);
     assert_told!(stage.told(&["rollout", "why", "2", "pos-0"]), @"
     exit 0
     --- out
@@ -292,9 +359,9 @@ fn a_push_is_looked_at_but_takes_no_acts() {
       select   the devices given to the push
       created  TIME
       began    TIME
-      devices  2: 2 being sent to
+      devices  2: 2 claimed or being sent to
 
-    under way: 2 being sent to
+    under way: 2 claimed or being sent to
     ");
     assert_told!(run(&["rollout", "pause", "1"]).told(), @"
     exit 2

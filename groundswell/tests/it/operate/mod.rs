@@ -4,8 +4,11 @@ mod acts;
 mod devices;
 mod drafts;
 mod driven;
+mod ended;
 mod explained;
+mod output;
 mod releases;
+mod superseded;
 mod watch;
 
 use std::{

@@ -55,17 +55,17 @@ fn listed_and_shown() {
     exit 0
     --- out
       name     version  size  created               sha-256
-      pos-app  2.0.0    12 B  TIME  1c60cd526d240107...
+      pos-app  2.0.0    12 B  TIME  1c60cd526d240107251066ccc52eb2c65a04083cde6812a001ac368241f6bf98
     ");
     assert_told!(desk.told(&["release", "list", "pos"]), @"
-    exit 2
+    exit 0
     --- err
-    error: there is no release of pos; `groundswell release create` makes one
+    note: there is no release of pos
     ");
     assert_told!(desk.told(&["release", "list", "pos-ap"]), @"
-    exit 2
+    exit 0
     --- err
-    error: there is no release of pos-ap; did you mean `pos-app`?
+    note: there is no release of pos-ap; did you mean `pos-app`?
     ");
     desk.well(&["rollout", "create", "spec.toml"]);
     assert_told!(desk.told(&["release", "show", "pos-app", "2.0.0"]), @"
@@ -94,7 +94,7 @@ fn none_yet() {
     desk.well(&["device", "import", "devices.json"]);
     assert_told!(desk.told(&["release", "list"]), @"
     exit 0
-    --- out
-    no release yet: `groundswell release create NAME VERSION FILE` makes one
+    --- err
+    note: no release yet: `groundswell release create NAME VERSION FILE` makes one
     ");
 }

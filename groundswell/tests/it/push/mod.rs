@@ -1,5 +1,6 @@
 //! Whole pushes against a simulated fleet, over real sockets, with a clock that is moved.
 
+mod abandon;
 mod outcomes;
 mod resume;
 mod scale;
@@ -79,6 +80,24 @@ impl Stage {
         });
         let summary = push.run().await.unwrap();
         (summary, told.await.unwrap())
+    }
+}
+
+/// A push that is dropped while deliveries are open, as by a second Ctrl-C.
+async fn cut_short(stage: &Stage, devices: usize, after: u64) {
+    let push = stage.push(devices).build().unwrap();
+    let running = tokio::spawn(push.run());
+    while stage.fleet.summary().receptions.count < after {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    // The thread that writes lets go of the directory once its last job is done.
+    while matches!(
+        groundswell::store::dir::StateDir::lock(&stage.state(), "test"),
+        Err(groundswell::store::dir::DirError::Locked { .. })
+    ) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

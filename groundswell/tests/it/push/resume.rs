@@ -1,4 +1,4 @@
-//! The same push again, another push meanwhile, and pushes that were cut short.
+//! The same push again, and pushes that were cut short.
 
 use std::time::Duration;
 
@@ -6,18 +6,14 @@ use groundswell::{
     clock::Clock,
     core::{
         brake::Brake,
-        ids::{Epoch, RolloutId},
-        rollout::{Limits, Verify},
-        time::Time,
+        rollout::{self, Limits, Verify},
     },
     delivery::http::{Config, Timeouts},
-    operate::State,
     push::{PushError, PushResult},
     sim::Options,
-    store::{Batch, SqliteStore, Store, dir},
 };
 
-use super::{Stage, files_below};
+use super::{Stage, cut_short, files_below};
 
 #[tokio::test]
 async fn the_same_push_again_is_already_done() {
@@ -65,12 +61,14 @@ async fn failed_devices_are_tried_again_on_request_and_only_they() {
     assert_eq!((round.result, round.round), (PushResult::Completed, 2));
     assert_eq!((round.counts.total(), round.ended_now), (10, 1));
     assert_eq!(stage.fleet.summary().receptions.complete, 10);
+    let operator = groundswell::operate::State::look(&stage.state()).unwrap();
+    let progression = operator.find_rollout("1").unwrap().progression;
+    let [before] = &progression.earlier[..] else { panic!("{progression:?}") };
+    assert_eq!((before.number, before.state), (1, rollout::State::Failed));
+    assert_eq!((before.counts.succeeded, before.counts.failures()), (9, 1));
+    assert!(before.ended_at <= progression.started_at, "{progression:?}");
     let nothing = stage.push(10).retry_failed(true).build().unwrap().run().await;
     assert!(matches!(nothing, Err(PushError::NothingToRetry(_))), "{nothing:?}");
-    let told = explained(&stage);
-    let again = told.iter().position(|line| line == "a push tries again what failed").unwrap();
-    assert_eq!(told[again + 1], "round 2 prepared: 1 device", "{told:#?}");
-    assert_eq!(told.last().unwrap(), "completed: 1 of 1 device run the release");
 }
 
 #[tokio::test]
@@ -145,24 +143,6 @@ async fn a_device_that_is_asked_first_is_not_sent_to_after_a_stop() {
     assert_eq!(stage.fleet.summary().receptions.count, 0);
 }
 
-/// A push that is dropped while deliveries are open, as by a second Ctrl-C.
-async fn cut_short(stage: &Stage, devices: usize, after: u64) {
-    let push = stage.push(devices).build().unwrap();
-    let running = tokio::spawn(push.run());
-    while stage.fleet.summary().receptions.count < after {
-        tokio::task::yield_now().await;
-    }
-    running.abort();
-    assert!(running.await.unwrap_err().is_cancelled());
-    // The thread that writes lets go of the directory once its last job is done.
-    while matches!(
-        groundswell::store::dir::StateDir::lock(&stage.state(), "test"),
-        Err(groundswell::store::dir::DirError::Locked { .. })
-    ) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 #[tokio::test]
 async fn a_push_cut_short_goes_on_and_sends_to_nobody_twice() {
     let stage = Stage::new(Options { reboot: Duration::from_secs(3), ..Options::default() });
@@ -176,85 +156,18 @@ async fn a_push_cut_short_goes_on_and_sends_to_nobody_twice() {
     }
     let told = explained(&stage);
     let is_told = |words: &str| told.iter().any(|line| line.contains(words));
-    assert!(is_told("prepared: 400 devices") && is_told("a push goes on with it"), "{told:#?}");
+    assert!(is_told("prepared: 400 devices") && is_told("taken up again"), "{told:#?}");
     assert!(is_told("cut short when the driver died"), "{told:#?}");
 }
 
-/// What the log of the first push tells; it runs again.
+/// What the log of the push tells; it runs again.
 fn explained(stage: &Stage) -> Vec<String> {
-    let looked = State::look(&stage.state()).unwrap();
-    let first = looked.find_rollout("1").unwrap();
-    let report = looked.replay(first.key).unwrap();
-    assert_eq!(report.mismatches, []);
-    let explained = looked.explain(&first).unwrap();
+    let operator = groundswell::operate::State::look(&stage.state()).unwrap();
+    let first = operator.find_rollout("1").unwrap();
+    assert_eq!(operator.replay(first.key).unwrap().mismatches, []);
+    let explained = operator.explain(&first).unwrap();
     assert_eq!(explained.doubt, None);
     explained.lines.into_iter().map(|line| line.text).collect()
-}
-
-#[tokio::test]
-async fn another_push_is_refused_until_the_first_is_given_up() {
-    let stage = Stage::new(Options { reboot: Duration::from_secs(3), ..Options::default() });
-    cut_short(&stage, 300, 50).await;
-    std::fs::write(stage.file(), b"edited meanwhile").unwrap();
-    let refused = stage.push(300).build().unwrap().run().await.unwrap_err();
-    assert!(matches!(refused, PushError::OtherUnfinished { .. }), "{refused}");
-    assert!(refused.to_string().contains("--abandon"), "{refused}");
-    let (done, _) = stage.run(stage.push(300).abandon(true)).await;
-    assert_eq!(done.result, PushResult::Completed);
-
-    // What was given up is told by its log.
-    let told = explained(&stage);
-    let last = told.last().unwrap();
-    assert!(last.starts_with("given up for another one, with "), "{last}");
-}
-
-#[tokio::test]
-async fn a_rollout_that_a_driver_prepares_is_not_taken_for_a_push_cut_short() {
-    use groundswell::{core::rollout::State, store::Which};
-    let stage = Stage::new(Options::default());
-    stage.run(stage.push(3)).await;
-    let open = || SqliteStore::open(&dir::database(&stage.state())).unwrap();
-    // One of an operator in its first round, and the push in its second.
-    let mut store = open();
-    let done = store.rollouts(Which::All).unwrap().remove(0);
-    let id = RolloutId(uuid::Uuid::now_v7());
-    let other = store.create(id, None, &done.spec, Time::ZERO).unwrap();
-    for (key, round) in [(other, 1), (done.key, 2)] {
-        let record = store.rollout(key).unwrap().unwrap();
-        let mut progression = record.progression;
-        (progression.state, progression.round) = (State::Preparing, round);
-        let progression = Some(progression);
-        let batch = Batch { progression, ..Batch::empty(key, Epoch(0), Time::ZERO) };
-        store.commit(&batch).unwrap();
-    }
-    drop(store);
-    // What an operator has made is the operator's to give up.
-    for abandon in [false, true] {
-        let push = || stage.push_version("3.0.0", 3).abandon(abandon).build().unwrap();
-        assert!(push().dry_run().unwrap().is_refused());
-        let refused = push().run().await.unwrap_err();
-        let is_other =
-            matches!(refused, PushError::OtherRollout { number, .. } if number == other.0);
-        let is_own = matches!(refused, PushError::OtherUnfinished { .. });
-        assert!(is_other || is_own && !abandon, "{refused}");
-    }
-    let mut store = open();
-    let mut progression = store.rollout(other).unwrap().unwrap().progression;
-    progression.state = State::Canceled;
-    let progression = Some(progression);
-    store.commit(&Batch { progression, ..Batch::empty(other, Epoch(0), Time::ZERO) }).unwrap();
-    let push = stage.push_version("3.0.0", 3).build().unwrap();
-    assert!(push.dry_run().unwrap().is_refused());
-    let refused = push.run().await.unwrap_err();
-    assert!(matches!(refused, PushError::OtherUnfinished { .. }), "{refused}");
-    let states = || -> Vec<State> {
-        let all = store.rollouts(Which::All).unwrap();
-        all.into_iter().map(|record| record.progression.state).collect()
-    };
-    assert_eq!(states(), [State::Preparing, State::Canceled]);
-    let (next, _) = stage.run(stage.push_version("3.0.0", 3).abandon(true)).await;
-    assert_eq!(next.result, PushResult::Completed);
-    assert_eq!(states(), [State::Canceled, State::Canceled, State::Completed]);
 }
 
 #[tokio::test]

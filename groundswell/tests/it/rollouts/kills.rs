@@ -47,7 +47,7 @@ fn killed_in_waves_and_soaks_it_keeps_to_the_gates() {
             let mut running = town.run();
             Town::until(stage, || {
                 running.check();
-                let is_later = waves()[wave].verdict.is_some();
+                let is_later = waves()[wave].verdict().is_some();
                 let is_there = is_in() && (state == "soaking" || town.received() > before);
                 is_later || is_there || town.stands(key) == "completed"
             });
@@ -70,7 +70,7 @@ fn killed_in_waves_and_soaks_it_keeps_to_the_gates() {
     let report = town.ground.fleet.report();
     assert!(report.devices.values().all(|device| device.version == "2.0.0"));
     let [first, last] = &waves()[..] else { panic!("two waves") };
-    let verdict = first.verdict.unwrap();
+    let verdict = first.verdict().unwrap();
     assert_eq!((verdict.tally.succeeded, verdict.tally.of), (150, 150));
     assert!(matches!(last.state, WaveState::Passed { .. }));
     let mut last_of_first = Time::ZERO;

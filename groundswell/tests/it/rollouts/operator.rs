@@ -215,3 +215,22 @@ fn only_one_process_drives_and_all_others_can_operate() {
     let pushed = town.ground.run(&["--yes", "--name", "other", "--output", "json"]);
     assert_eq!((pushed.code, &pushed.json()["counts"]["succeeded"]), (Some(0), &5.into()));
 }
+
+#[test]
+fn whoever_chose_nobody_does_not_read_success() {
+    let town = Town::new(3, Options::default());
+    let _running = town.run();
+    let key = town.create("release = 'pos-app 2.0.0'\nselect = 'tag.region==wset'");
+    town.tell(&["rollout", "start", "1"]);
+    town.until_state(key, "failed");
+    for verb in ["show", "why"] {
+        assert_says(&town.tell(&["rollout", verb, "1"]), "no device matches tag.region==wset");
+    }
+    // Others may come to this one, until its time is up.
+    let dynamic = "membership = 'dynamic'\ndeadline = '1d'";
+    let open = format!("release = 'pos-app 2.0.0'\nselect = 'tag.region==wset'\n{dynamic}");
+    let open = town.create(&open);
+    town.tell(&["rollout", "start", "2"]);
+    town.until_state(open, "running");
+    assert_says(&town.tell(&["rollout", "show", "2"]), "devices may join until");
+}

@@ -88,10 +88,10 @@ async fn a_busy_device_is_waited_for() {
     }
     site.settle().await;
     assert_eq!(takers(&site, "2.0.0").len(), 3);
-    let id = site.record(first).id.to_string();
+    let name = format!("busy with rollout {} (signage 2.0.0)", first.0);
     for key in [second, lowest] {
         let waits_for = site.waits_for(key, "pos-1");
-        assert!(waits_for.contains("busy") && waits_for.contains(&id), "{waits_for}");
+        assert!(waits_for.contains(&name), "{waits_for}");
     }
     for key in [first, second, lowest] {
         site.pass(reboot).await;
@@ -176,12 +176,12 @@ async fn a_gate_stops_and_an_operator_advances() {
     assert_eq!((site.receivers(), refusing.seen_count()), (vec!["good".to_owned()], 1));
     let stopped = site.record(key).progression;
     assert_eq!(stopped.paused.iter().collect::<Vec<_>>(), [&PauseReason::Gate]);
-    assert_eq!(stopped.waves[0].verdict.unwrap().ruling, Ruling::Stop);
+    assert_eq!(stopped.waves[0].verdict().unwrap().ruling, Ruling::Stop);
     let refused = site.act(key, Act::Resume).await.unwrap_err().to_string();
     assert!(refused.contains("advance overrides the gate"), "{refused}");
 
     site.act(key, Act::Advance).await.unwrap();
-    let verdict = site.record(key).progression.waves[0].verdict.unwrap();
+    let verdict = site.record(key).progression.waves[0].verdict().unwrap();
     assert_eq!(verdict.ruling, Ruling::Override);
     assert_eq!((verdict.tally.succeeded, verdict.tally.failed), (1, 1));
     assert_eq!(verdict.min_success, Some(80));

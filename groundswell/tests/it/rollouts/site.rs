@@ -385,7 +385,7 @@ pub(crate) fn create(path: &Path, spec: &str, now: Time) -> RolloutKey {
     let file = path.with_file_name("spec.toml");
     std::fs::write(&file, spec).unwrap();
     let mut state = State::open_existing(path).unwrap();
-    let spec = state.read_spec(&file).unwrap_or_else(|error| panic!("{error:?}\n{spec}"));
+    let spec = state.read_spec(&file, now).unwrap_or_else(|error| panic!("{error:?}\n{spec}"));
     state.create_rollout(&spec, now).unwrap().0
 }
 

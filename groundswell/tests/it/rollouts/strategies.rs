@@ -76,9 +76,9 @@ async fn progressive_waits_for_each_gate() {
         let soaked_at = ended_at + Duration::from_hours(soak_hours);
         site.pass_to(soaked_at - Duration::from_mins(1)).await;
         assert_eq!(site.received().len(), had, "the soak of wave {} was cut short", wave + 1);
-        assert_eq!(site.record(key).progression.waves[wave].verdict, None);
+        assert_eq!(site.record(key).progression.waves[wave].verdict(), None);
         site.pass_to(soaked_at + Duration::from_secs(5)).await;
-        let verdict = site.record(key).progression.waves[wave].verdict.unwrap();
+        let verdict = site.record(key).progression.waves[wave].verdict().unwrap();
         assert_eq!((verdict.ruling, verdict.tally.succeeded), (Ruling::Go, size as u64));
         assert!(verdict.at >= soaked_at, "{} is before {soaked_at}", verdict.at);
         let next = &site.received()[had];

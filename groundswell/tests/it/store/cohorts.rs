@@ -7,12 +7,14 @@ use groundswell::{
         rollout,
         snapshot::Counts,
     },
-    store::{Assign, CohortName, CohortRecord, SqliteStore, Store, StoreError},
+    store::{
+        Assign, Batch, CohortName, CohortRecord, RolloutRecord, SqliteStore, Store, StoreError,
+    },
 };
 
 use super::{
-    NOW, batch, cohort, devices, draft, each, ids, names, queued, rollout_of, set_state, spec, sum,
-    to, waiting_of,
+    NOW, batch, cohort, devices, draft, each, ids, names, open_round, queued, rollout_of,
+    set_state, spec, sum, to, waiting_of, write_round,
 };
 
 const NO_ADDRESS: State = State::Skipped(SkipReason::NoAddress);
@@ -167,7 +169,7 @@ fn failed(store: &mut SqliteStore) -> groundswell::store::RolloutKey {
 fn the_next_round_has_those_that_failed_in_their_waves() {
     each(|store| {
         let key = failed(store);
-        assert_eq!(store.open_round(key, 2, None).unwrap(), 4);
+        assert_eq!(write_round(store, key, 2, 100), 1);
         let (oslo, tokyo) = (Some("Europe/Oslo"), Some("Asia/Tokyo"));
         let cohorts = store.cohorts(key, 2).unwrap();
         let expected = [(0, None, queued(1)), (1, tokyo, queued(1)), (1, oslo, queued(2))];
@@ -192,12 +194,51 @@ fn the_next_round_has_those_that_failed_in_their_waves() {
         assert_eq!(store.counts_before(key, 1).unwrap(), Counts::default());
         assert_eq!(store.rollout(key).unwrap().unwrap().devices, 5);
         // A driver that died meanwhile does it again.
-        assert_eq!(store.open_round(key, 2, None).unwrap(), 4);
+        assert!(write_round(store, key, 2, 1) > 1);
         assert_eq!(told(&store.cohorts(key, 2).unwrap()), expected);
         assert_eq!(store.count(key, 2).unwrap(), queued(4));
         // Of those of the second round, nobody failed yet.
-        assert_eq!(store.open_round(key, 3, None).unwrap(), 0);
+        write_round(store, key, 3, 100);
         assert_eq!(store.cohorts(key, 3).unwrap(), []);
+    });
+}
+
+#[test]
+fn a_round_that_was_cut_short_is_written_to_its_end() {
+    for (limit, goes_before) in [(1, 1), (1, 3), (2, 1), (3, 1)] {
+        each(|store| {
+            let key = failed(store);
+            let mut from = None;
+            for _ in 0..goes_before {
+                from = store.extend_round(key, 2, from, limit).unwrap();
+                assert!(from.is_some());
+            }
+            let some = store.count(key, 2).unwrap();
+            assert!((1..4).contains(&some.queued), "{some:?}");
+            write_round(store, key, 2, limit);
+            assert_eq!(store.count(key, 2).unwrap(), queued(4), "{limit}");
+            assert_eq!(sum(&store.cohorts(key, 2).unwrap()), queued(4));
+        });
+    }
+}
+
+#[test]
+fn a_round_of_a_push_is_there_whole_or_not_at_all() {
+    each(|store| {
+        let key = failed(store);
+        let RolloutRecord { spec, mut progression, .. } = store.rollout(key).unwrap().unwrap();
+        progression.round = 2;
+        let stands = Batch { progression: Some(progression), ..batch(key, vec![]) };
+        let missing = to(groundswell::core::ids::AssignmentId(99), State::Queued, 0, 0);
+        let refused = Batch { changes: vec![missing], ..stands.clone() };
+        assert!(store.open_round(&spec, &refused, 1).is_err());
+        assert_eq!(store.count(key, 2).unwrap(), Counts::default());
+        assert_eq!(store.rollout(key).unwrap().unwrap().progression.round, 1);
+        assert_eq!(store.open_round(&spec, &stands, 1).unwrap(), 4);
+        assert_eq!(store.rollout(key).unwrap().unwrap().progression.round, 2);
+        // Of those of the second round, nobody failed yet.
+        assert_eq!(open_round(store, key, 1), 0);
+        assert_eq!(store.rollout(key).unwrap().unwrap().progression.round, 2);
     });
 }
 
@@ -206,7 +247,7 @@ fn canaries_of_the_next_round_are_the_first_that_failed() {
     for (canaries, first, rest) in [(0, 4, 0), (1, 1, 3), (3, 3, 1), (9, 4, 0)] {
         each(|store| {
             let key = failed(store);
-            assert_eq!(store.open_round(key, 2, Some(canaries)).unwrap(), 4);
+            assert_eq!(open_round(store, key, canaries), 4);
             let cohorts = store.cohorts(key, 2).unwrap();
             let of = |wave| {
                 let own = cohorts.iter().filter(|cohort| cohort.wave == wave);

@@ -1,8 +1,10 @@
 //! What others want of the driver, and what they are answered.
 
+use std::time::Duration;
+
 use groundswell::{
     core::rollout::{self, Act},
-    store::{Answer, Batch, DeviceKey, Intent, IntentSeq, RolloutKey, Store},
+    store::{Answer, Batch, DeviceKey, Intent, IntentSeq, RolloutKey, SqliteStore, Store},
 };
 
 use super::{NOW, batch, each, rollout_of};
@@ -79,6 +81,37 @@ fn a_flood_of_intents_is_read_in_parts() {
             store.answer(seq, &Answer::Already(String::new())).unwrap();
         }
         assert_eq!(store.intents().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn answers_that_nobody_waits_for_any_more_are_forgotten() {
+    each(|store| {
+        let intent = Intent::Contact { device: DeviceKey(7) };
+        let answer = Answer::Already(String::new());
+        let asked: Vec<IntentSeq> =
+            (0..1_020).map(|_| store.put_intent(&intent, NOW).unwrap()).collect();
+        for seq in asked.iter().filter(|seq| **seq != asked[2]) {
+            store.answer(*seq, &answer).unwrap();
+        }
+        let is_kept = |store: &SqliteStore, at: usize| {
+            store.answer_to(asked[at]).unwrap().as_ref() == Some(&answer)
+        };
+        assert!((0..1_020).all(|at| is_kept(store, at) == (at != 2)), "all are of one day");
+
+        let later = NOW + Duration::from_hours(25);
+        let newest: Vec<IntentSeq> =
+            (0..2).map(|_| store.put_intent(&intent, later).unwrap()).collect();
+        let key = rollout_of(store, 1);
+        store.answer(newest[0], &answer).unwrap();
+        let answers = vec![(newest[1], answer.clone())];
+        store.commit(&Batch { answers, ..batch(key, vec![]) }).unwrap();
+        for seq in newest {
+            assert_eq!(store.answer_to(seq).unwrap().as_ref(), Some(&answer));
+        }
+        // A thousand are kept, and whoever was not answered.
+        assert!((0..1_020).all(|at| is_kept(store, at) == (at >= 22)));
+        assert_eq!(store.intents().unwrap(), [(asked[2], intent)]);
     });
 }
 

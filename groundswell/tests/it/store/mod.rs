@@ -22,7 +22,7 @@ use groundswell::{
     },
     store::{
         Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, QueueWant,
-        RolloutKey, SqliteStore, Store, Want,
+        RolloutKey, RolloutRecord, SqliteStore, Store, Want,
     },
 };
 
@@ -145,4 +145,26 @@ fn queued(queued: u64) -> Counts {
 fn each(check: impl Fn(&mut SqliteStore)) {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     check(&mut SqliteStore::open(&dir.path().join("state.db")).unwrap());
+}
+
+/// Writes the rows of a round, at most `limit` at once, and says in how many goes.
+fn write_round(store: &mut SqliteStore, key: RolloutKey, round: u32, limit: usize) -> usize {
+    let (mut from, mut goes) = (None, 0);
+    loop {
+        goes += 1;
+        let before = store.count(key, round).unwrap().total();
+        from = store.extend_round(key, round, from, limit).unwrap();
+        assert!(store.count(key, round).unwrap().total() - before <= limit as u64);
+        if from.is_none() {
+            return goes;
+        }
+    }
+}
+
+/// Opens the next round of a push, and says how many devices it has.
+fn open_round(store: &mut SqliteStore, key: RolloutKey, canaries: u32) -> u64 {
+    let RolloutRecord { spec, mut progression, .. } = store.rollout(key).unwrap().unwrap();
+    progression.round += 1;
+    let batch = Batch { progression: Some(progression), ..batch(key, vec![]) };
+    store.open_round(&spec, &batch, canaries).unwrap()
 }

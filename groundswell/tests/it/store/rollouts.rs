@@ -2,18 +2,20 @@
 
 use groundswell::{
     core::{
-        assignment::{Assignment, FailReason, State, Step},
-        ids::RolloutId,
+        assignment::{Assignment, FailReason, SkipReason, State, Step},
+        ids::{Epoch, RolloutId},
         release::{Digest, Release},
         rollout::{self, OnFailure, Spec},
         snapshot::Counts,
         time::Time,
     },
-    store::{Batch, Change, DeviceKey, RolloutKey, Store, Which},
+    engine::giving_up::give_up,
+    store::{Batch, Change, DeviceKey, RolloutKey, RolloutRecord, SqliteStore, Store, Which},
 };
 
 use super::{
-    NOW, batch, cohort, devices, draft, each, ids, queued, release, rollout_of, set_state, spec, to,
+    NOW, batch, cohort, devices, draft, each, ids, open_round, queued, release, rollout_of,
+    set_state, spec, to,
 };
 
 #[test]
@@ -46,20 +48,23 @@ fn a_rollout_is_a_draft_when_it_is_written_down_and_is_read_as_it_was() {
 fn the_newest_of_an_identity_is_found_unless_it_was_given_up() {
     each(|store| {
         let identity = [9; 32];
-        assert!(store.find(&identity).unwrap().is_none());
+        assert!(store.find(&identity, None).unwrap().is_none());
         let first = draft(store, Some(&identity), &spec());
         let second = draft(store, Some(&identity), &spec());
         draft(store, Some(&[8; 32]), &spec());
         draft(store, None, &spec());
-        let found = |store: &dyn Store| store.find(&identity).unwrap().map(|record| record.key);
+        let found =
+            |store: &dyn Store| store.find(&identity, None).unwrap().map(|record| record.key);
         assert_eq!(found(store), Some(second));
-        assert_eq!(store.find(&identity).unwrap().unwrap().identity, Some(identity));
+        assert_eq!(store.find(&identity, None).unwrap().unwrap().identity, Some(identity));
         for given_up in [rollout::State::Canceled, rollout::State::Aborted] {
             set_state(store, second, given_up);
             assert_eq!(found(store), Some(first));
         }
         set_state(store, second, rollout::State::Failed);
         assert_eq!(found(store), Some(second));
+        let older = |than| store.find(&identity, Some(than)).unwrap().map(|record| record.key);
+        assert_eq!((older(second), older(first)), (Some(first), None));
     });
 }
 
@@ -79,6 +84,8 @@ fn those_with_something_to_do_are_told_apart() {
             records.iter().map(|record| (record.key, record.progression.state)).collect()
         };
         assert_eq!(read(Which::All), keys);
+        let unended: Vec<_> = keys.iter().copied().filter(|(_, s)| !s.is_ended()).collect();
+        assert_eq!((read(Which::Unended), unended.len()), (unended.clone(), 7));
         let driven: Vec<_> = keys.into_iter().filter(|(_, state)| state.is_driven()).collect();
         assert_eq!(read(Which::Driven), driven);
         assert_eq!(driven.len(), 6);
@@ -105,30 +112,68 @@ fn what_is_being_prepared_is_taken_back_in_parts() {
 }
 
 #[test]
-fn a_rollout_given_up_is_not_found_again() {
+fn a_rollout_given_up_is_ended_as_it_is_and_not_found_again() {
     each(|store| {
-        let key = rollout_of(store, 5);
-        let all = ids(store, key, 1);
-        let changes = vec![
-            to(all[0], State::Succeeded, 1, 0),
-            to(all[1], State::Verifying, 1, 9),
-            to(all[2], State::Away, 0, 9),
-            to(all[3], State::Retrying, 1, 9),
-        ];
-        store.commit(&batch(key, changes)).unwrap();
-        assert_eq!(store.rollouts(Which::Driven).unwrap().len(), 1);
-        let generation = store.rollout(key).unwrap().unwrap().progression.generation;
-        let counts = store.give_up(key, NOW).unwrap();
-        assert_eq!(counts, Counts { succeeded: 1, canceled: 4, ..Counts::default() });
-        assert!(store.find(&[5; 32]).unwrap().is_none());
+        let count = State::ALL.len() + 2;
+        let key = rollout_of(store, count);
+        let at = ids(store, key, 1);
+        let mut expected = Counts { canceled: 2, ..Counts::default() };
+        let mut changes = vec![];
+        for (id, state) in at.into_iter().zip(State::ALL) {
+            changes.push(to(id, state, 1, 9));
+            let ended = if state.is_terminal() { state } else { State::Canceled };
+            *expected.of_mut(ended) += 1;
+        }
+        commit_counted(store, key, changes);
+        let before = prepared(store, key, rollout::State::Running);
+        let counts = give_up(store, before.clone(), Epoch(7), NOW).unwrap();
+        assert_eq!(counts, expected);
+        assert_eq!(store.count(key, 1).unwrap(), expected);
+        assert_eq!(super::sum(&store.cohorts(key, 1).unwrap()), expected);
+        assert!(store.find(&[count as u8; 32], None).unwrap().is_none());
         assert!(store.rollouts(Which::Driven).unwrap().is_empty());
+        assert!(store.active(key).unwrap().is_empty());
         let progression = store.rollout(key).unwrap().unwrap().progression;
         assert_eq!(progression.state, rollout::State::Canceled);
-        assert!(progression.generation > generation, "a stale plan is refused");
-        let cohorts = store.cohorts(key, 1).unwrap();
-        assert_eq!(super::sum(&cohorts), counts);
-        assert!(store.active(key).unwrap().is_empty());
+        assert!(progression.generation > before.progression.generation, "a stale plan is refused");
+        let again = store.rollout(key).unwrap().unwrap();
+        assert_eq!(give_up(store, again, Epoch(8), NOW).unwrap(), expected, "done twice");
     });
+}
+
+#[test]
+fn a_rollout_whose_giving_up_was_cut_short_is_given_up() {
+    each(|store| {
+        let key = rollout_of(store, 9_000);
+        let first = ids(store, key, 1)[0];
+        commit_counted(store, key, vec![to(first, State::Canceled, 0, 0)]);
+        for state in [rollout::State::Canceling, rollout::State::Paused, rollout::State::Scheduled]
+        {
+            let record = prepared(store, key, state);
+            let counts = give_up(store, record, Epoch(7), NOW).unwrap();
+            assert_eq!(counts, Counts { canceled: 9_000, ..Counts::default() });
+            let state = store.rollout(key).unwrap().unwrap().progression.state;
+            assert_eq!(state, rollout::State::Canceled);
+        }
+    });
+}
+
+/// A rollout that knows its rows to be those that were chosen.
+fn prepared(store: &mut SqliteStore, key: RolloutKey, state: rollout::State) -> RolloutRecord {
+    let mut record = store.rollout(key).unwrap().unwrap();
+    record.progression.state = state;
+    record.progression.prepared = Some("as chosen".to_owned());
+    let progression = Some(record.progression.clone());
+    store.commit(&Batch { progression, ..batch(key, vec![]) }).unwrap();
+    record
+}
+
+/// Commits changes of the only cohort with its devices counted, as a driver does.
+fn commit_counted(store: &mut SqliteStore, key: RolloutKey, changes: Vec<Change>) {
+    store.commit(&batch(key, changes)).unwrap();
+    let counts = store.count(key, 1).unwrap();
+    let cohort = store.cohorts(key, 1).unwrap()[0].key;
+    store.commit(&Batch { cohorts: vec![(cohort, counts)], ..batch(key, vec![]) }).unwrap();
 }
 
 #[test]
@@ -189,7 +234,7 @@ fn whoever_asks_about_a_device_is_told_of_every_round() {
             ..to(id, State::Failed(FailReason::Rejected), 2, 0)
         };
         store.commit(&batch(key, vec![failed])).unwrap();
-        store.open_round(key, 2, Some(0)).unwrap();
+        open_round(store, key, 0);
         let [first, second] = &told(store)[..] else { panic!("{:?}", told(store)) };
         assert_eq!((first.round, first.changed_at), (1, Some(NOW)));
         assert_eq!(first.detail.as_deref(), Some("HTTP 404"));
@@ -221,6 +266,36 @@ fn the_first_failures_are_listed_without_the_others() {
         assert_eq!(read(9), ["pos-1", "pos-3", "pos-4"]);
         assert_eq!(read(2), ["pos-1", "pos-3"]);
         assert!(store.failures(key, 2, 9).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn how_devices_fell_short_is_counted_the_most_first() {
+    each(|store| {
+        let _other = rollout_of(store, 3);
+        let key = rollout_of(store, State::ALL.len() + 2);
+        let ids = ids(store, key, 1);
+        // No two are active on one device; two more are offline.
+        let offline = State::Skipped(SkipReason::Offline);
+        let states = State::ALL.into_iter().chain([offline; 2]);
+        let changes = ids.iter().zip(states).map(|(id, state)| to(*id, state, 1, 0));
+        store.commit(&batch(key, changes.collect())).unwrap();
+        let counted = store.count_short(key, 1).unwrap();
+        assert_eq!(counted[0], (offline, 3));
+        let mut alone: Vec<State> = counted[1..].iter().map(|(state, _)| *state).collect();
+        alone.sort_unstable();
+        let is_short = |state: &State| match state {
+            State::Failed(_) | State::TimedOut(_) => true,
+            State::Skipped(reason) => *reason != SkipReason::AlreadyCurrent && *state != offline,
+            _ => false,
+        };
+        let mut expected: Vec<State> = State::ALL.into_iter().filter(is_short).collect();
+        expected.sort_unstable();
+        assert_eq!(alone, expected);
+        assert!(counted[1..].iter().all(|(_, count)| *count == 1), "{counted:?}");
+        let failures = store.failures(key, 1, 100).unwrap();
+        assert_eq!(failures.len(), State::ALL.iter().filter(|state| state.is_failure()).count());
+        assert_eq!(store.count_short(key, 2).unwrap(), []);
     });
 }
 

@@ -51,7 +51,7 @@ fn wave(
     if stage(is.state) <= stage(was.state) {
         return;
     }
-    let ruling = is.verdict.map(|verdict| verdict.ruling);
+    let ruling = is.verdict().map(|verdict| verdict.ruling);
     if stage(was.state) == 0 {
         seen.push((Observation::WaveOpened { rollout, wave }, at));
     }

@@ -289,7 +289,7 @@ impl World {
             self.running().outlets.insert(key);
             self.facts.push(Fact::Opened(key));
         } else {
-            self.facts.push(Fact::Unsendable(key, "as this world wants it".to_owned()));
+            self.facts.push(Fact::Unsendable(key));
         }
     }
 
@@ -431,10 +431,10 @@ fn failed(job: Job) -> Done {
     let error = || StoreError::WriterDied;
     match job {
         Job::Fetch(want) => Done::Fetched(want.rollout, Err(error())),
-        Job::Commit(batch) => Done::Committed(batch, Err(error())),
+        Job::Commit(batch) => Done::Committed(*batch, Err(error())),
         Job::Assign(assignment) => Done::Assigned(assignment.rollout, Err(error())),
         Job::Discard(key) => Done::Discarded(key, Err(error())),
-        Job::OpenRound(key, _) => Done::RoundOpened(key, Err(error())),
+        Job::OpenRound(key, ..) => Done::RoundOpened(key, Err(error())),
         Job::Read(key) => Done::Read(key, Err(error())),
         Job::Look { .. } => Done::Looked(Err(error())),
         Job::Waiting(seq, _) => Done::Waiting(seq, Err(error())),

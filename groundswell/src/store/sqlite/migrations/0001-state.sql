@@ -4,7 +4,9 @@
 
 CREATE TABLE driver (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    epoch INTEGER NOT NULL
+    epoch INTEGER NOT NULL,
+    -- Sha-256 of what was last taken over from the reserve.
+    kept TEXT
 );
 INSERT INTO driver (one, epoch) VALUES (1, 0);
 
@@ -96,6 +98,9 @@ CREATE UNIQUE INDEX assignment_active ON assignment (device) WHERE state IN (1, 
 -- A cohort's rows in order: what is read from the queue. It never changes with a state.
 CREATE INDEX assignment_cohort ON assignment (cohort);
 CREATE INDEX assignment_device ON assignment (device);
+-- Those that failed, or were left as they were, with the release not on them: few, and asked for.
+CREATE INDEX assignment_short ON assignment (cohort, state)
+    WHERE state IN (20, 21, 22, 23, 24, 30, 31, 51, 52, 53, 54, 55, 56);
 -- Not there.
 CREATE INDEX assignment_due ON assignment (rollout, due_at, id) WHERE state IN (4, 5);
 

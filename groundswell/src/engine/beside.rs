@@ -1,0 +1,40 @@
+//! What is written down of a rollout that is changed while nobody drives it.
+
+use groundswell_core::{
+    log::{Acted, CohortCounts, Record},
+    rollout::{Act, Progression},
+    time::Time,
+};
+
+use crate::store::{CohortRecord, RolloutRecord, Store, StoreError};
+
+/// A cohort as the log has it.
+pub(super) fn counted(record: &CohortRecord) -> CohortCounts {
+    CohortCounts { wave: record.wave, zone: record.zone.clone(), counts: record.counts }
+}
+
+/// The devices of a rollout as they are counted: what somebody who changes it goes by.
+///
+/// # Errors
+/// [`StoreError`] if they cannot be read.
+pub(crate) fn looked_at(
+    store: &impl Store,
+    record: &RolloutRecord,
+    now: Time,
+) -> Result<Vec<Record>, StoreError> {
+    let cohorts = store.cohorts(record.key, record.progression.round)?;
+    Ok(vec![Record::At(now), Record::Counted(cohorts.iter().map(counted).collect())])
+}
+
+/// An operator's act, and where the rollout stands since, or why nothing changed.
+pub(crate) fn acted(
+    act: Act,
+    seen: Option<u64>,
+    done: Result<&Progression, String>,
+) -> impl Iterator<Item = Record> {
+    let (stands, refused) = match done {
+        Ok(progression) => (Some(Record::stands(progression)), None),
+        Err(why) => (None, Some(why)),
+    };
+    [Record::Acted(Acted { act, seen, refused })].into_iter().chain(stands)
+}

@@ -1,0 +1,95 @@
+//! The waves of a rollout as they stand, and those of its earlier rounds as they stood.
+
+use groundswell_core::{
+    gate::Verdict,
+    rollout::{self, Round, WaveStand, WaveState},
+    snapshot::Counts,
+    time::Time,
+};
+use serde::Serialize;
+
+/// A round that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoundView {
+    /// Counted from 1.
+    pub number: u32,
+    /// How it ended.
+    pub state: rollout::State,
+    /// When it began to run.
+    pub started_at: Option<Time>,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+    /// Its devices, counted.
+    pub counts: Counts,
+    /// Its waves, in order.
+    pub waves: Vec<RoundWave>,
+}
+
+/// A wave of a round that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoundWave {
+    /// Counted from 1.
+    pub number: usize,
+    /// Where it stood then.
+    #[serde(flatten)]
+    pub state: Stand,
+    /// What its gate ruled, and operators in its place, in order.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl From<&Round> for RoundView {
+    fn from(round: &Round) -> Self {
+        let Round { number, state, started_at, ended_at, counts, waves } = round;
+        let waves = waves.iter().enumerate().map(|(wave, stands)| RoundWave {
+            number: wave + 1,
+            state: Stand::of(stands.state, *state, *ended_at),
+            verdicts: stands.verdicts.clone(),
+        });
+        Self {
+            number: *number,
+            state: *state,
+            started_at: *started_at,
+            ended_at: *ended_at,
+            counts: *counts,
+            waves: waves.collect(),
+        }
+    }
+}
+
+/// A wave as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WaveView {
+    /// Counted from 1.
+    pub number: usize,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: Stand,
+    /// What its gate ruled, and operators in its place, in order.
+    pub verdicts: Vec<Verdict>,
+    /// Its devices, counted.
+    pub counts: Counts,
+}
+
+/// The state of a wave, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Stand {
+    /// In a word or two.
+    pub state: WaveStand,
+    /// Since when; none if its turn has not come.
+    pub since: Option<Time>,
+}
+
+impl Stand {
+    /// Of a wave in a rollout that is in a state, and ended then if it did.
+    pub(super) fn of(wave: WaveState, rollout: rollout::State, ended_at: Option<Time>) -> Self {
+        let state = WaveStand::of(wave, rollout);
+        let since = match wave {
+            WaveState::Pending => None,
+            WaveState::Open { since } | WaveState::Soaking { since } => {
+                Some(ended_at.unwrap_or(since))
+            }
+            WaveState::Passed { at } | WaveState::Stopped { at } => Some(at),
+        };
+        Self { state, since }
+    }
+}
