@@ -242,6 +242,7 @@ impl Assignment {
 
 impl Assignment {
     /// As a driver takes it over: a deadline set by a clock that was ahead is none.
+    #[must_use]
     pub fn taken_over(self, spec: &Spec, now: Time) -> Self {
         match self.state {
             State::Verifying => Self { due_at: self.due_at.min(now + spec.verify.timeout), ..self },
@@ -250,6 +251,7 @@ impl Assignment {
     }
 
     /// After the clock was set back to `now`: nobody is asked for longer than they would have been.
+    #[must_use]
     pub fn set_back(self, before: Time, now: Time) -> Self {
         match self.state {
             State::Verifying => Self { due_at: now + self.due_at.since(before), ..self },
@@ -258,6 +260,7 @@ impl Assignment {
     }
 
     /// One that is away is due no sooner than this: others were read up to then.
+    #[must_use]
     pub fn no_sooner_than(self, floor: Time) -> Self {
         match self.state {
             State::Away | State::Absent => Self { due_at: self.due_at.max(floor), ..self },

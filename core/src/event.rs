@@ -12,8 +12,9 @@ use crate::{
     brake::Evidence,
     gate::{Ruling, Verdict},
     ids::RolloutId,
+    plan::Change,
     progress::Progress,
-    rollout::{Act, PauseReason},
+    rollout::{Act, PauseReason, Spec},
     snapshot::Counts,
     time::Time,
     waiting::{left, stamp},
@@ -205,6 +206,32 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What is told of a change of a rollout that has `of` waves and devices counted so. How many
+    /// devices a wave has that opens is asked.
+    pub fn of_change(
+        change: &Change,
+        of: usize,
+        counts: Counts,
+        spec: &Spec,
+        devices: impl FnOnce(usize) -> u64,
+    ) -> Self {
+        match *change {
+            Change::Begin => Self::RolloutBegan,
+            Change::OpenWave(wave) => {
+                Self::WaveOpened { wave: wave + 1, of, devices: devices(wave) }
+            }
+            Change::Soak(wave) => Self::WaveEnded { wave: wave + 1, of },
+            Change::Rule(wave, verdict) => Self::GateRuled { wave: wave + 1, of, verdict },
+            Change::Pause { reason, evidence } => Self::RolloutPaused { reason, evidence },
+            Change::Abort { reason, evidence } => Self::RolloutAborting { reason, evidence },
+            Change::Complete => Self::RolloutCompleted { counts },
+            Change::Fail => Self::RolloutFailed { counts, detail: String::new() },
+            Change::NoDevice => Self::RolloutFailed { counts, detail: spec.no_device() },
+            Change::Canceled => Self::RolloutCanceled { counts },
+            Change::Aborted => Self::RolloutAborted { counts },
+        }
+    }
+
     /// Whether a reader who falls behind may miss it.
     pub const fn is_droppable(&self) -> bool {
         matches!(self, Self::Progress(_) | Self::DeviceProgress { .. })
@@ -317,7 +344,7 @@ impl fmt::Display for Event {
 }
 
 /// Such as `1 device` or `3 devices`.
-fn devices_of(count: u64) -> String {
+pub(crate) fn devices_of(count: u64) -> String {
     format!("{count} device{}", if count == 1 { "" } else { "s" })
 }
 

@@ -5,6 +5,7 @@
 //! read it like an operator before it is committed. A new bug is a new script.
 
 mod stories {
+    pub(crate) mod book;
     pub(crate) mod driver;
     pub(crate) mod random;
     pub(crate) mod script;
@@ -47,6 +48,8 @@ fn tell(name: &str, text: &str) -> String {
     for line in &script.steps {
         world.step(line).unwrap_or_else(|why| panic!("{name}: {line}: {why}"));
     }
+    world.hold_log().unwrap_or_else(|why| panic!("{name}: its log: {why}"));
+    world.explain(&script.explained).unwrap_or_else(|why| panic!("{name}: {why}"));
     world.told
 }
 

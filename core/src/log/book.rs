@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A cohort: round, wave, and the name of its zone.
-type Name = (u32, usize, String);
+pub(super) type Name = (u32, usize, String);
 
 /// Every assignment that was written down, and what follows from it.
 #[derive(Debug, Default)]
@@ -92,6 +92,11 @@ impl Book {
     pub(super) fn get(&self, id: AssignmentId) -> Option<Assignment> {
         let row = self.rows.get(&id)?;
         Some(self.adjusted.get(&id).copied().unwrap_or(row.assignment))
+    }
+
+    /// The round, the wave and the name of the zone of an assignment.
+    pub(super) fn cohort(&self, id: AssignmentId) -> Option<&Name> {
+        self.rows.get(&id).map(|row| &self.cohorts[row.cohort])
     }
 
     /// Deliveries that are open on the host of a device, if that is known.

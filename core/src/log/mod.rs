@@ -10,10 +10,12 @@
 //! step before: what is read back does not rest on what follows from other records, so that
 //! [`Replay`] can hold the two against each other.
 //!
-//! Types to read first: [`Record`], [`Recorder`], [`Replay`].
+//! Types to read first: [`Record`], [`Recorder`], [`Replay`]; [`Story`] tells it in sentences.
 
 mod base;
 mod book;
+mod explain;
+mod hold;
 mod ids;
 mod record;
 mod recorder;
@@ -25,6 +27,7 @@ mod tests;
 
 pub use self::{
     base::{Base, OpenRows},
+    explain::{DeviceStory, Line, Story},
     ids::Ids,
     record::{
         Acted, Becomes, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Record, Taken,

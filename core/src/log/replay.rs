@@ -4,9 +4,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Acted, Base, Becomes, CohortCounts, DECISIONS, Entry, Happened, Judged, Listed, Output, Record,
-    Step, Taken,
-    book::{Book, Kept, named},
+    Acted, Base, Becomes, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step, Taken,
+    book::{Book, Kept},
     step::Frame,
 };
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
     ids::AssignmentId,
     plan,
     rollout::{self, Numbers, Progression, Spec},
-    snapshot::{Counts, Snapshot},
+    snapshot::Counts,
     time::Time,
 };
 
@@ -64,17 +63,17 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Replay {
     zones: String,
-    spec: Option<Spec>,
+    pub(super) spec: Option<Spec>,
     progression: Option<Progression>,
-    now: Time,
+    pub(super) now: Time,
     entry_at: Time,
-    frame: Frame,
-    book: Book,
+    pub(super) frame: Frame,
+    pub(super) book: Book,
     /// The decisions and the time zone database of the driver.
     by: Option<(u32, String)>,
     /// Whether the log is one of these decisions, and of this time zone database.
     is_same_decisions: bool,
-    is_same_zones: bool,
+    pub(super) is_same_zones: bool,
     report: Report,
 }
 
@@ -99,10 +98,15 @@ impl Replay {
     /// Runs an entry again, and gives it back as it would be written now: its bytes must be the
     /// same.
     pub fn entry(&mut self, entry: &Entry) -> Entry {
-        self.report.entries += 1;
-        (self.now, self.entry_at) = (entry.at, entry.at);
+        self.begin(entry);
         let records = entry.records.iter().map(|record| self.record(record)).collect();
         Entry { at: entry.at, records }
+    }
+
+    /// The records of an entry follow.
+    pub(super) const fn begin(&mut self, entry: &Entry) {
+        self.report.entries += 1;
+        (self.now, self.entry_at) = (entry.at, entry.at);
     }
 
     /// What it came to.
@@ -134,7 +138,8 @@ impl Replay {
         }
     }
 
-    fn record(&mut self, record: &Record) -> Record {
+    /// Runs one record again.
+    pub(super) fn record(&mut self, record: &Record) -> Record {
         match record {
             Record::At(now) => self.now = *now,
             Record::Spec(spec) => self.take_spec(spec),
@@ -168,7 +173,9 @@ impl Replay {
                 self.book.adjust(State::Verifying, |row| row.set_back(*before, now));
             }
             Record::Unclaimed(rows) => {
-                rows.iter().for_each(|(id, stood)| self.book.set(*id, *stood));
+                for (id, stood) in rows {
+                    self.book.set(*id, *stood);
+                }
             }
             Record::Stands(progression) => return self.stands(progression),
         }
@@ -187,7 +194,7 @@ impl Replay {
         self.spec = Some(spec.clone());
     }
 
-    fn round(&self) -> u32 {
+    pub(super) fn round(&self) -> u32 {
         self.progression.as_ref().map_or(1, |progression| progression.round)
     }
 
@@ -248,16 +255,6 @@ impl Replay {
         self.book.list(listed);
     }
 
-    /// Rows that were counted by the store are those that follow from the records.
-    fn hold_counts(&mut self, cohorts: &[CohortCounts], what: &str) {
-        let mut found: Vec<_> = named(cohorts).filter(|(_, counts)| counts.total() > 0).collect();
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let follow = self.book.counted(self.round());
-        if found != follow {
-            self.mismatch(format!("{what} {found:?}, and what was recorded gives {follow:?}"));
-        }
-    }
-
     fn step(&mut self, step: &Step) -> Step {
         self.report.steps += 1;
         let (Some(progression), Some(spec)) = (self.progression.clone(), self.spec.clone()) else {
@@ -287,34 +284,6 @@ impl Replay {
             change.apply(progression, self.now);
         }
         Step { input: step.input.clone(), output }
-    }
-
-    /// What a decision was made on follows from what was recorded before it.
-    fn hold_input(&mut self, snapshot: &Snapshot, spec: &Spec) {
-        let mut seen: std::collections::BTreeMap<(usize, String), Counts> = Default::default();
-        for cohort in &snapshot.cohorts {
-            let zone = cohort.zone.as_ref().map_or("", |zone| zone.name()).to_owned();
-            *seen.entry((cohort.wave, zone)).or_default() += cohort.counts;
-        }
-        if seen != *self.book.driver() {
-            let follow = self.book.driver().clone();
-            self.mismatch(format!("decided on {seen:?}, and what was recorded gives {follow:?}"));
-        }
-        if !self.is_same_zones {
-            return;
-        }
-        let now = self.now;
-        let started_at = snapshot.progression.started_at;
-        let mut wrong = vec![];
-        for cohort in &snapshot.cohorts {
-            let Some(zone) = &cohort.zone else { continue };
-            let is_open = spec.schedule.hours.at(zone, now).is_open();
-            let closes = started_at.and_then(|at| spec.schedule.closes_for_good_at(zone, at));
-            if is_open != cohort.phase.is_open() || closes != cohort.closes_for_good_at {
-                wrong.push(format!("hours in {} were taken for {:?}", zone.name(), cohort.phase));
-            }
-        }
-        wrong.into_iter().for_each(|what| self.mismatch(what));
     }
 
     fn judged(&mut self, judged: &Judged) -> Judged {

@@ -137,7 +137,7 @@ impl Output {
 /// The step that was written down last, whole.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
-    cohorts: Vec<Cohort>,
+    pub(super) cohorts: Vec<Cohort>,
     ahead_max: u32,
     allowance: Allowance,
     driver_places: u32,
@@ -307,6 +307,7 @@ mod short_option {
     #[derive(Serialize, Deserialize)]
     struct Short(#[serde(with = "short_counts")] Counts);
 
+    #[expect(clippy::ref_option, reason = "the signature serde asks for")]
     pub(super) fn serialize<S: Serializer>(
         counts: &Option<Counts>,
         to: S,

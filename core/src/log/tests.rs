@@ -329,7 +329,9 @@ fn a_log_that_is_cut_anywhere_runs_on_from_what_is_kept() {
     for cut in 1..told.entries.len() {
         let (before, behind) = told.entries.split_at(cut);
         let mut first = Replay::new(ZONES);
-        before.iter().for_each(|entry| drop(first.entry(entry)));
+        for entry in before {
+            drop(first.entry(entry));
+        }
         let base = Entry { at: NOON, records: vec![first.base().unwrap()] };
         let text = serde_json::to_string(&base).unwrap();
         let mut second = Replay::new(ZONES);

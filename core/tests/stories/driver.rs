@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use groundswell_core::{
-    admit::{Judged, Judgment, judge},
+    admit::{Judgment, Known, consider},
     assignment::{Fact, SkipReason, State},
     check::Observation,
     event::Kind,
     hours::Zone,
+    ids::AssignmentId,
+    log::{Becomes, CohortCounts},
     plan::{Change, Plan, Sweep, SweepReason, plan},
     snapshot::{Allowance, Cohort, Counts, Snapshot},
     waiting::WaitingOn,
 };
 
-use super::world::{ROLLOUT, World};
+use super::world::{ROLLOUT, Row, World};
 
 /// Rounds of deciding and doing after one step; more means that it does not come to rest.
 const ROUNDS_MAX: usize = 200;
@@ -21,9 +23,11 @@ const ROUNDS_MAX: usize = 200;
 impl World {
     /// Decides and does, until nothing more happens by itself.
     pub(crate) fn settle(&mut self) -> Result<(), String> {
+        self.book.log.at(self.now);
         for _ in 0..ROUNDS_MAX {
             let (snapshot, members) = self.snapshot();
             let plan = plan(&snapshot, &self.spec, self.now);
+            self.book.log.planned(snapshot, &plan);
             (self.waiting_on, self.wake_at) = (plan.waiting_on.clone(), plan.wake_at);
             let has_done = if let Some(change) = plan.change {
                 self.change(change);
@@ -40,6 +44,7 @@ impl World {
                 self.see(&Observation::Counted { rollout: ROLLOUT, counts: &counts });
                 let reasons = self.waiting_on.len();
                 self.see(&Observation::Idle { rollout: ROLLOUT, reasons });
+                self.book.commit(self.now);
                 return Ok(());
             }
         }
@@ -78,25 +83,27 @@ impl World {
         (snapshot, groups.into_values().collect())
     }
 
+    /// The rows from this one on, by wave and zone.
+    pub(crate) fn cohorts(&self, first: usize) -> Vec<(CohortCounts, Vec<AssignmentId>)> {
+        let mut cohorts: BTreeMap<(usize, Zone), (CohortCounts, Vec<AssignmentId>)> =
+            BTreeMap::new();
+        for row in &self.rows[first..] {
+            let zone = self.spec.schedule.zone_of(row.device.time_zone.as_deref());
+            let (wave, counts) = (row.wave, Counts::default());
+            let empty = CohortCounts { wave, zone: Some(zone.clone()), counts };
+            let (cohort, ids) = cohorts.entry((wave, zone)).or_insert_with(|| (empty, vec![]));
+            *cohort.counts.of_mut(row.assignment.state) += 1;
+            ids.push(row.id);
+        }
+        cohorts.into_values().collect()
+    }
+
     fn change(&mut self, change: Change) {
         let wave_counts = |wave| self.counts_where(|row| row.wave == wave).total();
         let (of, counts) = (self.progression.waves.len(), self.counts());
-        let kind = match change {
-            Change::Begin => Kind::RolloutBegan,
-            Change::OpenWave(wave) => {
-                Kind::WaveOpened { wave: wave + 1, of, devices: wave_counts(wave) }
-            }
-            Change::Soak(wave) => Kind::WaveEnded { wave: wave + 1, of },
-            Change::Rule(wave, verdict) => Kind::GateRuled { wave: wave + 1, of, verdict },
-            Change::Pause { reason, evidence } => Kind::RolloutPaused { reason, evidence },
-            Change::Abort { reason, evidence } => Kind::RolloutAborting { reason, evidence },
-            Change::Complete => Kind::RolloutCompleted { counts },
-            Change::Fail => Kind::RolloutFailed { counts, detail: String::new() },
-            Change::NoDevice => Kind::RolloutFailed { counts, detail: self.spec.no_device() },
-            Change::Canceled => Kind::RolloutCanceled { counts },
-            Change::Aborted => Kind::RolloutAborted { counts },
-        };
+        let kind = Kind::of_change(&change, of, counts, &self.spec, wave_counts);
         change.apply(&mut self.progression, self.now);
+        self.book.log.stands(&self.progression);
         self.say(kind);
         let rollout = ROLLOUT;
         match change {
@@ -161,8 +168,13 @@ impl World {
                 continue;
             }
             if self.is_host_full(at) {
+                self.park(at);
                 continue;
             }
+            if is_fresh {
+                self.log_judged(at, Becomes::Claimed);
+            }
+            self.rows[at].is_parked = false;
             self.apply(at, &Fact::Claimed);
             claims += 1;
             fresh += u32::from(is_fresh);
@@ -174,18 +186,41 @@ impl World {
     }
 
     /// What becomes of a device whose turn has come, unless it goes.
-    fn judge(&self, at: usize) -> Option<Fact> {
-        let row = &self.rows[at];
-        let judged = Judged {
-            presence: row.device.presence(self.now),
-            last_seen: row.device.last_seen,
-            version: row.device.version.as_deref(),
-            is_superseded: row.is_superseded,
-        };
-        match judge(&judged, &self.spec) {
+    fn judge(&mut self, at: usize) -> Option<Fact> {
+        let attempt = self.rows[at].assignment.attempt;
+        match consider(true, Some(&self.known(at)), attempt > 0, &self.spec, self.now) {
             Judgment::Go => None,
-            Judgment::Skip(reason) => Some(Fact::Skipped(reason)),
-            Judgment::Wait { since } => Some(Fact::Away { since }),
+            Judgment::Skip(reason) => {
+                self.log_judged(at, Becomes::Skipped(reason));
+                Some(Fact::Skipped(reason))
+            }
+            Judgment::Wait { since } => {
+                self.log_judged(at, Becomes::Away);
+                Some(Fact::Away { since })
+            }
+        }
+    }
+
+    fn known(&self, at: usize) -> Known {
+        let Row { device, is_superseded, .. } = &self.rows[at];
+        Known {
+            last_seen: device.last_seen,
+            check_in: device.check_in,
+            version: device.version.as_deref().map(Into::into),
+            is_superseded: *is_superseded,
+        }
+    }
+
+    fn log_judged(&mut self, at: usize, becomes: Becomes) {
+        let (id, known): (AssignmentId, Known) = (self.rows[at].id, self.known(at));
+        self.book.log.judged(id, true, Some(&known), becomes);
+    }
+
+    /// That it waits for its host is written down once.
+    fn park(&mut self, at: usize) {
+        let is_new = !std::mem::replace(&mut self.rows[at].is_parked, true);
+        if is_new && self.rows[at].assignment.state.is_waiting() {
+            self.log_judged(at, Becomes::Host);
         }
     }
 

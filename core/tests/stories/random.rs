@@ -108,5 +108,6 @@ proptest! {
             world.step(line).unwrap();
         }
         prop_assert!(world.progression.state.is_ended(), "{}", world.told);
+        world.hold_log().unwrap();
     }
 }

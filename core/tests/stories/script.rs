@@ -8,6 +8,7 @@
 //! window = 02:00-04:00                and the other fields of a spec
 //!
 //! start                               what operators say, and what else happens
+//! explain pos-1                       in the end, what the log tells of this device, too
 //! ```
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub(crate) struct Script {
     pub(crate) devices: Vec<Device>,
     pub(crate) spec: Spec,
     pub(crate) steps: Vec<String>,
+    pub(crate) explained: Vec<String>,
 }
 
 type Read<T> = Result<T, String>;
@@ -51,9 +53,13 @@ impl Script {
         };
         let begins = time("2026-11-25T14:00:00Z")?;
         let spec = Spec::immediate(release);
-        let mut script = Self { begins, devices: vec![], spec, steps: vec![] };
+        let mut script = Self { begins, devices: vec![], spec, steps: vec![], explained: vec![] };
         for line in text.lines().map(str::trim) {
             if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Some(device) = line.strip_prefix("explain ") {
+                script.explained.push(device.to_owned());
                 continue;
             }
             match line.split_once(" = ") {

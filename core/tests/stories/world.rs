@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use groundswell_core::{
     admit::Rate,
-    assignment::{Assignment, Fact, State, apply},
+    assignment::{Assignment, Fact, State, apply, dice},
     check::{Ledger, Observation},
     device::Device,
     event::{Event, Kind},
     hours::Zone,
-    ids::RolloutId,
+    ids::{AssignmentId, RolloutId},
     outcome::{Answer, Fault, Outcome},
     rollout::{self, Act, Acted, Membership, Numbers, Progression, Spec, WaveSize, act},
     selector::Selector,
@@ -20,13 +20,19 @@ use groundswell_core::{
 };
 use uuid::Uuid;
 
-use super::script::{Script, devices, duration, ids, words};
+use super::{
+    book::Book,
+    script::{Script, devices, duration, ids, words},
+};
 
 pub(crate) struct Row {
+    pub(crate) id: AssignmentId,
     pub(crate) device: Device,
     pub(crate) wave: usize,
     pub(crate) assignment: Assignment,
     pub(crate) is_superseded: bool,
+    /// Whether it waits for a place on its host, and that was written down.
+    pub(crate) is_parked: bool,
     /// What it says when it is asked for its version.
     pub(crate) answer: Answer,
 }
@@ -41,6 +47,8 @@ pub(crate) struct World {
     pub(crate) waiting_on: Vec<WaitingOn>,
     pub(crate) wake_at: Option<Time>,
     pub(crate) told: String,
+    /// What is written down of it.
+    pub(crate) book: Book,
     /// What was said last of where it stands, so that it is not said again.
     summary: String,
     /// Objects to whatever should not have happened.
@@ -50,7 +58,7 @@ pub(crate) struct World {
 
 pub(crate) const ROLLOUT: RolloutId = RolloutId(Uuid::nil());
 
-type Done = Result<(), String>;
+pub(crate) type Done = Result<(), String>;
 
 fn silence() -> Answer {
     Answer::Silent { fault: Fault::ConnectRefused, detail: String::new() }
@@ -70,12 +78,14 @@ impl World {
             waiting_on: vec![],
             wake_at: None,
             told: String::new(),
+            book: Book::default(),
             summary: String::new(),
             ledger: Ledger::default(),
             others: vec![],
         };
         world.choose(&script.devices)?;
         world.ledger.rollout(ROLLOUT, &world.spec, 0);
+        world.book.created(&world.spec, now);
         world.list(0);
         Ok(world)
     }
@@ -103,7 +113,9 @@ impl World {
         }
         let waves = wave::divide(&self.spec.waves, &bits);
         for (device, wave) in chosen.into_iter().zip(waves) {
-            self.rows.push(row(device, usize::from(wave)));
+            let id = self.book.next_id(&device.id);
+            let row = row(id, device, usize::from(wave));
+            self.rows.push(row);
         }
         Ok(())
     }
@@ -139,6 +151,8 @@ impl World {
             self.ledger.device(&id, device.time_zone.as_deref(), host.as_deref());
             self.see(&Observation::Listed { rollout: ROLLOUT, device: &id, wave });
         }
+        let cohorts = self.cohorts(first);
+        self.book.listed(&cohorts, self.progression.round, self.now);
     }
 
     pub(crate) fn see(&mut self, seen: &Observation<'_>) {
@@ -164,8 +178,12 @@ impl World {
     }
 
     pub(crate) fn line(&mut self, text: &str) {
-        let time = Zone::utc().local_text(self.now, self.now);
-        let days = self.now.since(self.begins).as_secs() / 86_400;
+        self.line_at(self.now, text);
+    }
+
+    pub(crate) fn line_at(&mut self, at: Time, text: &str) {
+        let time = Zone::utc().local_text(at, at);
+        let days = at.since(self.begins).as_secs() / 86_400;
         let later = if days > 0 { format!(" +{days} d") } else { String::new() };
         let _ = writeln!(self.told, "{time}{later}  {text}");
     }
@@ -175,9 +193,16 @@ impl World {
         let waves = 0..self.progression.waves.len();
         let counted = waves.map(|wave| (wave, self.counts_where(|row| row.wave == wave)));
         let numbers = Numbers::of(&self.progression, counted);
+        self.book.log.at(self.now);
         match act(&self.progression, &self.spec, &numbers, verb, self.now) {
-            Err(refusal) => self.line(&refusal.to_string()),
-            Ok(Acted::Already(why)) => self.line(why),
+            Err(refusal) => {
+                self.book.log.acted(verb, None, Some(refusal.to_string()));
+                self.line(&refusal.to_string());
+            }
+            Ok(Acted::Already(why)) => {
+                self.book.log.acted(verb, None, Some(why.to_owned()));
+                self.line(why);
+            }
             Ok(Acted::Changed(progression)) => {
                 let verdict = |progression: &Progression| {
                     current.and_then(|wave| progression.waves.get(wave)?.verdict())
@@ -185,6 +210,8 @@ impl World {
                 let before = verdict(&self.progression);
                 let is_next_round = progression.round > self.progression.round;
                 self.progression = *progression;
+                self.book.log.acted(verb, None, None);
+                self.book.log.stands(&self.progression);
                 self.say(Kind::OperatorActed { act: verb });
                 if let (Some(verdict), Some(wave)) = (verdict(&self.progression), current)
                     && before != Some(verdict)
@@ -206,6 +233,8 @@ impl World {
                 });
                 if self.progression.state == rollout::State::Preparing {
                     rollout::end_preparing(&mut self.progression);
+                    let cohorts = self.cohorts(0);
+                    self.book.prepared(&cohorts, &self.progression);
                 }
             }
         }
@@ -216,7 +245,7 @@ impl World {
             row.assignment.state.is_failure() || row.assignment.state == State::Canceled
         });
         for row in &mut self.rows {
-            row.assignment = Assignment::queued();
+            (row.id, row.assignment) = (self.book.next_id(&row.device.id), Assignment::queued());
         }
         let waves = wave::divide(&self.spec.waves, &vec![0; self.rows.len()]);
         for (row, wave) in self.rows.iter_mut().zip(waves) {
@@ -235,7 +264,8 @@ impl World {
             let place = wave::place(&self.spec.salt, &device.id);
             let wave = wave::wave_of_joiner(&self.spec.waves, place, current);
             self.line(&format!("{} joins wave {}", device.id, wave + 1));
-            self.rows.push(row(device, wave));
+            let row = row(self.book.next_id(&device.id), device, wave);
+            self.rows.push(row);
             self.list(self.rows.len() - 1);
         }
         Ok(())
@@ -244,6 +274,11 @@ impl World {
     /// The driver is killed and started again: whether it sent what was open is not known.
     fn restart(&mut self) {
         self.see(&Observation::Restarted);
+        let cohorts = self.cohorts(0);
+        self.book.taken(&cohorts, self.now);
+        for row in &mut self.rows {
+            row.assignment = row.assignment.taken_over(&self.spec, self.now);
+        }
         for at in 0..self.rows.len() {
             if self.rows[at].assignment.state == State::Delivering {
                 self.apply(at, &Fact::Orphaned);
@@ -351,11 +386,13 @@ impl World {
         let row = &mut self.rows[at];
         let device: std::sync::Arc<str> = row.device.id.as_str().into();
         let from = row.assignment;
-        let transition = match apply(&from, fact, &self.spec, self.now, 0) {
+        let dice = dice(row.id, from.attempt);
+        let transition = match apply(&from, fact, &self.spec, self.now, dice) {
             Ok(transition) => transition,
             Err(illegal) => return self.line(&format!("{device}: {illegal}")),
         };
         row.assignment = transition.to;
+        self.book.happened(row, from, fact, self.now);
         let to = transition.to.state;
         if transition.to.state == State::Verifying && from.state != State::Verifying {
             row.answer = silence();
@@ -421,9 +458,10 @@ impl World {
     }
 }
 
-fn row(device: Device, wave: usize) -> Row {
+fn row(id: AssignmentId, device: Device, wave: usize) -> Row {
     let assignment = Assignment::queued();
-    Row { device, wave, assignment, is_superseded: false, answer: silence() }
+    let (is_superseded, is_parked) = (false, false);
+    Row { id, device, wave, assignment, is_superseded, is_parked, answer: silence() }
 }
 
 /// The events of a change of one device.

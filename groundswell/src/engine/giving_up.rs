@@ -38,7 +38,7 @@ pub fn give_up<S: Store>(
             record.progression = *progression;
             let progression = Some(record.progression.clone());
             let batch = Batch::empty(record.key, epoch, now);
-            store.commit(&Batch { progression, records, ..batch })?;
+            store.commit(&Batch { records, progression, ..batch })?;
         }
         Ok(Acted::Already(_)) => {}
         Err(refusal) => return Err(StoreError::Damaged(refusal.to_string())),

@@ -9,6 +9,7 @@ mod backup;
 mod create;
 mod devices;
 mod error;
+mod explain;
 mod forecast;
 mod overview;
 mod prune;
@@ -25,6 +26,7 @@ pub use self::{
     backup::{Backup, BackupError},
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
+    explain::Explained,
     forecast::{Forecast, ForecastWave, ForecastZone},
     overview::{FAILURES_SHOWN, Overview, Reason},
     prune::{Pruned, prune},

@@ -199,7 +199,7 @@ fn changed(asked: Result<Acted, Refusal>) -> Result<Progression, &'static str> {
 /// What says where a rollout stands, and what is written down of how it came there.
 fn standing(record: &RolloutRecord, records: Vec<Record>, now: Time) -> Batch {
     let progression = Some(record.progression.clone());
-    Batch { progression, records, ..Batch::empty(record.key, Epoch(0), now) }
+    Batch { records, progression, ..Batch::empty(record.key, Epoch(0), now) }
 }
 
 fn create(

@@ -344,6 +344,8 @@ pub struct CohortName {
 /// One device in one round of one rollout, for whoever asks about the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
+    /// Which assignment it is.
+    pub id: AssignmentId,
     /// Of which rollout.
     pub rollout: RolloutKey,
     /// In which round.

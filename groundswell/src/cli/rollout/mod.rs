@@ -2,6 +2,7 @@
 
 mod acts;
 mod create;
+mod explain;
 mod show;
 mod watch;
 mod waves;
@@ -68,6 +69,14 @@ enum Verb {
         /// The id of a device
         device: Option<String>,
     },
+    /// Tell what happened to a rollout, or to a device of it, when and why
+    Explain {
+        /// Which rollout
+        #[arg(value_name = "N")]
+        rollout: String,
+        /// The id of a device
+        device: Option<String>,
+    },
 }
 
 /// A rollout.
@@ -113,6 +122,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         }
         Verb::Watch(of) => return watch::watch(on, &of.rollout),
         Verb::Why { rollout, device } => why::why(on, rollout, device.as_deref())?,
+        Verb::Explain { rollout, device } => explain::explain(on, rollout, device.as_deref())?,
     }
     Ok(0)
 }

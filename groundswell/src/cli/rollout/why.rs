@@ -43,7 +43,6 @@ fn nothing(record: &RolloutRecord) -> String {
 fn of_device(record: &RolloutRecord, id: &str, why: &DeviceWhy, now: Time) -> String {
     let DeviceWhy { rollout, name, version, state, wave, of, .. } = why;
     let rollout = format!("rollout {rollout} ({name} {version})");
-    let select = record.spec.select.as_deref().unwrap_or("every device");
     match (state, wave) {
         (Some(_), _) => format!("{id} in {}", of_rollout(why, now)),
         (None, wave) if why.would_be => {
@@ -59,8 +58,16 @@ fn of_device(record: &RolloutRecord, id: &str, why: &DeviceWhy, now: Time) -> St
             }
             words
         }
-        (None, _) => format!("{id} is not in {rollout}, which selects {select}"),
+        (None, _) => not_in(id, record),
     }
+}
+
+/// A device that a rollout does not have.
+pub(super) fn not_in(id: &str, record: &RolloutRecord) -> String {
+    let (number, release) = (record.key.0, &record.spec.release);
+    let select = record.spec.select.as_deref().unwrap_or("every device");
+    let (name, version) = (&release.name, &release.version);
+    format!("{id} is not in rollout {number} ({name} {version}), which selects {select}")
 }
 
 /// Where a device stands in a rollout, and what it waits for.

@@ -143,22 +143,7 @@ impl Course {
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);
         let (counts, of) = (self.counts, self.progression.waves.len());
-        let kind = match *change {
-            Change::Begin => Kind::RolloutBegan,
-            Change::OpenWave(wave) => {
-                let devices = self.tally(wave).of;
-                Kind::WaveOpened { wave: wave + 1, of, devices }
-            }
-            Change::Soak(wave) => Kind::WaveEnded { wave: wave + 1, of },
-            Change::Rule(wave, verdict) => Kind::GateRuled { wave: wave + 1, of, verdict },
-            Change::Pause { reason, evidence } => Kind::RolloutPaused { reason, evidence },
-            Change::Abort { reason, evidence } => Kind::RolloutAborting { reason, evidence },
-            Change::Complete => Kind::RolloutCompleted { counts },
-            Change::Fail => Kind::RolloutFailed { counts, detail: String::new() },
-            Change::NoDevice => Kind::RolloutFailed { counts, detail: self.spec.no_device() },
-            Change::Canceled => Kind::RolloutCanceled { counts },
-            Change::Aborted => Kind::RolloutAborted { counts },
-        };
+        let kind = Kind::of_change(change, of, counts, &self.spec, |wave| self.tally(wave).of);
         // A rollout of one wave is all its wave: nobody asked for more words.
         let is_plain = of == 1 && self.spec.waves.is_empty();
         let is_of_wave = matches!(change, Change::OpenWave(_) | Change::Soak(_) | Change::Rule(..));

@@ -1,6 +1,8 @@
 //! Reading: rollouts, counts, and where a device stands.
 
-use groundswell_core::{assignment::Assignment, rollout::State, snapshot::Counts, time::Time};
+use groundswell_core::{
+    assignment::Assignment, ids::AssignmentId, rollout::State, snapshot::Counts, time::Time,
+};
 use rusqlite::{Connection, Params, params};
 
 use super::{ended::is_unfinished, rows};
@@ -138,12 +140,13 @@ pub(super) fn standings(
     device: DeviceKey,
 ) -> Result<Vec<Standing>, StoreError> {
     let sql = "SELECT a.rollout, c.round, c.wave, c.zone, a.state, a.attempt, a.in_doubt, \
-               a.due_at, a.away_since, a.changed_at, t.text \
+               a.due_at, a.away_since, a.changed_at, t.text, a.id \
                FROM assignment a INDEXED BY assignment_device JOIN cohort c ON c.key = a.cohort \
                LEFT JOIN detail t ON t.assignment = a.id WHERE a.device = ?1 ORDER BY a.id";
     let time = |millis: i64| Time::from_millis(millis);
     all(connection, sql, [device.0], |row| {
         Ok(Standing {
+            id: AssignmentId(row.get(11)?),
             rollout: RolloutKey(row.get(0)?),
             round: row.get(1)?,
             wave: row.get::<_, i64>(2)?.unsigned_abs() as usize,

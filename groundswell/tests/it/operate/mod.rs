@@ -5,6 +5,7 @@ mod devices;
 mod drafts;
 mod driven;
 mod ended;
+mod explained;
 mod output;
 mod releases;
 mod superseded;

@@ -154,6 +154,20 @@ async fn a_push_cut_short_goes_on_and_sends_to_nobody_twice() {
         assert_eq!(device.version, "2.0.0");
         assert_eq!(device.repeated, 0, "{id}: {device:?}");
     }
+    let told = explained(&stage);
+    let is_told = |words: &str| told.iter().any(|line| line.contains(words));
+    assert!(is_told("prepared: 400 devices") && is_told("taken up again"), "{told:#?}");
+    assert!(is_told("cut short when the driver died"), "{told:#?}");
+}
+
+/// What the log of the push tells; it runs again.
+fn explained(stage: &Stage) -> Vec<String> {
+    let operator = groundswell::operate::State::look(&stage.state()).unwrap();
+    let first = operator.find_rollout("1").unwrap();
+    assert_eq!(operator.replay(first.key).unwrap().mismatches, []);
+    let explained = operator.explain(&first).unwrap();
+    assert_eq!(explained.doubt, None);
+    explained.lines.into_iter().map(|line| line.text).collect()
 }
 
 #[tokio::test]

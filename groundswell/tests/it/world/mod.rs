@@ -20,7 +20,13 @@ mod trace;
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use groundswell::{
-    core::{assignment::State, rollout::Spec, time::Time, waiting::WaitingOn},
+    core::{
+        assignment::State,
+        log::{DeviceStory, Entry, Record, Story},
+        rollout::Spec,
+        time::Time,
+        waiting::WaitingOn,
+    },
     engine::fact::{Fact, Manner, Sending},
     operate::{prune, replay},
     store::{Batch, RolloutKey, SqliteStore, Store},
@@ -403,7 +409,45 @@ impl World {
                 self.fail(&format!("the log of rollout {}: {first:#?}\n{rows}", key.0));
             }
         }
+        if let Some(key) = self.operator.rollouts.last() {
+            self.explain(*key);
+        }
         self.prune();
+    }
+
+    /// A log tells its rollout, and a device that was claimed by its name.
+    fn explain(&self, key: RolloutKey) {
+        let (mut story, mut name) = (Story::default(), None);
+        let mut entries = vec![];
+        self.desk
+            .for_each_log_row(key, &mut |row| {
+                let records = serde_json::from_str(&row.body).unwrap();
+                entries.push(Entry { at: row.at, records });
+                Ok(())
+            })
+            .unwrap();
+        for entry in &entries {
+            story.entry(entry);
+            let met = entry.records.iter().find_map(|record| match record {
+                Record::Met(met) => met.first(),
+                _ => None,
+            });
+            name = name.or_else(|| met.map(|met| met.1.clone()));
+        }
+        let (lines, report) = story.finish();
+        if lines.is_empty() || !report.mismatches.is_empty() {
+            self.fail(&format!("rollout {} is told as {lines:#?}\n{report:?}", key.0));
+        }
+        if let Some(name) = name {
+            let mut story = DeviceStory::new(&name, []);
+            for entry in &entries {
+                story.entry(entry);
+            }
+            let (lines, _) = story.finish();
+            if !lines.iter().any(|line| line.text.starts_with("claimed")) {
+                self.fail(&format!("{name} is told as {lines:#?}"));
+            }
+        }
     }
 
     /// What is left of a log that was cut anywhere runs again, too.

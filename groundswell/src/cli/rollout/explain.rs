@@ -1,0 +1,112 @@
+//! `groundswell rollout explain`: what happened to a rollout, or to one device of it.
+
+use std::fmt::Write as _;
+
+use groundswell_core::{log::Line, time::Time};
+
+use super::{
+    super::{
+        state::{self, Told},
+        tell_line,
+    },
+    why::not_in,
+};
+use crate::{
+    operate::{Explained, State},
+    store::RolloutRecord,
+};
+
+/// As wide as a terminal is that nobody has widened.
+const WIDTH: usize = 80;
+
+/// So wide is a time, with what is around it.
+const INDENT: usize = 12;
+
+pub(super) fn explain(on: &state::On, rollout: &str, device: Option<&str>) -> Result<(), Told> {
+    let state = State::look(&on.state)?;
+    let record = state.find_rollout(rollout)?;
+    let explained = match device {
+        Some(id) => state.explain_device(&record, id)?,
+        None => state.explain(&record)?,
+    };
+    on.show(&explained, || in_words(&record, &explained))?;
+    if let Some(doubt) = &explained.doubt {
+        tell_line(&format!("note: this may not be true, its log does not run again: {doubt}"));
+    }
+    Ok(())
+}
+
+fn in_words(record: &RolloutRecord, explained: &Explained) -> String {
+    let release = &record.spec.release;
+    let rollout = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
+    let state = record.progression.state;
+    let head = match &explained.device {
+        Some(id) if !explained.is_in && explained.lines.is_empty() => return not_in(id, record),
+        Some(id) => format!("{id} in {rollout}"),
+        None => format!("{rollout}: {state}"),
+    };
+    if explained.lines.is_empty() {
+        return format!("{head}\n\nnothing is written down of it any more");
+    }
+    let mut words = format!("{head}\n");
+    let mut day = String::new();
+    for Line { at, text } in &explained.lines {
+        let (date, time) = split(*at);
+        if date != day {
+            let _ = write!(words, "\n{date} UTC\n");
+            day = date;
+        }
+        let _ = writeln!(words, "  {time}  {}", wrapped(text));
+    }
+    words
+}
+
+/// The date and the time of day, in UTC.
+fn split(at: Time) -> (String, String) {
+    let stamp = jiff::Timestamp::from_millisecond(at.as_millis());
+    stamp.map_or_else(
+        |_| (at.to_string(), String::new()),
+        |stamp| (stamp.strftime("%Y-%m-%d").to_string(), stamp.strftime("%H:%M:%S").to_string()),
+    )
+}
+
+/// A text in lines that fit beside its time.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        let len = word.chars().count();
+        if width > 0 && width + 1 + len > WIDTH - INDENT {
+            let _ = write!(lines, "\n{:INDENT$}", "");
+            width = 0;
+        } else if width > 0 {
+            lines.push(' ');
+            width += 1;
+        }
+        lines.push_str(word);
+        width += len;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_goes_on_below_itself() {
+        let text = "waits: 2 devices are away, and due on any contact; their wave does not wait for 1 of them";
+        let lines = wrapped(text);
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "waits: 2 devices are away, and due on any contact; their wave does",
+                "            not wait for 1 of them"
+            ]
+        );
+        assert_eq!(wrapped("sent"), "sent");
+        let long = "x".repeat(200);
+        assert_eq!(wrapped(&long), long, "what has no gaps is not broken");
+    }
+}
