@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use serde::Serialize;
+
 use super::{
     Acted, Base, Becomes, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step, Taken,
     book::{Book, Kept},
@@ -22,7 +24,7 @@ use crate::{
 const MISMATCHES_MAX: usize = 50;
 
 /// Something that did not come out as it was recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mismatch {
     /// In which entry, counted from 1.
     pub entry: u64,
@@ -33,7 +35,7 @@ pub struct Mismatch {
 }
 
 /// What a replay came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Entries that were read.
     pub entries: u64,

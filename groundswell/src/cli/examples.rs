@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 27] = [
+const EXAMPLES: [(&str, &str); 32] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -31,7 +31,12 @@ const EXAMPLES: [(&str, &str); 27] = [
     ("rollout show", "groundswell rollout show 1"),
     ("rollout watch", "groundswell rollout watch 1"),
     ("rollout why", "groundswell rollout why 1 pos-1"),
+    ("rollout explain", "groundswell rollout explain 1 pos-1"),
+    ("rollout replay", "groundswell rollout replay 1"),
     ("run", "groundswell run --state /var/lib/groundswell"),
+    ("state", "groundswell state backup /backup/monday.db"),
+    ("state backup", "groundswell state backup /backup/monday.db"),
+    ("state prune", "groundswell state prune --before -90d"),
     ("sim", "groundswell sim --latency 20ms --fault status:503:0.05"),
 ];
 

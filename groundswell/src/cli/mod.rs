@@ -15,6 +15,7 @@ pub mod run;
 pub mod sim;
 pub mod state;
 mod text;
+pub mod upkeep;
 pub mod wire;
 
 use std::{io::Write, path::Path, process::ExitCode};
@@ -55,6 +56,8 @@ pub enum Command {
     Rollout(rollout::Args),
     /// Drive the rollouts of a state directory until stopped
     Run(Box<run::Args>),
+    /// A state directory itself: copies of it, and what of its log is kept
+    State(upkeep::Args),
     /// Run a simulated fleet on one port, to rehearse against
     Sim(sim::Args),
 }
@@ -99,6 +102,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Release(args) => release::run(&args),
         Command::Rollout(args) => rollout::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::State(args) => upkeep::run(&args),
         Command::Sim(args) => sim::run(&args),
     }
 }

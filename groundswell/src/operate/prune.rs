@@ -31,21 +31,14 @@ pub struct Pruned {
 
 impl State {
     /// Takes back what was written down before this time, rollout by rollout, and says of each
-    /// what that was; `told` hears of each as soon as it is done.
+    /// what that was.
     ///
     /// # Errors
-    /// [`OperateError::Store`]; rollouts that were told of are done all the same.
-    pub fn prune(
-        &mut self,
-        before: Time,
-        told: &mut dyn FnMut(&Pruned),
-    ) -> Result<Vec<Pruned>, OperateError> {
+    /// [`OperateError::Store`]; what was done before it stays done.
+    pub fn prune(&mut self, before: Time) -> Result<Vec<Pruned>, OperateError> {
         let mut all = vec![];
         for record in self.store.rollouts(Which::All)? {
-            if let Some(pruned) = prune(&mut self.store, record.key, before)? {
-                told(&pruned);
-                all.push(pruned);
-            }
+            all.extend(prune(&mut self.store, record.key, before)?);
         }
         Ok(all)
     }

@@ -3,6 +3,7 @@
 mod acts;
 mod create;
 mod explain;
+mod replay;
 mod show;
 mod watch;
 mod waves;
@@ -21,7 +22,8 @@ use crate::{clock::Clock, operate::State};
 #[command(after_help = "\
 A rollout N is its number, its id, or what its id begins with.
 
-Exit status: 0 done, 1 a rollout that was watched did not complete, 2 bad input or refused, \
+Exit status: 0 done, 1 a rollout that was watched did not complete, or a log does not \
+run again, 2 bad input or refused, \
 3 the state or the disk failed, or no driver answered.")]
 pub struct Args {
     #[command(subcommand)]
@@ -69,6 +71,8 @@ enum Verb {
         /// The id of a device
         device: Option<String>,
     },
+    /// Run the log of a rollout again: decision by decision, byte by byte
+    Replay(Of),
     /// Tell what happened to a rollout, or to a device of it, when and why
     Explain {
         /// Which rollout
@@ -122,6 +126,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         }
         Verb::Watch(of) => return watch::watch(on, &of.rollout),
         Verb::Why { rollout, device } => why::why(on, rollout, device.as_deref())?,
+        Verb::Replay(of) => return replay::replay(on, &of.rollout),
         Verb::Explain { rollout, device } => explain::explain(on, rollout, device.as_deref())?,
     }
     Ok(0)

@@ -1,0 +1,66 @@
+//! `groundswell rollout replay`: whether the log of a rollout runs again.
+
+use std::fmt::Write as _;
+
+use groundswell_core::log::{Mismatch, Report};
+
+use super::super::{
+    state::{self, Told},
+    text::{count, fields},
+};
+use crate::{operate::State, store::RolloutRecord};
+
+/// Mismatches that are told; the first says where to look.
+const SHOWN: usize = 5;
+
+/// The exit code of a log that does not run again.
+const DIFFERS: u8 = 1;
+
+pub(super) fn replay(on: &state::On, rollout: &str) -> Result<u8, Told> {
+    let state = State::look(&on.state)?;
+    let record = state.find_rollout(rollout)?;
+    let report = state.replay(record.key)?;
+    on.show(&report, || in_words(&record, &report))?;
+    Ok(if report.mismatches_in_all == 0 { 0 } else { DIFFERS })
+}
+
+fn in_words(record: &RolloutRecord, report: &Report) -> String {
+    let release = &record.spec.release;
+    let rollout = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
+    let verdict = match report.mismatches_in_all {
+        0 if report.entries == 0 => "nothing is written down of it".to_owned(),
+        0 => "its log runs again, byte by byte, and ends where it stands".to_owned(),
+        many => format!("its log does NOT run again: {}", count(many, "difference")),
+    };
+    let shown = fields([
+        ("entries", Some(report.entries.to_string())),
+        ("drivers", Some(report.drivers.to_string())),
+        ("decisions", Some(format!("{} on counts, {} on devices", report.steps, report.judged))),
+        ("happened", Some(count(report.facts, "fact"))),
+        ("acts", Some(report.acts.to_string())),
+        ("devices", Some(report.devices.to_string())),
+    ]);
+    let mut words = format!("{rollout}: {verdict}\n{shown}");
+    if !report.other_decisions.is_empty() {
+        let versions: Vec<String> = report.other_decisions.iter().map(u32::to_string).collect();
+        let _ = write!(
+            words,
+            "\nParts were decided by another version of this program (decisions {}):\nof these \
+             only the states were followed, and nothing was decided again.\n",
+            versions.join(", ")
+        );
+    }
+    if !report.other_zones.is_empty() {
+        let versions: Vec<&str> = report.other_zones.iter().map(String::as_str).collect();
+        let _ = write!(
+            words,
+            "\nParts were decided with another time zone database ({}): of these\nhours were not \
+             judged again.\n",
+            versions.join(", ")
+        );
+    }
+    for Mismatch { entry, at, what } in report.mismatches.iter().take(SHOWN) {
+        let _ = write!(words, "\nentry {entry}, {at}\n  {what}\n");
+    }
+    words
+}
