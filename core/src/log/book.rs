@@ -8,6 +8,7 @@ use crate::{
     hours::Zone,
     ids::AssignmentId,
     snapshot::Counts,
+    time::Time,
 };
 
 /// A cohort: round, wave, and the name of its zone.
@@ -122,9 +123,9 @@ impl Book {
         }
     }
 
-    pub(super) fn happened(&mut self, happened: &Happened) {
+    pub(super) fn happened(&mut self, happened: &Happened, now: Time) {
         for id in happened.ids.iter() {
-            self.set(id, happened.assignment());
+            self.set(id, happened.assignment(now));
         }
     }
 

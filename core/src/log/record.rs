@@ -25,8 +25,9 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
-    /// It is this time for all that follows, up to the next such record of the entry.
-    At(Time),
+    /// So many milliseconds before the entry was written it is for all that follows, up to the next
+    /// such record; without one it is that time.
+    At(i64),
     /// What is to happen, from now on. The first one makes the rollout a draft.
     Spec(Box<Spec>),
     /// Older entries were pruned; this is what follows from them.
@@ -146,10 +147,12 @@ pub struct Judged {
     /// What was known of them, if anybody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<KnownOf>,
-    /// When each was last heard of, in milliseconds before now; none if never.
+    /// When each was last heard of, in milliseconds before now; none if never. Those at the end that
+    /// never were are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<Option<i64>>,
     /// What became of them.
+    #[serde(default, skip_serializing_if = "Becomes::is_claimed")]
     pub becomes: Becomes,
 }
 
@@ -168,10 +171,11 @@ pub struct KnownOf {
 }
 
 /// What became of a device whose turn had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Becomes {
     /// It is claimed.
+    #[default]
     Claimed,
     /// It waits for a place on its host.
     Host,
@@ -192,52 +196,76 @@ pub struct Happened {
     /// The state.
     pub to: State,
     /// Attempts that count.
-    #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "n", default = "first", skip_serializing_if = "is_first")]
     pub attempt: u32,
-    /// When they are due.
-    #[serde(default, skip_serializing_if = "is_never")]
-    pub due: Time,
+    /// When they are due, in milliseconds from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<i64>,
     /// Whether an update may have arrived of which nothing is known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubt: bool,
-    /// Since when they are away.
-    #[serde(default, skip_serializing_if = "is_never")]
-    pub away: Time,
-    /// They may be due no sooner: others were read up to then.
-    #[serde(default, skip_serializing_if = "is_never")]
-    pub floor: Time,
+    /// Since when they are away, in milliseconds before then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<i64>,
+    /// They may be due no sooner, in milliseconds from then: others were read up to there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<i64>,
     /// Which ones.
     pub ids: Ids,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
+impl Becomes {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+    const fn is_claimed(&self) -> bool {
+        matches!(self, Self::Claimed)
+    }
+}
+
+const fn first() -> u32 {
+    1
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-fn is_never(time: &Time) -> bool {
-    *time == Time::ZERO
+const fn is_first(number: &u32) -> bool {
+    *number == 1
 }
 
 impl Happened {
-    /// What happened to one device.
-    pub fn to_one(id: AssignmentId, fact: Fact, to: &Assignment, floor: Time) -> Self {
+    /// What happened to one device at this time.
+    pub fn to_one(id: AssignmentId, fact: Fact, to: &Assignment, floor: Time, now: Time) -> Self {
+        let since = |at: Time| at.as_millis().wrapping_sub(now.as_millis());
+        let set = |at: Time| (at != Time::ZERO).then(|| since(at));
         let Assignment { state, attempt, in_doubt, due_at, away_since } = *to;
-        let (due, doubt, away, ids) = (due_at, in_doubt, away_since, Ids::one(id));
-        Self { fact, to: state, attempt, due, doubt, away, floor, ids }
+        let away = set(away_since).map(i64::wrapping_neg);
+        let (due, floor, ids) = (set(due_at), set(floor), Ids::one(id));
+        Self { fact, to: state, attempt, due, doubt: in_doubt, away, floor, ids }
     }
 
-    /// Where they stand since.
-    pub const fn assignment(&self) -> Assignment {
+    /// Where they stand since, if that was at this time.
+    pub fn assignment(&self, now: Time) -> Assignment {
         Assignment {
             state: self.to,
             attempt: self.attempt,
             in_doubt: self.doubt,
-            due_at: self.due,
-            away_since: self.away,
+            due_at: at(self.due, now),
+            away_since: at(self.away.map(i64::wrapping_neg), now),
         }
     }
+
+    /// When they may be due at the soonest, if it was at this time.
+    pub fn floor(&self, now: Time) -> Time {
+        at(self.floor, now)
+    }
+
+    /// Whether the same happened to others, which stand alike since.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let key = |h: &Self| (h.to, h.attempt, h.due, h.doubt, h.away, h.floor);
+        key(self) == key(other) && self.fact == other.fact
+    }
+}
+
+fn at(from_now: Option<i64>, now: Time) -> Time {
+    from_now.map_or(Time::ZERO, |millis| Time::from_millis(now.as_millis().wrapping_add(millis)))
 }
 
 /// What an operator wanted, and what became of it.

@@ -42,10 +42,12 @@ impl Recorder {
         if self.at != Some(now) {
             self.at = Some(now);
             // A time at which nothing happened says nothing.
+            // A time of its own, until it is known when the entry is written.
+            let millis = now.as_millis();
             if let Some(Record::At(last)) = self.records.last_mut() {
-                *last = now;
+                *last = millis;
             } else {
-                self.records.push(Record::At(now));
+                self.records.push(Record::At(millis));
             }
         }
     }
@@ -55,15 +57,24 @@ impl Recorder {
         matches!(self.records[..], [] | [Record::At(_)]) && self.judged.is_empty()
     }
 
-    /// What was written down since this was last asked, if anything was.
-    pub fn take(&mut self) -> Vec<Record> {
+    /// What was written down since this was last asked, for an entry that is written now.
+    pub fn take(&mut self, now: Time) -> Vec<Record> {
         self.over();
         self.front = 0;
         if let Some(Record::At(_)) = self.records.last() {
             self.records.pop();
         }
         self.at = None;
-        std::mem::take(&mut self.records)
+        let mut records = std::mem::take(&mut self.records);
+        for record in &mut records {
+            if let Record::At(millis) = record {
+                *millis = now.as_millis() - *millis;
+            }
+        }
+        if let Some(Record::At(0)) = records.first() {
+            records.remove(0);
+        }
+        records
     }
 
     /// A driver took the rollout over.
@@ -113,7 +124,11 @@ impl Recorder {
     pub fn over(&mut self) {
         self.held = None;
         let met = std::mem::take(&mut self.met);
-        let judged = self.judged.drain(..).map(Record::Judged);
+        let judged = self.judged.drain(..).map(|mut judged| {
+            let len = judged.seen.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+            judged.seen.truncate(len);
+            Record::Judged(judged)
+        });
         let met = (!met.is_empty()).then_some(Record::Met(met));
         self.records.splice(self.front..self.front, judged.chain(met));
         self.front = self.records.len();
@@ -164,9 +179,11 @@ impl Recorder {
     /// Something happened to a device, and it stands there since. What is decided, and not only
     /// heard of, is said by the caller: see [`Recorder::decided`].
     pub fn happened(&mut self, id: AssignmentId, fact: &Fact, to: &Assignment, floor: Time) {
+        let now = self.at.unwrap_or(Time::ZERO);
+        let happened = Happened::to_one(id, fact.clone(), to, floor, now);
         for record in self.records.iter_mut().rev().take(LOOK_BACK) {
             let Record::Happened(last) = record else { break };
-            if last.fact == *fact && last.assignment() == *to && last.floor == floor {
+            if last.is_like(&happened) {
                 last.ids.push(id);
                 return;
             }
@@ -175,7 +192,6 @@ impl Recorder {
                 break;
             }
         }
-        let happened = Happened::to_one(id, fact.clone(), to, floor);
         self.records.push(Record::Happened(happened));
     }
 

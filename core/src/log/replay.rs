@@ -143,7 +143,10 @@ impl Replay {
     /// Runs one record again.
     pub(super) fn record(&mut self, record: &Record) -> Record {
         match record {
-            Record::At(now) => self.now = *now,
+            Record::At(before) => {
+                let at = self.entry_at.as_millis().saturating_sub(*before);
+                self.now = Time::from_millis(at);
+            }
             Record::Spec(spec) => self.take_spec(spec),
             Record::Base(base) => self.restore(base),
             Record::Taken(taken) => self.taken(taken),
@@ -329,7 +332,7 @@ impl Replay {
     fn happened(&mut self, happened: &Happened) -> Happened {
         self.report.facts += happened.ids.len();
         let Some(spec) = self.spec.clone().filter(|_| self.is_same_decisions) else {
-            self.book.happened(happened);
+            self.book.happened(happened, self.now);
             return happened.clone();
         };
         let mut again = happened.clone();
@@ -346,23 +349,24 @@ impl Replay {
             }
             let dice = assignment::dice(id, from.attempt);
             let to = match assignment::apply(&from, &happened.fact, &spec, self.now, dice) {
-                Ok(transition) => transition.to.no_sooner_than(happened.floor),
+                Ok(transition) => transition.to.no_sooner_than(happened.floor(self.now)),
                 Err(illegal) => {
                     self.mismatch(format!("assignment {id}: {illegal}"));
                     from
                 }
             };
-            if to != happened.assignment() {
-                let was = happened.assignment();
+            if to != happened.assignment(self.now) {
+                let was = happened.assignment(self.now);
                 self.mismatch(format!(
                     "{:?} of assignment {id} made {from:?} into {was:?}, and makes {to:?} of it",
                     happened.fact
                 ));
                 let ids = again.ids;
-                again = Happened::to_one(id, happened.fact.clone(), &to, happened.floor);
+                let floor = happened.floor(self.now);
+                again = Happened::to_one(id, happened.fact.clone(), &to, floor, self.now);
                 again.ids = ids;
             }
-            self.book.set(id, happened.assignment());
+            self.book.set(id, happened.assignment(self.now));
         }
         again
     }

@@ -160,7 +160,7 @@ impl Told {
     }
 
     fn commit(&mut self) {
-        self.entries.push(Entry { at: self.now, records: self.recorder.take() });
+        self.entries.push(Entry { at: self.now, records: self.recorder.take(self.now) });
         self.now = self.now + Duration::from_secs(1);
         self.recorder.at(self.now);
     }

@@ -45,7 +45,7 @@ impl Book {
     }
 
     pub(crate) fn commit(&mut self, at: Time) {
-        let records = self.log.take();
+        let records = self.log.take(at);
         if !records.is_empty() {
             self.entries.push(Entry { at, records });
         }

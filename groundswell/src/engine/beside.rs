@@ -3,7 +3,6 @@
 use groundswell_core::{
     log::{Acted, CohortCounts, Record},
     rollout::{Act, Progression},
-    time::Time,
 };
 
 use crate::store::{CohortRecord, RolloutRecord, Store, StoreError};
@@ -20,10 +19,9 @@ pub(super) fn counted(record: &CohortRecord) -> CohortCounts {
 pub(crate) fn looked_at(
     store: &impl Store,
     record: &RolloutRecord,
-    now: Time,
 ) -> Result<Vec<Record>, StoreError> {
     let cohorts = store.cohorts(record.key, record.progression.round)?;
-    Ok(vec![Record::At(now), Record::Counted(cohorts.iter().map(counted).collect())])
+    Ok(vec![Record::Counted(cohorts.iter().map(counted).collect())])
 }
 
 /// An operator's act, and where the rollout stands since, or why nothing changed.

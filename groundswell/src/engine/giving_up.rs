@@ -33,7 +33,7 @@ pub fn give_up<S: Store>(
     let numbers = numbers(store, &record)?;
     match act(&record.progression, &record.spec, &numbers, Act::Cancel, now) {
         Ok(Acted::Changed(progression)) => {
-            let mut records = looked_at(store, &record, now)?;
+            let mut records = looked_at(store, &record)?;
             records.extend(acted(Act::Cancel, None, Ok(&progression)));
             record.progression = *progression;
             let progression = Some(record.progression.clone());

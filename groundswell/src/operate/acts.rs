@@ -196,7 +196,7 @@ impl State {
         let numbers = numbers(&self.store, &record)?;
         let open = open(&numbers.all);
         let mut batch = Batch::empty(rollout, Epoch(0), now);
-        batch.records = looked_at(&self.store, &record, now)?;
+        batch.records = looked_at(&self.store, &record)?;
         let mut answer = |answer: Answer| batch.answers.extend(seq.map(|seq| (seq, answer)));
         let mut told = |done: Result<&Progression, String>| {
             batch.records.extend(acted(asked, generation, done));

@@ -145,7 +145,7 @@ fn go_on(
     }
     put_devices(store, order)?;
     let numbers = numbers(store, &record)?;
-    let mut records = looked_at(store, &record, now)?;
+    let mut records = looked_at(store, &record)?;
     let waves = std::mem::replace(&mut record.spec, order.spec.clone()).waves;
     record.spec.waves = waves;
     // Without `--canary` the others do not wait for the verdict over the canaries.
@@ -168,7 +168,7 @@ fn retry(
 ) -> Result<RolloutRecord, PushError> {
     put_devices(store, order)?;
     let numbers = numbers(store, &record)?;
-    let mut records = looked_at(store, &record, now)?;
+    let mut records = looked_at(store, &record)?;
     record.spec = order.spec.clone();
     let asked = act(&record.progression, &record.spec, &numbers, Act::Retry, now);
     record.progression = changed(asked).map_err(PushError::NothingToRetry)?;
@@ -214,7 +214,7 @@ fn create(
     let asked = act(&record.progression, &record.spec, &Numbers::default(), Act::Start, now);
     record.progression = changed(asked).map_err(lost)?;
     // Rows of a choice that is known are kept when it is given up before it begins.
-    let mut records = vec![Record::At(now)];
+    let mut records = vec![];
     records.extend(acted(Act::Start, None, Ok(&record.progression)));
     record.progression.prepared = Some(Digest(*identity).to_string());
     records.push(Record::Chosen(record.progression.prepared.clone()));
@@ -234,7 +234,7 @@ fn create(
             .collect();
         store.add_devices(key, &cohorts, &devices)?;
     }
-    let mut records = looked_at(store, &record, now)?;
+    let mut records = looked_at(store, &record)?;
     end_preparing(&mut record.progression);
     records.extend([Record::Prepared, Record::stands(&record.progression)]);
     record.devices = order.entries.len() as u64;

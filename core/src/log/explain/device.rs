@@ -331,7 +331,8 @@ impl DeviceStory {
         let id = self.current.as_ref().filter(|current| is_its(current)).map(|(id, _)| *id);
         let from = id.and_then(|id| self.replay.book.get(id));
         if let (Some(id), Some(from), Some(spec)) = (id, from, self.replay.spec.as_ref()) {
-            let (fact, to, now) = (&happened.fact, happened.assignment(), self.replay.now);
+            let (fact, to, now) =
+                (&happened.fact, happened.assignment(self.replay.now), self.replay.now);
             let text = Happening { fact, from, to, now }.in_words(id, spec);
             self.judged = None;
             // It was its turn all the same.

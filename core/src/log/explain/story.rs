@@ -335,7 +335,7 @@ mod tests {
         let mut now = BEGIN;
         for id in 1..=DEVICES {
             send(&mut log, &spec, AssignmentId(id), now);
-            story.entry(&Entry { at: now, records: log.take() });
+            story.entry(&Entry { at: now, records: log.take(now) });
             now = now + EVERY;
         }
         assert!(story.names.is_empty(), "{} names are kept", story.names.len());

@@ -102,7 +102,7 @@ impl Course {
             epoch: self.epoch,
             at: now,
             changes: std::mem::take(&mut self.pending),
-            records: self.log.take(),
+            records: self.log.take(now),
             progression: has_progressed.then(|| self.progression.clone()),
             cohorts,
             version: is_version_seen.then(|| self.spec.release.version.as_str().into()),
