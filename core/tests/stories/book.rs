@@ -19,7 +19,7 @@ use super::{
 };
 
 /// What every story is told to have for a time zone database.
-const ZONES: &str = "built in";
+pub(crate) const ZONES: &str = "built in";
 
 type Cohorts = [(CohortCounts, Vec<AssignmentId>)];
 

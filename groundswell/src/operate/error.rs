@@ -189,6 +189,7 @@ impl OperateError {
                 | Self::Store(_)
                 | Self::ImportCut { .. }
                 | Self::Takeover(_)
+                | Self::Backup(BackupError::Write { .. } | BackupError::Damaged(_))
                 | Self::Artifact(ArtifactError::Keep { .. })
                 | Self::NoAnswer { .. }
                 | Self::Hangs { .. }

@@ -1,16 +1,10 @@
 //! Taking back the older part of a log; what is left runs again as before.
 
-use groundswell_core::{
-    log::{Entry, Record, Replay},
-    time::Time,
-};
+use groundswell_core::time::Time;
 use serde::Serialize;
 
-use super::{OperateError, State};
-use crate::{
-    clock::zone_database,
-    store::{LogRow, RolloutKey, Store, StoreError, Which},
-};
+use super::{OperateError, State, replay::replay_by};
+use crate::store::{RolloutKey, Store, StoreError, Which};
 
 /// Rows taken back in one transaction: some 20 ms of it.
 const ROWS_MAX: usize = 1_000;
@@ -56,25 +50,29 @@ pub fn prune(
     rollout: RolloutKey,
     before: Time,
 ) -> Result<Option<Pruned>, StoreError> {
-    let mut replay = Replay::new(zone_database());
     let (mut rows, mut bytes, mut last, mut is_over) = (0, 0, 0, false);
-    store.for_each_log_row(rollout, &mut |LogRow { seq, at, body }| {
-        is_over |= at >= before;
-        if is_over {
-            return Ok(());
+    store.for_each_log_row(rollout, &mut |row| {
+        // A clock that was set back ends it, too: what goes is the beginning.
+        is_over |= row.at >= before;
+        if !is_over {
+            (rows, bytes, last) = (rows + 1, bytes + row.body.len() as u64, row.seq);
         }
-        let what = |error| StoreError::Damaged(format!("row {seq} of the log: {error}"));
-        let records: Vec<Record> = serde_json::from_str(&body).map_err(what)?;
-        replay.entry(&Entry { at, records });
-        (rows, bytes, last) = (rows + 1, bytes + body.len() as u64, seq);
         Ok(())
     })?;
-    let report = replay.report();
+    if rows < 2 {
+        return Ok(None);
+    }
+    let mut base = None;
+    let report = replay_by(store, rollout, &mut |replay, row| {
+        if row.seq == last {
+            base = replay.base();
+        }
+    })?;
     if let Some(first) = report.mismatches.first() {
         let kept = Some(format!("its log does not run again: {}", first.what));
         return Ok(Some(Pruned { rollout: rollout.0, rows: 0, bytes: 0, kept }));
     }
-    let Some(base) = replay.base().filter(|_| rows > 1) else { return Ok(None) };
+    let Some(base) = base else { return Ok(None) };
     store.shorten_log(rollout, last, &base)?;
     while store.prune_log(rollout, last, ROWS_MAX)? == ROWS_MAX {}
     Ok(Some(Pruned { rollout: rollout.0, rows: rows - 1, bytes, kept: None }))

@@ -27,15 +27,26 @@ impl State {
 /// # Errors
 /// If the store cannot be read, or a row of the log makes no sense.
 pub fn replay(store: &dyn Store, rollout: RolloutKey) -> Result<Report, StoreError> {
+    replay_by(store, rollout, &mut |_, _| {})
+}
+
+/// The same; `after` looks at each row, and at the replay as it stands after it.
+pub(super) fn replay_by(
+    store: &dyn Store,
+    rollout: RolloutKey,
+    after: &mut dyn FnMut(&Replay, &LogRow),
+) -> Result<Report, StoreError> {
     let mut replay = Replay::new(zone_database());
-    store.for_each_log_row(rollout, &mut |LogRow { seq, at, body }| {
+    store.for_each_log_row(rollout, &mut |row| {
+        let LogRow { seq, at, body } = &row;
         let what = |error| StoreError::Damaged(format!("row {seq} of the log: {error}"));
-        let records: Vec<Record> = serde_json::from_str(&body).map_err(what)?;
-        let again = replay.entry(&Entry { at, records });
+        let records: Vec<Record> = serde_json::from_str(body).map_err(what)?;
+        let again = replay.entry(&Entry { at: *at, records });
         let text = serde_json::to_string(&again.records).map_err(what)?;
-        if text != body {
-            replay.mismatch(format!("row {seq} of the log: {}", first_difference(&body, &text)));
+        if text != *body {
+            replay.mismatch(format!("row {seq} of the log: {}", first_difference(body, &text)));
         }
+        after(&replay, &row);
         Ok(())
     })?;
     hold_end(store, rollout, &mut replay)?;

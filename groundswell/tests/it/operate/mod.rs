@@ -6,6 +6,7 @@ mod drafts;
 mod driven;
 mod ended;
 mod explained;
+mod kept;
 mod output;
 mod releases;
 mod superseded;

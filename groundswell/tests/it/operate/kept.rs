@@ -1,0 +1,100 @@
+//! The log as it is kept: run again, pruned, copied, and found to be changed.
+
+use std::fs;
+
+use groundswell::sim::Options;
+
+use super::driven::Stage;
+
+/// Where the tests have the state.
+const STATE: &str = "groundswell-data";
+
+fn database(stage: &Stage) -> rusqlite::Connection {
+    rusqlite::Connection::open(stage.dir().join(STATE).join("state.db")).unwrap()
+}
+
+fn replay(stage: &Stage) -> (Option<i32>, serde_json::Value) {
+    let ran = stage.run(&["rollout", "replay", "1", "--output", "json"]);
+    (ran.code, ran.json())
+}
+
+#[test]
+fn a_log_runs_again_beside_its_driver_and_after_it() {
+    let stage = Stage::driven(5, Options::default());
+    let (code, report) = replay(&stage);
+    assert_eq!((code, &report["drivers"]), (Some(0), &0.into()), "a draft");
+    stage.run(&["rollout", "start", "1"]);
+    stage.until("completed");
+    let (code, report) = replay(&stage);
+    assert_eq!((code, &report["mismatches_in_all"]), (Some(0), &0.into()), "{report}");
+    assert_eq!((&report["devices"], &report["acts"]), (&5.into(), &1.into()));
+    let told = stage.told(&["rollout", "replay", "1"]);
+    let first =
+        "rollout 1 (pos-app 2.0.0): its log runs again, byte by byte, and ends where it stands";
+    assert!(told.contains(first), "{told}");
+}
+
+#[test]
+fn a_log_that_was_changed_is_found_out_and_kept() {
+    let stage = Stage::driven(5, Options::default());
+    stage.run(&["rollout", "start", "1"]);
+    stage.until("completed");
+    let changed = database(&stage)
+        .execute(
+            "UPDATE log SET body = replace(body, '\"min_success\":90', '\"min_success\":50')",
+            [],
+        )
+        .unwrap();
+    assert!(changed > 0);
+    let ran = stage.run(&["rollout", "replay", "1"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains("does NOT run again"), "{ran:?}");
+    let pruned = stage.run(&["state", "prune", "--before", "2099-01-01T00:00:00Z"]);
+    assert!(pruned.out.contains("rollout 1: all kept: its log does not run again"), "{pruned:?}");
+    database(&stage).execute("UPDATE log SET body = '[{\"at\":' WHERE seq = 3", []).unwrap();
+    let ran = stage.run(&["rollout", "replay", "1"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("row 3 of the log"), "{ran:?}");
+}
+
+#[test]
+fn what_is_left_of_a_log_runs_again_while_it_is_driven() {
+    let stage = Stage::driven(5, Options::default());
+    stage.run(&["rollout", "start", "1"]);
+    stage.until("completed");
+    let rows = || -> i64 {
+        database(&stage).query_row("SELECT count(*) FROM log", [], |row| row.get(0)).unwrap()
+    };
+    let before = rows();
+    let ran = stage.run(&["state", "prune", "--before", "-99d"]);
+    assert_eq!((ran.code, rows()), (Some(0), before), "{ran:?}");
+    assert!(ran.err.contains("nothing was written down before"), "{ran:?}");
+    let ran = stage.run(&["state", "prune", "--before", "2099-01-01T00:00:00Z"]);
+    assert_eq!((ran.code, rows()), (Some(0), 1), "{ran:?}");
+    let (code, report) = replay(&stage);
+    assert_eq!((code, &report["mismatches_in_all"]), (Some(0), &0.into()), "{report}");
+    assert_eq!(stage.run(&["state", "prune", "--before", "yesterday"]).code, Some(2));
+}
+
+#[test]
+fn a_copy_is_made_while_it_is_driven_and_is_a_state_of_its_own() {
+    let stage = Stage::driven(5, Options::default());
+    stage.run(&["rollout", "start", "1"]);
+    let ran = stage.run(&["state", "backup", "copy.db"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let again = stage.run(&["state", "backup", "copy.db"]);
+    assert_eq!(again.code, Some(2), "{again:?}");
+    assert!(again.err.contains("copy.db is there already"), "{again:?}");
+    let nowhere = stage.run(&["state", "backup", "nowhere/copy.db"]);
+    assert_eq!(nowhere.code, Some(3), "{nowhere:?}");
+    stage.until("completed");
+
+    let restored = stage.dir().join("restored");
+    fs::create_dir_all(&restored).unwrap();
+    fs::copy(stage.dir().join("copy.db"), restored.join("state.db")).unwrap();
+    let replayed = stage.run(&["rollout", "replay", "1", "--state", "restored"]);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    let listed = stage.run(&["device", "list", "--state", "restored", "--output", "json"]).json();
+    assert_eq!(listed["devices"].as_array().or(listed.as_array()).map(Vec::len), Some(5));
+    assert!(!stage.dir().join("copy.db.partial").exists());
+}
