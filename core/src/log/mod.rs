@@ -15,6 +15,7 @@
 mod base;
 mod book;
 mod explain;
+mod fact;
 mod hold;
 mod ids;
 mod record;

@@ -191,7 +191,7 @@ pub enum Becomes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Happened {
     /// What.
-    #[serde(rename = "f")]
+    #[serde(rename = "f", with = "super::fact")]
     pub fact: Fact,
     /// The state.
     pub to: State,

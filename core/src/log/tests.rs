@@ -287,7 +287,7 @@ fn what_was_changed_is_found() {
         (r#""acted":{"act":"pause"}"#, r#""acted":{"act":"cancel"}"#, "an act"),
         (r#""refused":"it is not paused""#, r#""refused":"it is tired""#, "a refusal"),
         (r#""to":"verifying""#, r#""to":"succeeded""#, "a state"),
-        (r#"{"kind":"accepted","status":200}"#, r#"{"kind":"refused","status":500}"#, "an outcome"),
+        (r#"{"accepted":200}"#, r#"{"refused":{"status":500}}"#, "an outcome"),
         (r#""superseded":true"#, r#""superseded":false"#, "what was known"),
         (r#""c":[3]"#, r#""c":[4]"#, "a count"),
         (r#""ids":[[1,2]]"#, r#""ids":[1]"#, "a claim that is missing"),
