@@ -35,6 +35,7 @@ use groundswell_core::{
 };
 use hashbrown::{HashMap, HashSet};
 
+use self::sweep::SweepRead;
 use super::{
     beside::counted,
     cohort::Cohort,
@@ -81,8 +82,8 @@ pub(super) struct Course {
     is_fetching: bool,
     /// Those that it is being asked for what is known of them.
     refreshing: HashMap<AssignmentId, Candidate>,
-    /// Who changed since candidates to be ended were asked for, while these are being read.
-    changed_since_read: Option<HashSet<AssignmentId>>,
+    /// Candidates that are to be ended, while they are being read.
+    sweep_read: Option<SweepRead>,
     /// Whether something else may be known by now of those that are being read.
     is_page_outdated: bool,
     next_away_at: Option<Time>,
@@ -130,7 +131,9 @@ pub(super) struct Course {
     committing_events: Vec<Event>,
     /// The soonest time at which somebody who is away is due, among what waits for a commit.
     pending_away_at: Option<Time>,
-    /// The same in the batch that is being committed.
+    /// Who they are, for those who are to be ended.
+    pending_away: Vec<(CohortKey, AssignmentId)>,
+    /// The soonest time in the batch that is being committed.
     committing_away_at: Option<Time>,
     /// Devices that were away and changed, in what waits for a commit and in the one under way: what
     /// is read of them before that is written is not so any more.
@@ -210,7 +213,7 @@ impl Course {
             cursor: Cursor::default(),
             is_fetching: false,
             refreshing: HashMap::new(),
-            changed_since_read: None,
+            sweep_read: None,
             is_page_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
@@ -241,6 +244,7 @@ impl Course {
             events: vec![],
             committing_events: vec![],
             pending_away_at: None,
+            pending_away: vec![],
             committing_away_at: None,
             pending_missing: HashSet::new(),
             committing_missing: HashSet::new(),
@@ -355,6 +359,7 @@ impl Course {
                 to = to.no_sooner_than(floor);
             }
             self.pending_away_at = self.pending_away_at.into_iter().chain([to.due_at]).min();
+            self.pending_away.push((candidate.cohort, candidate.id));
         }
         self.log.decided();
         self.log.happened(candidate.id, fact, &to, floor);
@@ -374,8 +379,8 @@ impl Course {
             }
         }
         let detail = (!detail.is_empty()).then(|| detail.into_boxed_str());
-        if let Some(changed) = &mut self.changed_since_read {
-            changed.insert(candidate.id);
+        if let Some(read) = &mut self.sweep_read {
+            read.changed.insert(candidate.id);
         }
         self.pending.push(Change { id: candidate.id, to, detail });
         self.pending_since.get_or_insert(now);

@@ -4,6 +4,7 @@
 //! Here the driver is killed between any two commands; what it had not committed is lost.
 
 mod contacts;
+mod gone;
 mod opening;
 mod rounds;
 mod sweeping;

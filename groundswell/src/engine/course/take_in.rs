@@ -10,24 +10,21 @@ use groundswell_core::{
 };
 
 use super::Course;
-use crate::store::{Candidate, Heard, IntentSeq, Page, QueueRead};
+use crate::store::{Candidate, Heard, IntentSeq, Page};
 
 impl Course {
     pub(in crate::engine) fn fetched(&mut self, now: Time, mut page: Page) {
         self.is_fetching = false;
-        self.end_sweep_read(&mut page.candidates);
         self.cursor = page.cursor;
         self.next_away_at = page.next_due_at;
         // What was asked for before something else became known is asked for again.
         let is_outdated = std::mem::take(&mut self.is_page_outdated);
-        if let Some(QueueRead { cohort, last, is_end, is_sweep }) = page.queue
-            && let Some(at) = self.cohort_at.get(&cohort)
-        {
-            let cohort = &mut self.cohorts[*at];
-            if is_sweep {
-                (cohort.swept_to, cohort.is_swept) = (last, is_end);
-            } else {
-                (cohort.read_to, cohort.is_read) = (last, is_end);
+        if let Some(queue) = page.queue {
+            if queue.is_sweep {
+                self.end_sweep_read(&queue, &mut page.candidates);
+            } else if let Some(at) = self.cohort_at.get(&queue.cohort) {
+                let cohort = &mut self.cohorts[*at];
+                (cohort.read_to, cohort.is_read) = (queue.last, queue.is_end);
             }
         }
         let mut came: Vec<Candidate> = vec![];

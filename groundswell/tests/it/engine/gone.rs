@@ -1,0 +1,123 @@
+//! What changes while devices that are to be ended are being read.
+
+use std::time::Duration;
+
+use groundswell::{
+    core::{
+        ids::AssignmentId,
+        outcome::{Fault, Outcome},
+        retry,
+        rollout::{Act, Limits, Offline, Spec},
+        snapshot::Counts,
+        verify::Mode,
+    },
+    engine::step::{Command, Engine, Fact},
+    store::{
+        Intent, IntentSeq, Store,
+        writer::{Done, Job, Looked},
+    },
+};
+
+use super::World;
+
+/// One delivery at a time, and one attempt each; who cannot be reached is waited for.
+fn spec() -> Spec {
+    let wait = Duration::from_secs(1);
+    let limits = Limits { max_in_flight: 1, max_per_host: 1, ..super::spec(Mode::None).limits };
+    let retry = retry::Policy::new(1, wait, 1.0, wait, 0).unwrap();
+    Spec { limits, retry, offline: Offline::Wait, ..super::spec(Mode::None) }
+}
+
+/// A driver whose store keeps back what it read of those that are to be ended.
+#[derive(Default)]
+struct Slow {
+    facts: Vec<Fact>,
+    /// What was read and is not told yet.
+    page: Option<Fact>,
+    is_kept_back: bool,
+    open: Option<AssignmentId>,
+}
+
+impl Slow {
+    fn steps(&mut self, world: &mut World, engine: &mut Engine, steps: u32) {
+        for _ in 0..steps {
+            world.now += 1;
+            for command in engine.step(world.now(), std::mem::take(&mut self.facts)) {
+                match command {
+                    Command::Store(job) => {
+                        let is_sweep = matches!(&job, Job::Fetch(want)
+                            if want.queue.is_some_and(|queue| queue.is_sweep));
+                        let did = world.store_does(job);
+                        if is_sweep && self.is_kept_back {
+                            self.page = Some(did);
+                        } else {
+                            self.facts.push(did);
+                        }
+                    }
+                    Command::Open(opening) => self.facts.push(Fact::Opened(opening.rollout)),
+                    Command::Send(sending) => self.open = Some(sending.candidate.id),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn tell_page(&mut self) {
+        self.is_kept_back = false;
+        self.facts.extend(self.page.take());
+    }
+
+    /// The one that is open ends.
+    fn ends(&mut self, world: &World, outcome: Outcome) {
+        let id = self.open.take().unwrap();
+        self.facts.push(Fact::Delivered(world.record.key, id, outcome));
+    }
+
+    fn act(&mut self, world: &World, act: Act) {
+        let intent = Intent::Act { rollout: world.record.key, act, generation: None };
+        let intents = vec![(IntentSeq(1), intent)];
+        let looked = Looked { version: 1, intents, changed: vec![] };
+        self.facts.push(Fact::Store(Done::Looked(Ok(Some(looked)))));
+    }
+}
+
+fn unreachable() -> Outcome {
+    Outcome::NotSent { fault: Fault::ConnectRefused, detail: String::new() }
+}
+
+#[track_caller]
+fn assert_canceled(world: &World, canceled: u64) {
+    assert_eq!(world.counts(), Counts { canceled, ..Counts::default() });
+    assert!(world.store.rollout(world.record.key).unwrap().unwrap().progression.state.is_ended());
+}
+
+#[test]
+fn one_that_goes_away_while_its_cohort_is_read_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(710, 20, spec(), dir.path());
+    let mut engine = world.engine();
+    let mut slow = Slow { is_kept_back: true, ..Slow::default() };
+    slow.steps(&mut world, &mut engine, 20);
+    slow.act(&world, Act::Cancel);
+    slow.steps(&mut world, &mut engine, 20);
+    assert!(slow.page.is_some(), "its cohort is being read");
+    slow.ends(&world, unreachable());
+    slow.steps(&mut world, &mut engine, 20);
+    slow.tell_page();
+    slow.steps(&mut world, &mut engine, 50);
+    assert_canceled(&world, 20);
+}
+
+#[test]
+fn one_that_goes_away_just_before_its_cohort_is_read_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(711, 20, spec(), dir.path());
+    let mut engine = world.engine();
+    let mut slow = Slow::default();
+    slow.steps(&mut world, &mut engine, 20);
+    // It is not written down as away when its cohort is read.
+    slow.ends(&world, unreachable());
+    slow.act(&world, Act::Cancel);
+    slow.steps(&mut world, &mut engine, 50);
+    assert_canceled(&world, 20);
+}
