@@ -118,9 +118,10 @@ impl Course {
     }
 
     /// Leaves out those that changed since they were asked for; the next read begins before the
-    /// first of them that is away now.
+    /// first of them that is away now. If nobody there is to be ended any more, nothing was read.
     pub(super) fn end_sweep_read(&mut self, queue: &QueueRead, found: &mut Vec<Candidate>) {
-        let Some(read) = self.sweep_read.take() else { return };
+        let read = self.sweep_read.take().filter(|_| self.is_swept(queue.cohort));
+        let Some(read) = read else { return found.clear() };
         found.retain(|candidate| !read.changed.contains(&candidate.id));
         if let Some(at) = self.cohort_at.get(&queue.cohort) {
             let cohort = &mut self.cohorts[*at];

@@ -1,14 +1,15 @@
 //! What changes while devices that are to be ended are being read.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use groundswell::{
     core::{
         ids::AssignmentId,
         outcome::{Fault, Outcome},
         retry,
-        rollout::{Act, Limits, Offline, Spec},
+        rollout::{Act, Deadline, Limits, Offline, Spec},
         snapshot::Counts,
+        time::Time,
         verify::Mode,
     },
     engine::step::{Command, Engine, Fact},
@@ -35,7 +36,10 @@ struct Slow {
     /// What was read and is not told yet.
     page: Option<Fact>,
     is_kept_back: bool,
+    /// Behind whom those that are to be ended were read.
+    read_after: Vec<i64>,
     open: Option<AssignmentId>,
+    sent: BTreeMap<String, u32>,
 }
 
 impl Slow {
@@ -45,17 +49,24 @@ impl Slow {
             for command in engine.step(world.now(), std::mem::take(&mut self.facts)) {
                 match command {
                     Command::Store(job) => {
-                        let is_sweep = matches!(&job, Job::Fetch(want)
-                            if want.queue.is_some_and(|queue| queue.is_sweep));
+                        let sweep = match &job {
+                            Job::Fetch(want) => want.queue.filter(|queue| queue.is_sweep),
+                            _ => None,
+                        };
+                        self.read_after.extend(sweep.map(|queue| queue.after));
                         let did = world.store_does(job);
-                        if is_sweep && self.is_kept_back {
+                        if sweep.is_some() && self.is_kept_back {
                             self.page = Some(did);
                         } else {
                             self.facts.push(did);
                         }
                     }
                     Command::Open(opening) => self.facts.push(Fact::Opened(opening.rollout)),
-                    Command::Send(sending) => self.open = Some(sending.candidate.id),
+                    Command::Send(sending) => {
+                        self.open = Some(sending.candidate.id);
+                        *self.sent.entry(sending.candidate.endpoint.id.to_string()).or_default() +=
+                            1;
+                    }
                     _ => {}
                 }
             }
@@ -120,4 +131,38 @@ fn one_that_goes_away_just_before_its_cohort_is_read_is_ended() {
     slow.act(&world, Act::Cancel);
     slow.steps(&mut world, &mut engine, 50);
     assert_canceled(&world, 20);
+}
+
+#[test]
+fn those_that_are_not_to_be_ended_any_more_are_sent_to_once() {
+    const DEVICES: usize = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let deadline = Time::from_millis(1_000) + Duration::from_hours(1);
+    let spec = Spec { deadline: Some(Deadline::At(deadline)), ..spec() };
+    let mut world = World::new(712, DEVICES, spec, dir.path());
+    let mut engine = world.engine();
+    let mut slow = Slow { is_kept_back: true, ..Slow::default() };
+    slow.steps(&mut world, &mut engine, 20);
+    let now = world.now;
+    // By a clock that is ahead it is too late for all of them.
+    world.now = deadline.as_millis();
+    slow.steps(&mut world, &mut engine, 1);
+    assert!(slow.page.is_some(), "they are being read");
+    world.now = now;
+    slow.steps(&mut world, &mut engine, 1);
+    slow.tell_page();
+    // One is waited for, so that it does not end with the first of all.
+    slow.ends(&world, unreachable());
+    for _ in 0..2 * DEVICES {
+        slow.steps(&mut world, &mut engine, 1);
+        if slow.open.is_some() {
+            slow.ends(&world, Outcome::Accepted { status: 200 });
+        }
+    }
+    slow.steps(&mut world, &mut engine, 20);
+    assert_eq!(slow.sent.iter().find(|(_, times)| **times > 1), None);
+    let Counts { succeeded, skipped, away, .. } = world.counts();
+    assert_eq!((away, away + succeeded), (1, slow.sent.len() as u64));
+    assert_eq!(away + succeeded + skipped, DEVICES as u64);
+    assert!(succeeded > DEVICES as u64 / 2, "{succeeded} were sent to");
 }
