@@ -352,14 +352,17 @@ impl Course {
         }
         let mut floor = Time::ZERO;
         if matches!(to.state, State::Away | State::Absent) {
-            self.sweep_anew(candidate);
             let read_to = self.away_floor + std::time::Duration::from_millis(1);
             if read_to > to.due_at {
                 floor = read_to;
                 to = to.no_sooner_than(floor);
             }
-            self.pending_away_at = self.pending_away_at.into_iter().chain([to.due_at]).min();
-            self.pending_away.push((candidate.cohort, candidate.id));
+            // One that is ended at once is looked for by nobody.
+            if !self.is_to_be_ended(candidate.cohort, to.state) {
+                self.sweep_anew(candidate);
+                self.pending_away_at = self.pending_away_at.into_iter().chain([to.due_at]).min();
+                self.pending_away.push((candidate.cohort, candidate.id));
+            }
         }
         self.log.decided();
         self.log.happened(candidate.id, fact, &to, floor);

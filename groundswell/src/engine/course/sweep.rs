@@ -94,16 +94,18 @@ impl Course {
         }
     }
 
+    /// Whether those of a cohort that are in `state` are to be ended by now.
+    pub(super) fn is_to_be_ended(&self, cohort: CohortKey, state: State) -> bool {
+        let is_meant = |sweep: &Sweep| !state.is_terminal() && ends(sweep.why, state);
+        self.sweep.as_ref().is_some_and(is_meant) && self.is_swept(cohort)
+    }
+
     /// One that is to be ended by now comes back to waiting: it is ended.
     pub(super) fn sweep_again(&mut self, candidate: &mut Candidate, now: Time) {
-        let state = candidate.assignment.state;
-        if let Some(Sweep { why, .. }) = &self.sweep
-            && !state.is_terminal()
-            && ends(*why, state)
-            && self.is_swept(candidate.cohort)
+        if let Some(why) = self.sweep.as_ref().map(|sweep| sweep.why)
+            && self.is_to_be_ended(candidate.cohort, candidate.assignment.state)
         {
-            let fact = fact_of(*why);
-            self.change(candidate, &fact, now);
+            self.change(candidate, &fact_of(why), now);
         }
     }
 

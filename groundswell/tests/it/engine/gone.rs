@@ -166,3 +166,25 @@ fn those_that_are_not_to_be_ended_any_more_are_sent_to_once() {
     assert_eq!(away + succeeded + skipped, DEVICES as u64);
     assert!(succeeded > DEVICES as u64 / 2, "{succeeded} were sent to");
 }
+
+#[test]
+fn one_that_is_ended_as_it_goes_away_is_not_looked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let deadline = Time::from_millis(1_000) + Duration::from_mins(1);
+    let spec = Spec { deadline: Some(Deadline::At(deadline)), ..spec() };
+    let mut world = World::new(713, 4_100, spec, dir.path());
+    let mut engine = world.engine();
+    let mut slow = Slow { is_kept_back: true, ..Slow::default() };
+    slow.steps(&mut world, &mut engine, 20);
+    world.now = deadline.as_millis();
+    slow.steps(&mut world, &mut engine, 5);
+    assert!(slow.page.is_some(), "the first of them are read");
+    slow.ends(&world, unreachable());
+    slow.steps(&mut world, &mut engine, 5);
+    slow.tell_page();
+    slow.steps(&mut world, &mut engine, 20);
+    // The first five had been claimed.
+    assert_eq!(slow.read_after, [0, 4_005]);
+    let (skipped, unreachable) = (4_099, 1);
+    assert_eq!(world.counts(), Counts { skipped, unreachable, ..Counts::default() });
+}
