@@ -86,6 +86,8 @@ pub(super) struct Course {
     sweep_read: Option<SweepRead>,
     /// Whether something else may be known by now of those that are being read.
     is_page_outdated: bool,
+    /// Whether the clock was set back since they were asked for: the cursor went back with it.
+    is_cursor_outdated: bool,
     next_away_at: Option<Time>,
     /// Nobody that is away may fall due before this: it was read up to here.
     away_floor: Time,
@@ -215,6 +217,7 @@ impl Course {
             refreshing: HashMap::new(),
             sweep_read: None,
             is_page_outdated: false,
+            is_cursor_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
             rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),

@@ -198,6 +198,11 @@ impl Course {
         is_waiting.then_some(self.preparation.not_before)
     }
 
+    /// The clock was set back: nobody waits longer for being chosen again than until `now`.
+    pub(super) fn be_prepared_by(&mut self, now: Time) {
+        self.preparation.not_before = self.preparation.not_before.min(now);
+    }
+
     /// Devices were assigned: those of a chunk, or those that joined.
     pub(in crate::engine) fn assigned(&mut self, now: Time, added: Vec<CohortRecord>) {
         self.is_joining = false;

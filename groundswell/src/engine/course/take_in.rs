@@ -10,13 +10,15 @@ use groundswell_core::{
 };
 
 use super::Course;
-use crate::store::{Candidate, Heard, IntentSeq, Page};
+use crate::store::{Candidate, Cursor, Heard, IntentSeq, Page};
 
 impl Course {
     pub(in crate::engine) fn fetched(&mut self, now: Time, mut page: Page) {
         self.is_fetching = false;
-        self.cursor = page.cursor;
-        self.next_away_at = page.next_due_at;
+        if !std::mem::take(&mut self.is_cursor_outdated) {
+            self.cursor = page.cursor;
+            self.next_away_at = page.next_due_at;
+        }
         // What was asked for before something else became known is asked for again.
         let is_outdated = std::mem::take(&mut self.is_page_outdated);
         if let Some(queue) = page.queue {
@@ -187,6 +189,19 @@ impl Course {
             self.later.insert((now + due_at.since(before), id), candidate);
         }
         self.watch.clock_set_back(before, now);
+        self.read_away_anew();
+        self.be_prepared_by(now);
+        self.told.0 = self.told.0.min(now);
         self.pending_since = self.pending_since.map(|_| now);
+    }
+
+    /// Those that are away were read up to a time that has still to come: whoever is heard of until
+    /// then would fall due behind it.
+    fn read_away_anew(&mut self) {
+        (self.cursor, self.away_floor) = (Cursor::default(), Time::ZERO);
+        self.is_cursor_outdated = self.is_fetching;
+        if self.counts.away + self.counts.absent > 0 {
+            self.next_away_at = Some(Time::ZERO);
+        }
     }
 }
