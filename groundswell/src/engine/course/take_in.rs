@@ -119,7 +119,10 @@ impl Course {
         match (candidate.assignment.state, shown) {
             (State::Verifying, shown) => {
                 let device = candidate.device;
-                self.heard.extend(shown.map(|version| Heard { device, version }));
+                if let Some(version) = shown {
+                    self.heard.push(Heard { device, version });
+                    self.pending_since.get_or_insert(now);
+                }
                 return self.watch.again(id, now);
             }
             (State::Succeeded, _) | (_, None) => {}

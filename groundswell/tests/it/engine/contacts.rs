@@ -1,4 +1,5 @@
-//! Devices that are heard of: while they are read as away, by a clock that is set back.
+//! Devices that are heard of: while they are read as away, by a clock that is set back, while they
+//! are asked.
 
 use std::path::Path;
 
@@ -6,6 +7,7 @@ use groundswell::{
     core::{
         assignment::{Assignment, State},
         ids::{AssignmentId, Epoch},
+        outcome::{Answer, Outcome},
         rollout::{Offline, Spec},
         snapshot::Counts,
         time::Time,
@@ -122,4 +124,35 @@ fn is_sent_to_once_heard_of(seed: u64, is_told_late: bool) -> bool {
 fn it_is_due_at_once_by_a_clock_that_was_set_back() {
     assert!(is_sent_to_once_heard_of(801, false));
     assert!(is_sent_to_once_heard_of(802, true), "it was being read then");
+}
+
+#[test]
+fn what_it_shows_while_it_is_asked_is_written_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(803, 1, super::spec(Mode::Version), dir.path());
+    let mut engine = world.engine();
+    let (mut facts, mut asked) = (vec![], 0);
+    for _ in 0..5_000 {
+        world.now += 1;
+        let key = world.record.key;
+        for command in engine.step(world.now(), std::mem::take(&mut facts)) {
+            match command {
+                Command::Store(job) => facts.push(world.store_does(job)),
+                Command::Open(opening) => facts.push(Fact::Opened(opening.rollout)),
+                Command::Send(sending) => {
+                    let outcome = Outcome::Accepted { status: 200 };
+                    facts.push(Fact::Delivered(key, sending.candidate.id, outcome));
+                }
+                Command::Ask(_, question) => {
+                    asked += 1;
+                    let answer = Answer::Version { version: format!("0.{asked}") };
+                    facts.push(Fact::Asked(key, question.candidate.id, answer));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(asked > 1, "it was asked {asked} times");
+    assert_eq!(world.counts(), Counts { verifying: 1, ..Counts::default() });
+    assert_eq!(world.store.device("d0").unwrap().unwrap().version, Some(format!("0.{asked}")));
 }
