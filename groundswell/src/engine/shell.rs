@@ -309,9 +309,10 @@ impl Run {
         match opened {
             Ok(parts) => {
                 let (key, outlet) = Outlet::new(*parts, &self.facts);
-                // It may have ended while its artifact was read.
+                // It may have ended while its artifact was read, and have been tried again: then it
+                // was read twice, and deliveries may leave by the first.
                 if self.engine.progression(key).is_some() {
-                    self.outlets.insert(key, outlet);
+                    self.outlets.entry(key).or_insert(outlet);
                 }
                 Fact::Opened(key)
             }
@@ -388,3 +389,6 @@ pub(super) type Sent = Arc<AtomicU64>;
 pub(super) fn sent(bytes: &Sent) -> u64 {
     bytes.load(Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests;
