@@ -318,7 +318,7 @@ impl Run {
             }
             Err((key, why)) => {
                 tracing::error!(rollout = key.0, "its artifact cannot be sent: {why}");
-                Fact::Unsendable(key)
+                Fact::Unsendable(key, why)
             }
         }
     }

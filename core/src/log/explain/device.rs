@@ -113,8 +113,8 @@ impl DeviceStory {
             Record::Unclaimed(rows) if rows.iter().any(|(id, _)| self.is_current(*id)) => {
                 self.say(NOT_CLAIMED.to_owned());
             }
-            Record::Unsendable if self.is_open() => {
-                self.say("the rollout is paused, the artifact cannot be sent".to_owned());
+            Record::Unsendable(why) if self.is_open() => {
+                self.say(format!("the rollout is paused, the artifact cannot be sent: {why}"));
             }
             _ => {}
         }

@@ -101,9 +101,9 @@ impl Story {
                 let (now, count) = (self.replay.now, rows.len() as u64);
                 self.flow.add(now, NOT_CLAIMED, count, [].into_iter());
             }
-            Record::Unsendable => {
+            Record::Unsendable(why) => {
                 self.waits.pass();
-                self.say("paused, the artifact cannot be sent".to_owned());
+                self.say(format!("paused, the artifact cannot be sent: {why}"));
             }
             Record::TakenUp { waives_gate } => {
                 self.waits.pass();
