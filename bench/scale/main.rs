@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! cargo run --release --package groundswell --example scale -- all [--devices 1000,10000,100000,1000000]
+//! cargo run --release --package groundswell --example scale -- round DIR DEVICES
 //! ```
 //!
 //! Every figure comes from a process of its own, so that what one allocates does not count for the
 //! next. The production step, writer and store run; in `create` the deliveries are thought up, and
-//! in `idle` nothing is due.
+//! in `idle` nothing is due. `round` is the next round of a push of which every device failed: one
+//! transaction, in which nobody else writes.
 
 #![expect(
     clippy::unwrap_used,
@@ -29,10 +31,10 @@ use groundswell::{
     artifacts::store::Artifacts,
     clock::Clock,
     core::{
-        assignment::State,
+        assignment::{Assignment, State, Step},
         device::Device,
         hours::{Hours, Zone},
-        ids::RolloutId,
+        ids::{AssignmentId, RolloutId},
         outcome::Outcome,
         release::Release,
         rollout::{self, Act, Schedule, Spec, WaveSize, WaveSpec, ZoneRule},
@@ -46,7 +48,7 @@ use groundswell::{
         takeover::take,
     },
     store::{
-        Intent, RolloutKey, SqliteStore, Store, Which,
+        Batch, Change, CohortName, Intent, RolloutKey, SqliteStore, Store, Which,
         writer::{Job, Writer},
     },
 };
@@ -82,8 +84,9 @@ fn main() -> ExitCode {
         ["fill", dir, devices] => fill(Path::new(dir), devices.parse().unwrap()),
         ["create", dir] => create(Path::new(dir)),
         ["idle", dir] => idle(Path::new(dir)),
+        ["round", dir, devices] => round(Path::new(dir), devices.parse().unwrap()),
         _ => {
-            eprintln!("scale all [--devices N,N,...]");
+            eprintln!("scale all [--devices N,N,...] | scale round DIR DEVICES");
             return ExitCode::from(2);
         }
     }
@@ -233,6 +236,32 @@ fn create(dir: &Path) {
         // They would go on in what is measured next.
         give_up(&mut other, record, epoch, Clock::System.now()).unwrap();
     }
+}
+
+/// How long the next round takes to be opened, in a new database.
+fn round(dir: &Path, count: usize) {
+    let mut store = open(dir);
+    let now = Clock::System.now();
+    let spec = Spec::immediate(release(dir, "9.3"));
+    let key = store.create(RolloutId(uuid::Uuid::now_v7()), Some(&[1; 32]), &spec, now).unwrap();
+    let (cohort, epoch) = (CohortName { wave: 0, zone: None }, store.raise_epoch().unwrap());
+    let to = Assignment { state: State::TimedOut(Step::Verifying), ..Assignment::queued() };
+    for first in (0..count).step_by(CHUNK) {
+        let chunk = first..count.min(first + CHUNK);
+        let devices: Vec<Device> = chunk.clone().map(device).collect();
+        let assigned: Vec<_> = devices.iter().map(|device| (device, 0)).collect();
+        store.add_devices(key, std::slice::from_ref(&cohort), &assigned).unwrap();
+        let ids = chunk.map(|n| AssignmentId(n as i64 + 1));
+        let changes = ids.map(|id| Change { id, to, detail: None }).collect();
+        store.commit(&Batch { changes, ..Batch::empty(key, epoch, now) }).unwrap();
+    }
+    let mut progression = store.rollout(key).unwrap().unwrap().progression;
+    progression.round += 1;
+    let batch = Batch { progression: Some(progression), ..Batch::empty(key, epoch, now) };
+    let started = Instant::now();
+    let opened = store.open_round(&spec, &batch, 0).unwrap();
+    assert_eq!(opened as usize, count, "every device is in it");
+    println!("{:.2} s for {opened} devices", started.elapsed().as_secs_f64());
 }
 
 struct World {

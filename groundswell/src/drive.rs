@@ -58,10 +58,18 @@ pub enum DriveError {
 impl DriveError {
     /// Whether room on the disk is all that is missing to drive the directory at `path`.
     fn is_of_full_disk(&self, path: &Path) -> bool {
-        let is_full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
+        let is_full = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        };
         match self {
             Self::State(DirError::Io { source, .. })
             | Self::Takeover(TakeoverError::Reserve(source)) => is_full(source),
+            // There may be room for less than the database needs.
+            Self::Store(error) | Self::Takeover(TakeoverError::Store(error))
+                if error.is_of_full_disk() =>
+            {
+                true
+            }
             // The database calls it by several names.
             Self::Store(StoreError::Disk(_))
             | Self::Takeover(TakeoverError::Store(StoreError::Disk(_))) => {
@@ -256,4 +264,32 @@ fn begin(dir: Arc<StateDir>) -> Result<Begun, DriveError> {
     let taken: Result<Vec<_>, StoreError> =
         rollouts.into_iter().map(|record| take(&store, record)).collect();
     Ok(Begun { taken: taken?, kept, dir, store, reserve, epoch })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_with_too_little_room_for_the_database_is_waited_for() {
+        // There is room for what is tried here, as there is where a little is left.
+        let dir = tempfile::tempdir().unwrap();
+        let store = |code| {
+            let error = rusqlite::ffi::Error::new(code);
+            StoreError::from(rusqlite::Error::SqliteFailure(error, None))
+        };
+        let full = || store(rusqlite::ffi::SQLITE_FULL);
+        assert!(DriveError::from(full()).is_of_full_disk(dir.path()));
+        assert!(DriveError::from(TakeoverError::from(full())).is_of_full_disk(dir.path()));
+        for code in [rusqlite::ffi::SQLITE_IOERR, rusqlite::ffi::SQLITE_BUSY] {
+            assert!(!DriveError::from(store(code)).is_of_full_disk(dir.path()), "{code}");
+        }
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            let error = DirError::Io { path: dir.path().to_owned(), source: kind.into() };
+            assert!(DriveError::from(error).is_of_full_disk(dir.path()), "{kind}");
+        }
+        let source = io::ErrorKind::PermissionDenied.into();
+        let error = DirError::Io { path: dir.path().to_owned(), source };
+        assert!(!DriveError::from(error).is_of_full_disk(dir.path()));
+    }
 }

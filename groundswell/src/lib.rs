@@ -7,6 +7,7 @@ pub use groundswell_core as core;
 pub use groundswell_core::units;
 
 pub mod artifacts;
+mod causes;
 pub mod cli;
 pub mod clock;
 pub mod delivery;

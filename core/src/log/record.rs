@@ -64,8 +64,8 @@ pub enum Record {
         /// Whether the gate of the current wave is waived.
         waives_gate: bool,
     },
-    /// The artifact cannot be sent.
-    Unsendable,
+    /// The artifact cannot be sent, for this reason.
+    Unsendable(String),
     /// The clock was set back; before that it was this time.
     SetBack(Time),
     /// The rollout stands there since.

@@ -167,7 +167,7 @@ impl Replay {
             Record::Happened(happened) => return Record::Happened(self.happened(happened)),
             Record::Acted(acted) => return Record::Acted(self.acted(acted)),
             Record::TakenUp { waives_gate } => self.take_up(*waives_gate),
-            Record::Unsendable => {
+            Record::Unsendable(_) => {
                 self.progression = self
                     .progression
                     .take()

@@ -9,6 +9,7 @@
 //! [`core::admit`]: groundswell_core::admit
 //! [`core::assignment::apply`]: groundswell_core::assignment::apply
 
+mod change;
 mod claim;
 mod commit;
 mod decide;
@@ -35,13 +36,13 @@ use groundswell_core::{
 };
 use hashbrown::{HashMap, HashSet};
 
+use self::sweep::SweepRead;
 use super::{
     beside::counted,
     cohort::Cohort,
     fact::{Ending, Manner, Wake},
     pace::Pace,
     shared::Shared,
-    story,
     watch::Watch,
 };
 use crate::{
@@ -81,10 +82,12 @@ pub(super) struct Course {
     is_fetching: bool,
     /// Those that it is being asked for what is known of them.
     refreshing: HashMap<AssignmentId, Candidate>,
-    /// Who changed since candidates to be ended were asked for, while these are being read.
-    changed_since_read: Option<HashSet<AssignmentId>>,
+    /// Candidates that are to be ended, while they are being read.
+    sweep_read: Option<SweepRead>,
     /// Whether something else may be known by now of those that are being read.
     is_page_outdated: bool,
+    /// Whether the clock was set back since they were asked for: the cursor went back with it.
+    is_cursor_outdated: bool,
     next_away_at: Option<Time>,
     /// Nobody that is away may fall due before this: it was read up to here.
     away_floor: Time,
@@ -130,7 +133,9 @@ pub(super) struct Course {
     committing_events: Vec<Event>,
     /// The soonest time at which somebody who is away is due, among what waits for a commit.
     pending_away_at: Option<Time>,
-    /// The same in the batch that is being committed.
+    /// Who they are, for those who are to be ended.
+    pending_away: Vec<(CohortKey, AssignmentId)>,
+    /// The soonest time in the batch that is being committed.
     committing_away_at: Option<Time>,
     /// Devices that were away and changed, in what waits for a commit and in the one under way: what
     /// is read of them before that is written is not so any more.
@@ -210,8 +215,9 @@ impl Course {
             cursor: Cursor::default(),
             is_fetching: false,
             refreshing: HashMap::new(),
-            changed_since_read: None,
+            sweep_read: None,
             is_page_outdated: false,
+            is_cursor_outdated: false,
             next_away_at: None,
             away_floor: Time::ZERO,
             rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),
@@ -241,6 +247,7 @@ impl Course {
             events: vec![],
             committing_events: vec![],
             pending_away_at: None,
+            pending_away: vec![],
             committing_away_at: None,
             pending_missing: HashSet::new(),
             committing_missing: HashSet::new(),
@@ -329,85 +336,6 @@ impl Course {
         let latest = now + self.spec.retry.longest_wait();
         let due_at = candidate.assignment.due_at.min(latest);
         self.later.insert((due_at, candidate.id), candidate);
-    }
-
-    /// Applies a fact to an assignment, counts it, and puts what changed among what is pending.
-    fn change(&mut self, candidate: &mut Candidate, fact: &assignment::Fact, now: Time) {
-        let from = candidate.assignment;
-        let dice = assignment::dice(candidate.id, from.attempt);
-        let transition = match assignment::apply(&from, fact, &self.spec, now, dice) {
-            Ok(transition) => transition,
-            Err(illegal) => {
-                tracing::error!(device = %candidate.endpoint.id, "{illegal}: left as it was");
-                return;
-            }
-        };
-        let mut to = transition.to;
-        if to == from {
-            return;
-        }
-        let mut floor = Time::ZERO;
-        if matches!(to.state, State::Away | State::Absent) {
-            self.sweep_anew(candidate);
-            let read_to = self.away_floor + std::time::Duration::from_millis(1);
-            if read_to > to.due_at {
-                floor = read_to;
-                to = to.no_sooner_than(floor);
-            }
-            self.pending_away_at = self.pending_away_at.into_iter().chain([to.due_at]).min();
-        }
-        self.log.decided();
-        self.log.happened(candidate.id, fact, &to, floor);
-        self.count(candidate.cohort, from.state, to.state);
-        candidate.assignment = to;
-        if matches!(from.state, State::Away | State::Absent) {
-            self.pending_missing.insert(candidate.id);
-            self.missing_here.remove(&candidate.id);
-        }
-        if from.state.is_active() && !to.state.is_active() {
-            self.freed.push(candidate.device);
-        }
-        let detail = story::shorten(self.with_doubt(candidate.id, from, to, transition.detail));
-        if self.manner.is_heard {
-            for kind in story::events(&candidate.endpoint.id, from, to, &detail) {
-                self.tell(now, || kind);
-            }
-        }
-        let detail = (!detail.is_empty()).then(|| detail.into_boxed_str());
-        if let Some(changed) = &mut self.changed_since_read {
-            changed.insert(candidate.id);
-        }
-        self.pending.push(Change { id: candidate.id, to, detail });
-        self.pending_since.get_or_insert(now);
-        self.sweep_again(candidate, now);
-    }
-
-    fn count(&mut self, cohort: CohortKey, from: State, to: State) {
-        self.counts.shift(from, to);
-        if let Some(cohort) = self.cohort_at.get(&cohort).and_then(|at| self.cohorts.get_mut(*at)) {
-            cohort.record.counts.shift(from, to);
-            cohort.is_changed = true;
-        }
-    }
-
-    /// A device that was asked because its answer had been lost: both belong to the reason.
-    fn with_doubt(
-        &mut self,
-        id: AssignmentId,
-        from: Assignment,
-        to: Assignment,
-        detail: String,
-    ) -> String {
-        if to.state == State::Verifying && to.in_doubt && !detail.is_empty() {
-            self.doubts.insert(id, detail.as_str().into());
-        } else if from.state == State::Verifying
-            && from.in_doubt
-            && let Some(doubt) = self.doubts.remove(&id)
-            && !detail.is_empty()
-        {
-            return format!("{detail} (its answer was lost: {doubt})");
-        }
-        detail
     }
 
     fn tell(&mut self, at: Time, kind: impl FnOnce() -> Kind) {

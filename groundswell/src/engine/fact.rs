@@ -26,8 +26,8 @@ pub enum Fact {
     Chosen(RolloutKey, Option<Box<Division>>),
     /// Everything is ready to send for a rollout.
     Opened(RolloutKey),
-    /// The artifact of a rollout cannot be sent, and nobody can be asked.
-    Unsendable(RolloutKey),
+    /// The artifact of a rollout cannot be sent, and nobody can be asked, for this reason.
+    Unsendable(RolloutKey, String),
     /// A delivery ended.
     Delivered(RolloutKey, AssignmentId, Outcome),
     /// A delivery was not begun, because nothing was to be sent any more.

@@ -19,6 +19,9 @@ use super::{
 };
 use crate::store::{Batch, RolloutRecord, Store, StoreError, writer::do_job};
 
+/// Why nothing is sent.
+const NOTHING_AT_HAND: &str = "nobody drives it";
+
 /// Cancels a rollout and ends every device of it that has not ended; returns the devices of its
 /// round, counted. Cut short, it is canceling, and this ends it another time.
 ///
@@ -64,7 +67,9 @@ fn drive<S: Store>(store: &mut S, engine: &mut Engine, now: Time) -> Result<(), 
                     failed = failed.or(error);
                     facts.push(Fact::Store(done));
                 }
-                Command::Open(opening) => facts.push(Fact::Unsendable(opening.rollout)),
+                Command::Open(opening) => {
+                    facts.push(Fact::Unsendable(opening.rollout, NOTHING_AT_HAND.to_owned()));
+                }
                 Command::End(_) => ended = true,
                 // Nothing is open that could be stopped, and whatever could not be written is left
                 // as it was.

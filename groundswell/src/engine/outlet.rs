@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     artifacts::{payload::Payload, store::hash},
+    causes::with_causes,
     delivery::http::{Client, Config, Shipment},
     store::{Candidate, RolloutKey},
 };
@@ -96,21 +97,10 @@ fn any(artifacts: &Path, mut http: Config, opening: Opening) -> Result<Box<Parts
     let payload =
         Payload::from_hashed_file(&path, release.artifact.0).map_err(|error| at(&error))?;
     let shipment = Shipment::new(opening.id, &release.version, payload);
-    let shipment = Arc::new(shipment.map_err(|error| chain(&error))?);
+    let shipment = Arc::new(shipment.map_err(|error| with_causes(&error))?);
     http.timeouts.attempt = opening.spec.delivery_timeout.or(http.timeouts.attempt);
-    let client = Client::new(http).map_err(|error| chain(&error))?;
+    let client = Client::new(http).map_err(|error| with_causes(&error))?;
     Ok(Box::new(Parts { opening, client, shipment, headers: DeviceHeaders::new() }))
-}
-
-/// An error and its sources, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// The deliveries of one rollout.

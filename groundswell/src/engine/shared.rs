@@ -1,4 +1,5 @@
-//! What the rollouts of one driver share: devices, and places for deliveries.
+//! The devices that the rollouts of one driver share; places for deliveries are
+//! [`super::places`]'s.
 //!
 //! A device is active in one rollout at a time. One that is busy elsewhere is parked on the device
 //! and handed back, first come first, when it is free.

@@ -309,15 +309,16 @@ impl Run {
         match opened {
             Ok(parts) => {
                 let (key, outlet) = Outlet::new(*parts, &self.facts);
-                // It may have ended while its artifact was read.
+                // It may have ended while its artifact was read, and have been tried again: then it
+                // was read twice, and deliveries may leave by the first.
                 if self.engine.progression(key).is_some() {
-                    self.outlets.insert(key, outlet);
+                    self.outlets.entry(key).or_insert(outlet);
                 }
                 Fact::Opened(key)
             }
             Err((key, why)) => {
                 tracing::error!(rollout = key.0, "its artifact cannot be sent: {why}");
-                Fact::Unsendable(key)
+                Fact::Unsendable(key, why)
             }
         }
     }
@@ -388,3 +389,6 @@ pub(super) type Sent = Arc<AtomicU64>;
 pub(super) fn sent(bytes: &Sent) -> u64 {
     bytes.load(Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -259,7 +259,7 @@ impl Engine {
                 self.with(key, |course| course.chosen(now, division));
             }
             Fact::Opened(key) => self.with(key, Course::opened),
-            Fact::Unsendable(key) => self.with(key, |course| course.unsendable(now)),
+            Fact::Unsendable(key, why) => self.with(key, |course| course.unsendable(now, why)),
             Fact::Delivered(key, id, outcome) => {
                 self.with(key, |course| course.delivered(now, id, outcome));
             }

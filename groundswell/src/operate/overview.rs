@@ -105,8 +105,8 @@ const fn is_drivers(reason: &WaitingOn) -> bool {
 }
 
 impl State {
-    /// How far a rollout is, by what it takes no look at single devices to tell. `per_sec` is how many devices end in a second as whoever looks more
-    /// than once observed it; 0 if nobody did.
+    /// How far a rollout is, by what it takes no look at single devices to tell. `per_sec` is how
+    /// many devices end in a second as whoever looks more than once observed it; 0 if nobody did.
     ///
     /// # Errors
     /// [`OperateError::Store`].

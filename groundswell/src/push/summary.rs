@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::PushError;
 use crate::{
-    engine::{outlet::chain, shell::Ended, step::Ending},
+    causes::with_causes,
+    engine::{shell::Ended, step::Ending},
     store::{RolloutRecord, Store, Unfinished},
 };
 
@@ -131,7 +132,7 @@ pub(super) fn summarize(
         sent_bytes: ended.sent_bytes,
         failures: vec![],
         devices: vec![],
-        state_error: ended.error.map(|error| chain(&error)),
+        state_error: ended.error.map(|error| with_causes(&error)),
     };
     if result == Result::StoreFailed && !ended.is_kept {
         let lost = "; the last outcomes could not be kept either: the devices concerned are asked \
@@ -141,7 +142,7 @@ pub(super) fn summarize(
     let told = add_earlier_rounds(store, record, &mut summary.counts)
         .and_then(|()| list(store, record, &mut summary));
     if let Err(error) = told {
-        summary.state_error.get_or_insert_with(|| chain(&error));
+        summary.state_error.get_or_insert_with(|| with_causes(&error));
     }
     summary
 }

@@ -61,6 +61,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database says that the disk is full; it does not always call it that.
+    pub fn is_of_full_disk(&self) -> bool {
+        let full = Some(rusqlite::ErrorCode::DiskFull);
+        matches!(self, Self::Disk(error) if error.sqlite_error_code() == full)
+    }
+
     /// Whether another process keeps the database to itself for longer than it is waited for.
     pub fn is_busy(&self) -> bool {
         let busy = Some(rusqlite::ErrorCode::DatabaseBusy);

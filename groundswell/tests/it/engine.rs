@@ -3,7 +3,9 @@
 //!
 //! Here the driver is killed between any two commands; what it had not committed is lost.
 
+mod choosing;
 mod contacts;
+mod gone;
 mod opening;
 mod rounds;
 mod sweeping;

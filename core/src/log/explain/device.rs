@@ -113,8 +113,8 @@ impl DeviceStory {
             Record::Unclaimed(rows) if rows.iter().any(|(id, _)| self.is_current(*id)) => {
                 self.say(NOT_CLAIMED.to_owned());
             }
-            Record::Unsendable if self.is_open() => {
-                self.say("the rollout is paused, the artifact cannot be sent".to_owned());
+            Record::Unsendable(why) if self.is_open() => {
+                self.say(format!("the rollout is paused, the artifact cannot be sent: {why}"));
             }
             _ => {}
         }
@@ -210,7 +210,7 @@ impl DeviceStory {
         if self.is_open() && before.is_some_and(|before| before != taken.epoch) {
             self.tell_held();
             let driver = taken.epoch.0;
-            self.lines.push_again(self.replay.now, |times| match times {
+            self.lines.push_again(self.replay.now, "taken over", |times| match times {
                 1 => format!("driver {driver} took the rollout over"),
                 _ => format!("driver {driver} took the rollout over, the last of {times} in a row"),
             });

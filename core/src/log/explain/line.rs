@@ -25,28 +25,28 @@ pub(super) struct Lines {
     first: Vec<Line>,
     last: VecDeque<Line>,
     left_out: u64,
-    /// How often in a row the same happened again, which the last line tells.
-    repeated: u32,
+    /// What the last line tells that may happen again and again, and how often in a row it did.
+    repeated: Option<(String, u32)>,
 }
 
 impl Lines {
     pub(super) fn push(&mut self, at: Time, text: String) {
-        self.repeated = 0;
+        self.repeated = None;
         self.add(Line { at, text });
     }
 
-    /// Adds a line that takes the place of the last if that was of this kind, too; `text` is told
-    /// how many these are in a row.
-    pub(super) fn push_again(&mut self, at: Time, text: impl Fn(u32) -> String) {
-        if self.repeated > 0 {
-            let last = self.last.pop_back();
-            if last.is_none() {
+    /// Adds a line that takes the place of the last if that told of `what`, too; `text` is told how
+    /// many these are in a row.
+    pub(super) fn push_again(&mut self, at: Time, what: &str, text: impl Fn(u32) -> String) {
+        let mut times = 1;
+        if let Some((_, before)) = self.repeated.take().filter(|(last, _)| last == what) {
+            times += before;
+            if self.last.pop_back().is_none() {
                 self.first.pop();
             }
         }
-        let times = self.repeated + 1;
         self.add(Line { at, text: text(times) });
-        self.repeated = times;
+        self.repeated = Some((what.to_owned(), times));
     }
 
     fn add(&mut self, line: Line) {
@@ -101,13 +101,14 @@ mod tests {
         let mut lines = Lines::default();
         let mut taken = |times: usize| {
             for _ in 0..times {
-                lines.push_again(Time::ZERO, |times| format!("taken {times}"));
+                lines.push_again(Time::ZERO, "taken", |times| format!("taken {times}"));
             }
+            lines.push_again(Time::ZERO, "lost", |times| format!("lost {times}"));
             lines.push(Time::ZERO, "sent".to_owned());
         };
         taken(1);
         taken(3);
         let texts: Vec<String> = lines.finish().into_iter().map(|line| line.text).collect();
-        assert_eq!(texts, ["taken 1", "sent", "taken 3", "sent"]);
+        assert_eq!(texts, ["taken 1", "lost 1", "sent", "taken 3", "lost 1", "sent"]);
     }
 }

@@ -101,9 +101,9 @@ impl Story {
                 let (now, count) = (self.replay.now, rows.len() as u64);
                 self.flow.add(now, NOT_CLAIMED, count, [].into_iter());
             }
-            Record::Unsendable => {
+            Record::Unsendable(why) => {
                 self.waits.pass();
-                self.say("paused, the artifact cannot be sent".to_owned());
+                self.say(format!("paused, the artifact cannot be sent: {why}"));
             }
             Record::TakenUp { waives_gate } => {
                 self.waits.pass();
@@ -126,6 +126,15 @@ impl Story {
     fn say(&mut self, text: String) {
         self.tell_flow();
         self.lines.push(self.replay.now, text);
+    }
+
+    /// Says what may be said many times, one after the other, once.
+    fn say_again(&mut self, text: &str) {
+        self.tell_flow();
+        self.lines.push_again(self.replay.now, text, |times| match times {
+            1 => text.to_owned(),
+            _ => format!("{text} ({times} times in a row)"),
+        });
     }
 
     fn spec(&mut self, spec: &Spec) {
@@ -170,7 +179,7 @@ impl Story {
         self.tell_flow();
         self.waits.pass();
         let driver = taken.epoch.0;
-        self.lines.push_again(self.replay.now, |times| match times {
+        self.lines.push_again(self.replay.now, "taken over", |times| match times {
             1 if before.is_none() => format!("driver {driver} took it over"),
             1 if before == Some(taken.epoch) => format!("driver {driver} took it up again"),
             1 => format!("driver {driver} took it over from the one before"),
@@ -202,10 +211,12 @@ impl Story {
         let before = self.replay.progression().cloned();
         self.replay.record(record);
         if let (Some(before), Some(after)) = (before, self.replay.progression().cloned()) {
-            if acted.refused.is_none() {
-                self.waits.pass();
+            let sentences = course::acted(acted, &before, &after);
+            if acted.refused.is_some() {
+                return sentences.iter().for_each(|sentence| self.say_again(sentence));
             }
-            for sentence in course::acted(acted, &before, &after) {
+            self.waits.pass();
+            for sentence in sentences {
                 self.say(sentence);
             }
         }
@@ -282,6 +293,7 @@ mod tests {
         log::{Met, Recorder},
         outcome::{Answer, Outcome},
         release::{Digest, Release},
+        rollout::Act,
     };
 
     const BEGIN: Time = Time::from_millis(1_795_615_200_000);
@@ -344,5 +356,28 @@ mod tests {
         let last = &lines.last().unwrap().text;
         assert!(last.contains(" succeeded, ") && last.contains("HTTP 400 (pos-"), "{last}");
         assert!(last.contains(" more)"), "{last}");
+    }
+    #[test]
+    fn an_act_that_is_refused_again_and_again_is_one_line() {
+        let (spec, mut story) = (spec(), Story::default());
+        let refused = |act, why: &str| {
+            Record::Acted(Acted { act, seen: None, refused: Some(why.to_owned()) })
+        };
+        let stands = Record::Stands(Box::new(Progression::draft(&spec)));
+        story.entry(&Entry { at: BEGIN, records: vec![Record::Spec(Box::new(spec)), stands] });
+        for at in 0..3 {
+            let records = vec![refused(Act::Pause, "it has not started")];
+            story.entry(&Entry { at: BEGIN + Duration::from_secs(at), records });
+        }
+        let records = vec![refused(Act::Resume, "it is not paused")];
+        story.entry(&Entry { at: BEGIN + Duration::from_secs(3), records });
+        let (lines, _) = story.finish();
+        let said: Vec<&Line> =
+            lines.iter().filter(|line| line.text.contains("nothing changed")).collect();
+        let pause =
+            "the operator said pause, and nothing changed: it has not started (3 times in a row)";
+        let resume = "the operator said resume, and nothing changed: it is not paused";
+        assert_eq!(said.iter().map(|line| &line.text).collect::<Vec<_>>(), [pause, resume]);
+        assert_eq!(said[0].at, BEGIN + Duration::from_secs(2), "when it was said last");
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn watch(on: &state::On, rollout: &str) -> Result<u8, Told> {
     }
 }
 
-/// What it takes a look at every device to tell, and so is not looked up every time.
+/// What takes more than a look at the rollout itself to tell, and so is not looked up every time.
 #[derive(Default)]
 struct Known {
     /// Of which round earlier ones were counted.

@@ -258,10 +258,11 @@ impl Course {
         refresh: Vec<AssignmentId>,
     ) -> Job {
         self.is_fetching = true;
-        let is_sweep = queue.is_some_and(|queue| queue.is_sweep);
-        if is_sweep {
-            self.begin_sweep_read();
+        let sweep = queue.filter(|queue| queue.is_sweep);
+        if let Some(queue) = &sweep {
+            self.begin_sweep_read(queue.cohort);
         }
+        let is_sweep = sweep.is_some();
         let until = if is_sweep { Time::from_millis(-1) } else { self.readable_until(now) };
         self.away_floor = self.away_floor.max(until);
         Job::Fetch(Want {

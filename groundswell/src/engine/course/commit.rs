@@ -44,6 +44,7 @@ impl Course {
         self.is_committing = true;
         self.committing_events = std::mem::take(&mut self.events);
         self.committing_away_at = self.pending_away_at.take();
+        self.pending_away.clear();
         self.committing_missing = std::mem::take(&mut self.pending_missing);
         self.committing_freed.append(&mut self.freed);
         let batch = self.batch(now);

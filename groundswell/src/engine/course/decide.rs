@@ -17,6 +17,7 @@ use crate::{
     engine::{
         fact::{Command, Opening, Sending},
         shared::Shared,
+        story,
     },
     store::{Answer, Candidate, IntentSeq},
 };
@@ -232,11 +233,11 @@ impl Course {
     }
 
     /// The artifact cannot be sent: nothing new is claimed before an operator has looked.
-    pub(in crate::engine) fn unsendable(&mut self, now: Time) {
+    pub(in crate::engine) fn unsendable(&mut self, now: Time, why: String) {
         self.readiness = Readiness::Failed;
         let Some(progression) = rollout::unsendable(&self.progression) else { return };
         self.progression = progression;
-        self.log.push(Record::Unsendable);
+        self.log.push(Record::Unsendable(story::shorten(why)));
         self.log.stands(&self.progression);
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);

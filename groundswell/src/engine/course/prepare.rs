@@ -192,10 +192,16 @@ impl Course {
         }
     }
 
-    /// When devices that could not be chosen are chosen again.
+    /// When devices that could not be chosen are chosen again; later than that it is told when it is
+    /// its turn.
     pub(super) fn choose_at(&self) -> Option<Time> {
-        let is_waiting = self.preparation.not_before > Time::ZERO && !self.preparation.is_waiting;
-        is_waiting.then_some(self.preparation.not_before)
+        let at = Some(self.preparation.not_before).filter(|at| *at > self.decided_at);
+        at.filter(|_| !self.preparation.is_waiting)
+    }
+
+    /// The clock was set back: nobody waits longer for being chosen again than until `now`.
+    pub(super) fn be_prepared_by(&mut self, now: Time) {
+        self.preparation.not_before = self.preparation.not_before.min(now);
     }
 
     /// Devices were assigned: those of a chunk, or those that joined.

@@ -5,12 +5,14 @@
 
 use groundswell_core::{
     assignment::{self, SkipReason, State},
+    ids::AssignmentId,
     plan::{Sweep, SweepReason},
     time::Time,
 };
+use hashbrown::HashSet;
 
 use super::Course;
-use crate::store::{Candidate, CohortKey, QueueWant};
+use crate::store::{Candidate, CohortKey, QueueRead, QueueWant};
 
 /// Devices ended in one go: some 20 ms of the writer's time.
 const SWEEP_MAX: usize = 4_000;
@@ -29,6 +31,25 @@ const fn ends(why: SweepReason, state: State) -> bool {
         SweepReason::Aborted => !state.is_terminal(),
         SweepReason::Canceled => state.is_waiting() || matches!(state, State::Retrying),
         SweepReason::Deadline | SweepReason::WindowClosed => state.is_waiting(),
+    }
+}
+
+/// A read of devices that are to be ended, while it is under way.
+#[derive(Debug)]
+pub(super) struct SweepRead {
+    cohort: CohortKey,
+    /// Who changed since it was asked for.
+    pub(super) changed: HashSet<AssignmentId>,
+    /// Nobody behind this is known to be read: somebody there went away since, or is not written
+    /// down as away yet.
+    back_to: i64,
+}
+
+impl SweepRead {
+    fn go_back(&mut self, cohort: CohortKey, id: AssignmentId) {
+        if cohort == self.cohort {
+            self.back_to = self.back_to.min(id.0 - 1);
+        }
     }
 }
 
@@ -73,28 +94,41 @@ impl Course {
         }
     }
 
+    /// Whether those of a cohort that are in `state` are to be ended by now.
+    pub(super) fn is_to_be_ended(&self, cohort: CohortKey, state: State) -> bool {
+        let is_meant = |sweep: &Sweep| !state.is_terminal() && ends(sweep.why, state);
+        self.sweep.as_ref().is_some_and(is_meant) && self.is_swept(cohort)
+    }
+
     /// One that is to be ended by now comes back to waiting: it is ended.
     pub(super) fn sweep_again(&mut self, candidate: &mut Candidate, now: Time) {
-        let state = candidate.assignment.state;
-        if let Some(Sweep { why, .. }) = &self.sweep
-            && !state.is_terminal()
-            && ends(*why, state)
-            && self.is_swept(candidate.cohort)
+        if let Some(why) = self.sweep.as_ref().map(|sweep| sweep.why)
+            && self.is_to_be_ended(candidate.cohort, candidate.assignment.state)
         {
-            let fact = fact_of(*why);
-            self.change(candidate, &fact, now);
+            self.change(candidate, &fact_of(why), now);
         }
     }
 
     /// From now on it is known who changes: rows of those are read as they were.
-    pub(super) fn begin_sweep_read(&mut self) {
-        self.changed_since_read = Some(self.pending.iter().map(|change| change.id).collect());
+    pub(super) fn begin_sweep_read(&mut self, cohort: CohortKey) {
+        let changed = self.pending.iter().map(|change| change.id).collect();
+        let mut read = SweepRead { cohort, changed, back_to: i64::MAX };
+        for (cohort, id) in &self.pending_away {
+            read.go_back(*cohort, *id);
+        }
+        self.sweep_read = Some(read);
     }
 
-    /// Leaves out those that changed since they were asked for.
-    pub(super) fn end_sweep_read(&mut self, candidates: &mut Vec<Candidate>) {
-        if let Some(changed) = self.changed_since_read.take() {
-            candidates.retain(|candidate| !changed.contains(&candidate.id));
+    /// Leaves out those that changed since they were asked for; the next read begins before the
+    /// first of them that is away now. If nobody there is to be ended any more, nothing was read.
+    pub(super) fn end_sweep_read(&mut self, queue: &QueueRead, found: &mut Vec<Candidate>) {
+        let read = self.sweep_read.take().filter(|_| self.is_swept(queue.cohort));
+        let Some(read) = read else { return found.clear() };
+        found.retain(|candidate| !read.changed.contains(&candidate.id));
+        if let Some(at) = self.cohort_at.get(&queue.cohort) {
+            let cohort = &mut self.cohorts[*at];
+            cohort.swept_to = queue.last.min(read.back_to);
+            cohort.is_swept = queue.is_end && read.back_to == i64::MAX;
         }
     }
 
@@ -104,6 +138,9 @@ impl Course {
             let cohort = &mut self.cohorts[*at];
             cohort.is_swept = false;
             cohort.swept_to = cohort.swept_to.min(candidate.id.0 - 1);
+        }
+        if let Some(read) = &mut self.sweep_read {
+            read.go_back(candidate.cohort, candidate.id);
         }
     }
 

@@ -10,24 +10,23 @@ use groundswell_core::{
 };
 
 use super::Course;
-use crate::store::{Candidate, Heard, IntentSeq, Page, QueueRead};
+use crate::store::{Candidate, Cursor, Heard, IntentSeq, Page};
 
 impl Course {
     pub(in crate::engine) fn fetched(&mut self, now: Time, mut page: Page) {
         self.is_fetching = false;
-        self.end_sweep_read(&mut page.candidates);
-        self.cursor = page.cursor;
-        self.next_away_at = page.next_due_at;
+        if !std::mem::take(&mut self.is_cursor_outdated) {
+            self.cursor = page.cursor;
+            self.next_away_at = page.next_due_at;
+        }
         // What was asked for before something else became known is asked for again.
         let is_outdated = std::mem::take(&mut self.is_page_outdated);
-        if let Some(QueueRead { cohort, last, is_end, is_sweep }) = page.queue
-            && let Some(at) = self.cohort_at.get(&cohort)
-        {
-            let cohort = &mut self.cohorts[*at];
-            if is_sweep {
-                (cohort.swept_to, cohort.is_swept) = (last, is_end);
-            } else {
-                (cohort.read_to, cohort.is_read) = (last, is_end);
+        if let Some(queue) = page.queue {
+            if queue.is_sweep {
+                self.end_sweep_read(&queue, &mut page.candidates);
+            } else if let Some(at) = self.cohort_at.get(&queue.cohort) {
+                let cohort = &mut self.cohorts[*at];
+                (cohort.read_to, cohort.is_read) = (queue.last, queue.is_end);
             }
         }
         let mut came: Vec<Candidate> = vec![];
@@ -120,7 +119,10 @@ impl Course {
         match (candidate.assignment.state, shown) {
             (State::Verifying, shown) => {
                 let device = candidate.device;
-                self.heard.extend(shown.map(|version| Heard { device, version }));
+                if let Some(version) = shown {
+                    self.heard.push(Heard { device, version });
+                    self.pending_since.get_or_insert(now);
+                }
                 return self.watch.again(id, now);
             }
             (State::Succeeded, _) | (_, None) => {}
@@ -190,6 +192,19 @@ impl Course {
             self.later.insert((now + due_at.since(before), id), candidate);
         }
         self.watch.clock_set_back(before, now);
+        self.read_away_anew();
+        self.be_prepared_by(now);
+        self.told.0 = self.told.0.min(now);
         self.pending_since = self.pending_since.map(|_| now);
+    }
+
+    /// Those that are away were read up to a time that has still to come: whoever is heard of until
+    /// then would fall due behind it.
+    fn read_away_anew(&mut self) {
+        (self.cursor, self.away_floor) = (Cursor::default(), Time::ZERO);
+        self.is_cursor_outdated = self.is_fetching;
+        if self.counts.away + self.counts.absent > 0 {
+            self.next_away_at = Some(Time::ZERO);
+        }
     }
 }

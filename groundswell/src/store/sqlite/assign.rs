@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{log, rows};
 use crate::store::{Assign, CohortKey, CohortName, CohortRecord, RolloutKey, StoreError};
 
-/// Rollout, cohort, device, state, and whether the device may be in the round already.
+/// Rollout, cohort, device, state.
 const ASSIGN: &str = "INSERT INTO assignment \
      (rollout, cohort, device, state, attempt, in_doubt, due_at, away_since, epoch, changed_at) \
      VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0, 0, 0)";

@@ -100,9 +100,10 @@ pub(super) fn open(
         });
         devices.push(Assign { device, cohort, state: State::Queued });
     }
+    // The round is written whole or not at all, and so has none of them.
     let mut assigner = Assigner::new(connection, rollout, round, &names);
     for device in &devices {
-        assigner.add_if_new(device, round)?;
+        assigner.add(device)?;
     }
     let cohorts = assigner.finish()?;
     let counted = cohorts

@@ -8,6 +8,7 @@ use groundswell::{
         rollout::{Act, PauseReason, WaveState},
         snapshot::Counts,
     },
+    operate::State,
     sim::Options,
     store::RolloutKey,
 };
@@ -271,11 +272,17 @@ async fn devices_join_while_it_runs() {
     driving.stop().await;
 }
 
-/// Paused because of its artifact, having sent nothing.
-fn assert_unsendable(site: &Site, key: RolloutKey) {
+/// Paused because of its artifact, having sent nothing; what happened to that is told last.
+fn assert_unsendable(site: &Site, key: RolloutKey, why: &str) {
     let progression = site.record(key).progression;
     assert_eq!(progression.paused.into_iter().collect::<Vec<_>>(), [PauseReason::Artifact]);
     assert_eq!(site.fleet.summary().requests, 0);
+    let state = State::look(&site.path()).unwrap();
+    let explained = state.explain(&site.record(key)).unwrap();
+    assert_eq!(explained.doubt, None);
+    let told = explained.lines.into_iter().map(|line| line.text);
+    let told: Vec<String> = told.filter(|text| text.contains("cannot be sent: ")).collect();
+    assert!(told.last().is_some_and(|text| text.contains(why)), "{told:?}");
 }
 
 #[tokio::test]
@@ -293,7 +300,7 @@ async fn an_artifact_that_is_gone_or_damaged_is_not_sent() {
     site.act(key, Act::Start).await.unwrap();
     site.until_state(key, "paused").await;
     site.pass(Duration::from_hours(1)).await;
-    assert_unsendable(&site, key);
+    assert_unsendable(&site, key, "No such file");
 
     let mut damaged = bytes.clone();
     damaged[0] ^= 1;
@@ -301,7 +308,7 @@ async fn an_artifact_that_is_gone_or_damaged_is_not_sent() {
     site.act(key, Act::Resume).await.unwrap();
     site.until_state(key, "paused").await;
     site.settle().await;
-    assert_unsendable(&site, key);
+    assert_unsendable(&site, key, "it is damaged");
 
     fs::write(&artifact, bytes).unwrap();
     site.act(key, Act::Resume).await.unwrap();

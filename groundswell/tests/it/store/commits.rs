@@ -4,11 +4,12 @@ use groundswell::{
     core::{
         assignment::{FailReason, SkipReason, State},
         ids::AssignmentId,
+        log::Record,
         rollout,
         snapshot::Counts,
         time::Time,
     },
-    store::{Answer, Batch, Change, Contact, Heard, Intent, Store, StoreError},
+    store::{Answer, Batch, Change, Contact, Heard, Intent, SqliteStore, Store, StoreError},
 };
 
 use super::{NOW, batch, each, ids, names, rollout_of, to};
@@ -161,5 +162,45 @@ fn what_is_heard_of_a_device_is_kept_beside_what_became_of_it() {
         let heard = vec![Heard { device: device(store, "pos-0"), version: None }];
         store.commit(&Batch { heard, ..batch(key, vec![]) }).unwrap();
         assert_eq!(known(store, "pos-0"), (Some("1.5.0".to_owned()), Some(NOW)));
+    });
+}
+
+#[test]
+fn batches_that_were_kept_are_written_once_however_often_they_are_handed_over() {
+    each(|store| {
+        let key = rollout_of(store, 3);
+        let (all, cohort) = (ids(store, key, 1), store.cohorts(key, 1).unwrap()[0].key);
+        let records = || vec![Record::SetBack(NOW)];
+        let one_open = Counts { queued: 2, delivering: 1, ..Counts::default() };
+        let one_done = Counts { queued: 2, succeeded: 1, ..Counts::default() };
+        let to = |state, counts| {
+            let changes = vec![to(all[0], state, 1, 0)];
+            let cohorts = vec![(cohort, counts)];
+            Batch { records: records(), cohorts, ..batch(key, changes) }
+        };
+        let kept = [to(State::Delivering, one_open)];
+        let rows = |store: &SqliteStore| {
+            let mut rows = 0;
+            let mut each = |_| {
+                rows += 1;
+                Ok(())
+            };
+            store.for_each_log_row(key, &mut each).unwrap();
+            rows
+        };
+        let before = rows(store);
+        store.commit_kept(&kept).unwrap();
+        assert_eq!(rows(store), before + 1);
+        // Whoever wrote them died before they were taken out of the reserve, or after that.
+        store.commit_kept(&kept).unwrap();
+        assert_eq!((rows(store), store.count(key, 1).unwrap()), (before + 1, one_open));
+        let after = to(State::Succeeded, one_done);
+        store.commit(&after).unwrap();
+        store.commit_kept(&kept).unwrap();
+        assert_eq!((rows(store), store.count(key, 1).unwrap()), (before + 2, one_done));
+        assert_eq!(store.cohorts(key, 1).unwrap()[0].counts, one_done);
+        // Others are no less kept.
+        store.commit_kept(&[after]).unwrap();
+        assert_eq!(rows(store), before + 3);
     });
 }

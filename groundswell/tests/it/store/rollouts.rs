@@ -143,15 +143,17 @@ fn a_rollout_given_up_is_ended_as_it_is_and_not_found_again() {
 
 #[test]
 fn a_rollout_whose_giving_up_was_cut_short_is_given_up() {
+    // More than are ended in one go.
+    const DEVICES: usize = 4_500;
     each(|store| {
-        let key = rollout_of(store, 9_000);
-        let first = ids(store, key, 1)[0];
-        commit_counted(store, key, vec![to(first, State::Canceled, 0, 0)]);
         for state in [rollout::State::Canceling, rollout::State::Paused, rollout::State::Scheduled]
         {
+            let key = rollout_of(store, DEVICES);
+            let first = ids(store, key, 1)[0];
+            commit_counted(store, key, vec![to(first, State::Canceled, 0, 0)]);
             let record = prepared(store, key, state);
             let counts = give_up(store, record, Epoch(7), NOW).unwrap();
-            assert_eq!(counts, Counts { canceled: 9_000, ..Counts::default() });
+            assert_eq!(counts, Counts { canceled: DEVICES as u64, ..Counts::default() });
             let state = store.rollout(key).unwrap().unwrap().progression.state;
             assert_eq!(state, rollout::State::Canceled);
         }

@@ -289,7 +289,7 @@ impl World {
             self.running().outlets.insert(key);
             self.facts.push(Fact::Opened(key));
         } else {
-            self.facts.push(Fact::Unsendable(key));
+            self.facts.push(Fact::Unsendable(key, "it cannot be read".to_owned()));
         }
     }
 
