@@ -24,7 +24,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_groundswell");
 const DISK_MIB: u32 = 96;
 
 /// A process that takes longer to end than this hangs. A driver lets open deliveries end for 30 s.
-const ENDING_MAX: Duration = Duration::from_secs(60);
+const ENDING_MAX: Duration = Duration::from_mins(1);
 
 /// Somebody said that it is enough.
 pub(crate) static INTERRUPTED: AtomicBool = AtomicBool::new(false);

@@ -1,19 +1,23 @@
 //! The judgment over a run: what must be so, whatever went wrong.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use groundswell::{
     clock::Clock,
-    core::{assignment::State, snapshot::Counts, verify::Mode},
+    core::{assignment::State, log::Acted, snapshot::Counts, time::Time, verify::Mode},
     operate::replay,
     sim::{DeviceReport, EventKind, Report},
-    store::{SqliteStore, Store, Which},
+    store::{RolloutKey, SqliteStore, Store, Which},
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     ground::Ground,
+    mischief::Weather,
     operator::{Acknowledged, open},
     scene,
     testimony::Testimony,
@@ -44,7 +48,8 @@ pub(crate) fn judge(
     ground: &Ground,
     report: &Report,
     acknowledged: &[Acknowledged],
-    copies: &[std::path::PathBuf],
+    copies: &[PathBuf],
+    weather: &Weather,
 ) -> Result<Verdict> {
     let store = open(ground)?;
     let mut verdict = Verdict::default();
@@ -57,7 +62,7 @@ pub(crate) fn judge(
     counts_add_up(&store, &mut verdict)?;
     let mut testimony = Testimony::read(ground, &store)?;
     let devices = store.devices(None, None, PAGE, Clock::System.now())?;
-    testimony.judge(report, &devices);
+    testimony.judge(report, &devices, weather);
     verdict.breaches.append(&mut testimony.breaches);
     acts_are_written(&testimony, acknowledged, &mut verdict);
     updates_are_so(&testimony, report, &mut verdict);
@@ -114,17 +119,14 @@ fn counts_add_up(store: &SqliteStore, verdict: &mut Verdict) -> Result<()> {
 fn acts_are_written(testimony: &Testimony, told: &[Acknowledged], verdict: &mut Verdict) {
     let mut used = vec![false; testimony.acts.len()];
     for act in told {
-        let is_it =
-            |(place, (rollout, at, acted)): (usize, &(_, _, groundswell::core::log::Acted))| {
-                let rollout: &groundswell::store::RolloutKey = rollout;
-                let at: &groundswell::core::time::Time = at;
-                !used[place]
-                    && rollout.0 == act.rollout
-                    && acted.act == act.act
-                    && acted.refused.is_none()
-                    && at.as_millis() >= act.asked_at.as_millis() - SLACK_MS
-                    && at.as_millis() <= act.told_at.as_millis() + SLACK_MS
-            };
+        let is_it = |(place, (rollout, at, acted)): (usize, &(RolloutKey, Time, Acted))| {
+            !used[place]
+                && rollout.0 == act.rollout
+                && acted.act == act.act
+                && acted.refused.is_none()
+                && at.as_millis() >= act.asked_at.as_millis() - SLACK_MS
+                && at.as_millis() <= act.told_at.as_millis() + SLACK_MS
+        };
         match testimony.acts.iter().enumerate().position(is_it) {
             Some(place) => used[place] = true,
             None => verdict.breaches.push(format!("invariant 5: not in the log: {act:?}")),

@@ -43,7 +43,7 @@ use self::{
 };
 
 /// How long everything has to end by itself once nothing goes wrong any more.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 /// Breaches that are told; one is enough to look.
 const BREACHES_TOLD: usize = 20;
@@ -131,15 +131,16 @@ fn run_on(ground: &Ground, seed: u64, secs: u64) -> Result<Vec<String>> {
         dice: dice.fork(),
         done: mischief::Done::default(),
         backups: vec![],
+        weather: mischief::Weather::default(),
     };
     mischief.driver.start()?;
     mischief.make(Duration::from_secs(secs), planned)?;
     let silent = settle(&mut mischief)?;
     mischief.driver.stop()?;
     let has_panicked = mischief.driver.has_panicked();
-    let Mischief { driver, operator, done, backups, fleet, .. } = mischief;
+    let Mischief { driver, operator, done, backups, fleet, weather, .. } = mischief;
     let report = fleet.end()?;
-    let mut verdict = judge(ground, &report, &operator.acknowledged, &backups)?;
+    let mut verdict = judge(ground, &report, &operator.acknowledged, &backups, &weather)?;
     verdict.breaches.extend(silent);
     if has_panicked {
         verdict.breaches.push("a driver panicked; its log says where".to_owned());

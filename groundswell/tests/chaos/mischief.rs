@@ -2,10 +2,12 @@
 
 use std::{
     fs,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
+use groundswell::{clock::Clock, core::time::Time, sim::Network};
 
 use crate::{
     dice::Dice,
@@ -15,9 +17,37 @@ use crate::{
     scene::{self, Planned},
 };
 
-/// The longest that the network keeps back what it lets through in the end: a stall, the delays, and
-/// the way of the largest release through the narrowest line.
-pub(crate) const LATE_MAX: Duration = Duration::from_millis(4_000);
+/// The longest that anything is kept back that comes through in the end.
+pub(crate) const LATE_MAX: Duration = Duration::from_secs(4);
+
+/// How long a busy machine may keep a process from reading what has arrived, in milliseconds.
+const BUSY_MS: u64 = 400;
+
+/// How late what was sent may have arrived, and since when it was so.
+#[derive(Debug, Default)]
+pub(crate) struct Weather(Vec<(Time, Duration)>);
+
+impl Weather {
+    fn note(&mut self, network: &Network) {
+        let Network { delay_ms, spread_ms, jitter_ms, stall_ms, bytes_per_sec, .. } = *network;
+        // The beginning of a request comes in two pieces at most, and may wait for the one before.
+        let line_ms = if bytes_per_sec > 0 { 300 } else { 0 };
+        let late_ms = BUSY_MS + 2 * (delay_ms + spread_ms + jitter_ms + stall_ms) + line_ms;
+        let late = Duration::from_millis(late_ms).min(LATE_MAX);
+        self.0.push((Clock::System.now(), late));
+    }
+
+    /// How late what arrived at `at` may have been.
+    pub(crate) fn late_at(&self, at: Time) -> Duration {
+        let begun =
+            self.0.partition_point(|(since, _)| *since <= at + Duration::from_millis(BUSY_MS));
+        let still = self.0[..begun].iter().enumerate().filter(|(place, _)| {
+            // What was under way when it changed comes by the rules of before.
+            self.0.get(place + 1).is_none_or(|(until, _)| *until + LATE_MAX >= at)
+        });
+        still.map(|(_, (_, late))| *late).max().unwrap_or(Duration::from_millis(BUSY_MS))
+    }
+}
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -39,7 +69,8 @@ pub(crate) struct Mischief<'a> {
     pub(crate) operator: Operator<'a>,
     pub(crate) dice: Dice,
     pub(crate) done: Done,
-    pub(crate) backups: Vec<std::path::PathBuf>,
+    pub(crate) backups: Vec<PathBuf>,
+    pub(crate) weather: Weather,
 }
 
 impl Mischief<'_> {
@@ -59,14 +90,14 @@ impl Mischief<'_> {
             }
             self.driver.ensure_running()?;
             self.once()?;
-            pause(Duration::from_millis(self.dice.range(50, 900)))?;
+            pause(Duration::from_millis(self.dice.range(20, 600)))?;
         }
         Ok(())
     }
 
     /// Brings everything back to order.
     pub(crate) fn end(&mut self) -> Result<()> {
-        self.fleet.set_network("{}")?;
+        self.set_network(&Network::default())?;
         self.driver.until_driving()
     }
 
@@ -83,10 +114,10 @@ impl Mischief<'_> {
 
     fn once(&mut self) -> Result<()> {
         match self.dice.roll(100) {
-            0..22 => self.kill(),
-            22..36 => self.hold(),
-            36..44 if self.ground.has_disk => self.fill(),
-            44..66 => self.operator.act_somehow(),
+            0..20 => self.kill(),
+            20..32 => self.hold(),
+            32..39 if self.ground.has_disk => self.fill(),
+            39..66 => self.operator.act_somehow(),
             66..71 => self.second_driver(),
             71..91 => self.change_network(),
             91..95 => self.back_up(),
@@ -177,27 +208,33 @@ impl Mischief<'_> {
     fn change_network(&mut self) -> Result<()> {
         self.done.networks += 1;
         let dice = &mut self.dice;
-        let (delay, spread, jitter) = (dice.range(0, 60), dice.range(0, 60), dice.range(0, 60));
-        let late = format!("\"delay_ms\":{delay},\"spread_ms\":{spread},\"jitter_ms\":{jitter}");
+        let [delay_ms, spread_ms, jitter_ms] = [0; 3].map(|_: u64| dice.range(0, 60));
+        let late = Network { delay_ms, spread_ms, jitter_ms, ..Network::default() };
         let network = match dice.roll(6) {
-            0 => String::new(),
+            0 => Network::default(),
             1 => late,
-            2 => format!("{late},\"bytes_per_sec\":{}", dice.range(40_000, 400_000)),
-            3 => format!("{late},\"resets_per_million\":{}", dice.range(1_000, 60_000)),
-            4 => format!(
-                "{late},\"stalls_per_million\":{},\"stall_ms\":{}",
-                dice.range(5_000, 100_000),
-                dice.range(100, 1_200)
-            ),
+            2 => Network { bytes_per_sec: dice.range(40_000, 400_000), ..late },
+            3 => Network { resets_per_million: dice.range(1_000, 60_000) as u32, ..late },
+            4 => Network {
+                stalls_per_million: dice.range(5_000, 100_000) as u32,
+                stall_ms: dice.range(100, 1_200),
+                ..late
+            },
             _ => {
-                let site = scene::network_of(dice.roll(u64::from(scene::SITES)) as u32);
-                let other = scene::network_of(dice.roll(u64::from(scene::SITES)) as u32);
-                self.fleet.set_network(&format!("{{\"cut_off\":[\"{site}\",\"{other}\"]}}"))?;
+                let site = |dice: &mut Dice| dice.roll(u64::from(scene::SITES)) as u32;
+                let cut_off = vec![scene::network_of(site(dice)), scene::network_of(site(dice))];
+                let apart = dice.range(300, 4_000);
                 self.done.cut_offs += 1;
-                pause(Duration::from_millis(self.dice.range(300, 4_000)))?;
+                self.set_network(&Network { cut_off, ..Network::default() })?;
+                pause(Duration::from_millis(apart))?;
                 late
             }
         };
-        self.fleet.set_network(&format!("{{{network}}}"))
+        self.set_network(&network)
+    }
+
+    fn set_network(&mut self, network: &Network) -> Result<()> {
+        self.weather.note(network);
+        self.fleet.set_network(&serde_json::to_string(network)?)
     }
 }

@@ -58,9 +58,9 @@ pub(crate) fn devices(port: u16) -> String {
 }
 
 /// Devices that come later, as CSV.
-pub(crate) fn late_devices(part: u32, port: u16) -> String {
+pub(crate) fn late_devices(nth: u32, port: u16) -> String {
     let each = DEVICES_PER_SITE / LATE_PARTS;
-    HEAD.to_owned() + &inventory(SITES, part * each..(part + 1) * each, port)
+    HEAD.to_owned() + &inventory(SITES, nth * each..(nth + 1) * each, port)
 }
 
 /// Versions of `pos-app`, each with bytes of its own.

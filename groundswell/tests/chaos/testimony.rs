@@ -4,7 +4,10 @@
 //! time, as early as it may have been sent: so much later than it was sent may it have arrived that
 //! the network and a busy machine held it back. Start with [`Testimony::judge`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use groundswell::{
@@ -12,6 +15,7 @@ use groundswell::{
     core::{
         assignment::{Fact, State},
         check::{Ledger, Observation},
+        device::{Address, Device},
         ids::{AssignmentId, RolloutId},
         log::{Acted, Entry, Record, Replay},
         rollout::{Progression, State as Stands},
@@ -22,7 +26,7 @@ use groundswell::{
 };
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{courses, ground::Ground, mischief::LATE_MAX};
+use crate::{courses, ground::Ground, mischief::Weather};
 
 /// The least number of claims that a driver may make ahead; no run here is fast enough for more.
 const AHEAD_MAX: u32 = 64;
@@ -145,13 +149,13 @@ impl Testimony {
     }
 
     /// Tells the ledger everything in order.
-    pub(crate) fn judge(&mut self, report: &Report, devices: &[groundswell::core::device::Device]) {
+    pub(crate) fn judge(&mut self, report: &Report, devices: &[Device], weather: &Weather) {
         let mut ledger = Ledger::default();
         for device in devices {
-            let host = device.address.as_ref().map(groundswell::core::device::Address::origin);
+            let host = device.address.as_ref().map(Address::origin);
             ledger.device(&device.id, device.time_zone.as_deref(), host);
         }
-        let mut placed = self.place(report);
+        let mut placed = self.place(report, weather);
         placed.sort_by_key(|placed| placed.row);
         let mut placed = placed.into_iter().peekable();
         let mut courses: BTreeMap<RolloutKey, Course> = BTreeMap::new();
@@ -263,7 +267,7 @@ impl Testimony {
     }
 
     /// Where what devices report belongs among the rows.
-    fn place(&mut self, report: &Report) -> Vec<Placed> {
+    fn place(&mut self, report: &Report, weather: &Weather) -> Vec<Placed> {
         let started = Time::from_millis(report.fleet.started_at_ms);
         let mut placed = vec![];
         for (device, told) in &report.devices {
@@ -273,8 +277,9 @@ impl Testimony {
             let mut last = (0, Time::ZERO);
             for event in &told.events {
                 let began_ms = event.at_ms.saturating_sub(event.took_ms.into());
-                let began = started + std::time::Duration::from_millis(began_ms);
-                let Some((row, at, what)) = self.place_event(device, event, began) else {
+                let began = started + Duration::from_millis(began_ms);
+                let late = weather.late_at(began);
+                let Some((row, at, what)) = self.place_event(device, event, began, late) else {
                     continue;
                 };
                 // A device tells in order.
@@ -290,13 +295,14 @@ impl Testimony {
         device: &str,
         event: &Event,
         began: Time,
+        late: Duration,
     ) -> Option<(usize, Time, What)> {
-        let early = Time::from_millis(began.as_millis() - LATE_MAX.as_millis() as i64);
+        let early = Time::from_millis(began.as_millis() - late.as_millis() as i64);
         if event.kind == EventKind::AnsweredVersion {
             let version = event.version.clone()?;
             return Some((self.row_at(early), early, What::Showed(version)));
         }
-        let found = self.delivery_of(device, event, began);
+        let found = self.delivery_of(device, event, began, late);
         let (rollout, delivery) = match found {
             Ok(found) => found,
             Err(what) => {
@@ -318,6 +324,7 @@ impl Testimony {
         device: &str,
         event: &Event,
         began: Time,
+        late: Duration,
     ) -> Result<(RolloutId, Delivery), String> {
         let key = event.key.as_deref().ok_or("it has no key")?;
         let (rollout, assignment) = key.rsplit_once('-').ok_or("its key is none of ours")?;
@@ -338,7 +345,7 @@ impl Testimony {
         if delivery.is_handed_back {
             return Err(format!("its claim was handed back unsent: {delivery:?}"));
         }
-        if began > delivery.to + LATE_MAX {
+        if began > delivery.to + late {
             return Err(format!("its delivery was over: {delivery:?}"));
         }
         Ok((record.id, delivery))
