@@ -3,6 +3,7 @@
 #   make demo    ten terminals of a retail chain, updated before your eyes
 #   make test    every test
 #   make sim     worlds of chance: SEED=17 for one again, otherwise fresh ones for a minute
+#   make chaos   real processes and sockets, killed, held, cut off: SEED=, SECS= (120); root for a small disk
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
 #   make bless   accept what operators now read as the new golden text (core/tests/scripts, insta)
@@ -12,7 +13,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test sim check check-core bench bless setup-build setup-bench
+.PHONY: demo test sim chaos check check-core bench bless setup-build setup-bench
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
@@ -26,11 +27,18 @@ sim: setup-build
 	  cargo test --quiet --release --package groundswell --test it -- \
 	  --exact world::runs::explore --nocapture
 
+# As docs/simulation.md says. Not in `test`: it runs by the clock and wants the machine for itself.
+# Not a release build: its assertions look, too.
+chaos: setup-build
+	cargo test --quiet --package groundswell --test chaos -- \
+	  $(if $(SEED),--seed $(SEED)) --secs $(or $(SECS),120)
+
 check: setup-build
 	cargo fmt --all --check
 	./.ci/tidy
 	./.ci/check-core
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --package groundswell --test chaos -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	./.ci/check-licenses
 

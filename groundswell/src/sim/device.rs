@@ -174,6 +174,7 @@ pub(super) struct Device {
 /// An event in few bytes.
 struct Happening {
     at_ms: u64,
+    took_ms: u32,
     kind: EventKind,
     key: Option<u8>,
     version: Option<Arc<str>>,
@@ -229,6 +230,8 @@ impl Keys {
 /// A body that arrived, whole or not.
 pub(super) struct Arrival<'a> {
     pub(super) at_ms: u64,
+    /// How long it took to arrive.
+    pub(super) took_ms: u32,
     pub(super) key: Option<&'a str>,
     pub(super) version: Option<Arc<str>>,
     pub(super) update_id: Option<Arc<str>>,
@@ -337,6 +340,7 @@ impl Device {
             Some(last) if last.version.as_ref() == Some(&self.version) => last.times += 1,
             _ => self.remember(Happening {
                 at_ms,
+                took_ms: 0,
                 kind: EventKind::AnsweredVersion,
                 key: None,
                 version: Some(self.version.clone()),
@@ -387,12 +391,13 @@ impl Device {
     fn arrived(&mut self, arrival: Arrival<'_>, kind: EventKind, status: Option<u16>) {
         self.receptions.count += 1;
         self.bytes += arrival.bytes;
-        let Arrival { at_ms, key, version, update_id, fault, .. } = arrival;
+        let Arrival { at_ms, took_ms, key, version, update_id, fault, .. } = arrival;
         if update_id.is_some() {
             self.update_id = update_id;
         }
         let key = key.and_then(|key| self.keys.count(key));
-        self.remember(Happening { at_ms, kind, key, version, status, fault, times: 1 });
+        let times = 1;
+        self.remember(Happening { at_ms, took_ms, kind, key, version, status, fault, times });
     }
 
     fn remember(&mut self, happening: Happening) {
@@ -448,6 +453,7 @@ impl Device {
         let key = happening.key.and_then(|place| self.keys.iter().nth(usize::from(place)));
         Event {
             at_ms: happening.at_ms,
+            took_ms: happening.took_ms,
             kind: happening.kind,
             key: key.map(|key| key.text.to_string()),
             version: happening.version.as_ref().map(ToString::to_string),
@@ -472,7 +478,8 @@ mod tests {
 
     fn arrival<'a>(version: &str, key: &'a str) -> Arrival<'a> {
         let version = Some(version.into());
-        Arrival { at_ms: 1, key: Some(key), version, update_id: None, bytes: 3, fault: None }
+        let (update_id, fault) = (None, None);
+        Arrival { at_ms: 1, took_ms: 1, key: Some(key), version, update_id, bytes: 3, fault }
     }
 
     fn repeated(steps: &str) -> u64 {

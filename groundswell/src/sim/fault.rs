@@ -39,6 +39,8 @@ pub enum Kind {
     Endless,
     /// The update is accepted, and the device goes on with the version it had.
     WrongVersion,
+    /// The update is accepted, and the answer comes twice.
+    Twice,
 }
 
 /// A fault's name, as reports count it.
@@ -63,11 +65,13 @@ pub enum Name {
     Endless,
     /// [`Kind::WrongVersion`]
     WrongVersion,
+    /// [`Kind::Twice`]
+    Twice,
 }
 
 impl Name {
     /// Every name, in the order of the counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Status,
         Self::Flaky,
         Self::Hang,
@@ -77,6 +81,7 @@ impl Name {
         Self::Malformed,
         Self::Endless,
         Self::WrongVersion,
+        Self::Twice,
     ];
 
     /// As it is written on the command line.
@@ -91,6 +96,7 @@ impl Name {
             Self::Malformed => "malformed",
             Self::Endless => "endless",
             Self::WrongVersion => "wrong-version",
+            Self::Twice => "twice",
         }
     }
 }
@@ -108,6 +114,7 @@ impl Kind {
             Self::Malformed => Name::Malformed,
             Self::Endless => Name::Endless,
             Self::WrongVersion => Name::WrongVersion,
+            Self::Twice => Name::Twice,
         }
     }
 }
@@ -132,7 +139,7 @@ pub enum FaultError {
     /// No such kind.
     #[error(
         "there is no fault `{0}`; there are status:N, flaky:N, hang, reset, slow, truncated, \
-             malformed, endless and wrong-version, each with a rate if wanted, as in hang:0.1"
+             malformed, endless, wrong-version and twice, each with a rate if wanted, as in hang:0.1"
     )]
     UnknownKind(String),
     /// `status` needs the status.
@@ -169,6 +176,7 @@ impl FromStr for Fault {
             "malformed" => Kind::Malformed,
             "endless" => Kind::Endless,
             "wrong-version" => Kind::WrongVersion,
+            "twice" => Kind::Twice,
             other => return Err(FaultError::UnknownKind(other.to_owned())),
         };
         let rate = match parts.next() {
@@ -218,6 +226,8 @@ pub(super) enum Hit {
     Slow,
     /// Accept without installing.
     WrongVersion,
+    /// Answer twice.
+    Twice,
 }
 
 impl Hit {
@@ -227,6 +237,7 @@ impl Hit {
             Self::ResetWithin => Name::Reset,
             Self::Slow => Name::Slow,
             Self::WrongVersion => Name::WrongVersion,
+            Self::Twice => Name::Twice,
         }
     }
 }
@@ -252,6 +263,7 @@ pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Opt
             }
             Kind::Slow => Some(Hit::Slow),
             Kind::WrongVersion => Some(Hit::WrongVersion),
+            Kind::Twice => Some(Hit::Twice),
         }
     })
 }
@@ -298,6 +310,7 @@ mod tests {
             "malformed:0.1",
             "endless",
             "wrong-version",
+            "twice:0.2",
         ] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }
@@ -307,7 +320,7 @@ mod tests {
     #[test]
     fn what_is_no_fault_says_why() {
         let refusal = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
-        insta::assert_snapshot!(refusal("explode"), @"there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless and wrong-version, each with a rate if wanted, as in hang:0.1");
+        insta::assert_snapshot!(refusal("explode"), @"there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version and twice, each with a rate if wanted, as in hang:0.1");
         insta::assert_snapshot!(refusal("status"), @"`status` needs the status to answer, 200 to 599, as in status:503");
         insta::assert_snapshot!(refusal("status:700"), @"`status` needs the status to answer, 200 to 599, as in status:503");
         insta::assert_snapshot!(refusal("flaky:0"), @"`flaky` needs the number of updates to refuse, 1 to 1000000, as in flaky:3");

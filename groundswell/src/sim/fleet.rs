@@ -25,6 +25,7 @@ use tokio_util::{
 use super::{
     device::{DEVICES_MAX, Devices},
     fault::{Fault, Name},
+    network::{Network, Weather},
     report::{DeviceReport, Report, Summary},
     serve,
     visits::Visits,
@@ -150,6 +151,11 @@ impl Fleet {
         }
     }
 
+    /// Makes the network between the fleet and whoever sends to it as bad as this.
+    pub fn set_network(&self, network: Network) {
+        self.shared.weather.set(network);
+    }
+
     /// Closes the listener and every connection, and returns when they are closed. What was
     /// recorded can still be asked.
     pub async fn stop(&self) {
@@ -170,6 +176,7 @@ pub(super) struct Shared {
     pub(super) devices: Devices,
     pub(super) counts: Counts,
     pub(super) visits: Visits,
+    pub(super) weather: Weather,
     /// How many devices are offline, so that nobody asks while it is none.
     offline: AtomicUsize,
     started: Time,
@@ -208,6 +215,7 @@ impl Shared {
             devices: Devices::new(version.clone(), DEVICES_MAX),
             counts: Counts::default(),
             visits: Visits::default(),
+            weather: Weather::default(),
             offline: AtomicUsize::new(0),
             started: options.clock.now(),
             last_sent: Mutex::new(LastSent { version, update_id: "".into() }),
@@ -259,6 +267,7 @@ impl Shared {
     pub(super) fn summary(&self) -> Summary {
         let counts = &self.counts;
         let mut summary = Summary {
+            started_at_ms: self.started.as_millis(),
             requests: counts.requests.load(Relaxed),
             requests_per_address_peak: self.visits.requests_peak(),
             turned_away: counts.turned_away.load(Relaxed),
@@ -340,14 +349,14 @@ async fn talk(shared: Arc<Shared>, stream: TcpStream) {
         shared.counts.refused.fetch_add(1, Relaxed);
         return;
     }
-    shared.counts.opened.fetch_add(1, Relaxed);
+    let number = shared.counts.opened.fetch_add(1, Relaxed) + 1;
     let _closed = Closed(&shared.counts);
     if shared.is_down(local) {
         shared.counts.turned_away.fetch_add(1, Relaxed);
         let _ = stream.set_zero_linger();
         return;
     }
-    serve::connection(&shared, local, stream).await;
+    serve::connection(&shared, local, number, stream).await;
 }
 
 /// Counts the end of a connection, however it comes.

@@ -9,6 +9,7 @@ mod device;
 mod fault;
 mod fleet;
 mod headers;
+mod network;
 mod reception;
 mod report;
 mod serve;
@@ -17,6 +18,7 @@ mod wire;
 
 pub use fault::{Fault, FaultError, Kind as FaultKind, Name as FaultName, Rate};
 pub use fleet::{Digest, Fleet, Options};
+pub use network::Network;
 pub use report::{
     Connections, DeviceReport, Event, EventKind, KeyCount, Receptions, Report, Summary,
 };

@@ -39,6 +39,7 @@ pub(super) struct Reception<'a> {
     bytes: u64,
     fault: Option<Name>,
     is_recorded: bool,
+    began: Time,
 }
 
 impl<'a> Reception<'a> {
@@ -66,6 +67,7 @@ impl<'a> Reception<'a> {
             bytes: 0,
             fault,
             is_recorded: false,
+            began: shared.now(),
         }
     }
 
@@ -118,6 +120,7 @@ impl<'a> Reception<'a> {
     fn arrival(&mut self, now: Time) -> Arrival<'a> {
         Arrival {
             at_ms: self.shared.at_ms(now),
+            took_ms: now.since(self.began).as_millis() as u32,
             key: self.told.key,
             version: self.version.take(),
             update_id: self.update_id.take(),

@@ -21,6 +21,9 @@ pub struct Report {
 /// The fleet as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
+    /// When the fleet started, in milliseconds since 1970: what `at_ms` counts from.
+    #[serde(default)]
+    pub started_at_ms: i64,
     /// Devices that were heard of.
     pub devices: u64,
     /// Requests to devices, answered or not.
@@ -117,6 +120,9 @@ pub struct KeyCount {
 pub struct Event {
     /// Milliseconds since the fleet started.
     pub at_ms: u64,
+    /// How long before that its request had begun to arrive, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub took_ms: u32,
     /// What.
     pub kind: EventKind,
     /// The Idempotency-Key that came along.
@@ -133,6 +139,11 @@ pub struct Event {
     pub fault: Option<Name>,
     /// How often it happened in a row, for answered versions.
     pub times: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Kinds of events.

@@ -8,7 +8,7 @@ use std::{borrow::Cow, net::IpAddr, sync::atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
@@ -20,20 +20,24 @@ use super::{
     fault::{self, Hit},
     fleet::Shared,
     headers::{BadHeader, Told},
+    network::{Link, Network},
     reception::Reception,
     visits::Visit,
-    wire::{Ending, Lent},
+    wire::Ending,
 };
+
+/// Room for more addresses than may be cut off.
+const NETWORK_BYTES_MAX: usize = 64 << 10;
 
 type Answer = Response<Full<Bytes>>;
 
-/// Serves one connection until it ends. `local` names the device if no header does.
-pub(super) async fn connection(shared: &Shared, local: IpAddr, mut stream: TcpStream) {
+/// Serves the connection of this number until it ends. `local` names the device if no header does.
+pub(super) async fn connection(shared: &Shared, local: IpAddr, number: u64, mut stream: TcpStream) {
     let visit = shared.visits.enter(local);
     let service = service_fn(|request| answer(shared, &visit, request));
     let served = http1::Builder::new()
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(Lent(&mut stream)), service)
+        .serve_connection(TokioIo::new(Link::new(&mut stream, shared, &visit, number)), service)
         .await;
     if let Err(error) = served
         && let Some(ending) = Ending::behind(&error)
@@ -52,6 +56,10 @@ async fn answer(
     let path = head.uri.path();
     let is_update = path.ends_with("/update");
     if !(is_update || path.ends_with("/version")) {
+        visit.set_about_fleet();
+        if path == "/sim/network" {
+            return Ok(network(shared, &head.method, visit, body).await);
+        }
         return Ok(about_the_fleet(shared, &head.method, path, head.uri.query()));
     }
     shared.counts.requests.fetch_add(1, Relaxed);
@@ -94,7 +102,7 @@ async fn update(
     let mut reception = Reception::begin(shared, place, told, hit.map(Hit::name));
     reception.read(body, hit).await?;
     let fate = reception.finish(match hit {
-        None | Some(Hit::Slow | Hit::ResetWithin) => Fate::Accepted(200),
+        None | Some(Hit::Slow | Hit::Twice | Hit::ResetWithin) => Fate::Accepted(200),
         Some(Hit::Status(_, status)) if (200..300).contains(&status) => Fate::Accepted(status),
         Some(Hit::Status(_, status)) => Fate::Refused(status),
         Some(Hit::WrongVersion) => Fate::Kept,
@@ -104,6 +112,7 @@ async fn update(
     let mut answer = match (fate, hit) {
         (Fate::Lost, Some(Hit::Lost(name))) => return Err(Ending::of(name)),
         (Fate::Accepted(_), Some(Hit::Slow)) => return Err(Ending::Drip),
+        (Fate::Accepted(_), Some(Hit::Twice)) => return Err(Ending::Twice),
         (Fate::Refused(status), Some(Hit::Status(..))) => refusal(status, "refused by design"),
         (Fate::Refused(status), _) => refusal(status, "the body is not the one Repr-Digest names"),
         (Fate::Accepted(status), _) => plain(status, Bytes::from_static(b"{\"accepted\":true}")),
@@ -147,9 +156,33 @@ fn about_the_fleet(shared: &Shared, method: &Method, path: &str, query: Option<&
         ("/sim/summary", _) => json(200, &shared.summary()),
         _ => refusal(
             404,
-            "there are POST .../update, GET .../version, GET /sim/report and GET /sim/summary",
+            "there are POST .../update, GET .../version, GET /sim/report, GET /sim/summary and GET \
+             and PUT /sim/network",
         ),
     }
+}
+
+/// What the network is like, or is to be like from now on.
+async fn network(shared: &Shared, method: &Method, visit: &Visit<'_>, body: Incoming) -> Answer {
+    match *method {
+        Method::GET => {}
+        Method::PUT if !visit.address().is_loopback() => {
+            return refusal(403, "the network is changed from this machine only");
+        }
+        Method::PUT => match read_network(body).await {
+            Ok(network) => shared.weather.set(network),
+            Err(why) => return refusal(400, &why),
+        },
+        _ => return refusal(405, "the network is asked for by GET and changed by PUT"),
+    }
+    json(200, &*shared.weather.now())
+}
+
+async fn read_network(body: Incoming) -> Result<Network, String> {
+    let body = Limited::new(body, NETWORK_BYTES_MAX).collect().await;
+    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    let network: Network = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+    network.check().map(|()| network)
 }
 
 async fn latency(shared: &Shared) {

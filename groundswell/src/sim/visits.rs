@@ -7,7 +7,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -29,7 +29,7 @@ impl Visits {
     pub(super) fn enter(&self, address: IpAddr) -> Visit<'_> {
         let requests = self.addresses.lock().entry(address).or_default().clone();
         raise(&self.open_peak, self.open.fetch_add(1, Relaxed) + 1);
-        Visit { visits: self, address, requests }
+        Visit { visits: self, address, requests, is_about_fleet: AtomicBool::new(false) }
     }
 
     /// Most connections that were open at once.
@@ -55,12 +55,24 @@ pub(super) struct Visit<'a> {
     visits: &'a Visits,
     address: IpAddr,
     requests: Arc<AtomicU64>,
+    /// It asks about the fleet, and comes to no device.
+    is_about_fleet: AtomicBool,
 }
 
 impl Visit<'_> {
     /// Where it came in.
     pub(super) fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// It asks about the fleet.
+    pub(super) fn set_about_fleet(&self) {
+        self.is_about_fleet.store(true, Relaxed);
+    }
+
+    /// Whether it asks about the fleet.
+    pub(super) fn is_about_fleet(&self) -> bool {
+        self.is_about_fleet.load(Relaxed)
     }
 
     /// A request is under way until this is dropped.

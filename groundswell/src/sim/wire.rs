@@ -4,15 +4,10 @@
 //! The server gives up the connection with an [`Ending`], which is then played on the bare
 //! socket. Start with [`Ending::play`].
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{error::Error as _, io, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
@@ -28,6 +23,7 @@ const ENDLESS_EVERY: Duration = Duration::from_millis(100);
 const HANG_MAX: Duration = Duration::from_hours(24);
 
 const SLOW_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const TWICE_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 const TRUNCATED_ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 4096\r\n\r\n{\"accep";
 const MALFORMED_ANSWER: &[u8] = b"\x00\x01\xfe\xff this is not HTTP \r\n\r\n\r\n";
@@ -49,6 +45,8 @@ pub(super) enum Ending {
     Malformed,
     /// An answer without an end.
     Endless,
+    /// A good answer, and the same again; then silence.
+    Twice,
 }
 
 impl std::fmt::Display for Ending {
@@ -73,7 +71,10 @@ impl Ending {
 
     /// The ending that made the server give up, if one did.
     pub(super) fn behind(error: &hyper::Error) -> Option<Self> {
-        std::error::Error::source(error)?.downcast_ref().copied()
+        let source = error.source()?;
+        let below = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let ending = source.downcast_ref().or_else(|| below?.downcast_ref());
+        ending.copied()
     }
 
     /// Ends the connection. Errors are the other side's going, which is an end, too.
@@ -90,6 +91,10 @@ impl Ending {
                     stream.write_all(&[*byte]).await?;
                 }
                 Ok(())
+            }
+            Self::Twice => {
+                stream.write_all(&TWICE_ANSWER.repeat(2)).await?;
+                Box::pin(Self::Hang.play(stream, clock)).await
             }
             Self::Truncated => stream.write_all(TRUNCATED_ANSWER).await,
             Self::Malformed => stream.write_all(MALFORMED_ANSWER).await,
@@ -109,48 +114,4 @@ async fn read_out(stream: &mut TcpStream) -> io::Result<()> {
     let mut ignored = [0; 1024];
     while stream.read(&mut ignored).await? > 0 {}
     Ok(())
-}
-
-/// A socket lent to the HTTP server, to be had back when that is done. It is not shut down, only
-/// closed, which tells the other side the same and spares a call per connection.
-pub(super) struct Lent<'a>(pub(super) &'a mut TcpStream);
-
-impl AsyncRead for Lent<'_> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Lent<'_> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }

@@ -1,6 +1,7 @@
 //! The simulated fleet over real sockets, and `groundswell sim` as a program.
 
 mod faults;
+mod network;
 mod program;
 
 use std::{
