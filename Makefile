@@ -3,6 +3,7 @@
 #   make demo    ten terminals of a retail chain, updated before your eyes
 #   make test    every test
 #   make sim     worlds of chance: SEED=17 for one again, otherwise fresh ones for a minute
+#   make sim-long  the same on all cores until stopped (or for SECS=), with what was reached
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
 #   make bless   accept what operators now read as the new golden text (core/tests/scripts, insta)
@@ -12,7 +13,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test sim check check-core bench bless setup-build setup-bench
+.PHONY: demo test sim sim-long check check-core bench bless setup-build setup-bench
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
@@ -25,6 +26,15 @@ sim: setup-build
 	SEED=$(SEED) STEPS=$(STEPS) LOUD=$(LOUD) FROM=$(FROM) SECS=$(or $(SECS),60) RUST_BACKTRACE=0 \
 	  cargo test --quiet --release --package groundswell --test it -- \
 	  --exact world::runs::explore --nocapture
+
+# Not through cargo, which an interrupt would end before the worlds have told what they came to.
+sim-long: setup-build
+	@mkdir -p target/sim
+	@binary=$$(cargo test --release --package groundswell --test it --no-run 2>&1 | tee /dev/stderr | \
+	  sed -n 's/.*(\(.*\))$$/\1/p'); \
+	LONG=1 FROM=$(FROM) SECS=$(SECS) STEPS=$(STEPS) THREADS=$(THREADS) RUST_BACKTRACE=0 \
+	  FAILURES=$(CURDIR)/target/sim/failures.txt \
+	  exec $$binary --exact world::runs::explore --nocapture
 
 check: setup-build
 	cargo fmt --all --check

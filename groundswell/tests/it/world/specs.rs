@@ -22,11 +22,18 @@ use super::dice::Dice;
 const NAMES: [&str; 2] = ["pos", "fw"];
 const VERSIONS: [&str; 4] = ["1.0.5", "2.0.0", "2.1.0", "3.0.0"];
 
-/// A spec that is created when it is `now`.
-pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
+/// A spec that is created when it is `now`; in a large world it is the `large`th and for many.
+pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
+    let mut version = (*dice.pick(&VERSIONS)).to_owned();
+    if let Some(no) = large
+        && dice.percent(80)
+    {
+        // Newer than what is there, or few would have anything to do.
+        version = format!("{}.0.0", no + 4);
+    }
     let release = Release {
         name: (*dice.pick(&NAMES)).to_owned(),
-        version: (*dice.pick(&VERSIONS)).to_owned(),
+        version,
         artifact: Digest([7; 32]),
         artifact_bytes: 12,
     };
@@ -63,14 +70,14 @@ pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
         salt: format!("salt-{}", dice.roll(1_000)),
         offline,
         wait_absent: *dice.pick(&[Duration::from_mins(1), Duration::from_hours(3)]),
-        limits: limits(dice),
+        limits: if large.is_some() { large_limits(dice) } else { limits(dice) },
         retry: retry(dice),
         verify: Verify {
             mode: *dice.pick(&[Mode::Version, Mode::Version, Mode::Reachable, Mode::None]),
             timeout: Duration::from_secs(*dice.pick(&[1, 20, 60, 200])),
             first: dice.percent(30),
         },
-        brake: match dice.roll(6) {
+        brake: match dice.roll(if large.is_some() { 24 } else { 6 }) {
             0 => Some(Brake::Count(dice.roll(12) as u32)),
             1 => Some(Brake::Percent(dice.range(1, 50) as u8)),
             _ => None,
@@ -134,6 +141,15 @@ fn limits(dice: &mut Dice) -> Limits {
         max_unverified: *dice.pick(&[1, 4, 15, 1_000]),
         max_per_host: *dice.pick(&[1, 2, 10]),
         per_minute: dice.percent(30).then(|| *dice.pick(&[1, 7, 60, 1_000])),
+    }
+}
+
+fn large_limits(dice: &mut Dice) -> Limits {
+    Limits {
+        max_in_flight: *dice.pick(&[300, 1_000, 5_000]),
+        max_unverified: *dice.pick(&[1_000, 5_000, 20_000]),
+        max_per_host: *dice.pick(&[5, 50, 1_000]),
+        per_minute: dice.percent(10).then(|| *dice.pick(&[5_000, 60_000])),
     }
 }
 
