@@ -33,7 +33,7 @@ sim-long: setup-build
 	@binary=$$(cargo test --release --package groundswell --test it --no-run 2>&1 | tee /dev/stderr | \
 	  sed -n 's/.*(\(.*\))$$/\1/p'); \
 	LONG=1 FROM=$(FROM) SECS=$(SECS) STEPS=$(STEPS) THREADS=$(THREADS) RUST_BACKTRACE=0 \
-	  FAILURES=$(CURDIR)/target/sim/failures.txt \
+	  FAILURES=$(CURDIR)/target/sim/failures.txt COMMIT=$$(git rev-parse --short HEAD) \
 	  exec $$binary --exact world::runs::explore --nocapture
 
 check: setup-build

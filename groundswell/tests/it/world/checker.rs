@@ -15,7 +15,9 @@ use groundswell::{
         snapshot::Counts,
         time::Time,
     },
-    store::{Answer, Batch, Change, CohortKey, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job},
+    store::{
+        Answer, Batch, Change, CohortKey, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job,
+    },
 };
 
 use super::{courses, coverage::Coverage, fleet::Fleet, rows::Rows};

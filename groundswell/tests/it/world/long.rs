@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) threads: usize,
     /// The file that failures are written to.
     pub(crate) failures: Option<PathBuf>,
+    /// What they were made of.
+    pub(crate) commit: String,
     /// It goes on until so many worlds have failed.
     pub(crate) failures_max: usize,
 }
@@ -146,7 +148,9 @@ impl Plan {
     fn write_down(&self, seed: u64, failure: &str) {
         let Some(path) = &self.failures else { return };
         let mut text = String::new();
-        let _ = writeln!(text, "== seed {seed}, steps at most {}\n{failure}\n", self.steps_max);
+        let Self { commit, steps_max, .. } = self;
+        let _ = writeln!(text, "== seed {seed}, commit {commit}, steps at most {steps_max}");
+        let _ = writeln!(text, "{failure}\n");
         let file = OpenOptions::new().create(true).append(true).open(path);
         if let Err(error) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
             println!("{} cannot be written: {error}", path.display());

@@ -360,7 +360,9 @@ impl World {
             return;
         }
         let Some(driver) = self.driver.as_mut() else { return };
-        if driver.engine.wake_at().is_some_and(|(_, what)| what == "flush") {
+        // A timer that only the beat holds back may be about to say more.
+        let is_held = |at: Time| self.agenda.when(at) < next;
+        if driver.engine.wake_at().is_some_and(|(at, what)| what == "flush" || is_held(at)) {
             return;
         }
         let keys: Vec<RolloutKey> = driver.engine.rollouts().collect();

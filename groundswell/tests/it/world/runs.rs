@@ -113,6 +113,7 @@ fn explore() {
             None => 1,
         },
         failures: std::env::var_os("FAILURES").map(Into::into),
+        commit: std::env::var("COMMIT").unwrap_or_else(|_| "not said".to_owned()),
         failures_max: if is_long { usize::MAX } else { 20 },
     };
     let failed = plan.run();
