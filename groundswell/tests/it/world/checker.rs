@@ -285,8 +285,12 @@ impl Checker {
 
     /// Over any minute of the driver's clock no more is claimed than the rate allows.
     fn claimed(&mut self, key: RolloutKey, at: Time) -> Breaches {
-        let Some(watched) = self.rollouts.get_mut(&key) else { return vec![] };
-        let Some(per_minute) = watched.spec.limits.per_minute else { return vec![] };
+        let Some(watched) = self.rollouts.get_mut(&key) else {
+            return vec![];
+        };
+        let Some(per_minute) = watched.spec.limits.per_minute else {
+            return vec![];
+        };
         let minute = std::time::Duration::from_mins(1);
         watched.claims.push_back(at);
         while watched.claims.front().is_some_and(|first| *first + minute <= at) {

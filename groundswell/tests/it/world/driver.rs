@@ -66,7 +66,9 @@ struct Errand {
 impl Driver {
     /// An errand is over; false if it was cut off before.
     fn over(&mut self, errand: u64) -> bool {
-        let Some(errand) = self.errands.remove(&errand) else { return false };
+        let Some(errand) = self.errands.remove(&errand) else {
+            return false;
+        };
         self.open -= usize::from(!errand.is_question);
         true
     }
@@ -119,7 +121,9 @@ impl World {
 
     /// The driver dies: what the store was given may have been carried out, or not.
     pub(crate) fn crash(&mut self) {
-        let Some(mut driver) = self.driver.take() else { return };
+        let Some(mut driver) = self.driver.take() else {
+            return;
+        };
         tell!(self, "{} driver {} dies", self.stamp(), driver.no);
         let done = self.faults.dice.roll(driver.jobs.len() as u64 + 1);
         for job in driver.jobs.drain(..).take(done as usize) {
@@ -135,7 +139,9 @@ impl World {
     /// One step, and what it wants done.
     pub(crate) fn step(&mut self) {
         let now = self.agenda.clock();
-        let Some(driver) = self.driver.as_mut() else { return self.facts.clear() };
+        let Some(driver) = self.driver.as_mut() else {
+            return self.facts.clear();
+        };
         let is_due = self.wake_at.is_some_and(|at| at <= self.agenda.now);
         if self.facts.is_empty() && !is_due {
             return;
@@ -199,7 +205,9 @@ impl World {
 
     fn ended(&mut self, ending: Ending) {
         tell!(self, "{} the run ended: {ending:?}", self.stamp());
-        let Some(driver) = self.driver.take() else { return };
+        let Some(driver) = self.driver.take() else {
+            return;
+        };
         let is_lost = driver.jobs.iter().any(|job| matches!(job, Job::Commit(_)));
         if is_lost && ending != Ending::StoreFailed {
             self.fail(&format!("it ended with jobs open: {:?}", driver.jobs));
@@ -341,7 +349,9 @@ impl World {
         let device = &sending.candidate.endpoint.id;
         let no = Fleet::number(device);
         let driver = self.driver.as_mut().unwrap();
-        let Some(open) = driver.errands.get_mut(&errand) else { return };
+        let Some(open) = driver.errands.get_mut(&errand) else {
+            return;
+        };
         let has_asked = std::mem::replace(&mut open.has_begun, true);
         let asked_at = open.asked_at;
         if sending.ask_first && !has_asked {

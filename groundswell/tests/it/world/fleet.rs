@@ -69,11 +69,14 @@ pub(crate) struct Fleet {
     dice: Dice,
     hosts: u64,
     gentle: bool,
+    is_large: bool,
 }
 
 impl Habit {
     fn draw(dice: &mut Dice, gentle: bool) -> Self {
-        let mut share = |max| if gentle || dice.percent(60) { 0 } else { dice.roll(max) };
+        let mut share = |max| {
+            if gentle || dice.percent(60) { 0 } else { dice.roll(max) }
+        };
         let (loss, busy, rejects) = (share(40), share(60), share(20));
         let (lies, bricks, mute) = (share(50), share(10), share(30));
         let flaps_max_secs =
@@ -97,7 +100,7 @@ impl Fleet {
     pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm) -> Self {
         let (count, gentle) = (rhythm.devices, dice.percent(15));
         let hosts = if rhythm.is_large { dice.range(count / 20, count) } else { dice.range(3, 40) };
-        let mut fleet = Self { devices: vec![], dice, hosts, gentle };
+        let mut fleet = Self { devices: vec![], dice, hosts, gentle, is_large: rhythm.is_large };
         fleet.grow(count);
         fleet
     }
@@ -124,8 +127,9 @@ impl Fleet {
             1..=8 => Some(format!("http://gateway-{}.test:8080", dice.roll(self.hosts / 3 + 1))),
             _ => Some(format!("http://10.{}.{site}.{}:80", host / 250, host % 250 + 1)),
         };
-        let check_in =
-            dice.percent(30).then(|| Duration::from_secs(*dice.pick(&[1_800, 3_600, 14_400])));
+        let check_in = dice
+            .percent(if self.is_large { 10 } else { 30 })
+            .then(|| Duration::from_secs(*dice.pick(&[1_800, 3_600, 14_400])));
         let zone = dice.percent(85).then(|| (*dice.pick(&ZONES)).to_owned());
         let version = dice.pick(&["0.9.0", "1.0.0", "1.1.0"]).to_string();
         let tags = [("site", format!("s{site}")), ("ring", format!("r{}", dice.roll(3)))];

@@ -66,6 +66,9 @@ const DAYS: [&str; 5] = [
 /// How long everybody has, once nothing goes wrong any more.
 const CALM: Duration = Duration::from_hours(5 * 24);
 
+/// A large world is not run on for those who are never there, once it was calm for so long.
+const LULL: Duration = Duration::from_hours(8);
+
 /// An intent is answered within this, while a driver is up: some looks, and what claims a slow
 /// store needs to write.
 const ANSWER_MAX: Duration = Duration::from_mins(15);
@@ -188,7 +191,7 @@ impl World {
             manner,
             desk,
             fleet: Fleet::new(dice.fork(), &rhythm),
-            operator: Operator::new(dice.fork(), rhythm.rollouts),
+            operator: Operator::new(dice.fork(), &rhythm),
             callers: vec![],
             faults: Faults::draw(dice.fork(), rhythm.is_large),
             checker: Checker::new(rows),
@@ -249,21 +252,38 @@ impl World {
         }
     }
 
-    fn is_over(&self) -> bool {
+    fn is_over(&mut self) -> bool {
         if !self.is_calm {
             return false;
         }
         if self.agenda.now > self.calm_at + CALM.as_millis() as i64 {
             return true;
         }
-        let is_ended = |key: &RolloutKey| {
-            let record = self.desk.rollout(*key).unwrap().unwrap();
-            !record.progression.state.is_driven()
-        };
-        self.steps.is_multiple_of(50)
-            && self.operator.to_create == 0
-            && self.checker.oldest_wanted().is_none()
-            && self.operator.rollouts.iter().all(is_ended)
+        if !self.steps.is_multiple_of(50)
+            || self.operator.to_create > 0
+            || self.checker.oldest_wanted().is_some()
+        {
+            return false;
+        }
+        let is_late = self.agenda.now > self.calm_at + LULL.as_millis() as i64;
+        let may_wait = self.rhythm.is_large && is_late;
+        let keys = self.operator.rollouts.clone();
+        keys.into_iter().all(|key| self.is_done(key, may_wait))
+    }
+
+    /// Whether a rollout has ended; or, if it `may_wait`, goes on only for devices that are not there.
+    fn is_done(&mut self, key: RolloutKey, may_wait: bool) -> bool {
+        let now = self.agenda.clock();
+        if let Some(driver) = self.driver.as_mut()
+            && let Some(progress) = driver.engine.progress(key, now, 0)
+        {
+            let is_it = |reason: &WaitingOn| {
+                matches!(reason, WaitingOn::Away { .. } | WaitingOn::Joiners { .. })
+            };
+            return may_wait && progress.waiting_on.iter().any(is_it);
+        }
+        let record = self.desk.rollout(key).unwrap().unwrap();
+        !record.progression.state.is_driven()
     }
 
     /// The time goes on to whatever is next, and that happens.
@@ -359,7 +379,9 @@ impl World {
         if next <= self.agenda.now || self.faults.open_max_ms + self.faults.store_max_ms > 0 {
             return;
         }
-        let Some(driver) = self.driver.as_mut() else { return };
+        let Some(driver) = self.driver.as_mut() else {
+            return;
+        };
         // A timer that only the beat holds back may be about to say more.
         let is_held = |at: Time| self.agenda.when(at) < next;
         if driver.engine.wake_at().is_some_and(|(at, what)| what == "flush" || is_held(at)) {

@@ -12,7 +12,7 @@ use groundswell::{
     store::{Answer, Contact, Intent, IntentSeq, RolloutKey, Store},
 };
 
-use super::{Event, World, dice::Dice, specs, trace::tell};
+use super::{Event, World, dice::Dice, rhythm::Rhythm, specs, trace::tell};
 
 /// How often somebody looks after what is paused, once nothing goes wrong any more.
 const CARE_EVERY: Duration = Duration::from_mins(20);
@@ -34,8 +34,10 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(mut dice: Dice, to_create: u64) -> Self {
-        let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
+    pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm) -> Self {
+        let often = if rhythm.is_large { 60 } else { 2 };
+        let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[often, 60, 1_800, 20_000]));
+        let to_create = rhythm.rollouts;
         let acts_left = *dice.pick(&[10, 60, 1_200]);
         Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
     }
@@ -71,7 +73,9 @@ impl World {
 
     /// A device comes or goes.
     pub(crate) fn flap(&mut self, no: usize) {
-        let Some(wait) = self.fleet.flaps_in(no) else { return };
+        let Some(wait) = self.fleet.flaps_in(no) else {
+            return;
+        };
         let device = &mut self.fleet.devices[no];
         device.is_online = !device.is_online;
         self.agenda.put(wait, Event::Flap(no));
@@ -80,7 +84,9 @@ impl World {
     /// A device calls, if it is there.
     pub(crate) fn check_in(&mut self, no: usize) {
         let device = &self.fleet.devices[no];
-        let Some(wait) = device.known.check_in else { return };
+        let Some(wait) = device.known.check_in else {
+            return;
+        };
         if device.is_there(self.agenda.now) {
             self.callers.push(no);
         }
@@ -126,7 +132,8 @@ impl World {
         tell!(self, "{} rollout {} created: {spec:?}", self.stamp(), key.0);
         self.want(key, Act::Start);
         if self.operator.to_create > 0 {
-            let max_secs = *self.operator.dice.pick(&[5, 600, 20_000]);
+            let rare = if self.rhythm.is_large { 3_000 } else { 20_000 };
+            let max_secs = *self.operator.dice.pick(&[5, 600, rare]);
             let wait = Duration::from_millis(self.operator.dice.range(1, max_secs * 1_000));
             self.agenda.put(wait, Event::Create);
         }

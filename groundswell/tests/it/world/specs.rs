@@ -37,20 +37,27 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
         artifact: Digest([7; 32]),
         artifact_bytes: 12,
     };
+    let is_slow = large.is_none() || dice.percent(10);
     let strategy = *dice.pick(&[
         Strategy::Immediate,
         Strategy::Scheduled,
         Strategy::Progressive,
         Strategy::Progressive,
-        Strategy::OnConnect,
+        if is_slow { Strategy::OnConnect } else { Strategy::Immediate },
     ]);
-    let membership = if dice.percent(30) { Membership::Dynamic } else { Membership::Snapshot };
+    let membership = if dice.percent(if is_slow { 30 } else { 5 }) {
+        Membership::Dynamic
+    } else {
+        Membership::Snapshot
+    };
     let waves = match strategy {
         Strategy::Progressive => waves(dice, membership),
         _ => vec![],
     };
     let offline = match strategy {
         Strategy::OnConnect => Offline::Wait,
+        // Many who are never there are tried for days, which a few show as well.
+        _ if !is_slow => *dice.pick(&[Offline::Skip, Offline::Try]),
         _ => *dice.pick(&[Offline::Skip, Offline::Wait, Offline::Try]),
     };
     let is_timed = strategy == Strategy::Scheduled || dice.percent(30);
@@ -63,6 +70,7 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
             dice,
             now,
             strategy == Strategy::OnConnect || membership == Membership::Dynamic,
+            if is_slow { 40 } else { 8 },
         ),
         schedule: if is_timed { schedule(dice, now) } else { Schedule::default() },
         waves,
@@ -103,10 +111,10 @@ fn hours(dice: &mut Dice, max: u64) -> Duration {
     Duration::from_secs(dice.range(1, max * 3_600))
 }
 
-fn deadline(dice: &mut Dice, now: Time, is_needed: bool) -> Option<Deadline> {
+fn deadline(dice: &mut Dice, now: Time, is_needed: bool, max: u64) -> Option<Deadline> {
     match dice.roll(if is_needed { 2 } else { 4 }) {
-        0 => Some(Deadline::After(hours(dice, 40))),
-        1 => Some(Deadline::At(now + hours(dice, 60))),
+        0 => Some(Deadline::After(hours(dice, max))),
+        1 => Some(Deadline::At(now + hours(dice, max * 3 / 2))),
         _ => None,
     }
 }
