@@ -32,6 +32,7 @@ use groundswell::{
         assignment::State,
         log::{DeviceStory, Entry, Record, Story},
         rollout::Spec,
+        snapshot::Counts,
         time::Time,
         waiting::WaitingOn,
     },
@@ -379,9 +380,11 @@ impl World {
         if next <= self.agenda.now || self.faults.open_max_ms + self.faults.store_max_ms > 0 {
             return;
         }
-        let Some(driver) = self.driver.as_mut() else {
+        // Progress has estimates that cost more than the step of a large world.
+        if self.rhythm.is_large && !self.steps.is_multiple_of(8) {
             return;
-        };
+        }
+        let Some(driver) = self.driver.as_mut() else { return };
         // A timer that only the beat holds back may be about to say more.
         let is_held = |at: Time| self.agenda.when(at) < next;
         if driver.engine.wake_at().is_some_and(|(at, what)| what == "flush" || is_held(at)) {
@@ -391,8 +394,9 @@ impl World {
         let mut breaches = vec![];
         for key in keys {
             // What has ended in the driver's mind only waits to be written.
-            if let Some(progress) = driver.engine.progress(key, now, 0)
-                && progress.counts.waiting() + progress.counts.active() > 0
+            let is_open = |counts: &Counts| counts.waiting() + counts.active() > 0;
+            if driver.engine.counts(key).is_some_and(is_open)
+                && let Some(progress) = driver.engine.progress(key, now, 0)
             {
                 let idle = self.checker.idle(key, progress.waiting_on.len(), now).into_iter();
                 breaches.extend(idle.map(|breach| format!("{breach}: {progress:?}")));

@@ -130,7 +130,10 @@ impl World {
         self.operator.rollouts.push(key);
         self.checker.rollout(key, id, &spec);
         tell!(self, "{} rollout {} created: {spec:?}", self.stamp(), key.0);
-        self.want(key, Act::Start);
+        // Some are left as drafts, until somebody acts on them.
+        if !self.operator.dice.percent(8) {
+            self.want(key, Act::Start);
+        }
         if self.operator.to_create > 0 {
             let rare = if self.rhythm.is_large { 3_000 } else { 20_000 };
             let max_secs = *self.operator.dice.pick(&[5, 600, rare]);
