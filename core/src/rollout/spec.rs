@@ -162,7 +162,7 @@ impl Schedule {
         match &self.zone {
             ZoneRule::Fixed(zone) => zone.clone(),
             ZoneRule::Device { otherwise } => {
-                device_zone.and_then(|name| Zone::find(name)).unwrap_or_else(|| otherwise.clone())
+                device_zone.and_then(Zone::find).unwrap_or_else(|| otherwise.clone())
             }
         }
     }

@@ -7,7 +7,7 @@
 use super::dice::Dice;
 
 /// So many of a hundred worlds are large.
-const LARGE_PERCENT: u64 = 40;
+const LARGE_PERCENT: u64 = 60;
 
 /// Sets the dice of a rhythm apart from those of its world, so that it is known before there is one.
 const APART: u64 = 0x5eed_0f0f_5ca1_ab1e;
