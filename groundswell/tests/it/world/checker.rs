@@ -22,9 +22,10 @@ use groundswell::{
 
 use super::{courses, coverage::Coverage, fleet::Fleet, rows::Rows};
 
-/// Claims that a driver may make beyond what is open: its least, which no world here is fast
-/// enough to exceed.
+/// Claims that a driver may make beyond what is open: its least, which no small world is fast enough
+/// to exceed; and its most, for large ones.
 const AHEAD_MAX: u32 = 64;
+const LARGE_AHEAD_MAX: u32 = 4_096;
 
 pub(crate) type Breaches = Vec<String>;
 
@@ -71,10 +72,11 @@ pub(crate) struct Checker {
     /// Assignments that came to an end through an attempt, in all.
     pub(crate) updates: u64,
     pub(crate) coverage: Coverage,
+    ahead_max: u32,
 }
 
 impl Checker {
-    pub(crate) fn new(rows: Rows) -> Self {
+    pub(crate) fn new(rows: Rows, is_large: bool) -> Self {
         Self {
             ledger: Ledger::default(),
             rows,
@@ -84,6 +86,7 @@ impl Checker {
             wanted: BTreeMap::new(),
             updates: 0,
             coverage: Coverage::default(),
+            ahead_max: if is_large { LARGE_AHEAD_MAX } else { AHEAD_MAX },
         }
     }
 
@@ -96,7 +99,7 @@ impl Checker {
     }
 
     pub(crate) fn rollout(&mut self, key: RolloutKey, id: RolloutId, spec: &Spec) {
-        self.ledger.rollout(id, spec, AHEAD_MAX);
+        self.ledger.rollout(id, spec, self.ahead_max);
         let progression = Progression::draft(spec);
         let watched = Watched {
             id,

@@ -195,7 +195,7 @@ impl World {
             operator: Operator::new(dice.fork(), &rhythm),
             callers: vec![],
             faults: Faults::draw(dice.fork(), rhythm.is_large),
-            checker: Checker::new(rows),
+            checker: Checker::new(rows, rhythm.is_large),
             trace: Trace::new(telling),
             steps: 0,
             calm_at: now + rhythm.calm_hours as i64 * 3_600_000,
