@@ -4,6 +4,7 @@
 #   make test    every test
 #   make sim     worlds of chance: SEED=17 for one again, otherwise fresh ones for a minute
 #   make chaos   real processes and sockets, killed, held, cut off: SEED=, SECS= (120); root for a small disk
+#   make sim-long  the same on all cores until stopped (or for SECS=), with what was reached
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
 #   make bless   accept what operators now read as the new golden text (core/tests/scripts, insta)
@@ -13,7 +14,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test sim chaos check check-core bench bless setup-build setup-bench
+.PHONY: demo test sim sim-long chaos check check-core bench bless setup-build setup-bench
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
@@ -32,6 +33,15 @@ sim: setup-build
 chaos: setup-build
 	cargo test --quiet --package groundswell --test chaos -- \
 	  $(if $(SEED),--seed $(SEED)) --secs $(or $(SECS),120)
+
+# Not through cargo, which an interrupt would end before the worlds have told what they came to.
+sim-long: setup-build
+	@mkdir -p target/sim
+	@binary=$$(cargo test --release --package groundswell --test it --no-run 2>&1 | tee /dev/stderr | \
+	  sed -n 's/.*(\(.*\))$$/\1/p'); \
+	LONG=1 FROM=$(FROM) SECS=$(SECS) STEPS=$(STEPS) THREADS=$(THREADS) RUST_BACKTRACE=0 \
+	  FAILURES=$(CURDIR)/target/sim/failures.txt COMMIT=$$(git rev-parse --short HEAD) \
+	  exec $$binary --exact world::runs::explore --nocapture
 
 check: setup-build
 	cargo fmt --all --check

@@ -163,9 +163,10 @@ impl Book {
         let mut kept = Kept::default();
         let mut ended = self.ended_before.clone();
         let mut last: Option<usize> = None;
+        let zones: Vec<_> = self.cohorts.iter().map(|(_, _, zone)| Zone::find(zone)).collect();
         for (id, row) in &self.rows {
-            let (round, wave, zone) = &self.cohorts[row.cohort];
-            let (round, wave, zone) = (*round, *wave, Zone::parse(zone).ok());
+            let (round, wave, _) = self.cohorts[row.cohort];
+            let zone = zones[row.cohort].clone();
             if row.assignment.state.is_terminal() {
                 let counts = Counts::default();
                 let named = CohortCounts { wave, zone, counts };
@@ -192,7 +193,7 @@ impl Book {
         kept.ended = ended.into_iter().map(|((round, ..), counted)| (round, counted)).collect();
         let driver = self.driver.iter().map(|((wave, zone), counts)| CohortCounts {
             wave: *wave,
-            zone: Zone::parse(zone).ok(),
+            zone: Zone::find(zone),
             counts: *counts,
         });
         kept.counted = (self.round, driver.collect());

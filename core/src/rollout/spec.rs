@@ -161,9 +161,9 @@ impl Schedule {
     pub fn zone_of(&self, device_zone: Option<&str>) -> Zone {
         match &self.zone {
             ZoneRule::Fixed(zone) => zone.clone(),
-            ZoneRule::Device { otherwise } => device_zone
-                .and_then(|name| Zone::parse(name).ok())
-                .unwrap_or_else(|| otherwise.clone()),
+            ZoneRule::Device { otherwise } => {
+                device_zone.and_then(Zone::find).unwrap_or_else(|| otherwise.clone())
+            }
         }
     }
 }

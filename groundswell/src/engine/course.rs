@@ -160,6 +160,8 @@ pub(super) struct Course {
     places: u32,
     /// Claims that were allowed and not made when this was last decided.
     unclaimed: u32,
+    /// Whether more would have been claimed then, had there not been enough.
+    is_put_off: bool,
     /// Whether it is its turn to choose and write down its devices: one at a time, because a choice
     /// is held in memory.
     pub(super) may_prepare: bool,
@@ -265,6 +267,7 @@ impl Course {
             decided_at: Time::ZERO,
             places: u32::MAX,
             unclaimed: 0,
+            is_put_off: false,
             may_prepare: true,
             is_dirty: true,
             open_max: u32::MAX,

@@ -1,6 +1,10 @@
 //! The integration tests, one binary: real sockets, real databases, the real program.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
+// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod cli;
 mod delivery;
 mod devices;

@@ -26,8 +26,9 @@ pub(super) const PARKED_MAX: usize = 50_000;
 impl Course {
     /// Claims for the next commit, when sending is about to run out of claims.
     pub(super) fn claim(&mut self, now: Time, plan: &Plan, shared: &mut Shared) {
-        let is_ample = self.ready.len() as u32 > self.pace.ahead() / 2;
+        let is_ample = self.is_ample();
         self.unclaimed = if is_ample { 0 } else { plan.claims_max };
+        self.is_put_off = is_ample && !self.is_committing && plan.claims_max > 0;
         if self.is_committing || is_ample {
             return;
         }
@@ -62,6 +63,17 @@ impl Course {
         if let Some(rate) = &mut self.rate {
             rate.used(claims, now);
         }
+    }
+
+    /// Whether enough is claimed that was not sent to yet.
+    fn is_ample(&self) -> bool {
+        self.ready.len() as u32 > self.pace.ahead() / 2
+    }
+
+    /// Whether it claimed nothing because there was enough, which has been sent to since: nothing
+    /// else may happen until one of them answers.
+    pub(super) fn has_run_dry(&self) -> bool {
+        self.is_put_off && !self.is_ample()
     }
 
     /// Places that it will use as soon as its commit, its look for candidates, or the look at its

@@ -36,11 +36,14 @@ impl Course {
         self.decided_at = now;
         self.log.at(now);
         self.is_dirty = false;
-        let plan = self.decide(now, shared, commands);
+        let mut plan = self.decide(now, shared, commands);
         if !self.log.is_empty() {
             self.pending_since.get_or_insert(now);
         }
         self.dispatch(now, commands);
+        if self.has_run_dry() {
+            plan = self.decide(now, shared, commands);
+        }
         if let Some(job) = self.fetch(now, &plan) {
             commands.push(Command::Store(job));
         }
@@ -75,7 +78,7 @@ impl Course {
             self.sweep_now(now);
             self.expire_closed(&plan);
             self.give_up_unasked(now);
-            self.unclaimed = 0;
+            (self.unclaimed, self.is_put_off) = (0, false);
             if self.may_send() {
                 self.hand_back_closed(now);
             } else {

@@ -15,7 +15,7 @@ pub(super) fn active(
     // By the index of active assignments: few, however large the fleet.
     let sql = format!(
         "SELECT {} FROM assignment a INDEXED BY assignment_active JOIN device d ON d.key = a.device \
-         WHERE a.state IN (1, 2, 3) AND a.rollout = ?1 ORDER BY a.id",
+         WHERE a.state > 0 AND a.state < 4 AND a.rollout = ?1 ORDER BY a.id",
         rows::CANDIDATE_COLUMNS
     );
     all(connection, &sql, params![rollout.0], rows::candidate)

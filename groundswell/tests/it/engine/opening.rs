@@ -1,4 +1,4 @@
-//! What goes before what while an artifact is read.
+//! What goes before what while an artifact is read, and right behind that.
 
 use std::time::Duration;
 
@@ -19,13 +19,21 @@ use groundswell::{
 
 const START: Time = Time::from_millis(1_000);
 
-/// A rollout to ten devices that all have it, and each a host of its own.
-fn rollout(store: &mut SqliteStore, name: &str, priority: i32, limits: Limits) -> RolloutKey {
+/// Ten devices that every rollout has.
+const DEVICES: u32 = 10;
+
+/// A rollout to so many devices, each with a host of its own.
+fn rollout(
+    store: &mut SqliteStore,
+    (name, devices): (&str, u32),
+    priority: i32,
+    limits: Limits,
+) -> RolloutKey {
     let mut spec = Spec { priority, limits, ..super::spec(Mode::None) };
     name.clone_into(&mut spec.release.name);
     let id = RolloutId(uuid::Uuid::from_u128(u128::from(priority.unsigned_abs())));
     let key = store.create(id, None, &spec, START).unwrap();
-    let devices: Vec<Device> = (0..10)
+    let devices: Vec<Device> = (0..devices)
         .map(|n| Device {
             id: format!("d{n}"),
             name: format!("d{n}"),
@@ -76,8 +84,8 @@ fn around_the_reading(per_minute: Option<u32>) -> (u64, usize, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(&dir.path().join("state.db")).unwrap();
     let limits = Limits { per_minute: None, ..super::spec(Mode::None).limits };
-    let low = rollout(&mut store, "low", 0, limits);
-    let high = rollout(&mut store, "high", 5, Limits { per_minute, ..limits });
+    let low = rollout(&mut store, ("low", DEVICES), 0, limits);
+    let high = rollout(&mut store, ("high", DEVICES), 5, Limits { per_minute, ..limits });
     let take = |key| {
         let record = store.rollout(key).unwrap().unwrap();
         takeover::take(&store, record).unwrap()
@@ -102,6 +110,22 @@ fn a_higher_priority_keeps_its_devices_while_its_artifact_is_read() {
     // One is the fair share of the lower.
     assert_eq!((claimed, sent), (7, 1));
     assert_eq!(then, ["d0", "d1", "d2", "d3", "d4", "d5", "d6"]);
+}
+
+#[test]
+fn as_many_are_sent_to_as_may_be_before_any_of_them_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(&dir.path().join("state.db")).unwrap();
+    let limits =
+        Limits { max_in_flight: 230, max_unverified: 1_000, ..super::spec(Mode::None).limits };
+    // Several times what one commit claims.
+    let key = rollout(&mut store, ("wide", 250), 0, limits);
+    let record = store.rollout(key).unwrap().unwrap();
+    let taken = vec![takeover::take(&store, record).unwrap()];
+    let gather = Duration::ZERO;
+    let manner = Manner { is_heard: false, gather, in_flight_max: 1_000, look_every: None };
+    let mut engine = Engine::new(taken, Epoch(1), manner, START);
+    assert_eq!(settle(&mut engine, &mut store, (START, vec![]), None).len(), 230);
 }
 
 #[test]

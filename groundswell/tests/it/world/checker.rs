@@ -9,19 +9,23 @@ use groundswell::{
         check::{Ledger, Observation},
         device::{Address, Device},
         ids::{AssignmentId, RolloutId},
+        log::{Happened, Record},
         outcome::Outcome,
         rollout::{Act, Progression, Spec, State as RolloutState},
         snapshot::Counts,
         time::Time,
     },
-    store::{Answer, Batch, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job},
+    store::{
+        Answer, Batch, Change, CohortKey, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job,
+    },
 };
 
-use super::{courses, rows::Rows};
+use super::{courses, coverage::Coverage, fleet::Fleet, rows::Rows};
 
-/// Claims that a driver may make beyond what is open: its least, which no world here is fast
-/// enough to exceed.
+/// Claims that a driver may make beyond what is open: its least, which no small world is fast enough
+/// to exceed; and its most, for large ones.
 const AHEAD_MAX: u32 = 64;
+const LARGE_AHEAD_MAX: u32 = 4_096;
 
 pub(crate) type Breaches = Vec<String>;
 
@@ -33,6 +37,10 @@ struct Watched {
     progression: Progression,
     /// The last row that was listed.
     listed_to: i64,
+    /// Whether there may be more rows.
+    is_behind: bool,
+    /// What the cohorts of its round say they have.
+    cohorts: BTreeMap<CohortKey, Counts>,
     claims: VecDeque<Time>,
 }
 
@@ -40,8 +48,10 @@ struct Watched {
 #[derive(Debug)]
 struct Row {
     rollout: RolloutKey,
-    device: String,
+    device: usize,
     state: State,
+    /// The state in which the log left it.
+    logged: State,
 }
 
 #[derive(Debug)]
@@ -54,34 +64,53 @@ pub(crate) struct Checker {
     ledger: Ledger,
     rows: Rows,
     rollouts: BTreeMap<RolloutKey, Watched>,
-    assignments: BTreeMap<i64, Row>,
+    /// By their ids.
+    assignments: Vec<Option<Row>>,
+    /// The ids of devices, by their numbers.
+    devices: Vec<String>,
     wanted: BTreeMap<IntentSeq, Wanted>,
-    /// Devices that were updated, in all.
+    /// Assignments that came to an end through an attempt, in all.
     pub(crate) updates: u64,
+    pub(crate) coverage: Coverage,
+    ahead_max: u32,
 }
 
 impl Checker {
-    pub(crate) fn new(rows: Rows) -> Self {
+    pub(crate) fn new(rows: Rows, is_large: bool) -> Self {
         Self {
             ledger: Ledger::default(),
             rows,
             rollouts: BTreeMap::new(),
-            assignments: BTreeMap::new(),
+            assignments: vec![],
+            devices: vec![],
             wanted: BTreeMap::new(),
             updates: 0,
+            coverage: Coverage::default(),
+            ahead_max: if is_large { LARGE_AHEAD_MAX } else { AHEAD_MAX },
         }
     }
 
     pub(crate) fn device(&mut self, device: &Device) {
+        let no = Fleet::number(&device.id);
+        self.devices.resize(self.devices.len().max(no + 1), String::new());
+        self.devices[no].clone_from(&device.id);
         let host = device.address.as_ref().map(Address::as_str);
         self.ledger.device(&device.id, device.time_zone.as_deref(), host);
     }
 
     pub(crate) fn rollout(&mut self, key: RolloutKey, id: RolloutId, spec: &Spec) {
-        self.ledger.rollout(id, spec, AHEAD_MAX);
+        self.ledger.rollout(id, spec, self.ahead_max);
         let progression = Progression::draft(spec);
-        let (spec, claims) = (spec.clone(), VecDeque::new());
-        self.rollouts.insert(key, Watched { id, spec, progression, listed_to: 0, claims });
+        let watched = Watched {
+            id,
+            spec: spec.clone(),
+            progression,
+            listed_to: 0,
+            is_behind: true,
+            cohorts: BTreeMap::new(),
+            claims: VecDeque::new(),
+        };
+        self.rollouts.insert(key, watched);
     }
 
     pub(crate) fn spec(&self, key: RolloutKey) -> &Spec {
@@ -89,16 +118,29 @@ impl Checker {
     }
 
     fn observe(&mut self, seen: &Observation<'_>, at: Time) -> Breaches {
-        let breaches = self.ledger.observe(seen, at).into_iter();
-        breaches.map(|breach| format!("{breach} ({seen:?})")).collect()
+        observe(&mut self.ledger, seen, at)
+    }
+
+    fn row(&self, id: AssignmentId) -> Option<&Row> {
+        self.assignments.get(id.0 as usize)?.as_ref()
+    }
+
+    /// Rows of a rollout came or went without a batch.
+    pub(crate) fn rows_moved(&mut self, key: RolloutKey) {
+        if let Some(watched) = self.rollouts.get_mut(&key) {
+            watched.is_behind = true;
+        }
     }
 
     /// Rows that are there and were not seen before.
-    fn list(&mut self, key: RolloutKey, at: Time) -> Breaches {
+    fn list(&mut self, desk: &SqliteStore, key: RolloutKey, at: Time) -> Breaches {
         let Some(watched) = self.rollouts.get_mut(&key) else {
             return vec![format!("rollout {} is not known", key.0)];
         };
         let id = watched.id;
+        watched.is_behind = false;
+        let cohorts = desk.cohorts(key, watched.progression.round).unwrap();
+        watched.cohorts = cohorts.iter().map(|cohort| (cohort.key, cohort.counts)).collect();
         let found = self.rows.behind(key, watched.progression.round, watched.listed_to);
         watched.listed_to = found.last().map_or(watched.listed_to, |row| row.id);
         let mut breaches = vec![];
@@ -110,24 +152,27 @@ impl Checker {
                 let state = Observation::State { rollout: id, device: &row.device, from, to };
                 breaches.extend(self.observe(&state, at));
             }
-            let (rollout, device, state) = (key, row.device, row.state);
-            self.assignments.insert(row.id, Row { rollout, device, state });
+            let (rollout, device, state) = (key, Fleet::number(&row.device), row.state);
+            let at = row.id as usize;
+            if self.assignments.len() <= at {
+                self.assignments.resize_with(at + 1, || None);
+            }
+            self.assignments[at] = Some(Row { rollout, device, state, logged: state });
         }
         breaches
     }
 
     /// Devices were assigned.
-    pub(crate) fn assigned(&mut self, _: &SqliteStore, key: RolloutKey, at: Time) -> Breaches {
+    pub(crate) fn assigned(&mut self, desk: &SqliteStore, key: RolloutKey, at: Time) -> Breaches {
         let state = self.rollouts.get(&key).map(|watched| watched.progression.state);
         // What is being prepared may be taken back.
-        if state == Some(RolloutState::Preparing) { vec![] } else { self.list(key, at) }
+        if state == Some(RolloutState::Preparing) { vec![] } else { self.list(desk, key, at) }
     }
 
     /// A batch is about to be written: what it changes must have been there.
-    pub(crate) fn before_commit(&mut self, _: &SqliteStore, batch: &Batch) -> Breaches {
-        let is_new = |id: &AssignmentId| !self.assignments.contains_key(&id.0);
-        if batch.changes.iter().any(|change| is_new(&change.id)) {
-            return self.list(batch.rollout, batch.at);
+    pub(crate) fn before_commit(&mut self, desk: &SqliteStore, batch: &Batch) -> Breaches {
+        if batch.changes.iter().any(|change| self.row(change.id).is_none()) {
+            return self.list(desk, batch.rollout, batch.at);
         }
         vec![]
     }
@@ -144,58 +189,97 @@ impl Checker {
             return vec!["a batch of a rollout that nobody created".to_owned()];
         };
         let id = watched.id;
-        let after = batch.progression.clone().unwrap_or_else(|| watched.progression.clone());
-        let before = std::mem::replace(&mut watched.progression, after.clone());
-        if after.round > before.round {
-            watched.listed_to = 0;
+        let was = watched.progression.state;
+        let mut courses = vec![];
+        if let Some(after) = &batch.progression {
+            let before = std::mem::replace(&mut watched.progression, after.clone());
+            if after.round > before.round {
+                (watched.listed_to, watched.is_behind) = (0, true);
+            }
+            courses = courses::observations(id, &before, after, batch.at);
         }
+        let is = watched.progression.state;
+        watched.cohorts.extend(batch.cohorts.iter().copied());
+        let is_behind = watched.is_behind && is != RolloutState::Preparing;
+        self.cover(batch, was);
         let mut breaches = vec![];
         // Claims come last: what is decided before them in the same step comes before them here.
         let first_claim = batch.changes.iter().position(|change| {
-            let was = self.assignments.get(&change.id.0).map(|row| row.state);
+            let was = self.row(change.id).map(|row| row.state);
             is_begun(change.to.state) && was.is_some_and(|was| !is_begun(was))
         });
         let (first, claims) = batch.changes.split_at(first_claim.unwrap_or(batch.changes.len()));
         for change in first {
-            breaches.extend(self.changed(change.id, change.to.state, batch.at));
+            breaches.extend(self.changed(change, batch.at));
         }
-        for (seen, at) in courses::observations(id, &before, &after, batch.at) {
+        for (seen, at) in courses {
             breaches.extend(self.observe(&seen, at));
         }
         for change in claims {
-            breaches.extend(self.changed(change.id, change.to.state, batch.at));
+            breaches.extend(self.changed(change, batch.at));
         }
-        if after.state != RolloutState::Running {
+        if is != RolloutState::Running {
             breaches.extend(self.observe(&Observation::Stopped { rollout: id }, batch.at));
         }
-        if after.state != RolloutState::Preparing {
-            breaches.extend(self.list(batch.rollout, batch.at));
+        if is_behind {
+            breaches.extend(self.list(desk, batch.rollout, batch.at));
         }
-        if after.state != RolloutState::Preparing && is_last {
-            let cohorts = desk.cohorts(batch.rollout, after.round).unwrap();
-            let counts: Counts = cohorts.iter().map(|cohort| cohort.counts).sum();
+        if is != RolloutState::Preparing && is_last {
+            let counts = self.rollouts[&batch.rollout].cohorts.values().copied().sum();
             let counted = Observation::Counted { rollout: id, counts: &counts };
             breaches.extend(self.observe(&counted, batch.at));
         }
-        if after.state.is_ended() && !before.state.is_ended() {
+        if is.is_ended() && !was.is_ended() {
             breaches.extend(self.observe(&Observation::Ended { rollout: id }, batch.at));
         }
         breaches
     }
 
-    fn changed(&mut self, id: AssignmentId, to: State, at: Time) -> Breaches {
-        let Some(row) = self.assignments.get_mut(&id.0) else {
+    /// What the log says that happened, and to whom.
+    fn cover(&mut self, batch: &Batch, mut state: RolloutState) {
+        for record in &batch.records {
+            match record {
+                Record::Stands(progression) => state = progression.state,
+                Record::Acted(acted) => self.coverage.act(state, acted.act),
+                Record::Happened(happened) => {
+                    for id in happened.ids.iter() {
+                        self.logged(id, happened);
+                    }
+                }
+                Record::Unclaimed(back) => {
+                    for (id, assignment) in back {
+                        if let Some(Some(row)) = self.assignments.get_mut(id.0 as usize) {
+                            row.logged = assignment.state;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn logged(&mut self, id: AssignmentId, happened: &Happened) {
+        if let Some(Some(row)) = self.assignments.get_mut(id.0 as usize) {
+            let state = std::mem::replace(&mut row.logged, happened.to);
+            self.coverage.fact(state, &happened.fact, 1);
+        }
+    }
+
+    fn changed(&mut self, change: &Change, at: Time) -> Breaches {
+        let (id, to) = (change.id, change.to.state);
+        let Some(Some(row)) = self.assignments.get_mut(id.0 as usize) else {
             return vec![format!("assignment {id} was changed, and is not there")];
         };
         let from = std::mem::replace(&mut row.state, to);
         if from == to {
             return vec![];
         }
-        self.updates += u64::from(to == State::Succeeded);
-        let (device, key) = (row.device.clone(), row.rollout);
+        let has_ended = matches!(to, State::Succeeded | State::Failed(_) | State::TimedOut(_));
+        self.updates += u64::from(has_ended && change.to.attempt > 0);
+        let (device, key) = (&self.devices[row.device], row.rollout);
         let rollout = self.rollouts[&key].id;
-        let seen = Observation::State { rollout, device: &device, from, to };
-        let mut breaches = self.observe(&seen, at);
+        let seen = Observation::State { rollout, device, from, to };
+        let mut breaches = observe(&mut self.ledger, &seen, at);
         if is_begun(to) && !is_begun(from) {
             breaches.extend(self.claimed(key, at));
         }
@@ -204,8 +288,12 @@ impl Checker {
 
     /// Over any minute of the driver's clock no more is claimed than the rate allows.
     fn claimed(&mut self, key: RolloutKey, at: Time) -> Breaches {
-        let Some(watched) = self.rollouts.get_mut(&key) else { return vec![] };
-        let Some(per_minute) = watched.spec.limits.per_minute else { return vec![] };
+        let Some(watched) = self.rollouts.get_mut(&key) else {
+            return vec![];
+        };
+        let Some(per_minute) = watched.spec.limits.per_minute else {
+            return vec![];
+        };
         let minute = std::time::Duration::from_mins(1);
         watched.claims.push_back(at);
         while watched.claims.front().is_some_and(|first| *first + minute <= at) {
@@ -225,9 +313,9 @@ impl Checker {
         self.rollouts.values_mut().for_each(|watched| watched.claims.clear());
     }
 
-    pub(crate) fn sent(&mut self, key: RolloutKey, device: &str, at: Time) -> Breaches {
-        let rollout = self.rollouts[&key].id;
-        self.observe(&Observation::Sent { rollout, device }, at)
+    pub(crate) fn sent(&mut self, key: RolloutKey, device: usize, at: Time) -> Breaches {
+        let (rollout, device) = (self.rollouts[&key].id, &self.devices[device]);
+        observe(&mut self.ledger, &Observation::Sent { rollout, device }, at)
     }
 
     /// A delivery ended as it did.
@@ -239,17 +327,18 @@ impl Checker {
         at: Time,
     ) -> Breaches {
         let rollout = self.rollouts[&key].id;
-        let device = &self.assignments[&id.0].device.clone();
-        let mut breaches = self.observe(&Observation::Over { rollout, device }, at);
+        let device = &self.devices[self.row(id).unwrap().device];
+        let ledger = &mut self.ledger;
+        let mut breaches = observe(ledger, &Observation::Over { rollout, device }, at);
         if matches!(outcome, Outcome::NotSent { .. } | Outcome::Refused { .. }) {
-            breaches.extend(self.observe(&Observation::NotTaken { rollout, device }, at));
+            breaches.extend(observe(ledger, &Observation::NotTaken { rollout, device }, at));
         }
         breaches
     }
 
     pub(crate) fn showed(&mut self, id: AssignmentId, version: &str, at: Time) -> Breaches {
-        let device = &self.assignments[&id.0].device.clone();
-        self.observe(&Observation::Showed { device, version }, at)
+        let device = &self.devices[self.row(id).unwrap().device];
+        observe(&mut self.ledger, &Observation::Showed { device, version }, at)
     }
 
     pub(crate) fn idle(&mut self, key: RolloutKey, reasons: usize, at: Time) -> Breaches {
@@ -259,6 +348,7 @@ impl Checker {
 
     pub(crate) fn restarted(&mut self, at: Time) -> Breaches {
         self.forget_rates();
+        self.rollouts.values_mut().for_each(|watched| watched.is_behind = true);
         self.observe(&Observation::Restarted, at)
     }
 
@@ -269,6 +359,13 @@ impl Checker {
     /// The oldest intent that nobody has answered: when it was put.
     pub(crate) fn oldest_wanted(&self) -> Option<(IntentSeq, i64)> {
         self.wanted.iter().map(|(seq, wanted)| (*seq, wanted.put_at)).min_by_key(|(_, at)| *at)
+    }
+
+    /// An intent is answered apart from any batch.
+    pub(crate) fn answered_apart(&mut self, seq: IntentSeq) {
+        if let Some((key, act)) = self.wanted.get(&seq).and_then(|wanted| wanted.act) {
+            self.coverage.act(self.rollouts[&key].progression.state, act);
+        }
     }
 
     /// An intent is answered: what was said is so.
@@ -307,7 +404,7 @@ impl Checker {
     /// Where all assignments stand, counted.
     pub(crate) fn ends(&self) -> BTreeMap<State, u64> {
         let mut ends = BTreeMap::new();
-        for row in self.assignments.values() {
+        for row in self.assignments.iter().flatten() {
             *ends.entry(row.state).or_default() += 1;
         }
         ends
@@ -317,11 +414,11 @@ impl Checker {
     pub(crate) fn compare(&self) -> Breaches {
         let mut breaches = vec![];
         for (id, state) in self.rows.states() {
-            if let Some(row) = self.assignments.get(&id)
+            if let Some(row) = self.row(AssignmentId(id))
                 && row.state != state
             {
-                let Row { rollout, device, state: was } = row;
-                let what = format!("{device} of rollout {} is {state}, was {was}", rollout.0);
+                let (device, key, was) = (&self.devices[row.device], row.rollout.0, row.state);
+                let what = format!("{device} of rollout {key} is {state}, was {was}");
                 breaches.push(what);
             }
         }
@@ -335,6 +432,11 @@ impl Checker {
         }
         breaches
     }
+}
+
+fn observe(ledger: &mut Ledger, seen: &Observation<'_>, at: Time) -> Breaches {
+    let breaches = ledger.observe(seen, at);
+    breaches.into_iter().map(|breach| format!("{breach} ({seen:?})")).collect()
 }
 
 const fn is_begun(state: State) -> bool {

@@ -26,7 +26,7 @@ use groundswell::{
     },
 };
 
-use super::{Event, World, checker::job_text};
+use super::{Event, World, checker::job_text, fleet::Fleet, trace::tell};
 
 /// Steps in a row that change nothing and that the clock does not move for.
 const SPINS_MAX: u32 = 20;
@@ -45,6 +45,8 @@ pub(crate) struct Driver {
     /// Deliveries and questions under way.
     errands: BTreeMap<u64, Errand>,
     next_errand: u64,
+    /// Deliveries among them.
+    open: usize,
     is_disk_full: bool,
     /// When it was started, in true time.
     pub(crate) up_since: i64,
@@ -59,6 +61,17 @@ struct Errand {
     has_begun: bool,
     /// What the clock said when it was asked for: what is open may end, whatever it says later.
     asked_at: Time,
+}
+
+impl Driver {
+    /// An errand is over; false if it was cut off before.
+    fn over(&mut self, errand: u64) -> bool {
+        let Some(errand) = self.errands.remove(&errand) else {
+            return false;
+        };
+        self.open -= usize::from(!errand.is_question);
+        true
+    }
 }
 
 /// Where the database of a world is.
@@ -85,7 +98,7 @@ impl World {
         let taken = taken.map(|record| takeover::take(&store, record).unwrap()).collect();
         let engine = Engine::new(taken, epoch, self.manner, now);
         self.drivers += 1;
-        self.trace.add(format!("{} driver {} starts", self.stamp(), self.drivers));
+        tell!(self, "{} driver {} starts", self.stamp(), self.drivers);
         self.driver = Some(Driver {
             no: self.drivers,
             engine,
@@ -95,6 +108,7 @@ impl World {
             outlets: BTreeSet::new(),
             errands: BTreeMap::new(),
             next_errand: 0,
+            open: 0,
             is_disk_full: false,
             up_since: self.agenda.now,
             spins: 0,
@@ -107,8 +121,10 @@ impl World {
 
     /// The driver dies: what the store was given may have been carried out, or not.
     pub(crate) fn crash(&mut self) {
-        let Some(mut driver) = self.driver.take() else { return };
-        self.trace.add(format!("{} driver {} dies", self.stamp(), driver.no));
+        let Some(mut driver) = self.driver.take() else {
+            return;
+        };
+        tell!(self, "{} driver {} dies", self.stamp(), driver.no);
         let done = self.faults.dice.roll(driver.jobs.len() as u64 + 1);
         for job in driver.jobs.drain(..).take(done as usize) {
             if !driver.is_disk_full {
@@ -123,7 +139,9 @@ impl World {
     /// One step, and what it wants done.
     pub(crate) fn step(&mut self) {
         let now = self.agenda.clock();
-        let Some(driver) = self.driver.as_mut() else { return self.facts.clear() };
+        let Some(driver) = self.driver.as_mut() else {
+            return self.facts.clear();
+        };
         let is_due = self.wake_at.is_some_and(|at| at <= self.agenda.now);
         if self.facts.is_empty() && !is_due {
             return;
@@ -132,7 +150,9 @@ impl World {
         let facts = shuffled(std::mem::take(&mut self.facts), &mut self.dice);
         let had_facts = !facts.is_empty();
         let commands = driver.engine.step(now, facts);
-        let wake = driver.engine.wake_at().map(|(at, _)| self.agenda.when(at));
+        self.trace.mark((now.as_millis(), commands.len()));
+        let wake = driver.engine.wake_at();
+        let wake = wake.map(|(at, _)| self.agenda.timer(self.agenda.when(at)));
         self.wake_at = wake;
         let is_idle = commands.is_empty() && !had_facts && wake <= Some(self.agenda.now);
         driver.spins = if is_idle { driver.spins + 1 } else { 0 };
@@ -156,12 +176,12 @@ impl World {
         match command {
             Command::Store(job) => {
                 if !matches!(job, Job::Look { .. }) {
-                    self.trace.add(format!("{} store: {}", self.stamp(), job_text(&job)));
+                    tell!(self, "{} store: {}", self.stamp(), job_text(&job));
                 }
                 self.give(job);
             }
             Command::Choose(key, spec) => {
-                self.trace.add(format!("{} choose for {}", self.stamp(), key.0));
+                tell!(self, "{} choose for {}", self.stamp(), key.0);
                 let wait = self.faults.opening_takes();
                 self.later(wait, |no| Event::Choose(no, key, spec));
             }
@@ -171,11 +191,11 @@ impl World {
             Command::Halt(key) => self.cut(key, "halt"),
             Command::Tell(_) => {}
             Command::Keep(batches) => {
-                self.trace.add(format!("{} kept {} batches", self.stamp(), batches.len()));
+                tell!(self, "{} kept {} batches", self.stamp(), batches.len());
                 self.kept.extend(batches);
             }
             Command::Close(key, ending) => {
-                self.trace.add(format!("{} closed {}: {ending:?}", self.stamp(), key.0));
+                tell!(self, "{} closed {}: {ending:?}", self.stamp(), key.0);
                 self.cut(key, "close");
                 self.running().outlets.remove(&key);
             }
@@ -184,8 +204,10 @@ impl World {
     }
 
     fn ended(&mut self, ending: Ending) {
-        self.trace.add(format!("{} the run ended: {ending:?}", self.stamp()));
-        let Some(driver) = self.driver.take() else { return };
+        tell!(self, "{} the run ended: {ending:?}", self.stamp());
+        let Some(driver) = self.driver.take() else {
+            return;
+        };
         let is_lost = driver.jobs.iter().any(|job| matches!(job, Job::Commit(_)));
         if is_lost && ending != Ending::StoreFailed {
             self.fail(&format!("it ended with jobs open: {:?}", driver.jobs));
@@ -222,7 +244,7 @@ impl World {
         driver.is_disk_full |= fills;
         let job = driver.jobs.pop_front().unwrap();
         let done = if driver.is_disk_full {
-            self.trace.add(format!("{} disk full", self.stamp()));
+            tell!(self, "{} disk full", self.stamp());
             failed(job)
         } else {
             self.carry_out_job(&mut driver.store, job)
@@ -253,12 +275,14 @@ impl World {
             }
             Done::Answered(_, Ok(())) => {
                 if let Some((seq, answer)) = seq {
+                    self.checker.answered_apart(seq);
                     self.answered(seq, &answer);
                 }
             }
+            Done::Discarded(key, Ok(_)) | Done::RoundOpened(key, Ok(_)) => {
+                self.checker.rows_moved(*key);
+            }
             Done::Fetched(_, Ok(_))
-            | Done::Discarded(_, Ok(_))
-            | Done::RoundOpened(_, Ok(_))
             | Done::Read(_, Ok(_))
             | Done::Looked(Ok(_))
             | Done::Waiting(_, Ok(_))
@@ -272,14 +296,14 @@ impl World {
     pub(crate) fn chosen(&mut self, key: RolloutKey, spec: &groundswell::core::rollout::Spec) {
         let store = SqliteStore::open_to_read(&database(self.dir.path())).unwrap().unwrap();
         let division = choose(&store, spec, self.agenda.clock()).unwrap();
-        self.trace.add(format!("{} chose {} devices", self.stamp(), division.devices.len()));
+        tell!(self, "{} chose {} devices", self.stamp(), division.devices.len());
         self.facts.push(Fact::Chosen(key, Some(Box::new(division))));
     }
 
     fn open(&mut self, opening: &Opening) {
         let key = opening.rollout;
         let is_readable = !self.faults.dice.percent(self.faults.unsendable);
-        self.trace.add(format!("{} open {}, readable: {is_readable}", self.stamp(), key.0));
+        tell!(self, "{} open {}, readable: {is_readable}", self.stamp(), key.0);
         let wait = self.faults.opening_takes();
         self.later(wait, |no| Event::Opened(no, key, is_readable));
     }
@@ -299,16 +323,16 @@ impl World {
         driver.next_errand += 1;
         let errand = Errand { rollout, id, is_question, has_begun: false, asked_at };
         driver.errands.insert(driver.next_errand, errand);
+        driver.open += usize::from(!is_question);
         driver.next_errand
     }
 
     /// A delivery is handed to a lane, which begins a little later.
     fn send(&mut self, sending: Sending) {
         let (key, id) = (sending.rollout, sending.candidate.id);
-        let device = sending.candidate.endpoint.id.clone();
-        let attempt = sending.candidate.assignment.attempt;
-        let stamp = self.stamp();
-        self.trace.add(format!("{stamp} {}: send {id} to {device}, attempt {attempt}", key.0));
+        let (device, attempt) =
+            (&sending.candidate.endpoint.id, sending.candidate.assignment.attempt);
+        tell!(self, "{} {}: send {id} to {device}, attempt {attempt}", self.stamp(), key.0);
         if !self.running().outlets.contains(&key) {
             return self.facts.push(Fact::Returned(key, id));
         }
@@ -322,13 +346,16 @@ impl World {
     pub(crate) fn begin_errand(&mut self, errand: u64, sending: Box<Sending>) {
         let now = self.agenda.now;
         let (key, id) = (sending.rollout, sending.candidate.id);
-        let device = sending.candidate.endpoint.id.clone();
-        let driver = self.running();
-        let Some(open) = driver.errands.get_mut(&errand) else { return };
+        let device = &sending.candidate.endpoint.id;
+        let no = Fleet::number(device);
+        let driver = self.driver.as_mut().unwrap();
+        let Some(open) = driver.errands.get_mut(&errand) else {
+            return;
+        };
         let has_asked = std::mem::replace(&mut open.has_begun, true);
         let asked_at = open.asked_at;
         if sending.ask_first && !has_asked {
-            let (wait, answer) = self.fleet.ask(&device, Duration::from_mins(1), now);
+            let (wait, answer) = self.fleet.ask(no, Duration::from_mins(1), now);
             let version = &self.checker.spec(key).release.version;
             if matches!(&answer, Answer::Version { version: shown } if shown == version) {
                 let fact = Fact::Delivered(key, id, Outcome::AlreadyCurrent);
@@ -337,16 +364,16 @@ impl World {
             return self.later(wait, |no| Event::Begin(no, errand, sending));
         }
         if !driver.engine.may_send(key) {
-            driver.errands.remove(&errand);
+            driver.over(errand);
             return self.facts.push(Fact::Returned(key, id));
         }
-        let breaches = self.checker.sent(key, &device, asked_at);
+        let breaches = self.checker.sent(key, no, asked_at);
         self.breached(&breaches);
-        let fate = self.fleet.deliver(&device, now);
-        self.trace.add(format!("{} {}: {device} {fate:?}", self.stamp(), key.0));
+        let fate = self.fleet.deliver(no, now);
+        self.trace.mark((no, fate.answered_in));
+        tell!(self, "{} {}: {device} {fate:?}", self.stamp(), key.0);
         if let Some(wait) = fate.taken_in {
-            let version = self.checker.spec(key).release.version.clone();
-            self.agenda.put(wait, Event::Take(device.to_string(), version));
+            self.agenda.put(wait, Event::Take(no, key));
         }
         let fact = Fact::Delivered(key, id, fate.outcome);
         self.later(fate.answered_in, |no| Event::Outcome(no, errand, Box::new(fact)));
@@ -358,9 +385,11 @@ impl World {
         }
         let id = question.candidate.id;
         let errand = self.errand(key, id, true);
-        let device = question.candidate.endpoint.id.clone();
-        let (wait, answer) = self.fleet.ask(&device, question.within, self.agenda.now);
-        self.trace.add(format!("{} {}: ask {device}: {answer:?}", self.stamp(), key.0));
+        let device = &question.candidate.endpoint.id;
+        let no = Fleet::number(device);
+        let (wait, answer) = self.fleet.ask(no, question.within, self.agenda.now);
+        self.trace.mark((no, wait));
+        tell!(self, "{} {}: ask {device}: {answer:?}", self.stamp(), key.0);
         let fact = Fact::Asked(key, id, answer);
         self.later(wait, |no| Event::Outcome(no, errand, Box::new(fact)));
     }
@@ -368,7 +397,7 @@ impl World {
     /// A delivery or a question ended, unless it was cut off before.
     pub(crate) fn outcome(&mut self, errand: u64, fact: Fact) {
         let now = self.agenda.clock();
-        if self.running().errands.remove(&errand).is_none() {
+        if !self.running().over(errand) {
             return;
         }
         let breaches = match &fact {
@@ -390,10 +419,11 @@ impl World {
             .partition(|(_, errand)| errand.rollout == key);
         driver.errands = kept;
         if !cut.is_empty() {
-            self.trace.add(format!("{} {why} {}: {} cut off", self.stamp(), key.0, cut.len()));
+            tell!(self, "{} {why} {}: {} cut off", self.stamp(), key.0, cut.len());
         }
         let (fault, detail) = (Fault::Canceled, "cut short".to_owned());
         for errand in cut.into_values() {
+            self.running().open -= usize::from(!errand.is_question);
             let detail = detail.clone();
             self.facts.push(if errand.is_question {
                 Fact::Asked(key, errand.id, Answer::Silent { fault, detail })
@@ -405,9 +435,7 @@ impl World {
 
     /// No more deliveries are open than the driver may have, of all rollouts.
     fn check_open(&mut self) {
-        let max = self.manner.in_flight_max as usize;
-        let errands = self.running().errands.values();
-        let open = errands.filter(|errand| !errand.is_question).count();
+        let (open, max) = (self.running().open, self.manner.in_flight_max as usize);
         if open > max {
             self.fail(&format!("{open} deliveries are open, the driver's limit is {max}"));
         }
@@ -416,11 +444,16 @@ impl World {
 
 /// Facts that did not come from the store may come in any order.
 fn shuffled(facts: Vec<Fact>, dice: &mut super::dice::Dice) -> Vec<Fact> {
-    let (mut facts, others): (Vec<Fact>, Vec<Fact>) =
+    let (stored, mut others): (Vec<Fact>, Vec<Fact>) =
         facts.into_iter().partition(|fact| matches!(fact, Fact::Store(_)));
-    for fact in others {
-        let at = dice.roll(facts.len() as u64 + 1) as usize;
-        facts.insert(at, fact);
+    for at in (1..others.len()).rev() {
+        others.swap(at, dice.roll(at as u64 + 1) as usize);
+    }
+    let (mut stored, mut others) = (stored.into_iter(), others.into_iter());
+    let mut facts = Vec::with_capacity(stored.len() + others.len());
+    while stored.len() + others.len() > 0 {
+        let is_stored = dice.roll((stored.len() + others.len()) as u64) < stored.len() as u64;
+        facts.extend(if is_stored { stored.next() } else { others.next() });
     }
     facts
 }

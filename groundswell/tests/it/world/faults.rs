@@ -33,13 +33,15 @@ pub(crate) enum Mishap {
 }
 
 impl Faults {
-    pub(crate) fn draw(mut dice: Dice) -> Self {
+    pub(crate) fn draw(mut dice: Dice, is_large: bool) -> Self {
         let is_calm = dice.percent(25);
         let mut some = |percent: u64, values: &[u64]| {
             let value = *dice.pick(values);
             if is_calm || !dice.percent(percent) { 0 } else { value }
         };
-        let crash_one_in = some(50, &[60, 400, 3_000]);
+        // A large world has a hundred commands where a small one has one.
+        let scarcity = if is_large { 200 } else { 1 };
+        let crash_one_in = some(50, &[60, 400, 3_000]) * scarcity;
         let every_secs_max = some(60, &[600, 7_200, 40_000]);
         let store_max_ms = some(50, &[3, 40, 2_000]);
         let unsendable = some(20, &[10, 50]);

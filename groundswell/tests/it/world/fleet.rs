@@ -1,13 +1,13 @@
 //! The simulated devices: what they are, where they stand, and how they behave.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use groundswell::core::{
     device::Device,
     outcome::{Answer, Fault, Outcome},
 };
 
-use super::dice::Dice;
+use super::{dice::Dice, rhythm::Rhythm};
 
 /// Zones with whole, half and quarter hours, and with clock changes of an hour and of half an hour.
 const ZONES: [&str; 8] = [
@@ -62,18 +62,21 @@ pub(crate) struct Fate {
     pub(crate) outcome: Outcome,
 }
 
-/// All devices, and those that are not imported yet.
+/// All devices, by their numbers, and those that are not imported yet.
 #[derive(Debug)]
 pub(crate) struct Fleet {
-    pub(crate) devices: BTreeMap<String, Simulated>,
+    pub(crate) devices: Vec<Simulated>,
     dice: Dice,
     hosts: u64,
     gentle: bool,
+    is_large: bool,
 }
 
 impl Habit {
     fn draw(dice: &mut Dice, gentle: bool) -> Self {
-        let mut share = |max| if gentle || dice.percent(60) { 0 } else { dice.roll(max) };
+        let mut share = |max| {
+            if gentle || dice.percent(60) { 0 } else { dice.roll(max) }
+        };
         let (loss, busy, rejects) = (share(40), share(60), share(20));
         let (lies, bricks, mute) = (share(50), share(10), share(30));
         let flaps_max_secs =
@@ -94,38 +97,39 @@ impl Habit {
 }
 
 impl Fleet {
-    pub(crate) fn new(mut dice: Dice, count: u64) -> Self {
-        let gentle = dice.percent(15);
-        let hosts = dice.range(3, 40);
-        let mut fleet = Self { devices: BTreeMap::new(), dice, hosts, gentle };
+    pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm) -> Self {
+        let (count, gentle) = (rhythm.devices, dice.percent(15));
+        let hosts = if rhythm.is_large { dice.range(count / 20, count) } else { dice.range(3, 40) };
+        let mut fleet = Self { devices: vec![], dice, hosts, gentle, is_large: rhythm.is_large };
         fleet.grow(count);
         fleet
     }
 
-    /// More devices; returns their ids.
-    pub(crate) fn grow(&mut self, count: u64) -> Vec<String> {
+    /// More devices; returns their numbers.
+    pub(crate) fn grow(&mut self, count: u64) -> std::ops::Range<usize> {
         let from = self.devices.len();
-        let ids = (from..from + count as usize).map(|no| format!("d{no:03}"));
-        let ids: Vec<String> = ids.collect();
-        for id in &ids {
-            let device = self.draw(id);
-            self.devices.insert(id.clone(), device);
+        let to = from + count as usize;
+        for no in from..to {
+            let device = self.draw(&format!("d{no:03}"));
+            self.devices.push(device);
         }
-        ids
+        from..to
     }
 
     fn draw(&mut self, id: &str) -> Simulated {
         let dice = &mut self.dice;
         let habit = Habit::draw(dice, self.gentle);
         let site = dice.roll(4);
+        let host = dice.roll(self.hosts);
         // Some are behind a gateway, and some poll.
         let address = match dice.roll(20) {
             0 => None,
             1..=8 => Some(format!("http://gateway-{}.test:8080", dice.roll(self.hosts / 3 + 1))),
-            _ => Some(format!("http://10.0.{site}.{}:80", dice.roll(self.hosts) + 1)),
+            _ => Some(format!("http://10.{}.{site}.{}:80", host / 250, host % 250 + 1)),
         };
-        let check_in =
-            dice.percent(30).then(|| Duration::from_secs(*dice.pick(&[1_800, 3_600, 14_400])));
+        let check_in = dice
+            .percent(if self.is_large { 10 } else { 30 })
+            .then(|| Duration::from_secs(*dice.pick(&[1_800, 3_600, 14_400])));
         let zone = dice.percent(85).then(|| (*dice.pick(&ZONES)).to_owned());
         let version = dice.pick(&["0.9.0", "1.0.0", "1.1.0"]).to_string();
         let tags = [("site", format!("s{site}")), ("ring", format!("r{}", dice.roll(3)))];
@@ -145,13 +149,14 @@ impl Fleet {
         Simulated { known, habit, version, is_online, reboots_until, is_dead, receptions }
     }
 
-    pub(crate) fn get(&mut self, id: &str) -> &mut Simulated {
-        self.devices.get_mut(id).unwrap()
+    /// The number of a device that is known by its id.
+    pub(crate) fn number(id: &str) -> usize {
+        id[1..].parse().unwrap()
     }
 
     /// How long until a device that comes and goes does so next.
-    pub(crate) fn flaps_in(&mut self, id: &str) -> Option<Duration> {
-        let device = self.devices.get_mut(id)?;
+    pub(crate) fn flaps_in(&mut self, no: usize) -> Option<Duration> {
+        let device = &self.devices[no];
         let (online, offline) = device.habit.flaps_max_secs?;
         let max = if device.is_online { online } else { offline };
         Some(Duration::from_millis(self.dice.range(1_000, max * 1_000)))
@@ -159,16 +164,16 @@ impl Fleet {
 
     /// From now on everybody is there for good, or never again.
     pub(crate) fn calm(&mut self) {
-        for device in self.devices.values_mut() {
+        for device in &mut self.devices {
             device.is_online |= self.dice.percent(80);
             device.habit.flaps_max_secs = None;
         }
     }
 
     /// A delivery begins at `now`.
-    pub(crate) fn deliver(&mut self, id: &str, now: i64) -> Fate {
+    pub(crate) fn deliver(&mut self, no: usize, now: i64) -> Fate {
         let dice = &mut self.dice;
-        let device = self.devices.get_mut(id).unwrap();
+        let device = &mut self.devices[no];
         let habit = device.habit;
         let answered_in = Duration::from_millis(dice.range(1, habit.latency_max_ms));
         let not_sent = |fault| Outcome::NotSent { fault, detail: String::new() };
@@ -217,9 +222,9 @@ impl Fleet {
     }
 
     /// The bytes of an update have arrived, whatever became of those who sent them.
-    pub(crate) fn take(&mut self, id: &str, version: &str, now: i64) {
+    pub(crate) fn take(&mut self, no: usize, version: &str, now: i64) {
         let dice = &mut self.dice;
-        let device = self.devices.get_mut(id).unwrap();
+        let device = &mut self.devices[no];
         if !device.is_there(now) {
             return;
         }
@@ -232,9 +237,9 @@ impl Fleet {
     }
 
     /// A device is asked for its version.
-    pub(crate) fn ask(&mut self, id: &str, within: Duration, now: i64) -> (Duration, Answer) {
+    pub(crate) fn ask(&mut self, no: usize, within: Duration, now: i64) -> (Duration, Answer) {
         let dice = &mut self.dice;
-        let device = self.devices.get_mut(id).unwrap();
+        let device = &mut self.devices[no];
         let wait = Duration::from_millis(dice.range(1, device.habit.latency_max_ms)).min(within);
         if !device.is_there(now) || dice.percent(device.habit.loss) {
             let fault = *dice.pick(&[Fault::ConnectRefused, Fault::ResponseTimeout]);

@@ -7,23 +7,32 @@
 mod agenda;
 mod checker;
 mod courses;
+mod coverage;
 mod dice;
 mod driver;
 mod faults;
 mod fleet;
+mod long;
 mod operator;
+mod rhythm;
 mod rows;
 mod runs;
 mod specs;
 mod trace;
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use groundswell::{
     core::{
         assignment::State,
         log::{DeviceStory, Entry, Record, Story},
         rollout::Spec,
+        snapshot::Counts,
         time::Time,
         waiting::WaitingOn,
     },
@@ -35,13 +44,15 @@ use groundswell::{
 use self::{
     agenda::Agenda,
     checker::Checker,
+    coverage::Coverage,
     dice::Dice,
     driver::{Driver, database},
     faults::{Faults, Mishap},
     fleet::Fleet,
     operator::Operator,
+    rhythm::Rhythm,
     rows::Rows,
-    trace::Trace,
+    trace::{Telling, Trace, tell},
 };
 
 /// Days of clock changes in some zones, and one of none.
@@ -53,11 +64,11 @@ const DAYS: [&str; 5] = [
     "2026-10-31T12:00:00Z",
 ];
 
-/// Steps between looks at every row.
-const COMPARE_EVERY: u64 = 500;
-
 /// How long everybody has, once nothing goes wrong any more.
 const CALM: Duration = Duration::from_hours(5 * 24);
+
+/// A large world is not run on for those who are never there, once it was calm for so long.
+const LULL: Duration = Duration::from_hours(8);
 
 /// An intent is answered within this, while a driver is up: some looks, and what claims a slow
 /// store needs to write.
@@ -77,11 +88,11 @@ enum Event {
     /// A delivery or question of this driver ends.
     Outcome(u64, u64, Box<Fact>),
     /// An update arrives at a device.
-    Take(String, String),
+    Take(usize, RolloutKey),
     /// A device comes or goes.
-    Flap(String),
+    Flap(usize),
     /// A device calls.
-    CheckIn(String),
+    CheckIn(usize),
     /// More devices are imported.
     Grow,
     /// A rollout is created.
@@ -100,6 +111,7 @@ enum Event {
 
 struct World {
     seed: u64,
+    rhythm: Rhythm,
     dice: Dice,
     agenda: Agenda<Event>,
     driver: Option<Driver>,
@@ -116,6 +128,8 @@ struct World {
     desk: SqliteStore,
     fleet: Fleet,
     operator: Operator,
+    /// Devices that call at this time.
+    callers: Vec<usize>,
     faults: Faults,
     checker: Checker,
     trace: Trace,
@@ -133,28 +147,43 @@ struct Sum {
     updates: u64,
     drivers: u64,
     trace: u64,
+    coverage: Coverage,
+    /// Whether it came to its end, or was left as it was.
+    is_whole: bool,
+}
+
+impl Sum {
+    /// In a few lines.
+    fn text(&self) -> String {
+        let Self { steps, updates, drivers, trace, coverage, .. } = self;
+        let mut text = format!(
+            "{updates} device-updates, {steps} steps, {drivers} drivers, trace {trace:x}\n{coverage}"
+        );
+        for (state, count) in &self.ends {
+            let _ = writeln!(text, "{count:>8} {state}");
+        }
+        text
+    }
 }
 
 impl World {
-    fn new(seed: u64, is_loud: bool) -> Self {
+    fn new(seed: u64, telling: Telling) -> Self {
+        let rhythm = Rhythm::of(seed);
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let mut dice = Dice::new(seed);
         let day: jiff::Timestamp = dice.pick(&DAYS).parse().unwrap();
         let desk = SqliteStore::open(&database(dir.path())).unwrap();
         let rows = Rows::open(&database(dir.path()));
-        let look_secs = *dice.pick(&[10, 30, 120, 300]);
         let manner = Manner {
             is_heard: dice.percent(50),
             gather: Duration::from_millis(*dice.pick(&[0, 5])),
-            in_flight_max: *dice.pick(&[4, 20, 1_000]),
-            look_every: Some(Duration::from_secs(look_secs)),
+            in_flight_max: rhythm.in_flight_max,
+            look_every: Some(Duration::from_secs(rhythm.look_secs)),
         };
-        let count = *dice.pick(&[15, 60, 150, 300]);
-        let calm_hours = dice.range(2, 40) as i64;
         let now = day.as_millisecond();
         let mut world = Self {
             seed,
-            agenda: Agenda::new(now),
+            agenda: Agenda::new(now, rhythm.beat_ms),
             driver: None,
             drivers: 0,
             wake_at: None,
@@ -162,15 +191,17 @@ impl World {
             kept: vec![],
             manner,
             desk,
-            fleet: Fleet::new(dice.fork(), count),
-            operator: Operator::new(dice.fork()),
-            faults: Faults::draw(dice.fork()),
-            checker: Checker::new(rows),
-            trace: Trace::new(is_loud),
+            fleet: Fleet::new(dice.fork(), &rhythm),
+            operator: Operator::new(dice.fork(), &rhythm),
+            callers: vec![],
+            faults: Faults::draw(dice.fork(), rhythm.is_large),
+            checker: Checker::new(rows, rhythm.is_large),
+            trace: Trace::new(telling),
             steps: 0,
-            calm_at: now + calm_hours * 3_600_000,
+            calm_at: now + rhythm.calm_hours as i64 * 3_600_000,
             is_calm: false,
             dir,
+            rhythm,
             dice,
         };
         world.begin();
@@ -178,9 +209,9 @@ impl World {
     }
 
     fn begin(&mut self) {
-        self.trace.add(format!("{:?} {:?}", self.manner, self.faults));
-        let ids: Vec<String> = self.fleet.devices.keys().cloned().collect();
-        self.import(&ids);
+        tell!(self, "{:?} {:?}", self.manner, self.faults);
+        tell!(self, "{:?}", self.rhythm);
+        self.import(0..self.fleet.devices.len());
         self.agenda.put(Duration::ZERO, Event::Start);
         self.agenda.put(Duration::from_millis(self.dice.roll(5_000)), Event::Create);
         self.agenda.put_at(self.calm_at, Event::Calm);
@@ -196,35 +227,64 @@ impl World {
         }
     }
 
-    /// Until everything has ended or says why not, or after so many steps.
-    fn run(&mut self, steps_max: u64) -> Sum {
-        while self.steps < steps_max && !self.is_over() {
+    /// Until everything has ended or says why not, or after so many steps, or until told to stop.
+    fn run(&mut self, steps_max: u64, stop: &AtomicBool) -> Sum {
+        let mut is_over = false;
+        while self.steps < steps_max && !is_over && !stop.load(Ordering::Relaxed) {
             self.turn();
+            is_over = self.is_over();
         }
-        if self.steps < steps_max {
+        if is_over {
             self.check_end();
         }
-        self.replay();
+        if !stop.load(Ordering::Relaxed) {
+            self.replay();
+        }
         let Self { steps, drivers, .. } = *self;
-        let ends = self.checker.ends();
-        Sum { ends, steps, updates: self.checker.updates, drivers, trace: self.trace.sum() }
+        let coverage = std::mem::take(&mut self.checker.coverage);
+        Sum {
+            ends: self.checker.ends(),
+            steps,
+            updates: self.checker.updates,
+            drivers,
+            trace: self.trace.sum(),
+            coverage,
+            is_whole: is_over,
+        }
     }
 
-    fn is_over(&self) -> bool {
+    fn is_over(&mut self) -> bool {
         if !self.is_calm {
             return false;
         }
         if self.agenda.now > self.calm_at + CALM.as_millis() as i64 {
             return true;
         }
-        let is_ended = |key: &RolloutKey| {
-            let record = self.desk.rollout(*key).unwrap().unwrap();
-            !record.progression.state.is_driven()
-        };
-        self.steps.is_multiple_of(50)
-            && self.operator.to_create == 0
-            && self.checker.oldest_wanted().is_none()
-            && self.operator.rollouts.iter().all(is_ended)
+        if !self.steps.is_multiple_of(50)
+            || self.operator.to_create > 0
+            || self.checker.oldest_wanted().is_some()
+        {
+            return false;
+        }
+        let is_late = self.agenda.now > self.calm_at + LULL.as_millis() as i64;
+        let may_wait = self.rhythm.is_large && is_late;
+        let keys = self.operator.rollouts.clone();
+        keys.into_iter().all(|key| self.is_done(key, may_wait))
+    }
+
+    /// Whether a rollout has ended; or, if it `may_wait`, goes on only for devices that are not there.
+    fn is_done(&mut self, key: RolloutKey, may_wait: bool) -> bool {
+        let now = self.agenda.clock();
+        if let Some(driver) = self.driver.as_mut()
+            && let Some(progress) = driver.engine.progress(key, now, 0)
+        {
+            let is_it = |reason: &WaitingOn| {
+                matches!(reason, WaitingOn::Away { .. } | WaitingOn::Joiners { .. })
+            };
+            return may_wait && progress.waiting_on.iter().any(is_it);
+        }
+        let record = self.desk.rollout(key).unwrap().unwrap();
+        !record.progression.state.is_driven()
     }
 
     /// The time goes on to whatever is next, and that happens.
@@ -239,6 +299,7 @@ impl World {
         while let Some(event) = self.agenda.pop() {
             self.happen(event);
         }
+        self.heard();
         self.step();
     }
 
@@ -256,13 +317,16 @@ impl World {
             Event::Opened(_, key, is_readable) => self.opened(key, is_readable),
             Event::Begin(_, errand, sending) => self.begin_errand(errand, sending),
             Event::Outcome(_, errand, fact) => self.outcome(errand, *fact),
-            Event::Take(device, version) => self.fleet.take(&device, &version, self.agenda.now),
-            Event::Flap(device) => self.flap(&device),
-            Event::CheckIn(device) => self.check_in(&device),
+            Event::Take(no, key) => {
+                let version = &self.checker.spec(key).release.version;
+                self.fleet.take(no, version, self.agenda.now);
+            }
+            Event::Flap(no) => self.flap(no),
+            Event::CheckIn(no) => self.check_in(no),
             Event::Grow => {
                 let count = self.dice.range(1, 20);
-                let ids = self.fleet.grow(count);
-                self.import(&ids);
+                let numbers = self.fleet.grow(count);
+                self.import(numbers);
             }
             Event::Create => self.create(),
             Event::Act => self.act(),
@@ -276,7 +340,7 @@ impl World {
 
     fn fault(&mut self) {
         let mishap = self.faults.mishap();
-        self.trace.add(format!("{} {mishap:?}", self.stamp()));
+        tell!(self, "{} {mishap:?}", self.stamp());
         match mishap {
             Mishap::ClockJump(millis) => {
                 self.agenda.offset += millis;
@@ -292,7 +356,7 @@ impl World {
     }
 
     fn calm(&mut self) {
-        self.trace.add(format!("{} nothing goes wrong any more", self.stamp()));
+        tell!(self, "{} nothing goes wrong any more", self.stamp());
         self.is_calm = true;
         self.faults.calm();
         self.fleet.calm();
@@ -316,16 +380,23 @@ impl World {
         if next <= self.agenda.now || self.faults.open_max_ms + self.faults.store_max_ms > 0 {
             return;
         }
+        // Progress has estimates that cost more than the step of a large world.
+        if self.rhythm.is_large && !self.steps.is_multiple_of(8) {
+            return;
+        }
         let Some(driver) = self.driver.as_mut() else { return };
-        if driver.engine.wake_at().is_some_and(|(_, what)| what == "flush") {
+        // A timer that only the beat holds back may be about to say more.
+        let is_held = |at: Time| self.agenda.when(at) < next;
+        if driver.engine.wake_at().is_some_and(|(at, what)| what == "flush" || is_held(at)) {
             return;
         }
         let keys: Vec<RolloutKey> = driver.engine.rollouts().collect();
         let mut breaches = vec![];
         for key in keys {
             // What has ended in the driver's mind only waits to be written.
-            if let Some(progress) = driver.engine.progress(key, now, 0)
-                && progress.counts.waiting() + progress.counts.active() > 0
+            let is_open = |counts: &Counts| counts.waiting() + counts.active() > 0;
+            if driver.engine.counts(key).is_some_and(is_open)
+                && let Some(progress) = driver.engine.progress(key, now, 0)
             {
                 let idle = self.checker.idle(key, progress.waiting_on.len(), now).into_iter();
                 breaches.extend(idle.map(|breach| format!("{breach}: {progress:?}")));
@@ -335,6 +406,9 @@ impl World {
     }
 
     fn committed(&mut self, batch: &Batch, is_last: bool) {
+        for change in &batch.changes {
+            self.trace.mark((change.id, change.to.state));
+        }
         let breaches = self.checker.after_commit(&self.desk, batch, is_last);
         self.breached(&breaches);
         for (seq, answer) in &batch.answers {
@@ -347,7 +421,7 @@ impl World {
     }
 
     fn check_step(&mut self) {
-        if self.steps.is_multiple_of(COMPARE_EVERY) {
+        if self.steps.is_multiple_of(self.rhythm.compare_every) {
             self.checker_compare();
         }
         let Some(driver) = &self.driver else { return };

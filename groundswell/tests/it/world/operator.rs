@@ -1,7 +1,7 @@
 //! People: they import devices, create rollouts and act on them, at bad moments, from another
 //! process than the driver's.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use groundswell::{
     core::{
@@ -12,7 +12,7 @@ use groundswell::{
     store::{Answer, Contact, Intent, IntentSeq, RolloutKey, Store},
 };
 
-use super::{Event, World, dice::Dice, specs};
+use super::{Event, World, dice::Dice, rhythm::Rhythm, specs, trace::tell};
 
 /// How often somebody looks after what is paused, once nothing goes wrong any more.
 const CARE_EVERY: Duration = Duration::from_mins(20);
@@ -34,9 +34,10 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(mut dice: Dice) -> Self {
-        let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[2, 60, 1_800, 20_000]));
-        let to_create = dice.range(1, 5);
+    pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm) -> Self {
+        let often = if rhythm.is_large { 60 } else { 2 };
+        let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[often, 60, 1_800, 20_000]));
+        let to_create = rhythm.rollouts;
         let acts_left = *dice.pick(&[10, 60, 1_200]);
         Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
     }
@@ -50,44 +51,69 @@ impl Operator {
 
 impl World {
     /// Puts devices into the inventory, as they are known.
-    pub(crate) fn import(&mut self, ids: &[String]) {
-        let devices: Vec<_> = ids.iter().map(|id| self.fleet.get(id).known.clone()).collect();
-        for device in &devices {
+    pub(crate) fn import(&mut self, numbers: Range<usize>) {
+        for no in numbers.clone() {
+            let device = &self.fleet.devices[no].known;
             self.checker.device(device);
             if let Some(wait) = device.check_in {
-                self.agenda.put(wait / 2, Event::CheckIn(device.id.clone()));
+                self.calls_in(wait / 2, no);
             }
-            if let Some(wait) = self.fleet.flaps_in(&device.id) {
-                self.agenda.put(wait, Event::Flap(device.id.clone()));
+            if let Some(wait) = self.fleet.flaps_in(no) {
+                self.agenda.put(wait, Event::Flap(no));
             }
         }
-        let devices: Vec<_> = devices.iter().collect();
+        let devices: Vec<_> = self.fleet.devices[numbers].iter().map(|d| &d.known).collect();
         self.desk.put_devices(&devices).unwrap();
-        self.trace.add(format!("{} {} devices imported", self.stamp(), devices.len()));
+        tell!(self, "{} {} devices imported", self.stamp(), devices.len());
+    }
+
+    fn calls_in(&mut self, wait: Duration, no: usize) {
+        self.agenda.put_in_beat(self.rhythm.calls_ms, wait, Event::CheckIn(no));
     }
 
     /// A device comes or goes.
-    pub(crate) fn flap(&mut self, id: &str) {
-        let Some(wait) = self.fleet.flaps_in(id) else { return };
-        let device = self.fleet.get(id);
+    pub(crate) fn flap(&mut self, no: usize) {
+        let Some(wait) = self.fleet.flaps_in(no) else {
+            return;
+        };
+        let device = &mut self.fleet.devices[no];
         device.is_online = !device.is_online;
-        self.agenda.put(wait, Event::Flap(id.to_owned()));
+        self.agenda.put(wait, Event::Flap(no));
     }
 
-    /// A device calls, if it is there; rollouts that wait for it are told.
-    pub(crate) fn check_in(&mut self, id: &str) {
-        let (now, clock) = (self.agenda.now, self.agenda.clock());
-        let device = self.fleet.get(id);
-        let Some(wait) = device.known.check_in else { return };
-        let version = device.is_there(now).then(|| device.version.clone());
-        self.agenda.put(wait, Event::CheckIn(id.to_owned()));
-        let Some(version) = version else { return };
-        let contact = Contact { device: id, at: clock, version: Some(&version) };
-        self.desk.saw(&[contact]).unwrap();
-        let key = self.desk.device_key(id).unwrap().unwrap();
-        if !self.desk.waiting(key).unwrap().is_empty() {
-            let seq = self.desk.put_intent(&Intent::Contact { device: key }, clock).unwrap();
-            self.checker.wanted(seq, None, self.agenda.now);
+    /// A device calls, if it is there.
+    pub(crate) fn check_in(&mut self, no: usize) {
+        let device = &self.fleet.devices[no];
+        let Some(wait) = device.known.check_in else {
+            return;
+        };
+        if device.is_there(self.agenda.now) {
+            self.callers.push(no);
+        }
+        self.calls_in(wait, no);
+    }
+
+    /// Those who called were heard of; rollouts that wait for them are told.
+    pub(crate) fn heard(&mut self) {
+        if self.callers.is_empty() {
+            return;
+        }
+        let clock = self.agenda.clock();
+        let callers = std::mem::take(&mut self.callers);
+        let devices = &self.fleet.devices;
+        let contact = |no: &usize| Contact {
+            device: &devices[*no].known.id,
+            at: clock,
+            version: Some(&devices[*no].version),
+        };
+        let contacts: Vec<_> = callers.iter().map(contact).collect();
+        self.desk.saw(&contacts).unwrap();
+        for no in callers {
+            let key = self.desk.device_key(&self.fleet.devices[no].known.id).unwrap().unwrap();
+            if !self.desk.waiting(key).unwrap().is_empty() {
+                let seq = self.desk.put_intent(&Intent::Contact { device: key }, clock).unwrap();
+                self.checker.wanted(seq, None, self.agenda.now);
+            }
         }
     }
 
@@ -96,16 +122,21 @@ impl World {
         let clock = self.agenda.clock();
         let operator = &mut self.operator;
         operator.to_create -= 1;
-        let spec = specs::draw(&mut operator.dice, clock);
+        let no = operator.rollouts.len() as u64;
+        let spec = specs::draw(&mut operator.dice, clock, self.rhythm.is_large.then_some(no));
         let id = u128::from(self.seed) << 64 | operator.rollouts.len() as u128;
         let id = RolloutId(uuid::Uuid::from_u128(id));
         let key = self.desk.create(id, None, &spec, clock).unwrap();
         self.operator.rollouts.push(key);
         self.checker.rollout(key, id, &spec);
-        self.trace.add(format!("{} rollout {} created: {spec:?}", self.stamp(), key.0));
-        self.want(key, Act::Start);
+        tell!(self, "{} rollout {} created: {spec:?}", self.stamp(), key.0);
+        // Some are left as drafts, until somebody acts on them.
+        if !self.operator.dice.percent(8) {
+            self.want(key, Act::Start);
+        }
         if self.operator.to_create > 0 {
-            let max_secs = *self.operator.dice.pick(&[5, 600, 20_000]);
+            let rare = if self.rhythm.is_large { 3_000 } else { 20_000 };
+            let max_secs = *self.operator.dice.pick(&[5, 600, rare]);
             let wait = Duration::from_millis(self.operator.dice.range(1, max_secs * 1_000));
             self.agenda.put(wait, Event::Create);
         }
@@ -115,7 +146,7 @@ impl World {
         let clock = self.agenda.clock();
         let seq =
             self.desk.put_intent(&Intent::Act { rollout, act, generation: None }, clock).unwrap();
-        self.trace.add(format!("{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0));
+        tell!(self, "{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0);
         self.checker.wanted(seq, Some((rollout, act)), self.agenda.now);
     }
 
@@ -191,6 +222,6 @@ impl World {
         if let Err(why) = self.checker.answered(desk, seq, answer) {
             self.fail(&why);
         }
-        self.trace.add(format!("{} intent {}: {answer:?}", self.stamp(), seq.0));
+        tell!(self, "{} intent {}: {answer:?}", self.stamp(), seq.0);
     }
 }

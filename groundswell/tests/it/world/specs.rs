@@ -22,28 +22,42 @@ use super::dice::Dice;
 const NAMES: [&str; 2] = ["pos", "fw"];
 const VERSIONS: [&str; 4] = ["1.0.5", "2.0.0", "2.1.0", "3.0.0"];
 
-/// A spec that is created when it is `now`.
-pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
+/// A spec that is created when it is `now`; in a large world it is the `large`th and for many.
+pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
+    let mut version = (*dice.pick(&VERSIONS)).to_owned();
+    if let Some(no) = large
+        && dice.percent(80)
+    {
+        // Newer than what is there, or few would have anything to do.
+        version = format!("{}.0.0", no + 4);
+    }
     let release = Release {
         name: (*dice.pick(&NAMES)).to_owned(),
-        version: (*dice.pick(&VERSIONS)).to_owned(),
+        version,
         artifact: Digest([7; 32]),
         artifact_bytes: 12,
     };
+    let is_slow = large.is_none() || dice.percent(10);
     let strategy = *dice.pick(&[
         Strategy::Immediate,
         Strategy::Scheduled,
         Strategy::Progressive,
         Strategy::Progressive,
-        Strategy::OnConnect,
+        if is_slow { Strategy::OnConnect } else { Strategy::Immediate },
     ]);
-    let membership = if dice.percent(30) { Membership::Dynamic } else { Membership::Snapshot };
+    let membership = if dice.percent(if is_slow { 30 } else { 5 }) {
+        Membership::Dynamic
+    } else {
+        Membership::Snapshot
+    };
     let waves = match strategy {
         Strategy::Progressive => waves(dice, membership),
         _ => vec![],
     };
     let offline = match strategy {
         Strategy::OnConnect => Offline::Wait,
+        // Many who are never there are tried for days, which a few show as well.
+        _ if !is_slow => *dice.pick(&[Offline::Skip, Offline::Try]),
         _ => *dice.pick(&[Offline::Skip, Offline::Wait, Offline::Try]),
     };
     let is_timed = strategy == Strategy::Scheduled || dice.percent(30);
@@ -56,6 +70,7 @@ pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
             dice,
             now,
             strategy == Strategy::OnConnect || membership == Membership::Dynamic,
+            if is_slow { 40 } else { 8 },
         ),
         schedule: if is_timed { schedule(dice, now) } else { Schedule::default() },
         waves,
@@ -63,14 +78,14 @@ pub(crate) fn draw(dice: &mut Dice, now: Time) -> Spec {
         salt: format!("salt-{}", dice.roll(1_000)),
         offline,
         wait_absent: *dice.pick(&[Duration::from_mins(1), Duration::from_hours(3)]),
-        limits: limits(dice),
+        limits: if large.is_some() { large_limits(dice) } else { limits(dice) },
         retry: retry(dice),
         verify: Verify {
             mode: *dice.pick(&[Mode::Version, Mode::Version, Mode::Reachable, Mode::None]),
             timeout: Duration::from_secs(*dice.pick(&[1, 20, 60, 200])),
             first: dice.percent(30),
         },
-        brake: match dice.roll(6) {
+        brake: match dice.roll(if large.is_some() { 24 } else { 6 }) {
             0 => Some(Brake::Count(dice.roll(12) as u32)),
             1 => Some(Brake::Percent(dice.range(1, 50) as u8)),
             _ => None,
@@ -96,10 +111,10 @@ fn hours(dice: &mut Dice, max: u64) -> Duration {
     Duration::from_secs(dice.range(1, max * 3_600))
 }
 
-fn deadline(dice: &mut Dice, now: Time, is_needed: bool) -> Option<Deadline> {
+fn deadline(dice: &mut Dice, now: Time, is_needed: bool, max: u64) -> Option<Deadline> {
     match dice.roll(if is_needed { 2 } else { 4 }) {
-        0 => Some(Deadline::After(hours(dice, 40))),
-        1 => Some(Deadline::At(now + hours(dice, 60))),
+        0 => Some(Deadline::After(hours(dice, max))),
+        1 => Some(Deadline::At(now + hours(dice, max * 3 / 2))),
         _ => None,
     }
 }
@@ -134,6 +149,15 @@ fn limits(dice: &mut Dice) -> Limits {
         max_unverified: *dice.pick(&[1, 4, 15, 1_000]),
         max_per_host: *dice.pick(&[1, 2, 10]),
         per_minute: dice.percent(30).then(|| *dice.pick(&[1, 7, 60, 1_000])),
+    }
+}
+
+fn large_limits(dice: &mut Dice) -> Limits {
+    Limits {
+        max_in_flight: *dice.pick(&[300, 1_000, 5_000]),
+        max_unverified: *dice.pick(&[1_000, 5_000, 20_000]),
+        max_per_host: *dice.pick(&[5, 50, 1_000]),
+        per_minute: dice.percent(10).then(|| *dice.pick(&[5_000, 60_000])),
     }
 }
 
