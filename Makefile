@@ -22,9 +22,12 @@ demo: setup-build
 test: setup-build
 	cargo test --workspace
 
-# As docs/simulation.md says; also STEPS=, LOUD=1, FROM= (the first seed) and SECS=.
+# As docs/simulation.md says; also LOUD=1, FROM= (the first seed) and SECS=, and what a failure says
+# that it takes: STEPS= DEVICES= ROLLOUTS= ACTS= FAULTS= (PLANT= fails by itself).
 sim: setup-build
 	SEED=$(SEED) STEPS=$(STEPS) LOUD=$(LOUD) FROM=$(FROM) SECS=$(or $(SECS),60) RUST_BACKTRACE=0 \
+	  DEVICES=$(DEVICES) ROLLOUTS=$(ROLLOUTS) ACTS=$(ACTS) FAULTS=$(FAULTS) PLANT=$(PLANT) \
+	  COMMIT=$$(git rev-parse --short HEAD 2>/dev/null) \
 	  cargo test --quiet --release --package groundswell --test it -- \
 	  --exact world::runs::explore --nocapture
 

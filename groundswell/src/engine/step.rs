@@ -334,6 +334,8 @@ impl Engine {
     /// Nothing can be written any more: every rollout stops, and keeps what is not durable.
     fn store_failed(&mut self, now: Time) {
         self.stop = true;
+        // Also where there is no rollout that could say so.
+        self.ended = Some(Ending::StoreFailed);
         self.looked.is_looking = false;
         for course in self.courses.values_mut() {
             course.is_dirty = true;

@@ -23,6 +23,8 @@ const QUESTION_MIN: Duration = Duration::from_secs(5);
 struct Watched {
     candidate: Candidate,
     asked: u32,
+    /// Whether a question is open: an answer that comes twice answers nothing.
+    is_asked: bool,
 }
 
 /// The devices that are being verified.
@@ -61,7 +63,7 @@ impl Watch {
     /// Begins to ask a device, whose deadline is its `due_at`.
     pub(crate) fn add(&mut self, candidate: Candidate, now: Time) {
         self.due.push(Reverse((now, candidate.id)));
-        self.devices.insert(candidate.id, Watched { candidate, asked: 0 });
+        self.devices.insert(candidate.id, Watched { candidate, asked: 0, is_asked: false });
     }
 
     /// The questions to ask now.
@@ -84,6 +86,7 @@ impl Watch {
                 continue;
             }
             watched.asked += 1;
+            watched.is_asked = true;
             self.open += 1;
             let left = watched.candidate.assignment.due_at.since(now);
             questions.push(Question {
@@ -95,9 +98,13 @@ impl Watch {
         questions
     }
 
-    /// Takes note that a question was answered, and returns the device as it is known.
+    /// Takes note that a question was answered, and returns the device as it is known; none if
+    /// there was no question.
     pub(crate) fn answered(&mut self, id: AssignmentId) -> Option<&Candidate> {
-        let watched = self.devices.get(&id)?;
+        let watched = self.devices.get_mut(&id)?;
+        if !std::mem::take(&mut watched.is_asked) {
+            return None;
+        }
         self.open = self.open.saturating_sub(1);
         self.hosts.free(watched.candidate.endpoint.address.origin());
         Some(&watched.candidate)
@@ -158,5 +165,53 @@ impl Watch {
             return None;
         }
         self.due.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use groundswell_core::{
+        assignment::{Assignment, State},
+        device::Endpoint,
+    };
+
+    use super::*;
+    use crate::store::CohortKey;
+
+    /// One that is verified, on a host that all share.
+    fn candidate(id: i64) -> Candidate {
+        let assignment = Assignment { state: State::Verifying, ..Assignment::queued() };
+        Candidate {
+            id: AssignmentId(id),
+            device: DeviceKey(id),
+            cohort: CohortKey(1),
+            assignment,
+            endpoint: Arc::new(Endpoint {
+                id: format!("pos-{id}").into(),
+                name: "".into(),
+                address: "http://10.0.0.1:80".parse().unwrap(),
+                update_path: None,
+            }),
+            has_address: true,
+            known: None,
+        }
+    }
+
+    #[test]
+    fn an_answer_that_comes_twice_frees_no_place_twice() {
+        let now = Time::from_millis(1_000);
+        let mut watch = Watch::new(1, 1);
+        (1..=3).for_each(|id| watch.add(candidate(id), now));
+        assert_eq!(watch.questions(now).len(), 1);
+        assert!(watch.answered(AssignmentId(1)).is_some());
+        assert!(watch.answered(AssignmentId(1)).is_none(), "there was no other question");
+        watch.remove(AssignmentId(1));
+        assert_eq!(watch.questions(now).len(), 1);
+        assert!(watch.answered(AssignmentId(3)).is_none(), "it was not asked yet");
+        assert_eq!(watch.questions(now).len(), 0, "one may be open, and is");
+        assert!(watch.answered(AssignmentId(2)).is_some());
+        assert_eq!(watch.questions(now)[0].candidate.id, AssignmentId(3));
     }
 }

@@ -5,9 +5,6 @@ use groundswell_core::{
     device::Device,
     event::{Event, Kind},
     ids::{Epoch, RolloutId},
-    log::Record,
-    release::Digest,
-    rollout::{Act, Acted, Numbers, Progression, Refusal, act, end_preparing, judge_anew},
     time::Time,
 };
 
@@ -16,6 +13,7 @@ use super::{
     builder::Order,
     decision::{Then, count, decide, read},
     identity::identity,
+    rollout::{Wanted, create, go_on, retry},
     summary,
 };
 use crate::{
@@ -23,19 +21,9 @@ use crate::{
         payload::Payload,
         store::{ArtifactError, Artifacts, Kept},
     },
-    engine::{
-        beside::{acted, looked_at},
-        giving_up::give_up,
-        takeover::{numbers, recover},
-    },
-    store::{
-        Batch, CohortName, RolloutRecord, SqliteStore, Store, StoreError, dir::StateDir,
-        reserve::Reserve,
-    },
+    engine::{giving_up::give_up, takeover::recover},
+    store::{RolloutRecord, SqliteStore, Store, dir::StateDir, reserve::Reserve},
 };
-
-/// Devices written down in one transaction: some 20 ms of it.
-const CHUNK: usize = 4_000;
 
 /// Rows taken back in one transaction.
 const DISCARD: usize = 10_000;
@@ -101,14 +89,20 @@ fn begin_blocking(order: &mut Order) -> Result<Beginning, PushError> {
         let canceled = abandon(&mut store, record, epoch, now)?;
         order.canceled.push(canceled);
     }
+    if let (Then::GoOn(_), true) = (&decision.then, order.retry_failed) {
+        tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
+    }
+    let devices: Vec<&Device> = order.entries.iter().map(|entry| &entry.device).collect();
+    let (spec, canaries) = (&order.spec, order.canary);
+    let wanted = Wanted { identity, spec, devices: &devices, canaries };
     let record = match decision.then {
         Then::Nothing(same) => {
             let summary = summary::already_done(&store, &same.record)?;
             return Ok(Beginning::AlreadyDone(Box::new(summary)));
         }
-        Then::Start => create(&mut store, order, &identity, now)?,
-        Then::GoOn(same) => go_on(&mut store, order, same.record, now)?,
-        Then::Retry(same) => retry(&mut store, order, same.record, now)?,
+        Then::Start => create(&mut store, RolloutId(uuid::Uuid::now_v7()), &wanted, now)?,
+        Then::GoOn(same) => go_on(&mut store, &wanted, same.record, now)?,
+        Then::Retry(same) => retry(&mut store, &wanted, same.record, now)?,
     };
     order.entries = vec![];
     Ok(Beginning::Begun(Box::new(Begun { dir, record, store, epoch, reserve, artifact })))
@@ -131,119 +125,6 @@ fn abandon(
         counts.canceled
     );
     Ok(Event { at: now, rollout, kind: Kind::RolloutCanceled { counts } })
-}
-
-/// Goes on with a rollout, by the limits of this run.
-fn go_on(
-    store: &mut SqliteStore,
-    order: &Order,
-    mut record: RolloutRecord,
-    now: Time,
-) -> Result<RolloutRecord, PushError> {
-    if order.retry_failed {
-        tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
-    }
-    put_devices(store, order)?;
-    let numbers = numbers(store, &record)?;
-    let mut records = looked_at(store, &record)?;
-    let waves = std::mem::replace(&mut record.spec, order.spec.clone()).waves;
-    record.spec.waves = waves;
-    // Without `--canary` the others do not wait for the verdict over the canaries.
-    let waives_gate = order.canary == 0;
-    let asked = judge_anew(&record.progression, &record.spec, &numbers, waives_gate, now);
-    record.progression = changed(asked).map_err(lost)?;
-    records.extend([Record::TakenUp { waives_gate }, Record::stands(&record.progression)]);
-    store.set_spec(record.key, &record.spec)?;
-    store.commit(&standing(&record, records, now))?;
-    Ok(record)
-}
-
-/// Opens the next round for the devices that failed. The waves are this run's, whatever those were
-/// that the round before had.
-fn retry(
-    store: &mut SqliteStore,
-    order: &Order,
-    mut record: RolloutRecord,
-    now: Time,
-) -> Result<RolloutRecord, PushError> {
-    put_devices(store, order)?;
-    let numbers = numbers(store, &record)?;
-    let mut records = looked_at(store, &record)?;
-    record.spec = order.spec.clone();
-    let asked = act(&record.progression, &record.spec, &numbers, Act::Retry, now);
-    record.progression = changed(asked).map_err(PushError::NothingToRetry)?;
-    records.extend(acted(Act::Retry, None, Ok(&record.progression)));
-    end_preparing(&mut record.progression);
-    store.open_round(&record.spec, &standing(&record, records, now), order.canary)?;
-    Ok(record)
-}
-
-/// Devices are shared by all rollouts: another one may have written other addresses since, and
-/// whoever runs a push again may have corrected a path. Both must not decide where this goes.
-fn put_devices(store: &mut SqliteStore, order: &Order) -> Result<(), PushError> {
-    for chunk in order.entries.chunks(CHUNK) {
-        let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
-        store.put_devices(&devices)?;
-    }
-    Ok(())
-}
-
-/// Where a rollout stands after an act that cannot have been done before.
-fn changed(asked: Result<Acted, Refusal>) -> Result<Progression, &'static str> {
-    match asked {
-        Ok(Acted::Changed(progression)) => Ok(*progression),
-        Ok(Acted::Already(why)) | Err(Refusal { why, .. }) => Err(why),
-    }
-}
-
-/// What says where a rollout stands, and what is written down of how it came there.
-fn standing(record: &RolloutRecord, records: Vec<Record>, now: Time) -> Batch {
-    let progression = Some(record.progression.clone());
-    Batch { records, progression, ..Batch::empty(record.key, Epoch(0), now) }
-}
-
-fn create(
-    store: &mut SqliteStore,
-    order: &Order,
-    identity: &[u8; 32],
-    now: Time,
-) -> Result<RolloutRecord, PushError> {
-    let id = RolloutId(uuid::Uuid::now_v7());
-    let key = store.create(id, Some(identity), &order.spec, now)?;
-    let mut record = store.rollout(key)?.ok_or_else(|| lost("a new rollout vanished"))?;
-    let asked = act(&record.progression, &record.spec, &Numbers::default(), Act::Start, now);
-    record.progression = changed(asked).map_err(lost)?;
-    // Rows of a choice that is known are kept when it is given up before it begins.
-    let mut records = vec![];
-    records.extend(acted(Act::Start, None, Ok(&record.progression)));
-    record.progression.prepared = Some(Digest(*identity).to_string());
-    records.push(Record::Chosen(record.progression.prepared.clone()));
-    store.commit(&standing(&record, records, now))?;
-    let waves = 0..order.spec.wave_count();
-    let cohorts: Vec<CohortName> = waves.map(|wave| CohortName { wave, zone: None }).collect();
-    let mut number = 0;
-    for chunk in order.entries.chunks(CHUNK) {
-        let devices: Vec<(&Device, usize)> = chunk
-            .iter()
-            .map(|entry| {
-                // Canaries are the first of the inventory: whoever wrote it chose them.
-                let is_canary = number < order.canary;
-                number += 1;
-                (&entry.device, if is_canary { 0 } else { cohorts.len() - 1 })
-            })
-            .collect();
-        store.add_devices(key, &cohorts, &devices)?;
-    }
-    let mut records = looked_at(store, &record)?;
-    end_preparing(&mut record.progression);
-    records.extend([Record::Prepared, Record::stands(&record.progression)]);
-    record.devices = order.entries.len() as u64;
-    store.commit(&standing(&record, records, now))?;
-    Ok(record)
-}
-
-fn lost(what: &str) -> PushError {
-    StoreError::Damaged(what.to_owned()).into()
 }
 
 impl Order {

@@ -29,6 +29,7 @@ mod builder;
 mod decision;
 mod dry_run;
 mod identity;
+pub mod rollout;
 mod summary;
 
 use std::{io, path::PathBuf, sync::Arc};

@@ -8,4 +8,5 @@ mod operator;
 mod process;
 mod several;
 mod site;
+mod stale;
 mod strategies;

@@ -62,7 +62,8 @@ struct Wanted {
 
 pub(crate) struct Checker {
     ledger: Ledger,
-    rows: Rows,
+    /// Read past the store, wherever the state lies.
+    pub(crate) rows: Rows,
     rollouts: BTreeMap<RolloutKey, Watched>,
     /// By their ids.
     assignments: Vec<Option<Row>>,
@@ -111,6 +112,14 @@ impl Checker {
             claims: VecDeque::new(),
         };
         self.rollouts.insert(key, watched);
+    }
+
+    /// A rollout that is known goes on by another spec; false if it is not known.
+    pub(crate) fn respecify(&mut self, key: RolloutKey, spec: &Spec) -> bool {
+        let Some(watched) = self.rollouts.get_mut(&key) else { return false };
+        watched.spec = spec.clone();
+        self.ledger.rollout(watched.id, spec, AHEAD_MAX);
+        true
     }
 
     pub(crate) fn spec(&self, key: RolloutKey) -> &Spec {

@@ -21,7 +21,7 @@ use groundswell::{
         watch::Question,
     },
     store::{
-        RolloutKey, SqliteStore, Store, StoreError, Which,
+        Batch, RolloutKey, SqliteStore, Store, Which,
         writer::{Done, Job, do_job},
     },
 };
@@ -47,7 +47,10 @@ pub(crate) struct Driver {
     next_errand: u64,
     /// Deliveries among them.
     open: usize,
-    is_disk_full: bool,
+    /// Whether the database may grow no more.
+    pub(crate) is_disk_full: bool,
+    /// What it kept, having failed to write it.
+    pub(crate) kept: Vec<Batch>,
     /// When it was started, in true time.
     pub(crate) up_since: i64,
     spins: u32,
@@ -72,6 +75,11 @@ impl Driver {
         self.open -= usize::from(!errand.is_question);
         true
     }
+
+    /// Whether a delivery to a device, or a question, is under way.
+    pub(crate) fn is_open(&self, id: Option<AssignmentId>) -> bool {
+        self.errands.values().any(|errand| Some(errand.id) == id)
+    }
 }
 
 /// Where the database of a world is.
@@ -83,19 +91,15 @@ impl World {
     /// Starts a driver, which takes over what is there.
     pub(crate) fn start(&mut self) {
         let now = self.agenda.clock();
-        let mut store = SqliteStore::open(&database(self.dir.path())).unwrap();
-        let epoch = store.raise_epoch().unwrap();
-        let kept = std::mem::take(&mut self.kept);
-        for (at, batch) in kept.iter().enumerate() {
-            let is_last = kept[at + 1..].iter().all(|later| later.rollout != batch.rollout);
-            self.checker.before_commit(&self.desk, batch);
-            if let Err(error) = store.commit(batch) {
-                self.fail(&format!("what was kept is refused: {error:?}"));
-            }
-            self.committed(batch, is_last);
-        }
-        let taken = store.rollouts(Which::Driven).unwrap().into_iter();
-        let taken = taken.map(|record| takeover::take(&store, record).unwrap()).collect();
+        let Some((mut store, epoch)) = self.open_store() else { return };
+        let driven = if self.push.is_some() {
+            let Some(record) = self.begin_push(&mut store) else { return };
+            vec![record]
+        } else {
+            store.rollouts(Which::Driven).unwrap()
+        };
+        let taken =
+            driven.into_iter().map(|record| takeover::take(&store, record).unwrap()).collect();
         let engine = Engine::new(taken, epoch, self.manner, now);
         self.drivers += 1;
         tell!(self, "{} driver {} starts", self.stamp(), self.drivers);
@@ -109,7 +113,8 @@ impl World {
             errands: BTreeMap::new(),
             next_errand: 0,
             open: 0,
-            is_disk_full: false,
+            is_disk_full: self.is_disk_full(),
+            kept: vec![],
             up_since: self.agenda.now,
             spins: 0,
         });
@@ -127,13 +132,9 @@ impl World {
         tell!(self, "{} driver {} dies", self.stamp(), driver.no);
         let done = self.faults.dice.roll(driver.jobs.len() as u64 + 1);
         for job in driver.jobs.drain(..).take(done as usize) {
-            if !driver.is_disk_full {
-                self.carry_out_job(&mut driver.store, job);
-            }
+            self.carry_out_job(&mut driver.store, job);
         }
-        self.facts.clear();
-        let wait = self.faults.downtime();
-        self.agenda.put(wait, Event::Start);
+        self.start_later();
     }
 
     /// One step, and what it wants done.
@@ -161,7 +162,8 @@ impl World {
             self.fail(&format!("it wakes again and again for nothing: {wake:?}, it is {now:?}"));
         }
         for command in commands {
-            if self.faults.dice.one_in(self.faults.crash_one_in) {
+            if self.faults.crash.comes() {
+                self.note("crash: between two commands");
                 return self.crash();
             }
             self.carry_out(command);
@@ -190,10 +192,7 @@ impl World {
             Command::Ask(key, question) => self.ask(key, &question),
             Command::Halt(key) => self.cut(key, "halt"),
             Command::Tell(_) => {}
-            Command::Keep(batches) => {
-                tell!(self, "{} kept {} batches", self.stamp(), batches.len());
-                self.kept.extend(batches);
-            }
+            Command::Keep(batches) => self.keep(batches),
             Command::Close(key, ending) => {
                 tell!(self, "{} closed {}: {ending:?}", self.stamp(), key.0);
                 self.cut(key, "close");
@@ -212,9 +211,7 @@ impl World {
         if is_lost && ending != Ending::StoreFailed {
             self.fail(&format!("it ended with jobs open: {:?}", driver.jobs));
         }
-        self.facts.clear();
-        let wait = self.faults.downtime();
-        self.agenda.put(wait, Event::Start);
+        self.start_later();
     }
 
     pub(crate) fn running(&mut self) -> &mut Driver {
@@ -236,24 +233,7 @@ impl World {
         self.agenda.put_at(at, Event::StoreDone(no));
     }
 
-    /// The store comes to the end of its next job.
-    pub(crate) fn store_done(&mut self) {
-        let one_in = self.faults.disk_full_one_in;
-        let fills = self.faults.dice.one_in(one_in);
-        let mut driver = self.driver.take().unwrap();
-        driver.is_disk_full |= fills;
-        let job = driver.jobs.pop_front().unwrap();
-        let done = if driver.is_disk_full {
-            tell!(self, "{} disk full", self.stamp());
-            failed(job)
-        } else {
-            self.carry_out_job(&mut driver.store, job)
-        };
-        self.driver = Some(driver);
-        self.facts.push(Fact::Store(done));
-    }
-
-    fn carry_out_job(&mut self, store: &mut SqliteStore, job: Job) -> Done {
+    pub(crate) fn carry_out_job(&mut self, store: &mut SqliteStore, job: Job) -> Done {
         if let Job::Commit(batch) = &job {
             let breaches = self.checker.before_commit(&self.desk, batch);
             self.breached(&breaches);
@@ -268,7 +248,6 @@ impl World {
                 let batch = batch.clone();
                 self.committed(&batch, true);
             }
-            Done::Committed(_, Err(error)) => self.fail(&format!("a commit is refused: {error:?}")),
             Done::Assigned(key, Ok(_)) => {
                 let breaches = self.checker.assigned(&self.desk, *key, self.agenda.clock());
                 self.breached(&breaches);
@@ -287,14 +266,14 @@ impl World {
             | Done::Looked(Ok(_))
             | Done::Waiting(_, Ok(_))
             | Done::Forgotten(Ok(())) => {}
-            failed => self.fail(&format!("a job is refused: {failed:?}")),
+            failed => self.refused(failed),
         }
         done
     }
 
     /// The devices of a rollout are chosen, by a connection of its own.
     pub(crate) fn chosen(&mut self, key: RolloutKey, spec: &groundswell::core::rollout::Spec) {
-        let store = SqliteStore::open_to_read(&database(self.dir.path())).unwrap().unwrap();
+        let store = SqliteStore::open_to_read(&database(&self.place)).unwrap().unwrap();
         let division = choose(&store, spec, self.agenda.clock()).unwrap();
         tell!(self, "{} chose {} devices", self.stamp(), division.devices.len());
         self.facts.push(Fact::Chosen(key, Some(Box::new(division))));
@@ -370,6 +349,7 @@ impl World {
         let breaches = self.checker.sent(key, no, asked_at);
         self.breached(&breaches);
         let fate = self.fleet.deliver(no, now);
+        let fate = self.disturb(fate);
         self.trace.mark((no, fate.answered_in));
         tell!(self, "{} {}: {device} {fate:?}", self.stamp(), key.0);
         if let Some(wait) = fate.taken_in {
@@ -408,6 +388,7 @@ impl World {
             _ => vec![],
         };
         self.breached(&breaches);
+        self.echo_later(&fact);
         self.facts.push(fact);
     }
 
@@ -456,21 +437,4 @@ fn shuffled(facts: Vec<Fact>, dice: &mut super::dice::Dice) -> Vec<Fact> {
         facts.extend(if is_stored { stored.next() } else { others.next() });
     }
     facts
-}
-
-/// What comes of a job that the store cannot do.
-fn failed(job: Job) -> Done {
-    let error = || StoreError::WriterDied;
-    match job {
-        Job::Fetch(want) => Done::Fetched(want.rollout, Err(error())),
-        Job::Commit(batch) => Done::Committed(*batch, Err(error())),
-        Job::Assign(assignment) => Done::Assigned(assignment.rollout, Err(error())),
-        Job::Discard(key) => Done::Discarded(key, Err(error())),
-        Job::OpenRound(key, ..) => Done::RoundOpened(key, Err(error())),
-        Job::Read(key) => Done::Read(key, Err(error())),
-        Job::Look { .. } => Done::Looked(Err(error())),
-        Job::Waiting(seq, _) => Done::Waiting(seq, Err(error())),
-        Job::Forget(_) => Done::Forgotten(Err(error())),
-        Job::Answer(seq, _) => Done::Answered(seq, Err(error())),
-    }
 }

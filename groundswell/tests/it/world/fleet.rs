@@ -99,7 +99,8 @@ impl Habit {
 impl Fleet {
     pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm) -> Self {
         let (count, gentle) = (rhythm.devices, dice.percent(15));
-        let hosts = if rhythm.is_large { dice.range(count / 20, count) } else { dice.range(3, 40) };
+        let hosts =
+            if rhythm.is_large { dice.range(count / 20 + 1, count + 1) } else { dice.range(3, 40) };
         let mut fleet = Self { devices: vec![], dice, hosts, gentle, is_large: rhythm.is_large };
         fleet.grow(count);
         fleet

@@ -16,7 +16,7 @@ use std::{
 
 use groundswell::core::assignment::State;
 
-use super::{Sum, coverage::Coverage, runs, trace::Telling};
+use super::{Sum, coverage::Coverage, runs, scenario::Scenario, trace::Telling};
 
 /// How often it is told how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -26,6 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Failures that are kept to be shown; the others are counted, and written to the file.
 const SHOWN_MAX: usize = 20;
+
+/// Failures that are made smaller, each of which takes as long as many worlds.
+const SHRUNK_MAX: usize = 3;
 
 /// What is to be run.
 pub(crate) struct Plan {
@@ -53,6 +56,8 @@ struct Totals {
     drivers: u64,
     ends: BTreeMap<State, u64>,
     coverage: Coverage,
+    /// What went wrong in them, as it should.
+    happened: BTreeMap<&'static str, u64>,
     failed: usize,
     failures: Vec<String>,
 }
@@ -66,6 +71,9 @@ impl Totals {
         self.drivers += sum.drivers;
         for (state, count) in sum.ends {
             *self.ends.entry(state).or_default() += count;
+        }
+        for (what, count) in sum.happened {
+            *self.happened.entry(what).or_default() += count;
         }
         self.coverage.add(sum.coverage);
     }
@@ -87,6 +95,9 @@ impl fmt::Display for Totals {
         write!(f, "{}", self.coverage)?;
         for (state, count) in &self.ends {
             writeln!(f, "{count:>12} {state}")?;
+        }
+        for (what, count) in &self.happened {
+            writeln!(f, "{count:>12} {what}")?;
         }
         Ok(())
     }
@@ -128,7 +139,12 @@ impl Plan {
     fn work(&self, seed: &AtomicU64, totals: &Mutex<Totals>, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             let seed = seed.fetch_add(1, Ordering::Relaxed);
-            let result = runs::run(seed, self.steps_max, Telling::Nothing, stop);
+            let scenario = Scenario { steps_max: self.steps_max, ..Scenario::of(seed) };
+            let result = if totals.lock().unwrap().failed < SHRUNK_MAX {
+                runs::run_and_shrink(&scenario, &self.commit, stop)
+            } else {
+                runs::run(&scenario, &self.commit, Telling::Nothing, stop)
+            };
             let mut totals = totals.lock().unwrap();
             match result {
                 Ok(sum) => totals.add(sum),

@@ -14,15 +14,23 @@ mod faults;
 mod fleet;
 mod long;
 mod operator;
+mod outcomes;
+mod push;
 mod rhythm;
 mod rows;
 mod runs;
+mod scenario;
+mod shrink;
 mod specs;
+mod stale;
+mod storage;
 mod trace;
+mod wal;
 
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -50,8 +58,12 @@ use self::{
     faults::{Faults, Mishap},
     fleet::Fleet,
     operator::Operator,
+    push::Push,
     rhythm::Rhythm,
     rows::Rows,
+    scenario::Scenario,
+    stale::Frozen,
+    storage::Storage,
     trace::{Telling, Trace, tell},
 };
 
@@ -63,6 +75,9 @@ const DAYS: [&str; 5] = [
     "2026-10-24T18:00:00Z",
     "2026-10-31T12:00:00Z",
 ];
+
+/// Worlds of a push, of a hundred small ones.
+const PUSH_PERCENT: u64 = 15;
 
 /// How long everybody has, once nothing goes wrong any more.
 const CALM: Duration = Duration::from_hours(5 * 24);
@@ -87,6 +102,8 @@ enum Event {
     Begin(u64, u64, Box<Sending>),
     /// A delivery or question of this driver ends.
     Outcome(u64, u64, Box<Fact>),
+    /// An outcome is told again, to whoever drives.
+    Echo(Box<Fact>),
     /// An update arrives at a device.
     Take(usize, RolloutKey),
     /// A device comes or goes.
@@ -105,12 +122,28 @@ enum Event {
     Fault,
     /// A driver is started.
     Start,
+    /// A driver that stood still wakes up.
+    Thaw,
     /// Nothing goes wrong any more.
     Calm,
 }
 
+impl Event {
+    /// The driver that it is for, which may be gone.
+    const fn driver(&self) -> Option<u64> {
+        match self {
+            Self::StoreDone(no)
+            | Self::Choose(no, ..)
+            | Self::Opened(no, ..)
+            | Self::Begin(no, ..)
+            | Self::Outcome(no, ..) => Some(*no),
+            _ => None,
+        }
+    }
+}
+
 struct World {
-    seed: u64,
+    scenario: Scenario,
     rhythm: Rhythm,
     dice: Dice,
     agenda: Agenda<Event>,
@@ -121,8 +154,11 @@ struct World {
     wake_at: Option<i64>,
     /// What the driver is to be told.
     facts: Vec<Fact>,
-    /// What a driver could not write.
-    kept: Vec<Batch>,
+    /// A driver that stands still.
+    frozen: Option<Frozen>,
+    storage: Storage,
+    /// The one push that this world is about, if it is.
+    push: Option<Push>,
     manner: Manner,
     /// The store as another process has it.
     desk: SqliteStore,
@@ -137,6 +173,10 @@ struct World {
     calm_at: i64,
     is_calm: bool,
     dir: tempfile::TempDir,
+    /// Where in it the state lies now.
+    place: PathBuf,
+    /// What has happened, and how often: proof that it does.
+    happened: BTreeMap<&'static str, u64>,
 }
 
 /// What a run came to.
@@ -150,6 +190,7 @@ struct Sum {
     coverage: Coverage,
     /// Whether it came to its end, or was left as it was.
     is_whole: bool,
+    happened: BTreeMap<&'static str, u64>,
 }
 
 impl Sum {
@@ -162,45 +203,57 @@ impl Sum {
         for (state, count) in &self.ends {
             let _ = writeln!(text, "{count:>8} {state}");
         }
+        for (what, count) in &self.happened {
+            let _ = writeln!(text, "{count:>8} {what}");
+        }
         text
     }
 }
 
 impl World {
-    fn new(seed: u64, telling: Telling) -> Self {
-        let rhythm = Rhythm::of(seed);
+    fn new(scenario: &Scenario, telling: Telling) -> Self {
+        let scenario = scenario.clone();
+        let rhythm = scenario.rhythm();
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let mut dice = Dice::new(seed);
+        let mut dice = Dice::new(scenario.seed);
         let day: jiff::Timestamp = dice.pick(&DAYS).parse().unwrap();
-        let desk = SqliteStore::open(&database(dir.path())).unwrap();
-        let rows = Rows::open(&database(dir.path()));
+        let place = dir.path().join("state");
+        std::fs::create_dir(&place).unwrap();
+        let desk = SqliteStore::open(&database(&place)).unwrap();
+        let rows = Rows::open(&database(&place));
+        let now = day.as_millisecond();
+        let is_push = dice.percent(PUSH_PERCENT) && !rhythm.is_large;
+        let push = is_push.then(|| Push::draw(dice.fork(), Time::from_millis(now)));
         let manner = Manner {
             is_heard: dice.percent(50),
             gather: Duration::from_millis(*dice.pick(&[0, 5])),
             in_flight_max: rhythm.in_flight_max,
-            look_every: Some(Duration::from_secs(rhythm.look_secs)),
+            look_every: (!is_push).then(|| Duration::from_secs(rhythm.look_secs)),
         };
-        let now = day.as_millisecond();
         let mut world = Self {
-            seed,
             agenda: Agenda::new(now, rhythm.beat_ms),
             driver: None,
             drivers: 0,
             wake_at: None,
             facts: vec![],
-            kept: vec![],
+            frozen: None,
+            storage: Storage::default(),
+            push,
             manner,
             desk,
             fleet: Fleet::new(dice.fork(), &rhythm),
-            operator: Operator::new(dice.fork(), &rhythm),
+            operator: Operator::new(dice.fork(), &rhythm, scenario.acts_max),
             callers: vec![],
-            faults: Faults::draw(dice.fork(), rhythm.is_large),
+            faults: Faults::draw(dice.fork(), &scenario, rhythm.is_large),
             checker: Checker::new(rows, rhythm.is_large),
             trace: Trace::new(telling),
             steps: 0,
             calm_at: now + rhythm.calm_hours as i64 * 3_600_000,
             is_calm: false,
             dir,
+            place,
+            happened: BTreeMap::new(),
+            scenario,
             rhythm,
             dice,
         };
@@ -213,17 +266,21 @@ impl World {
         tell!(self, "{:?}", self.rhythm);
         self.import(0..self.fleet.devices.len());
         self.agenda.put(Duration::ZERO, Event::Start);
-        self.agenda.put(Duration::from_millis(self.dice.roll(5_000)), Event::Create);
         self.agenda.put_at(self.calm_at, Event::Calm);
+        if let Some(wait) = self.faults.next_in() {
+            self.agenda.put(wait, Event::Fault);
+        }
+        if self.push.is_some() {
+            self.operator.to_create = 0;
+            return;
+        }
+        self.agenda.put(Duration::from_millis(self.dice.roll(5_000)), Event::Create);
         for _ in 0..self.dice.roll(4) {
             let wait = Duration::from_secs(self.dice.roll(40_000));
             self.agenda.put(wait, Event::Grow);
         }
         if let Some(wait) = self.operator.next_act_in() {
             self.agenda.put(wait, Event::Act);
-        }
-        if let Some(wait) = self.faults.next_in() {
-            self.agenda.put(wait, Event::Fault);
         }
     }
 
@@ -242,6 +299,7 @@ impl World {
         }
         let Self { steps, drivers, .. } = *self;
         let coverage = std::mem::take(&mut self.checker.coverage);
+        let happened = std::mem::take(&mut self.happened);
         Sum {
             ends: self.checker.ends(),
             steps,
@@ -250,6 +308,7 @@ impl World {
             trace: self.trace.sum(),
             coverage,
             is_whole: is_over,
+            happened,
         }
     }
 
@@ -259,6 +318,9 @@ impl World {
         }
         if self.agenda.now > self.calm_at + CALM.as_millis() as i64 {
             return true;
+        }
+        if let Some(push) = &self.push {
+            return push.is_over;
         }
         if !self.steps.is_multiple_of(50)
             || self.operator.to_create > 0
@@ -305,18 +367,18 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         let up = self.driver.as_ref().map(|driver| driver.no);
+        if let Some(no) = event.driver()
+            && up != Some(no)
+        {
+            return self.hold(no, event);
+        }
         match event {
-            Event::StoreDone(no)
-            | Event::Choose(no, ..)
-            | Event::Opened(no, ..)
-            | Event::Begin(no, ..)
-            | Event::Outcome(no, ..)
-                if up != Some(no) => {}
             Event::StoreDone(_) => self.store_done(),
             Event::Choose(_, key, spec) => self.chosen(key, &spec),
             Event::Opened(_, key, is_readable) => self.opened(key, is_readable),
             Event::Begin(_, errand, sending) => self.begin_errand(errand, sending),
             Event::Outcome(_, errand, fact) => self.outcome(errand, *fact),
+            Event::Echo(fact) => self.echo(*fact),
             Event::Take(no, key) => {
                 let version = &self.checker.spec(key).release.version;
                 self.fleet.take(no, version, self.agenda.now);
@@ -325,6 +387,8 @@ impl World {
             Event::CheckIn(no) => self.check_in(no),
             Event::Grow => {
                 let count = self.dice.range(1, 20);
+                let room = self.scenario.devices_max.unwrap_or(u64::MAX);
+                let count = count.min(room.saturating_sub(self.fleet.devices.len() as u64));
                 let numbers = self.fleet.grow(count);
                 self.import(numbers);
             }
@@ -334,6 +398,7 @@ impl World {
             Event::Fault => self.fault(),
             Event::Start if up.is_none() => self.start(),
             Event::Start => {}
+            Event::Thaw => self.thaw(),
             Event::Calm => self.calm(),
         }
     }
@@ -349,6 +414,7 @@ impl World {
             Mishap::Crash => self.crash(),
             Mishap::Stop if self.driver.is_some() => self.facts.push(Fact::Stop),
             Mishap::Stop => {}
+            Mishap::Freeze(wait) => self.freeze(wait),
         }
         if let Some(wait) = self.faults.next_in() {
             self.agenda.put(wait, Event::Fault);
@@ -424,6 +490,12 @@ impl World {
         if self.steps.is_multiple_of(self.rhythm.compare_every) {
             self.checker_compare();
         }
+        if let Some(updates) = self.scenario.plant
+            && self.checker.updates >= updates
+            && self.drivers > 1
+        {
+            self.fail(&format!("a planted failure, behind {updates} updates and a restart"));
+        }
         let Some(driver) = &self.driver else { return };
         if let Some((seq, put_at)) = self.checker.oldest_wanted() {
             let waited = self.agenda.now - put_at.max(driver.up_since);
@@ -442,7 +514,13 @@ impl World {
             if !record.progression.state.is_driven() {
                 continue;
             }
-            let Some(driver) = self.driver.as_mut() else { self.fail("no driver is up") };
+            let Some(driver) = self.driver.as_mut() else {
+                // A push that is paused or was killed is run again by and by.
+                match self.push {
+                    Some(_) => continue,
+                    None => self.fail("no driver is up"),
+                }
+            };
             let Some(progress) = driver.engine.progress(key, now, 0) else {
                 self.fail(&format!("rollout {} is not driven", key.0));
             };
@@ -543,9 +621,15 @@ impl World {
         }
     }
 
+    /// Something of what may go wrong has.
+    fn note(&mut self, what: &'static str) {
+        *self.happened.entry(what).or_default() += 1;
+        tell!(self, "{} {what}", self.stamp());
+    }
+
     fn fail(&self, what: &str) -> ! {
         let mut text = String::new();
-        let (seed, steps) = (self.seed, self.steps);
+        let (seed, steps) = (self.scenario.seed, self.steps);
         let _ = writeln!(text, "{}\n{what}\n", self.trace);
         let _ = writeln!(text, "seed {seed}, step {steps}, at {}", self.now());
         panic!("{text}");

@@ -20,6 +20,26 @@ const CARE_EVERY: Duration = Duration::from_mins(20);
 /// Times a gate is overridden before somebody gives up.
 const ADVANCES_MAX: u32 = 12;
 
+/// What several people want of a rollout at once, each of whom thinks to be alone.
+const BURSTS: [&[Act]; 9] = [
+    &[Act::Advance, Act::Advance],
+    &[Act::Retry, Act::Retry, Act::Pause],
+    &[Act::Pause, Act::Resume, Act::Pause],
+    &[Act::Pause, Act::Advance, Act::Resume],
+    &[Act::Resume, Act::Retry],
+    &[Act::Start, Act::Start],
+    &[Act::Pause, Act::Retry, Act::Advance],
+    &[Act::Advance, Act::Pause, Act::Advance],
+    &[Act::Retry, Act::Advance, Act::Resume],
+];
+
+/// The same with something that ends it.
+const LAST_BURSTS: [&[Act]; 3] = [
+    &[Act::Cancel, Act::Retry, Act::Resume],
+    &[Act::Cancel, Act::Abort, Act::Retry],
+    &[Act::Abort, Act::Advance, Act::Cancel],
+];
+
 #[derive(Debug)]
 pub(crate) struct Operator {
     dice: Dice,
@@ -34,11 +54,12 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm) -> Self {
+    pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm, acts_max: Option<u64>) -> Self {
         let often = if rhythm.is_large { 60 } else { 2 };
         let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[often, 60, 1_800, 20_000]));
         let to_create = rhythm.rollouts;
         let acts_left = *dice.pick(&[10, 60, 1_200]);
+        let acts_left = acts_max.map_or(acts_left, |max| max.min(acts_left));
         Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
     }
 
@@ -108,6 +129,10 @@ impl World {
         };
         let contacts: Vec<_> = callers.iter().map(contact).collect();
         self.desk.saw(&contacts).unwrap();
+        if self.push.is_some() {
+            // It listens to nobody, and nobody asks it.
+            return;
+        }
         for no in callers {
             let key = self.desk.device_key(&self.fleet.devices[no].known.id).unwrap().unwrap();
             if !self.desk.waiting(key).unwrap().is_empty() {
@@ -124,7 +149,7 @@ impl World {
         operator.to_create -= 1;
         let no = operator.rollouts.len() as u64;
         let spec = specs::draw(&mut operator.dice, clock, self.rhythm.is_large.then_some(no));
-        let id = u128::from(self.seed) << 64 | operator.rollouts.len() as u128;
+        let id = u128::from(self.scenario.seed) << 64 | operator.rollouts.len() as u128;
         let id = RolloutId(uuid::Uuid::from_u128(id));
         let key = self.desk.create(id, None, &spec, clock).unwrap();
         self.operator.rollouts.push(key);
@@ -136,16 +161,19 @@ impl World {
         }
         if self.operator.to_create > 0 {
             let rare = if self.rhythm.is_large { 3_000 } else { 20_000 };
-            let max_secs = *self.operator.dice.pick(&[5, 600, rare]);
-            let wait = Duration::from_millis(self.operator.dice.range(1, max_secs * 1_000));
+            let max_secs = *self.operator.dice.pick(&[0, 5, 600, rare]);
+            let wait = Duration::from_millis(self.operator.dice.roll(max_secs * 1_000 + 1));
             self.agenda.put(wait, Event::Create);
         }
     }
 
     fn want(&mut self, rollout: RolloutKey, act: Act) {
         let clock = self.agenda.clock();
-        let seq =
-            self.desk.put_intent(&Intent::Act { rollout, act, generation: None }, clock).unwrap();
+        // As the command does: whoever advances means what was seen, and not what comes next.
+        let generation = (act == Act::Advance && self.operator.dice.percent(50))
+            .then(|| self.desk.rollout(rollout).unwrap().unwrap().progression.generation);
+        let intent = Intent::Act { rollout, act, generation };
+        let seq = self.desk.put_intent(&intent, clock).unwrap();
         tell!(self, "{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0);
         self.checker.wanted(seq, Some((rollout, act)), self.agenda.now);
     }
@@ -166,11 +194,15 @@ impl World {
                 _ => Act::Resume,
             };
             self.want(key, act);
-            // Two acts before the driver has looked.
-            if self.operator.dice.percent(10) {
-                let acts = [Act::Start, Act::Pause, Act::Resume, Act::Advance, Act::Retry];
-                let act = *self.operator.dice.pick(&acts);
-                self.want(key, act);
+            // Several acts before the driver has looked, by people who do not know of each other.
+            if self.operator.dice.percent(15) {
+                self.note("operator: several at once");
+                let dice = &mut self.operator.dice;
+                let is_last = dice.percent(5);
+                let acts = if is_last { dice.pick(&LAST_BURSTS) } else { dice.pick(&BURSTS) };
+                for act in *acts {
+                    self.want(key, *act);
+                }
             }
         }
         if let Some(wait) = self.operator.next_act_in() {
@@ -186,6 +218,10 @@ impl World {
 
     /// Somebody goes on with what is paused.
     pub(crate) fn care(&mut self) {
+        self.agenda.put(CARE_EVERY, Event::Care);
+        if self.push.is_some() {
+            return self.care_for_push();
+        }
         let mut is_stuck = false;
         for key in self.operator.rollouts.clone() {
             let progression = self.desk.rollout(key).unwrap().unwrap().progression;
@@ -206,10 +242,9 @@ impl World {
             self.want(key, act);
         }
         self.operator.advances += u32::from(is_stuck);
-        self.agenda.put(CARE_EVERY, Event::Care);
     }
 
-    fn has_nothing_to_judge(&mut self, key: RolloutKey) -> bool {
+    pub(crate) fn has_nothing_to_judge(&mut self, key: RolloutKey) -> bool {
         let now = self.agenda.clock();
         let driver = self.driver.as_mut();
         let progress = driver.and_then(|driver| driver.engine.progress(key, now, 0));

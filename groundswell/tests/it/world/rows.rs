@@ -26,6 +26,11 @@ impl Rows {
         Self(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap())
     }
 
+    /// `ok`, or what is damaged.
+    pub(crate) fn integrity(&self) -> String {
+        self.0.pragma_query_value(None, "integrity_check", |row| row.get(0)).unwrap()
+    }
+
     /// The assignments of a round behind one of them.
     pub(crate) fn behind(&self, rollout: RolloutKey, round: u32, after: i64) -> Vec<Listed> {
         let sql = "SELECT a.id, d.id, c.wave, a.state FROM assignment a \
