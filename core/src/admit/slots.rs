@@ -145,6 +145,11 @@ impl<T> Slots<T> {
         drained
     }
 
+    /// Everybody who waits for a host, of both classes.
+    pub fn waiting(&self) -> impl Iterator<Item = &T> {
+        self.hosts.values().flat_map(|entry| entry.parked.iter().flatten())
+    }
+
     /// Frees every place, and forgets who waits.
     pub fn reset(&mut self) {
         *self = Self::new(self.per_host_max);

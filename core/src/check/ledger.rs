@@ -23,6 +23,8 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Device {
     zone: Option<Box<str>>,
+    /// Zones before, and until when each may have been gone by.
+    zones_before: Vec<(Option<Box<str>>, Time)>,
     host: Option<u32>,
     /// The rollout in which it is active.
     active: Option<RolloutId>,
@@ -50,6 +52,25 @@ impl Ledger {
         let no = self.number(id);
         let device = &mut self.devices[no as usize];
         (device.zone, device.host) = (zone.map(Box::from), host);
+        device.zones_before.clear();
+    }
+
+    /// A device is in another IANA time zone. Whoever decides may not know that yet: until
+    /// [`Ledger::zones_known`] is said, both will do.
+    pub fn device_moved(&mut self, id: &str, zone: Option<&str>) {
+        let no = self.number(id);
+        let device = &mut self.devices[no as usize];
+        let before = std::mem::replace(&mut device.zone, zone.map(Box::from));
+        device.zones_before.push((before, Time::MAX));
+    }
+
+    /// Whoever decides knows since `now` in which zone a device is. What was decided before may still
+    /// be told, up to the next time that this is said.
+    pub fn zones_known(&mut self, id: &str, now: Time) {
+        let no = self.number(id);
+        let before = &mut self.devices[no as usize].zones_before;
+        before.retain(|(_, until)| *until == Time::MAX);
+        before.iter_mut().for_each(|(_, until)| *until = now);
     }
 
     fn number(&mut self, id: &str) -> u32 {
@@ -159,7 +180,8 @@ impl Ledger {
             return breaches.push(unknown(rollout));
         };
         let device = &mut self.devices[no as usize];
-        let who = Who { no, id, zone: device.zone.as_deref(), host: device.host };
+        let zone = device.zone.as_deref();
+        let who = Who { no, id, zone, zones_before: &device.zones_before, host: device.host };
         let Some((rollout, (was_active, is_active))) = then(books, who, breaches) else { return };
         match device.active {
             Some(other) if is_active && other != rollout => {

@@ -39,6 +39,8 @@ pub(super) struct Who<'a> {
     pub(super) no: u32,
     pub(super) id: &'a str,
     pub(super) zone: Option<&'a str>,
+    /// Zones that may be gone by, too, and until when.
+    pub(super) zones_before: &'a [(Option<Box<str>>, Time)],
     pub(super) host: Option<u32>,
 }
 
@@ -172,13 +174,20 @@ impl Books {
         if self.spec.start_at.is_some_and(|at| now < at) {
             breach(breaches, Invariant::Hours, format!("{id} was claimed before the start"));
         }
-        if let Some(closed) = self.closed(who.zone, now) {
+        if let Some(closed) = self.closed(who, now) {
             breach(breaches, Invariant::Hours, format!("{id} was claimed {closed}"));
         }
         self.check_limits(who, entry.state != State::Retrying, breaches);
     }
 
-    fn closed(&mut self, device_zone: Option<&str>, now: Time) -> Option<String> {
+    fn closed(&mut self, who: Who<'_>, now: Time) -> Option<String> {
+        let closed = self.closed_in(who.zone, now)?;
+        let mut before = who.zones_before.iter().filter(|(_, until)| now <= *until);
+        let is_open = before.any(|(zone, _)| self.closed_in(zone.as_deref(), now).is_none());
+        (!is_open).then_some(closed)
+    }
+
+    fn closed_in(&mut self, device_zone: Option<&str>, now: Time) -> Option<String> {
         let schedule = &self.spec.schedule;
         if schedule.hours.windows.is_empty() && schedule.hours.freezes.is_empty() {
             return None;
@@ -217,7 +226,7 @@ impl Books {
     pub(super) fn send(&mut self, who: Who<'_>, now: Time, breaches: &mut Breaches) {
         let id = who.id;
         // What was claimed in time may have waited too long.
-        if let Some(closed) = self.closed(who.zone, now) {
+        if let Some(closed) = self.closed(who, now) {
             breach(breaches, Invariant::Hours, format!("{id} was sent to {closed}"));
         }
         let is_told = self.spec.verify.mode == Mode::Version;

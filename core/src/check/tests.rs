@@ -387,3 +387,35 @@ fn invariant_6_a_device_is_active_in_one_rollout() {
     let text = format!("invariant 6: d2 is active in {B} and in {A}");
     assert_eq!(watched.objections(), [text]);
 }
+
+#[test]
+fn a_device_that_moved_is_judged_by_either_zone_until_that_is_known() {
+    let zone = ZoneRule::Device { otherwise: Zone::utc() };
+    let hours = Hours { windows: vec!["04:00-05:00".parse().unwrap()], freezes: vec![] };
+    let schedule = Schedule { hours, zone, ..Schedule::default() };
+    let at = |minutes: u32| NOW + MINUTE * minutes;
+    let claim = |ledger: &mut Ledger, device, minutes| {
+        let (from, to) = (State::Queued, State::Delivering);
+        let seen = Observation::State { rollout: A, device, from, to };
+        let breaches = ledger.observe(&seen, at(minutes)).into_iter();
+        breaches.filter(|breach| breach.invariant == Invariant::Hours).count()
+    };
+    let mut ledger = Ledger::default();
+    ledger.rollout(A, &Spec { schedule, ..spec() }, 64);
+    for device in ["a", "b", "c", "d"] {
+        ledger.device(device, Some("UTC"), None);
+        let listed = Observation::Listed { rollout: A, device, wave: 0 };
+        assert!(ledger.observe(&listed, at(0)).is_empty());
+    }
+    ledger.observe(&Observation::WaveOpened { rollout: A, wave: 0 }, at(0));
+    for device in ["a", "b", "c"] {
+        ledger.device_moved(device, Some("Asia/Tokyo"));
+    }
+    assert_eq!(claim(&mut ledger, "a", 1), 0);
+    for device in ["b", "c"] {
+        ledger.zones_known(device, at(2));
+    }
+    assert_eq!(claim(&mut ledger, "b", 2), 0, "decided before, told later");
+    assert_eq!(claim(&mut ledger, "c", 3), 1, "it is past one in the afternoon there");
+    assert_eq!(claim(&mut ledger, "d", 3), 0);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Base, CohortCounts, Happened, Ids, Listed, Met, OpenRows};
+use super::{Base, CohortCounts, Happened, Ids, Listed, Met, Moved, OpenRows};
 use crate::{
     assignment::{Assignment, State},
     hours::Zone,
@@ -54,14 +54,15 @@ fn zone_name(zone: Option<&Zone>) -> String {
     zone.map_or("", Zone::name).to_owned()
 }
 
+const fn take_one(counts: &mut Counts, state: State) {
+    let counted = counts.of_mut(state);
+    *counted = counted.saturating_sub(1);
+}
+
 impl Book {
     pub(super) fn list(&mut self, listed: &Listed) {
         let name = (listed.round, listed.wave, zone_name(listed.zone.as_ref()));
-        let cohort = self.cohorts.iter().position(|known| *known == name).unwrap_or_else(|| {
-            self.cohorts.push(name);
-            self.counts.push(Counts::default());
-            self.cohorts.len() - 1
-        });
+        let cohort = self.place_of(name);
         for id in listed.ids.iter() {
             let assignment = Assignment { state: listed.state, ..Assignment::queued() };
             if self.rows.insert(id, Row { cohort, assignment }).is_none() {
@@ -70,11 +71,42 @@ impl Book {
         }
     }
 
+    fn place_of(&mut self, name: Name) -> usize {
+        self.cohorts.iter().position(|known| *known == name).unwrap_or_else(|| {
+            self.cohorts.push(name);
+            self.counts.push(Counts::default());
+            self.cohorts.len() - 1
+        })
+    }
+
+    /// Takes assignments to the cohort of another zone, wherever they stand; and says which are not
+    /// there.
+    pub(super) fn relocate(&mut self, moved: &Moved) -> Vec<AssignmentId> {
+        let mut missing = vec![];
+        for id in moved.ids.iter() {
+            let Some(Row { cohort, assignment }) = self.rows.get(&id).copied() else {
+                missing.push(id);
+                continue;
+            };
+            let (round, wave, before) = self.cohorts[cohort].clone();
+            let after = moved.zone.name().to_owned();
+            let to = self.place_of((round, wave, after.clone()));
+            let state = assignment.state;
+            take_one(&mut self.counts[cohort], state);
+            *self.counts[to].of_mut(state) += 1;
+            if round == self.round {
+                take_one(self.driver.entry((wave, before)).or_default(), state);
+                *self.driver.entry((wave, after)).or_default().of_mut(state) += 1;
+            }
+            self.rows.insert(id, Row { cohort: to, assignment });
+        }
+        missing
+    }
+
     pub(super) fn unlist(&mut self, ids: impl Iterator<Item = AssignmentId>) {
         for id in ids {
             if let Some(Row { cohort, assignment }) = self.rows.remove(&id) {
-                let counted = self.counts[cohort].of_mut(assignment.state);
-                *counted = counted.saturating_sub(1);
+                take_one(&mut self.counts[cohort], assignment.state);
             }
         }
     }

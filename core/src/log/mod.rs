@@ -31,7 +31,8 @@ pub use self::{
     explain::{DeviceStory, Line, Story},
     ids::Ids,
     record::{
-        Acted, Becomes, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Record, Taken,
+        Acted, Becomes, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Moved, Record,
+        Taken,
     },
     recorder::Recorder,
     replay::{Mismatch, Replay, Report},

@@ -46,6 +46,8 @@ pub enum Record {
     Counted(Vec<CohortCounts>),
     /// All devices of the round are written down.
     Prepared,
+    /// The hours of these are judged in another zone since; they stay in their wave.
+    Moved(Moved),
     /// Devices that were claimed for the first time, by name.
     Met(Vec<Met>),
     /// What was decided on counts.
@@ -119,6 +121,15 @@ pub struct Listed {
     /// `Queued`, or where they ended before they began.
     #[serde(default = "queued", skip_serializing_if = "is_queued")]
     pub state: State,
+    /// Which ones.
+    pub ids: Ids,
+}
+
+/// Assignments whose devices are in another zone than they were.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// In which zone their hours are judged since.
+    pub zone: Zone,
     /// Which ones.
     pub ids: Ids,
 }

@@ -1,9 +1,12 @@
 //! Writing the log as things happen.
 
-use super::{Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Record, Taken};
+use super::{
+    Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Moved, Record, Taken,
+};
 use crate::{
     admit::Known,
     assignment::{Assignment, Fact},
+    hours::Zone,
     ids::AssignmentId,
     log::step::Frame,
     plan::Plan,
@@ -96,6 +99,16 @@ impl Recorder {
     /// The driver counts these, too.
     pub fn added(&mut self, cohorts: Vec<CohortCounts>) {
         self.records.push(Record::Added(cohorts));
+    }
+
+    /// The hours of a device are judged in another zone since.
+    pub fn moved(&mut self, id: AssignmentId, zone: &Zone) {
+        if let Some(Record::Moved(last)) = self.records.last_mut()
+            && last.zone == *zone
+        {
+            return last.ids.push(id);
+        }
+        self.records.push(Record::Moved(Moved { zone: zone.clone(), ids: Ids::one(id) }));
     }
 
     /// What was decided on counts; it is kept until something comes of it.

@@ -160,6 +160,11 @@ impl Replay {
                 self.hold_counts(cohorts, "the driver counted");
                 self.book.count(self.round(), cohorts);
             }
+            Record::Moved(moved) => {
+                if let Some(id) = self.book.relocate(moved).first() {
+                    self.mismatch(format!("assignment {id} changed its zone, and is not there"));
+                }
+            }
             Record::Prepared => self.with_progression(rollout::end_preparing),
             Record::Met(met) => self.book.meet(met),
             Record::Step(step) => return Record::Step(Box::new(self.step(step))),

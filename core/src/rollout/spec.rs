@@ -166,6 +166,16 @@ impl Schedule {
             }
         }
     }
+
+    /// The zone that a device's hours are judged in; none if there are no hours.
+    pub fn hours_zone_of(&self, device_zone: Option<&str>) -> Option<Zone> {
+        (!self.is_always_open()).then(|| self.zone_of(device_zone))
+    }
+
+    /// Whether it matters which zone a device is in.
+    pub const fn follows_devices(&self) -> bool {
+        !self.is_always_open() && matches!(self.zone, ZoneRule::Device { .. })
+    }
 }
 
 impl Schedule {

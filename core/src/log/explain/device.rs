@@ -14,8 +14,8 @@ use crate::{
     hours::{ClosedBy, Phase, Zone},
     ids::{AssignmentId, Epoch},
     log::{
-        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Met, Record, Report, Step, Taken,
-        replay::Replay,
+        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Met, Moved, Record, Report, Step,
+        Taken, replay::Replay,
     },
     plan::Change,
     rollout::Spec,
@@ -102,6 +102,13 @@ impl DeviceStory {
             Record::Unlisted(ids) if self.current.as_ref().is_some_and(|(id, _)| ids.has(*id)) => {
                 self.say("taken out again, the devices are chosen anew".to_owned());
                 self.current = None;
+            }
+            Record::Moved(Moved { zone, ids }) => {
+                if let Some((_, place)) = self.current.as_mut().filter(|(id, _)| ids.has(*id)) {
+                    zone.name().clone_into(&mut place.zone);
+                    self.closed = None;
+                    self.say(format!("its hours are those of {zone} from now on"));
+                }
             }
             Record::Met(met) => self.meet(met),
             Record::TakenUp { waives_gate } if self.is_open() => {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ids::{AssignmentId, Epoch},
     log::{
-        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Record, Report, Step, Taken,
+        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Moved, Record, Report, Step, Taken,
         replay::Replay,
     },
     rollout::{Progression, Spec, State},
@@ -95,6 +95,10 @@ impl Story {
             Record::Met(met) => {
                 let names = met.iter().map(|met| (AssignmentId(met.0), met.1.clone()));
                 self.names.extend(names);
+            }
+            Record::Moved(Moved { zone, ids }) => {
+                let what = format!("moved to {zone}, whose hours are theirs from now on");
+                self.flow.add(self.replay.now, &what, ids.len(), [].into_iter());
             }
             Record::Judged(judged) => self.judged(judged),
             Record::Unclaimed(rows) => {
