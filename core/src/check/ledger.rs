@@ -70,7 +70,9 @@ impl Ledger {
         let no = self.number(id);
         let before = &mut self.devices[no as usize].zones_before;
         before.retain(|(_, until)| *until == Time::MAX);
-        before.iter_mut().for_each(|(_, until)| *until = now);
+        for (_, until) in before {
+            *until = now;
+        }
     }
 
     fn number(&mut self, id: &str) -> u32 {

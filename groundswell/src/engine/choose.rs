@@ -95,7 +95,7 @@ impl<'a> Zones<'a> {
 
 /// In whose zone the hours of a device are judged; none if there are none.
 pub fn zone_of(spec: &Spec, device_zone: Option<&str>) -> Option<Zone> {
-    (!spec.schedule.is_always_open()).then(|| spec.schedule.zone_of(device_zone))
+    spec.schedule.hours_zone_of(device_zone)
 }
 
 /// Which of the waves' own selectors choose each device.

@@ -10,6 +10,7 @@
 //! [`core::assignment::apply`]: groundswell_core::assignment::apply
 
 mod change;
+mod changed;
 mod claim;
 mod commit;
 mod decide;
@@ -107,6 +108,8 @@ pub(super) struct Course {
     committing_freed: Vec<DeviceKey>,
     durably_freed: Vec<DeviceKey>,
     preparation: prepare::Preparation,
+    /// Devices that were written since.
+    changes: changed::Changes,
     /// Devices that join, and are not written down yet.
     joiners: Vec<(CohortName, DeviceKey, State)>,
     /// Whether the store is assigning devices: no counts may be written meanwhile.
@@ -232,6 +235,7 @@ impl Course {
             committing_freed: vec![],
             durably_freed: vec![],
             preparation: prepare::Preparation::default(),
+            changes: changed::Changes::new(manner.look_every.is_none()),
             joiners: vec![],
             is_joining: false,
             sweep: None,
@@ -398,14 +402,14 @@ impl Course {
         if !self.asks_what_is_known() {
             return self.keep_fresh(candidate);
         }
-        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
-            self.cohorts[*at].stale.push_front(candidate);
+        if let Some(at) = self.place_of(&candidate) {
+            self.cohorts[at].stale.push_front(candidate);
         }
     }
 
     fn keep_fresh(&mut self, candidate: Candidate) {
-        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
-            self.cohorts[*at].fresh.push_front(candidate);
+        if let Some(at) = self.place_of(&candidate) {
+            self.cohorts[at].fresh.push_front(candidate);
         }
     }
 

@@ -75,6 +75,12 @@ impl Shared {
         withdrawn
     }
 
+    /// Those of a rollout who wait for a device.
+    pub(super) fn waiting_of(&self, rollout: RolloutKey) -> impl Iterator<Item = &Candidate> {
+        let all = self.waiting.values().flatten();
+        all.filter(move |(of, _)| *of == rollout).map(|(_, candidate)| candidate)
+    }
+
     /// The name of a rollout that is driven.
     pub(super) fn name_of(&self, rollout: RolloutKey) -> Option<&RolloutName> {
         self.names.get(&rollout)

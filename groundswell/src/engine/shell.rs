@@ -203,6 +203,7 @@ pub(super) fn without_error(done: Done) -> (Done, Option<StoreError>) {
         Done::Looked(result) => parted!(Done::Looked, result),
         Done::Waiting(seq, result) => parted!(Done::Waiting, result, seq),
         Done::Forgotten(result) => parted!(Done::Forgotten, result),
+        Done::Reviewed(key, result) => parted!(Done::Reviewed, result, key),
         Done::Answered(seq, result) => parted!(Done::Answered, result, seq),
     }
 }

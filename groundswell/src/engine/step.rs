@@ -16,7 +16,7 @@ pub use self::news::PUSH_ACTS;
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, places::Places, shared::Shared};
 use crate::store::{
-    Candidate, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
+    Candidate, ChangeSeq, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
     writer::{Done, Job},
 };
 
@@ -71,8 +71,11 @@ struct Look {
     is_looking: bool,
     /// What is written by others that was seen last; none to look in any case.
     version: Option<i64>,
-    /// Devices that were looked at and are to be forgotten once all who join are written down.
-    changed: Vec<DeviceKey>,
+    /// Up to which change it is known what devices were written, and whether these are all.
+    read_to: ChangeSeq,
+    is_all_read: bool,
+    /// Up to where what was written is forgotten, once all that follows from it is durable.
+    forgotten_to: ChangeSeq,
     is_forgetting: bool,
 }
 
@@ -90,7 +93,9 @@ impl Engine {
                 due_at: now,
                 is_looking: false,
                 version: None,
-                changed: vec![],
+                read_to: ChangeSeq::default(),
+                is_all_read: manner.look_every.is_none(),
+                forgotten_to: ChangeSeq::default(),
                 is_forgetting: false,
             },
             stop: false,
@@ -107,7 +112,8 @@ impl Engine {
         engine
     }
 
-    fn add(&mut self, course: Course) {
+    fn add(&mut self, mut course: Course) {
+        course.devices_written(std::iter::empty(), self.looked.is_all_read);
         self.shared.names.insert(course.key, course.name());
         for device in course.active_devices() {
             self.shared.hold(device, course.key);
@@ -315,6 +321,7 @@ impl Engine {
                 }
             }
             Done::Waiting(seq, Ok(waiting)) => self.contacted(now, seq, waiting, commands),
+            Done::Reviewed(key, Ok(reviewed)) => self.with(key, |course| course.reviewed(reviewed)),
             Done::Forgotten(Ok(())) => self.looked.is_forgetting = false,
             Done::Answered(seq, Ok(())) => {
                 self.taken_up.remove(&seq);
@@ -327,6 +334,7 @@ impl Engine {
             | Done::Looked(Err(_))
             | Done::Waiting(_, Err(_))
             | Done::Answered(_, Err(_))
+            | Done::Reviewed(_, Err(_))
             | Done::Forgotten(Err(_)) => self.store_failed(now),
         }
     }

@@ -114,8 +114,11 @@ impl State {
     ) -> Result<DeviceWhy, OperateError> {
         let record = &self.known(standing.rollout)?;
         let (spec, progression) = (&record.spec, &record.progression);
-        let Standing { assignment, zone, .. } = standing;
-        let phase = match zone {
+        let Standing { assignment, .. } = standing;
+        // The device may be in another zone since: what is open goes by that as soon as it is driven.
+        let own = choose::zone_of(spec, device.time_zone.as_deref());
+        let zone = if assignment.state.is_terminal() { standing.zone.clone() } else { own };
+        let phase = match &zone {
             Some(zone) => spec.schedule.hours.at(zone, now),
             None => Phase::Open { until: None },
         };

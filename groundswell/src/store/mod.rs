@@ -4,6 +4,7 @@
 //! decides nothing: it writes down what was decided, whole or not at all. Row types stay in the
 //! adapters. Type to read first: [`Batch`].
 
+mod changed;
 pub mod dir;
 pub mod reserve;
 pub mod sqlite;
@@ -26,6 +27,7 @@ use groundswell_core::{
 use serde::Serialize;
 
 pub use self::{
+    changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
@@ -351,12 +353,19 @@ pub trait Store: Send {
     /// The answer to an intent, once there is one.
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError>;
 
-    /// At most `limit` devices that were written since [`Store::forget_changed`] was called for
-    /// them.
-    fn changed_devices(&self, limit: usize) -> Result<Vec<(DeviceKey, Device)>, StoreError>;
+    /// At most `limit` devices that were written behind this change while a rollout went on to which
+    /// that may matter, in the order of their last changes.
+    fn changed_devices(
+        &self,
+        after: ChangeSeq,
+        limit: usize,
+    ) -> Result<Vec<(ChangeSeq, DeviceKey)>, StoreError>;
 
-    /// Devices that were looked at.
-    fn forget_changed(&mut self, devices: &[DeviceKey]) -> Result<(), StoreError>;
+    /// Forgets changes up to this one; a device that was written again since is not forgotten.
+    fn forget_changed(&mut self, up_to: ChangeSeq) -> Result<(), StoreError>;
+
+    /// Holds devices against a rollout, and makes the cohorts that they belong to.
+    fn review(&mut self, review: &Review) -> Result<Reviewed, StoreError>;
 
     /// A number that is another one when another process has written since; this is where a driver
     /// that another one has taken over from learns of it, if it has nothing to write.

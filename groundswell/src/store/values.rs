@@ -18,6 +18,8 @@ use groundswell_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::Move;
+
 /// Longest detail of an assignment that is kept, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1_200;
 
@@ -233,6 +235,9 @@ pub struct Batch {
     pub at: Time,
     /// Assignments, in the order in which they changed; one may come more than once.
     pub changes: Vec<Change>,
+    /// Assignments that belong to other cohorts from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<Move>,
     /// What is written down of it in the log.
     #[serde(default)]
     pub records: Vec<Record>,
@@ -259,6 +264,7 @@ impl Batch {
             epoch,
             at,
             changes: vec![],
+            moves: vec![],
             records: vec![],
             progression: None,
             cohorts: vec![],
@@ -272,6 +278,7 @@ impl Batch {
     /// Whether it changes nothing.
     pub const fn is_empty(&self) -> bool {
         self.changes.is_empty()
+            && self.moves.is_empty()
             && self.records.is_empty()
             && self.progression.is_none()
             && self.heard.is_empty()

@@ -10,11 +10,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use groundswell_core::device::Device;
-
 use super::{
-    Answer, Assign, Batch, Candidate, CohortName, CohortRecord, DeviceKey, Intent, IntentSeq, Page,
-    RolloutKey, RolloutRecord, RoundCursor, Store, StoreError, Want,
+    Answer, Assign, Batch, Candidate, ChangeSeq, CohortName, CohortRecord, DeviceKey, Intent,
+    IntentSeq, Page, Review, Reviewed, RolloutKey, RolloutRecord, RoundCursor, Store, StoreError,
+    Want,
 };
 
 /// Rows taken back in one transaction: some 20 ms of it.
@@ -46,11 +45,15 @@ pub enum Job {
     Look {
         /// What [`Looked::version`] was last; none to look in any case.
         seen: Option<i64>,
+        /// Up to which change it is known what devices were written.
+        after: ChangeSeq,
     },
     /// Find out which rollouts wait for a device.
     Waiting(IntentSeq, DeviceKey),
-    /// Note that these devices were looked at.
-    Forget(Vec<DeviceKey>),
+    /// Forget changes of devices up to this one.
+    Forget(ChangeSeq),
+    /// Hold devices that were written against a rollout.
+    Review(Review),
     /// Answer an intent that changes nothing.
     Answer(IntentSeq, Answer),
 }
@@ -78,7 +81,9 @@ pub struct Looked {
     /// What is wanted of the driver, with the rollout concerned where that is not known to it.
     pub intents: Vec<(IntentSeq, Intent)>,
     /// Devices that were written.
-    pub changed: Vec<(DeviceKey, Device)>,
+    pub changed: Vec<(ChangeSeq, DeviceKey)>,
+    /// Whether there may be more of these.
+    pub has_more: bool,
 }
 
 /// A rollout as it is written down.
@@ -112,8 +117,10 @@ pub enum Done {
     Looked(Result<Option<Looked>, StoreError>),
     /// The rollouts that wait for a device.
     Waiting(IntentSeq, Result<Vec<(RolloutKey, Candidate)>, StoreError>),
-    /// Devices were noted as looked at.
+    /// Changes of devices were forgotten.
     Forgotten(Result<(), StoreError>),
+    /// What devices that were written mean to a rollout.
+    Reviewed(RolloutKey, Result<Reviewed, StoreError>),
     /// An intent was answered.
     Answered(IntentSeq, Result<(), StoreError>),
 }
@@ -189,6 +196,7 @@ fn failed(job: Job) -> Done {
         Job::Look { .. } => Done::Looked(Err(died())),
         Job::Waiting(seq, _) => Done::Waiting(seq, Err(died())),
         Job::Forget(_) => Done::Forgotten(Err(died())),
+        Job::Review(review) => Done::Reviewed(review.rollout, Err(died())),
         Job::Answer(seq, _) => Done::Answered(seq, Err(died())),
     }
 }
@@ -230,9 +238,10 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
             Done::RoundOpened(*rollout, store.extend_round(*rollout, *round, *from, ROUND_MAX))
         }
         Job::Read(rollout) => Done::Read(*rollout, read(store, *rollout)),
-        Job::Look { seen } => Done::Looked(look(store, *seen)),
+        Job::Look { seen, after } => Done::Looked(look(store, *seen, *after)),
         Job::Waiting(seq, device) => Done::Waiting(*seq, store.waiting(*device)),
-        Job::Forget(devices) => Done::Forgotten(store.forget_changed(devices)),
+        Job::Forget(up_to) => Done::Forgotten(store.forget_changed(*up_to)),
+        Job::Review(review) => Done::Reviewed(review.rollout, store.review(review)),
         Job::Answer(seq, answer) => Done::Answered(*seq, store.answer(*seq, answer)),
     })
 }
@@ -244,14 +253,19 @@ fn read(store: &impl Store, rollout: RolloutKey) -> Result<Option<Box<Found>>, S
     Ok(Some(Box::new(Found { record, cohorts, rivals })))
 }
 
-fn look(store: &impl Store, seen: Option<i64>) -> Result<Option<Looked>, StoreError> {
+fn look(
+    store: &impl Store,
+    seen: Option<i64>,
+    after: ChangeSeq,
+) -> Result<Option<Looked>, StoreError> {
     let version = store.foreign_version()?;
     if seen == Some(version) {
         return Ok(None);
     }
     let intents = store.intents()?;
-    let changed = store.changed_devices(CHANGED_MAX)?;
-    Ok(Some(Looked { version, intents, changed }))
+    let changed = store.changed_devices(after, CHANGED_MAX)?;
+    let has_more = changed.len() == CHANGED_MAX;
+    Ok(Some(Looked { version, intents, changed, has_more }))
 }
 
 #[cfg(test)]
@@ -272,7 +286,7 @@ mod tests {
         assert!(matches!(first, Done::Committed(_, Err(StoreError::WriterDied))), "{first:?}");
         let given_before = came.recv().unwrap();
         assert!(matches!(given_before, Done::Read(_, Err(StoreError::WriterDied))));
-        writer.give(Job::Look { seen: None });
+        writer.give(Job::Look { seen: None, after: ChangeSeq(0) });
         let given_after = came.recv().unwrap();
         assert!(matches!(given_after, Done::Looked(Err(StoreError::WriterDied))));
         assert!(writer.stop().is_none());

@@ -38,15 +38,16 @@ impl Course {
                 to = to.no_sooner_than(floor);
             }
             // One that is ended at once is looked for by nobody.
-            if !self.is_to_be_ended(candidate.cohort, to.state) {
+            if !self.is_to_be_ended(self.cohort_of(candidate), to.state) {
                 self.sweep_anew(candidate);
                 self.pending_away_at = self.pending_away_at.into_iter().chain([to.due_at]).min();
-                self.pending_away.push((candidate.cohort, candidate.id));
+                self.pending_away.push((self.cohort_of(candidate), candidate.id));
             }
         }
         self.log.decided();
         self.log.happened(candidate.id, fact, &to, floor);
-        self.count(candidate.cohort, from.state, to.state);
+        self.count(self.cohort_of(candidate), from.state, to.state);
+        self.changes.note(candidate.id, to.state);
         candidate.assignment = to;
         if matches!(from.state, State::Away | State::Absent) {
             self.pending_missing.insert(candidate.id);

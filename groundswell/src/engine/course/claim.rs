@@ -129,7 +129,7 @@ impl Course {
     }
 
     fn is_open(&self, candidate: &Candidate, plan: &Plan) -> bool {
-        self.cohort_at.get(&candidate.cohort).is_some_and(|at| plan.open.contains(at))
+        self.place_of(candidate).is_some_and(|at| plan.open.contains(&at))
     }
 
     fn next_fresh(&mut self, now: Time, plan: &Plan, shared: &mut Shared) -> Option<Candidate> {
@@ -219,7 +219,7 @@ impl Course {
             return;
         }
         for mut candidate in std::mem::take(&mut self.ready) {
-            let at = self.cohort_at.get(&candidate.cohort).copied();
+            let at = self.place_of(&candidate);
             let is_open = at.is_some_and(|at| self.cohorts[at].phase(&self.spec, now).is_open());
             // One that was begun before its deadline may end its attempts after it.
             let Assignment { attempt, in_doubt, .. } = candidate.assignment;

@@ -103,6 +103,7 @@ impl Course {
             epoch: self.epoch,
             at: now,
             changes: std::mem::take(&mut self.pending),
+            moves: self.changes.commit(),
             records: self.log.take(now),
             progression: has_progressed.then(|| self.progression.clone()),
             cohorts,
@@ -131,7 +132,7 @@ impl Course {
             let claim = batch.changes.iter().rposition(|change| change.id == candidate.id);
             claim.map(|at| batch.changes.remove(at));
             self.slots.free(candidate.endpoint.address.origin());
-            self.count(candidate.cohort, State::Delivering, was.state);
+            self.count(self.cohort_of(&candidate), State::Delivering, was.state);
         }
         for (key, counts) in &mut batch.cohorts {
             if let Some(at) = self.cohort_at.get(key) {

@@ -36,6 +36,8 @@ impl Course {
         self.decided_at = now;
         self.log.at(now);
         self.is_dirty = false;
+        self.follow_devices(now, shared);
+        self.review(commands);
         let mut plan = self.decide(now, shared, commands);
         if !self.log.is_empty() {
             self.pending_since.get_or_insert(now);
@@ -84,7 +86,9 @@ impl Course {
             } else {
                 self.hand_back(now);
             }
-            if self.may_send() && self.may_claim() {
+            if self.is_zone_unsure() {
+                // Who may go is known in a moment.
+            } else if self.may_send() && self.may_claim() {
                 self.claim(now, &plan, shared);
             } else if self.may_send() && self.is_opening() {
                 self.unclaimed = plan.claims_max;
@@ -162,7 +166,8 @@ impl Course {
         let mut begun = vec![];
         let mut sendings = vec![];
         let open_max = self.spec.limits.max_in_flight.min(self.open_max) as usize;
-        while self.readiness == Readiness::Open && self.open.len() < open_max {
+        let may_begin = self.readiness == Readiness::Open && !self.is_zone_unsure();
+        while may_begin && self.open.len() < open_max {
             let Some(candidate) = self.ready.pop_front() else { break };
             let attempt = candidate.assignment.attempt;
             if self.manner.is_heard {

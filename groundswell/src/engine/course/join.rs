@@ -23,7 +23,7 @@ use crate::{
 impl Course {
     /// Takes in devices that were written since: those that match now and are not in it yet. Which
     /// of them it has already, the store knows.
-    pub(in crate::engine) fn may_join(&mut self, now: Time, devices: &[(DeviceKey, Device)]) {
+    pub(super) fn may_join(&mut self, now: Time, devices: &[(DeviceKey, Device)]) {
         let is_going_on = matches!(
             self.progression.state,
             RolloutState::Scheduled | RolloutState::Running | RolloutState::Paused
@@ -78,14 +78,8 @@ impl Course {
         })));
     }
 
-    /// Whether those are being chosen that devices could join.
-    pub(in crate::engine) fn is_choosing_joiners(&self) -> bool {
-        self.spec.membership == Membership::Dynamic
-            && self.progression.state == RolloutState::Preparing
-    }
-
     /// Whether everybody who may join was written down.
-    pub(in crate::engine) const fn has_joined(&self) -> bool {
+    pub(super) const fn has_joined(&self) -> bool {
         self.joiners.is_empty() && !self.is_joining
     }
 }

@@ -238,6 +238,7 @@ impl Course {
         let changed = self.cohorts.iter().filter(|cohort| cohort.is_changed);
         self.cohorts_before.extend(changed.map(|cohort| (cohort.record.key, cohort.record.counts)));
         self.set_cohorts(vec![]);
+        self.changes.begin_round();
     }
 
     /// The rollout as it is written down: with its devices, if these were being prepared.

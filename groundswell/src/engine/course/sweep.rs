@@ -103,7 +103,7 @@ impl Course {
     /// One that is to be ended by now comes back to waiting: it is ended.
     pub(super) fn sweep_again(&mut self, candidate: &mut Candidate, now: Time) {
         if let Some(why) = self.sweep.as_ref().map(|sweep| sweep.why)
-            && self.is_to_be_ended(candidate.cohort, candidate.assignment.state)
+            && self.is_to_be_ended(self.cohort_of(candidate), candidate.assignment.state)
         {
             self.change(candidate, &fact_of(why), now);
         }
@@ -134,13 +134,14 @@ impl Course {
 
     /// One that goes away in a cohort that was swept is found by the next sweep.
     pub(super) fn sweep_anew(&mut self, candidate: &Candidate) {
-        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
+        let cohort = self.cohort_of(candidate);
+        if let Some(at) = self.cohort_at.get(&cohort) {
             let cohort = &mut self.cohorts[*at];
             cohort.is_swept = false;
             cohort.swept_to = cohort.swept_to.min(candidate.id.0 - 1);
         }
         if let Some(read) = &mut self.sweep_read {
-            read.go_back(candidate.cohort, candidate.id);
+            read.go_back(cohort, candidate.id);
         }
     }
 

@@ -40,8 +40,13 @@ impl Course {
         left.sort_unstable_by_key(|candidate| candidate.id);
         came.append(&mut left);
         for candidate in page.candidates {
+            // One that was moved here from another cohort is here.
+            let is_queued = candidate.assignment.state == State::Queued;
+            if is_queued && self.changes.has_moved(candidate.id) {
+                continue;
+            }
             // One that was read as it was is read again, and must count as new then.
-            let is_new = candidate.assignment.state == State::Queued
+            let is_new = is_queued
                 || !self.is_outdated(&candidate) && self.missing_here.insert(candidate.id);
             if is_new {
                 came.push(candidate);
@@ -51,8 +56,8 @@ impl Course {
             if self.is_outdated(&candidate) {
                 continue;
             }
-            if let Some(at) = self.cohort_at.get(&candidate.cohort) {
-                let cohort = &mut self.cohorts[*at];
+            if let Some(at) = self.place_of(&candidate) {
+                let cohort = &mut self.cohorts[at];
                 let queue = if is_outdated { &mut cohort.stale } else { &mut cohort.fresh };
                 queue.push_back(candidate);
             }
@@ -62,6 +67,7 @@ impl Course {
 
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
         self.is_committing = false;
+        self.changes.committed();
         self.ready.extend(self.claiming.drain(..).map(|(_, candidate)| candidate));
         self.committing_missing.clear();
         self.durably_freed.append(&mut self.committing_freed);
@@ -158,8 +164,8 @@ impl Course {
             return true;
         }
         // It is known to be there now; what was read of it before says otherwise.
-        if let Some(at) = self.cohort_at.get(&candidate.cohort) {
-            self.cohorts[*at].expire();
+        if let Some(at) = self.place_of(&candidate) {
+            self.cohorts[at].expire();
         }
         self.is_page_outdated |= self.is_fetching;
         false

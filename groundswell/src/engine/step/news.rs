@@ -20,7 +20,7 @@ impl Engine {
     /// What others want: acts on rollouts, news of devices, devices that may join.
     pub(super) fn take_up(&mut self, now: Time, looked: Looked, commands: &mut Vec<Command>) {
         // There may be more than were read at once.
-        let is_all = looked.intents.len() < INTENTS_MAX;
+        let is_all = looked.intents.len() < INTENTS_MAX && !looked.has_more;
         self.looked.version = is_all.then_some(looked.version);
         for (seq, intent) in looked.intents {
             if !self.taken_up.insert(seq) {
@@ -47,16 +47,17 @@ impl Engine {
                 }
             }
         }
-        // Who is being chosen among is not asked to join.
-        let is_choosing = self.courses.values().any(Course::is_choosing_joiners);
-        if is_choosing {
-            self.looked.version = None;
-        } else if !looked.changed.is_empty() && self.looked.changed.is_empty() {
-            for course in self.courses.values_mut() {
-                course.is_dirty = true;
-                course.may_join(now, &looked.changed);
-            }
-            self.looked.changed = looked.changed.into_iter().map(|(key, _)| key).collect();
+        if let Some((last, _)) = looked.changed.last() {
+            self.looked.read_to = *last;
+        }
+        self.looked.is_all_read = !looked.has_more;
+        if looked.has_more {
+            // Nobody is claimed by hours that may be others.
+            self.looked.due_at = now;
+        }
+        for course in self.courses.values_mut() {
+            let devices = looked.changed.iter().map(|(_, device)| *device);
+            course.devices_written(devices, !looked.has_more);
         }
     }
 
@@ -135,20 +136,21 @@ impl Engine {
 
     pub(super) fn look(&mut self, now: Time, commands: &mut Vec<Command>) {
         let Some(every) = self.manner.look_every else { return };
-        if !self.looked.changed.is_empty()
+        if self.looked.forgotten_to < self.looked.read_to
             && !self.looked.is_forgetting
-            && self.courses.values().all(Course::has_joined)
+            && self.courses.values().all(Course::is_settled)
         {
-            let changed = std::mem::take(&mut self.looked.changed);
-            // There may be more than were read at once.
-            self.looked.version = None;
+            self.looked.forgotten_to = self.looked.read_to;
             self.looked.is_forgetting = true;
-            commands.push(Command::Store(Job::Forget(changed)));
+            commands.push(Command::Store(Job::Forget(self.looked.read_to)));
         }
         if self.may_look() && now >= self.looked.due_at {
             self.looked.is_looking = true;
             self.looked.due_at = now + every;
-            commands.push(Command::Store(Job::Look { seen: self.looked.version }));
+            commands.push(Command::Store(Job::Look {
+                seen: self.looked.version,
+                after: self.looked.read_to,
+            }));
         }
     }
 }

@@ -134,7 +134,7 @@ pub(super) fn set_counts(
 }
 
 /// The row of a cohort, made if it is not there, and its devices so far.
-fn find(
+pub(super) fn find(
     connection: &Connection,
     rollout: RolloutKey,
     round: u32,

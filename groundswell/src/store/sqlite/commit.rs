@@ -8,7 +8,7 @@ use groundswell_core::{
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{assign, device, log, rollout, rows};
+use super::{assign, changed, device, log, rollout, rows};
 use crate::store::{Batch, Change, StoreError};
 
 /// By the key: any index would have it read the whole round.
@@ -25,6 +25,7 @@ pub(super) const SAW_RUN: &str = "INSERT INTO seen (device, at, version, version
 
 pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
     write_changes(connection, batch)?;
+    changed::write_moves(connection, batch.rollout, &batch.moves)?;
     for (cohort, counts) in &batch.cohorts {
         assign::set_counts(connection, *cohort, counts)?;
     }

@@ -15,7 +15,8 @@ use groundswell_core::{
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
 
 use super::{
-    read, rows,
+    changed::{self, Wanted},
+    rows,
     selector::{self, Condition},
 };
 use crate::store::{Alike, Chosen, Contact, DeviceKey, Put, StoreError};
@@ -47,9 +48,6 @@ const UPDATE: &str = "UPDATE device SET name = ?2, address = ?3, update_path = ?
 /// The columns that [`device`] reads, in its order.
 const COLUMNS: &str = "d.id, d.name, d.address, d.update_path, d.location, d.time_zone, \
      d.check_in_secs, d.tags, s.at, s.version";
-
-/// How many these are.
-const COLUMN_COUNT: usize = 10;
 
 /// Writes a device as it is given now, and returns the key of its row. A row that is as given
 /// already is read, not written.
@@ -192,7 +190,7 @@ pub(super) fn saw(
 
 pub(super) fn put(connection: &Connection, devices: &[&Device]) -> Result<Put, StoreError> {
     let mut put = Put::default();
-    let may_join = may_join(connection)?;
+    let wanted = Wanted::find(connection)?;
     for device in devices {
         let (key, written) = upsert(connection, device)?;
         *match written {
@@ -200,49 +198,16 @@ pub(super) fn put(connection: &Connection, devices: &[&Device]) -> Result<Put, S
             Written::Changed => &mut put.changed,
             Written::Same => &mut put.same,
         } += 1;
-        if may_join && written != Written::Same {
-            note_changed(connection, key)?;
+        if written != Written::Same && wanted.is_noted(written == Written::New) {
+            changed::note(connection, key)?;
         }
     }
     Ok(put)
 }
 
-/// Whether a rollout goes on that devices may join.
-fn may_join(connection: &Connection) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM rollout WHERE json_extract(spec, '$.membership') = \
-               'dynamic' AND state NOT IN ('draft', 'completed', 'failed', 'canceled', 'aborted'))";
-    Ok(connection.query_row(sql, [], |row| row.get(0))?)
-}
-
-fn note_changed(connection: &Connection, key: i64) -> Result<(), StoreError> {
-    let sql = "INSERT INTO changed_device (device) VALUES (?1) ON CONFLICT DO NOTHING";
-    connection.prepare_cached(sql)?.execute([key])?;
-    Ok(())
-}
-
-/// At most `limit` devices that were noted as changed.
-pub(super) fn changed(
-    connection: &Connection,
-    limit: usize,
-) -> Result<Vec<(DeviceKey, Device)>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS}, d.key FROM changed_device c JOIN device d ON d.key = c.device \
-         LEFT JOIN seen s ON s.device = d.key ORDER BY c.device LIMIT ?1"
-    );
-    read::all(connection, &sql, [limit as i64], |row| {
-        Ok((DeviceKey(row.get(COLUMN_COUNT)?), device(row)?))
-    })
-}
-
-pub(super) fn forget_changed(
-    connection: &Connection,
-    devices: &[DeviceKey],
-) -> Result<(), StoreError> {
-    let mut forget = connection.prepare_cached("DELETE FROM changed_device WHERE device = ?1")?;
-    for device in devices {
-        forget.execute([device.0])?;
-    }
-    Ok(())
+/// Key.
+pub(super) fn by_key_sql() -> String {
+    format!("SELECT {COLUMNS} FROM device d LEFT JOIN seen s ON s.device = d.key WHERE d.key = ?1")
 }
 
 /// Hands every device that is chosen to `each`.
@@ -273,12 +238,14 @@ pub(super) fn saw_each(
     connection: &Connection,
     contacts: &[Contact<'_>],
 ) -> Result<(), StoreError> {
-    let may_join = may_join(connection)?;
+    let wanted = Wanted::find(connection)?;
     for contact in contacts {
         if let Some(key) = key_of(connection, contact.device)? {
             // Those who join are asked about again only if something else is said.
-            if may_join && contact.version.is_some_and(|version| !runs(connection, key, version)) {
-                note_changed(connection, key)?;
+            if wanted.joiners
+                && contact.version.is_some_and(|version| !runs(connection, key, version))
+            {
+                changed::note(connection, key)?;
             }
             saw(connection, key, contact.at, contact.version)?;
         }
@@ -412,7 +379,7 @@ pub(super) fn count_chosen(
     Ok(alike.collect::<Result<_, _>>()?)
 }
 
-fn device(row: &Row<'_>) -> Result<Device, StoreError> {
+pub(super) fn device(row: &Row<'_>) -> Result<Device, StoreError> {
     let address: Option<String> = row.get(2)?;
     let address = address
         .map(|text| text.parse())

@@ -5,6 +5,7 @@
 //! device-update at a few microseconds.
 
 mod assign;
+mod changed;
 mod commit;
 mod copy;
 mod device;
@@ -36,9 +37,9 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::{
-    Alike, Answer, Assign, Batch, Candidate, Chosen, CohortName, CohortRecord, Contact, DeviceKey,
-    Intent, IntentSeq, LogRow, Page, Put, RolloutKey, RolloutRecord, RoundCursor, Standing, Store,
-    StoreError, Unfinished, Want, Which,
+    Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
+    DeviceKey, Intent, IntentSeq, LogRow, Page, Put, Review, Reviewed, RolloutKey, RolloutRecord,
+    RoundCursor, Standing, Store, StoreError, Unfinished, Want, Which,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.
@@ -452,14 +453,25 @@ impl Store for SqliteStore {
         rollout::answer_to(&self.connection, seq)
     }
 
-    fn changed_devices(&self, limit: usize) -> Result<Vec<(DeviceKey, Device)>, StoreError> {
-        device::changed(&self.connection, limit)
+    fn changed_devices(
+        &self,
+        after: ChangeSeq,
+        limit: usize,
+    ) -> Result<Vec<(ChangeSeq, DeviceKey)>, StoreError> {
+        changed::list(&self.connection, after, limit)
     }
 
-    fn forget_changed(&mut self, devices: &[DeviceKey]) -> Result<(), StoreError> {
+    fn forget_changed(&mut self, up_to: ChangeSeq) -> Result<(), StoreError> {
         let transaction = self.write()?;
-        device::forget_changed(&transaction, devices)?;
+        changed::forget(&transaction, up_to)?;
         Ok(transaction.commit()?)
+    }
+
+    fn review(&mut self, review: &Review) -> Result<Reviewed, StoreError> {
+        let transaction = self.write()?;
+        let reviewed = changed::review(&transaction, review)?;
+        transaction.commit()?;
+        Ok(reviewed)
     }
 
     fn foreign_version(&self) -> Result<i64, StoreError> {

@@ -32,11 +32,13 @@ pub(super) fn extend(
     let mut before = read::cohorts(connection, rollout, round - 1)?;
     before.sort_unstable_by_key(|cohort| cohort.key);
     before.retain(|cohort| from.is_none_or(|from| cohort.key >= from.cohort));
-    let names: Vec<CohortName> = before.iter().map(name).collect();
-    let mut assigner = Assigner::new(connection, rollout, round, &names);
+    let schedule = read::rollout(connection, rollout)?.map(|record| record.spec.schedule);
+    let schedule = schedule.unwrap_or_default();
+    let mut names: Vec<CohortName> = vec![];
+    let mut devices = vec![];
     let (mut written, mut looked) = (0, 0);
     let mut next = None;
-    'cohorts: for (cohort, record) in before.iter().enumerate() {
+    'cohorts: for record in &before {
         let own = from.filter(|from| from.cohort == record.key);
         let mut after = own.map_or(0, |from| from.after);
         let most = limit * LOOKED_FOR_EACH - looked;
@@ -51,7 +53,13 @@ pub(super) fn extend(
             looked += 1;
             if is_tried_again(state) {
                 written += 1;
-                assigner.add_if_new(&Assign { device, cohort, state: State::Queued }, round)?;
+                // It may have been in another zone in the round before.
+                let zone = match schedule.follows_devices() {
+                    true => schedule.hours_zone_of(zone_of(connection, device)?.as_deref()),
+                    false => record.zone.clone(),
+                };
+                let cohort = place_of(CohortName { wave: record.wave, zone }, &mut names);
+                devices.push(Assign { device, cohort, state: State::Queued });
             }
         }
         if !is_end {
@@ -59,12 +67,25 @@ pub(super) fn extend(
             break;
         }
     }
+    let mut assigner = Assigner::new(connection, rollout, round, &names);
+    for device in &devices {
+        assigner.add_if_new(device, round)?;
+    }
     assigner.finish()?;
     Ok(next)
 }
 
-fn name(record: &CohortRecord) -> CohortName {
-    CohortName { wave: record.wave, zone: record.zone.clone() }
+fn place_of(name: CohortName, names: &mut Vec<CohortName>) -> usize {
+    names.iter().position(|known| *known == name).unwrap_or_else(|| {
+        names.push(name);
+        names.len() - 1
+    })
+}
+
+/// The zone that a device is in now.
+fn zone_of(connection: &Connection, device: DeviceKey) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT time_zone FROM device WHERE key = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([device.0], |row| row.get(0))?)
 }
 
 fn row(row: &rusqlite::Row<'_>) -> Result<(i64, DeviceKey, State), StoreError> {
@@ -94,10 +115,7 @@ pub(super) fn open(
     for (device, zone) in found {
         let wave = usize::from(canaries > 0 && devices.len() >= canaries as usize);
         let name = CohortName { wave, zone };
-        let cohort = names.iter().position(|known| *known == name).unwrap_or_else(|| {
-            names.push(name);
-            names.len() - 1
-        });
+        let cohort = place_of(name, &mut names);
         devices.push(Assign { device, cohort, state: State::Queued });
     }
     // The round is written whole or not at all, and so has none of them.

@@ -10,3 +10,4 @@ mod several;
 mod site;
 mod stale;
 mod strategies;
+mod zones;

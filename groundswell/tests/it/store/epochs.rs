@@ -4,7 +4,8 @@ use groundswell::{
     core::{assignment::State, ids::Epoch},
     engine::takeover::recover,
     store::{
-        Answer, Assign, Batch, Intent, RolloutKey, SqliteStore, Store, StoreError, reserve::Reserve,
+        Answer, Assign, Batch, ChangeSeq, Intent, RolloutKey, SqliteStore, Store, StoreError,
+        reserve::Reserve,
     },
 };
 
@@ -61,7 +62,7 @@ fn a_stale_driver_assigns_answers_discards_and_opens_nothing() {
         assert!(is_stale(first.discard(key, 10)));
         assert!(is_stale(first.extend_round(key, 2, None, 10)));
         assert!(is_stale(first.answer(seq, &Answer::Already("it was".to_owned()))));
-        assert!(is_stale(first.forget_changed(&[device])));
+        assert!(is_stale(first.forget_changed(ChangeSeq(1))));
         assert!(is_stale(first.foreign_version()), "one that is idle must notice, too");
         assert_eq!(second.count(key, 1).unwrap(), queued(3));
         assert_eq!(second.cohorts(new, 1).unwrap(), []);

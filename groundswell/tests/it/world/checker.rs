@@ -1,7 +1,7 @@
 //! Who notices what should not happen: the ledger of the core, told what became durable, and what
 //! only this world can see (the rows themselves, intents, rates).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use groundswell::{
     core::{
@@ -70,6 +70,8 @@ pub(crate) struct Checker {
     /// The ids of devices, by their numbers.
     devices: Vec<String>,
     wanted: BTreeMap<IntentSeq, Wanted>,
+    /// Devices in other zones since the driver looked last.
+    moved: BTreeSet<String>,
     /// Assignments that came to an end through an attempt, in all.
     pub(crate) updates: u64,
     pub(crate) coverage: Coverage,
@@ -85,6 +87,7 @@ impl Checker {
             assignments: vec![],
             devices: vec![],
             wanted: BTreeMap::new(),
+            moved: BTreeSet::new(),
             updates: 0,
             coverage: Coverage::default(),
             ahead_max: if is_large { LARGE_AHEAD_MAX } else { AHEAD_MAX },
@@ -97,6 +100,19 @@ impl Checker {
         self.devices[no].clone_from(&device.id);
         let host = device.address.as_ref().map(Address::as_str);
         self.ledger.device(&device.id, device.time_zone.as_deref(), host);
+    }
+
+    /// A device is in another zone, and the driver does not know that yet.
+    pub(crate) fn moved(&mut self, device: &Device) {
+        self.ledger.device_moved(&device.id, device.time_zone.as_deref());
+        self.moved.insert(device.id.clone());
+    }
+
+    /// The driver has looked what was written.
+    pub(crate) fn looked(&mut self, now: Time) {
+        for id in std::mem::take(&mut self.moved) {
+            self.ledger.zones_known(&id, now);
+        }
     }
 
     pub(crate) fn rollout(&mut self, key: RolloutKey, id: RolloutId, spec: &Spec) {

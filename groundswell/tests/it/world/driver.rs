@@ -265,6 +265,7 @@ impl World {
             | Done::Read(_, Ok(_))
             | Done::Looked(Ok(_))
             | Done::Waiting(_, Ok(_))
+            | Done::Reviewed(_, Ok(_))
             | Done::Forgotten(Ok(())) => {}
             failed => self.refused(failed),
         }

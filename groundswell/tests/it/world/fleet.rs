@@ -117,6 +117,17 @@ impl Fleet {
         from..to
     }
 
+    /// Some devices are in other zones from now on; returns their numbers.
+    pub(crate) fn travel(&mut self) -> Vec<usize> {
+        let (count, all) = (self.dice.range(1, 40), self.devices.len() as u64);
+        let numbers: Vec<usize> = (0..count).map(|_| self.dice.roll(all) as usize).collect();
+        for no in &numbers {
+            let zone = self.dice.percent(90).then(|| (*self.dice.pick(&ZONES)).to_owned());
+            self.devices[*no].known.time_zone = zone;
+        }
+        numbers
+    }
+
     fn draw(&mut self, id: &str) -> Simulated {
         let dice = &mut self.dice;
         let habit = Habit::draw(dice, self.gentle);

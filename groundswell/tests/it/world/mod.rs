@@ -112,6 +112,8 @@ enum Event {
     CheckIn(usize),
     /// More devices are imported.
     Grow,
+    /// Devices are imported again, in other zones.
+    Travel,
     /// A rollout is created.
     Create,
     /// An operator does something.
@@ -279,6 +281,11 @@ impl World {
             let wait = Duration::from_secs(self.dice.roll(40_000));
             self.agenda.put(wait, Event::Grow);
         }
+        let often = *self.dice.pick(&[0, 3, 30]);
+        for _ in 0..often {
+            let wait = Duration::from_secs(self.dice.roll(60_000));
+            self.agenda.put(wait, Event::Travel);
+        }
         if let Some(wait) = self.operator.next_act_in() {
             self.agenda.put(wait, Event::Act);
         }
@@ -392,6 +399,7 @@ impl World {
                 let numbers = self.fleet.grow(count);
                 self.import(numbers);
             }
+            Event::Travel => self.travel(),
             Event::Create => self.create(),
             Event::Act => self.act(),
             Event::Care => self.care(),

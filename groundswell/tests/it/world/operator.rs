@@ -92,6 +92,17 @@ impl World {
         self.agenda.put_in_beat(self.rhythm.calls_ms, wait, Event::CheckIn(no));
     }
 
+    /// Devices are imported again, in other zones; the driver will see when it looks.
+    pub(crate) fn travel(&mut self) {
+        let numbers = self.fleet.travel();
+        let devices: Vec<_> = numbers.iter().map(|no| &self.fleet.devices[*no].known).collect();
+        for device in &devices {
+            self.checker.moved(device);
+        }
+        self.desk.put_devices(&devices).unwrap();
+        tell!(self, "{} {numbers:?} are in other zones", self.stamp());
+    }
+
     /// A device comes or goes.
     pub(crate) fn flap(&mut self, no: usize) {
         let Some(wait) = self.fleet.flaps_in(no) else {

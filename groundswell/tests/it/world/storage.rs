@@ -56,6 +56,9 @@ impl World {
         }
         let done = self.carry_out_job(&mut driver.store, job);
         self.driver = Some(driver);
+        if let Done::Looked(Ok(Some(_))) = &done {
+            self.checker.looked(self.agenda.clock());
+        }
         self.facts.push(Fact::Store(done));
     }
 
@@ -274,6 +277,7 @@ pub(crate) const fn error_of(done: &Done) -> Option<&StoreError> {
         | Done::Read(_, Err(error))
         | Done::Looked(Err(error))
         | Done::Waiting(_, Err(error))
+        | Done::Reviewed(_, Err(error))
         | Done::Forgotten(Err(error))
         | Done::Answered(_, Err(error)) => Some(error),
         _ => None,

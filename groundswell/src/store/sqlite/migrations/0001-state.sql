@@ -130,7 +130,9 @@ CREATE TABLE intent (
 );
 CREATE INDEX intent_open ON intent (seq) WHERE answer IS NULL;
 
--- Devices that were written since the driver last looked who joins a rollout.
+-- Devices that were written while a rollout went on to which that may matter, until its driver has
+-- dealt with them. One that is written again gets a new number.
 CREATE TABLE changed_device (
-    device INTEGER PRIMARY KEY REFERENCES device (key)
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    device INTEGER NOT NULL UNIQUE REFERENCES device (key)
 );
