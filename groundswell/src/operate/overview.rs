@@ -1,7 +1,7 @@
 //! How far a rollout is and what it waits for, worked out from what is written down.
 
 use groundswell_core::{
-    assignment,
+    assignment, brake,
     ids::RolloutId,
     plan, progress,
     release::Release,
@@ -63,6 +63,8 @@ pub struct Overview {
     pub waves: Vec<WaveView>,
     /// The rounds before this one that are kept, oldest first.
     pub earlier: Vec<RoundView>,
+    /// What the brake did in this round, and operators over it, in order.
+    pub brakes: Vec<brake::Verdict>,
     /// Why not more happens, the most telling reason first.
     pub waiting_on: Vec<WaitingOn>,
     /// Seconds left at the rate observed; none while it cannot be told.
@@ -157,6 +159,7 @@ impl State {
             before: None,
             waves: waves.collect(),
             earlier: progression.earlier.iter().map(|round| RoundView::from(&**round)).collect(),
+            brakes: progression.brakes.clone(),
             waiting_on,
             eta_secs: eta.map(|eta| eta.as_secs()),
             failed: vec![],

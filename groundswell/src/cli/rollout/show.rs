@@ -50,7 +50,7 @@ pub(super) fn show(
     now: Time,
 ) -> String {
     let mut words = format!("{}\n", headline(overview));
-    words.push_str(&fields([
+    let told = [
         ("id", Some(overview.id.to_string())),
         ("select", Some(selected(overview))),
         ("created", Some(when(overview.created_at, now))),
@@ -61,7 +61,10 @@ pub(super) fn show(
         ("failed", by_reason(&overview.failed)),
         ("skipped", by_reason(&overview.skipped)),
         ("time left", overview.eta_secs.map(time_left)),
-    ]));
+    ];
+    let brakes = overview.brakes.iter();
+    let brakes = brakes.map(|verdict| ("brake", Some(waves::braked(verdict))));
+    words.push_str(&fields(told.into_iter().chain(brakes)));
     if overview.waves.len() > 1 && overview.counts.total() > 0 {
         words.push('\n');
         words.push_str(&waves::table(&overview.waves));
