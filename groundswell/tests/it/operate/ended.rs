@@ -166,3 +166,39 @@ fn what_the_brake_did_is_kept_with_its_numbers() {
     assert_eq!(brakes[1]["ruling"], "accept");
     assert_eq!(brakes[1]["evidence"]["failures"], 1);
 }
+
+#[test]
+fn what_is_open_is_named_and_what_was_begun_is_counted() {
+    let reboot = std::time::Duration::from_mins(10);
+    let stage = Stage::driven(3, Options { reboot, ..Options::default() });
+    let spec = "release = 'pos-app 2.0.0'\nsalt = 'fixed'\nlimits = { max_unverified = 2 }\n\
+        timeouts = { verifying = '1h' }";
+    fs::write(stage.dir().join("two.toml"), spec).unwrap();
+    stage.run(&["rollout", "create", "two.toml"]);
+    stage.run(&["rollout", "start", "2"]);
+    while stage.rollout("2")["counts"]["verifying"] != 2 {
+        crate::program::pause();
+    }
+    assert_told!(stage.told(&["rollout", "cancel", "2"]), @"
+    exit 0
+    --- out
+    rollout 2 (pos-app 2.0.0) is canceling; 2 devices still open:
+      pos-2  verifying
+      pos-1  verifying
+    ");
+    let acted = stage.run(&["rollout", "abort", "2", "--output", "json"]).json();
+    assert_eq!(acted["open_devices"][1]["state"], "verifying");
+    stage.until_of("2", "aborted");
+    assert_told!(stage.told(&["rollout", "show", "2"]), @"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, immediate, aborted
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      ended    TIME
+      devices  3: 3 canceled; 2 of the canceled had been begun
+    ");
+    assert_eq!(stage.rollout("2")["canceled_begun"], 2);
+}
