@@ -3,11 +3,14 @@
 //! Owns the brake of a push: a number or a share of failures. It looks at counts only, so looking
 //! again gives the same verdict.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write as _},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::Counts;
+use crate::{snapshot::Counts, time::Time};
 
 /// A percentage is not judged before this many devices have failed: 10 % of the first dozen is
 /// one terminal that was switched off, not a bad release.
@@ -70,16 +73,81 @@ pub struct Evidence {
     pub ended: u64,
     /// What was allowed.
     pub allowed: Brake,
+    /// Failures that an operator had accepted before: these are not among the numbers above.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub accepted: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Verdicts of the brake that are kept of a round: each but the first takes an operator who
+/// accepted the one before.
+pub const VERDICTS_MAX: usize = 8;
+
+/// What the brake did for good, or an operator over it, and on which numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub ruling: Ruling,
+    /// The numbers then.
+    pub evidence: Evidence,
+}
+
+/// What was ruled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ruling {
+    /// By the brake: nothing new is claimed.
+    Pause,
+    /// By the brake: the rollout is given up.
+    Abort,
+    /// By an operator: it goes on, these failures put up with.
+    Accept,
+}
+
+impl fmt::Display for Verdict {
+    /// Such as `aborted by the brake: 3 of 19 devices failed, at most 2 may`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ruling, evidence, .. } = self;
+        match ruling {
+            Ruling::Pause => write!(f, "paused by the brake: {evidence}"),
+            Ruling::Abort => write!(f, "aborted by the brake: {evidence}"),
+            Ruling::Accept => write!(f, "accepted by the operator: {}", evidence.in_numbers()),
+        }
+    }
+}
+
+impl Verdict {
+    /// Takes it down beside what was before; the oldest make room.
+    pub fn keep(self, verdicts: &mut Vec<Self>) {
+        let more = (verdicts.len() + 1).saturating_sub(VERDICTS_MAX);
+        verdicts.drain(..more);
+        verdicts.push(self);
+    }
+}
+
+impl Evidence {
+    fn in_numbers(&self) -> String {
+        let Self { failures, unreachable, ended, accepted, .. } = self;
+        let mut numbers = format!("{failures} of {ended} devices failed");
+        if *unreachable > 0 {
+            let _ = write!(numbers, " ({unreachable} of them unreachable)");
+        }
+        if *accepted > 0 {
+            let _ = write!(numbers, " (besides {accepted} accepted)");
+        }
+        numbers
+    }
 }
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { failures, unreachable, ended, allowed } = self;
-        write!(f, "{failures} of {ended} devices failed")?;
-        if *unreachable > 0 {
-            write!(f, " ({unreachable} of them unreachable)")?;
-        }
-        write!(f, ", at most {allowed} may")
+        write!(f, "{}, at most {} may", self.in_numbers(), self.allowed)
     }
 }
 
@@ -87,16 +155,23 @@ impl Brake {
     /// Whether to stop now, and on which numbers. `accepted` failures are put up with and looked at
     /// no more.
     pub fn judge(self, counts: &Counts, accepted: u64) -> Option<Evidence> {
-        let failures = counts.failures().saturating_sub(accepted);
-        let ended = counts.ended().saturating_sub(accepted);
+        let evidence = self.look(counts, accepted);
+        let Evidence { failures, ended, .. } = evidence;
         let stops = match self {
             Self::Count(allowed) => failures > u64::from(allowed),
             Self::Percent(percent) => {
                 failures >= PERCENT_FAILURES_MIN && failures * 100 > ended * u64::from(percent)
             }
         };
+        stops.then_some(evidence)
+    }
+
+    /// The numbers it judges on.
+    pub fn look(self, counts: &Counts, accepted: u64) -> Evidence {
+        let failures = counts.failures().saturating_sub(accepted);
+        let ended = counts.ended().saturating_sub(accepted);
         let unreachable = counts.unreachable.min(failures);
-        stops.then_some(Evidence { failures, unreachable, ended, allowed: self })
+        Evidence { failures, unreachable, ended, allowed: self, accepted }
     }
 }
 

@@ -113,7 +113,7 @@ pub enum ValueError {
 }
 
 /// Checks an id, a name or another short text: not empty, not over [`LABEL_BYTES_MAX`] bytes, no
-/// control characters.
+/// control characters, none that reorder text.
 ///
 /// # Errors
 /// Says which of these does not hold, naming the value by `what`.
@@ -124,10 +124,16 @@ pub fn check_label(what: &'static str, text: &str) -> Result<(), ValueError> {
     if text.len() > LABEL_BYTES_MAX {
         return Err(ValueError::TooLong { what, bytes: text.len(), max: LABEL_BYTES_MAX });
     }
-    match text.char_indices().find(|(_, c)| c.is_control()) {
+    match text.char_indices().find(|(_, c)| c.is_control() || is_reordering(*c)) {
         Some((at, _)) => Err(ValueError::Control { what, at }),
         None => Ok(()),
     }
+}
+
+/// Whether a character changes the order in which those around it are shown (Unicode's explicit
+/// directional formatting): an id with one looks like another id.
+const fn is_reordering(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Checks a request path: starts with `/`, printable ASCII without blanks or `#`.

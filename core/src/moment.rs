@@ -44,6 +44,9 @@ pub enum MomentError {
     /// An age of more than [`AGE_MAX`].
     #[error("an age is at most 100 years")]
     TooOld,
+    /// A time beyond those that can be told in every zone.
+    #[error("out of range: the last time there is is 9999-12-30T22:00:00Z")]
+    Range,
     /// Neither a time nor an age.
     #[error("a time is written as 2026-11-24T02:00:00Z (RFC 3339), or as an age such as -3m")]
     Time,
@@ -68,12 +71,21 @@ impl FromStr for Moment {
         if !starts_with_date || text.contains('[') {
             return Err(MomentError::Time);
         }
-        let timestamp: jiff::Timestamp = text.parse().map_err(|_| MomentError::Time)?;
+        let timestamp: jiff::Timestamp = text.parse().map_err(|_| why_not(text))?;
         let millis = timestamp.as_nanosecond().div_euclid(1_000_000);
         i64::try_from(millis)
             .map(|millis| Self::At(Time::from_millis(millis)))
             .map_err(|_| MomentError::Time)
     }
+}
+
+/// What is wrong with a text that is no time: one whose date, time and offset are in order is out of
+/// range.
+fn why_not(text: &str) -> MomentError {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text);
+    let is_well_formed =
+        pieces.is_ok_and(|pieces| pieces.time().is_some() && pieces.offset().is_some());
+    if is_well_formed { MomentError::Range } else { MomentError::Time }
 }
 
 fn parse_age(text: &str) -> Result<Duration, MomentError> {
@@ -154,6 +166,8 @@ mod tests {
             ("2026-11-24T02:00:00[UTC]", MomentError::Time),
             ("1764000000", MomentError::Time),
             ("2026-13-24T02:00:00Z", MomentError::Time),
+            ("9999-12-31T23:59:59Z", MomentError::Range),
+            ("9999-12-31T23:59:59", MomentError::Time),
             ("-", MomentError::Age),
             ("-3", MomentError::Age),
             ("-m", MomentError::Age),

@@ -10,7 +10,7 @@ mod limit;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    brake::Evidence,
+    brake::{self, Evidence, Ruling},
     gate::Verdict,
     rollout::{PauseReason, Progression, Spec, State, WaveState},
     snapshot::Snapshot,
@@ -99,11 +99,15 @@ impl Change {
                     wave.rule(state, verdict);
                 }
             }
-            Self::Pause { reason, .. } => {
+            Self::Pause { reason, evidence } => {
                 progression.state = State::Paused;
                 progression.paused.insert(reason);
+                keep(progression, Ruling::Pause, evidence, now);
             }
-            Self::Abort { .. } => progression.come_to(State::Aborting, now),
+            Self::Abort { evidence, .. } => {
+                progression.come_to(State::Aborting, now);
+                keep(progression, Ruling::Abort, evidence, now);
+            }
             Self::Complete => progression.come_to(State::Completed, now),
             Self::Fail => progression.come_to(State::Failed, now),
             Self::NoDevice => {
@@ -114,6 +118,13 @@ impl Change {
             Self::Aborted => progression.come_to(State::Aborted, now),
         }
         progression.generation += 1;
+    }
+}
+
+/// Takes down what the brake did, if it was the brake.
+fn keep(progression: &mut Progression, ruling: Ruling, evidence: Option<Evidence>, at: Time) {
+    if let Some(evidence) = evidence {
+        brake::Verdict { at, ruling, evidence }.keep(&mut progression.brakes);
     }
 }
 

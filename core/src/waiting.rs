@@ -8,6 +8,7 @@ use std::{fmt::Write as _, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    brake::Evidence,
     gate::Tally,
     hours::{ClosedBy, Zone},
     ids::RolloutName,
@@ -35,6 +36,8 @@ pub enum WaitingOn {
     },
     /// It is paused.
     Paused(PauseReason),
+    /// It is paused by the brake, on these numbers.
+    Braked(Evidence),
     /// It was given up: what is open may still end.
     Ending {
         /// Devices that are open.
@@ -88,6 +91,15 @@ pub enum WaitingOn {
         /// Why there is a freeze, if that was said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+    },
+    /// Devices are given up by the deadline before it comes to what they wait for.
+    Deadline {
+        /// How many.
+        devices: u64,
+        /// When nothing is begun any more.
+        at: Time,
+        /// What would come later.
+        before: Before,
     },
     /// As many deliveries are open as may be.
     InFlight {
@@ -176,7 +188,44 @@ pub enum WaitingOn {
     },
 }
 
+/// What a deadline comes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Before {
+    /// A window opens.
+    Window,
+    /// A freeze ends.
+    Freeze,
+    /// A device is tried again.
+    Try,
+    /// A wave opens.
+    Wave {
+        /// Which, counted from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+    },
+}
+
 impl WaitingOn {
+    /// What devices wait for that may not be touched at this hour; those who are given up by a
+    /// `deadline` that comes before they may, wait for nothing else.
+    pub fn hours(
+        (devices, zone): (u64, Zone),
+        (by, opens_at): (ClosedBy, Option<Time>),
+        reason: Option<String>,
+        deadline: Option<Time>,
+    ) -> Self {
+        let before = match by {
+            ClosedBy::Window => Before::Window,
+            ClosedBy::Freeze(_) => Before::Freeze,
+        };
+        match (deadline, opens_at) {
+            (Some(at), Some(opens_at)) if at <= opens_at => Self::Deadline { devices, at, before },
+            _ => Self::Hours { devices, by, opens_at, zone, reason },
+        }
+    }
+
     /// In words, when it is `now`.
     pub fn in_words(&self, now: Time) -> String {
         match self {
@@ -193,6 +242,9 @@ impl WaitingOn {
             Self::Paused(PauseReason::Brake) => {
                 "paused by the brake: advance accepts these failures and goes on".to_owned()
             }
+            Self::Braked(evidence) => {
+                format!("paused by the brake: {evidence}; advance accepts that")
+            }
             Self::Paused(PauseReason::Gate) => {
                 "paused by the gate: advance overrides it".to_owned()
             }
@@ -202,6 +254,7 @@ impl WaitingOn {
             Self::Hours { devices: count, by, opens_at, zone, reason } => {
                 hours(*count, by, *opens_at, zone, reason.as_deref(), now)
             }
+            Self::Deadline { devices, at, before } => before.in_words(*devices, *at, now),
             Self::InFlight { max: 1 } => "1 delivery is open, the most allowed".to_owned(),
             Self::InFlight { max } => format!("{max} deliveries are open, the most allowed"),
             Self::Driver => "other rollouts use every place for deliveries".to_owned(),
@@ -292,6 +345,20 @@ impl WaitingOn {
             }
             _ => String::new(),
         }
+    }
+}
+
+impl Before {
+    fn in_words(self, count: u64, deadline: Time, now: Time) -> String {
+        let (what, its) = match self {
+            Self::Window => ("its window opens".to_owned(), true),
+            Self::Freeze => ("its freeze ends".to_owned(), true),
+            Self::Try => ("it is tried again".to_owned(), true),
+            Self::Wave { wave, of } => (format!("wave {} of {of} opens", wave + 1), false),
+        };
+        let of = if count == 1 && its { String::new() } else { format!(" ({count} devices)") };
+        let of = if count == 1 { of.replace("devices", "device") } else { of };
+        format!("its deadline is {}, before {what}{of}", when(deadline, now))
     }
 }
 
@@ -417,6 +484,10 @@ mod tests {
         let (id, name, version) = (RolloutId(Uuid::nil()), "till".to_owned(), "2.1.0".to_owned());
         let other = RolloutName { id, number: 3, name, version };
         let busy = |devices| Busy { devices, rollout: other.clone() };
+        let evidence = |unreachable, accepted| {
+            let allowed = crate::brake::Brake::Count(2);
+            Evidence { failures: 3, unreachable, ended: 19, allowed, accepted }
+        };
         vec![
             WaitingOn::Stopping,
             WaitingOn::Start,
@@ -427,6 +498,8 @@ mod tests {
             WaitingOn::Paused(PauseReason::Gate),
             WaitingOn::Paused(PauseReason::Brake),
             WaitingOn::Paused(PauseReason::Artifact),
+            WaitingOn::Braked(evidence(0, 0)),
+            WaitingOn::Braked(evidence(2, 3)),
             WaitingOn::Ending { open: 1 },
             WaitingOn::Ending { open: 2 },
             soak(0, Some(95)),
@@ -439,6 +512,10 @@ mod tests {
             hours(1, ClosedBy::Window, Some(soon)),
             hours(12, ClosedBy::Freeze(0), Some(later)),
             hours(12, ClosedBy::Window, None),
+            WaitingOn::Deadline { devices: 1, at: soon, before: Before::Window },
+            WaitingOn::Deadline { devices: 12, at: soon, before: Before::Freeze },
+            WaitingOn::Deadline { devices: 1, at: soon, before: Before::Try },
+            WaitingOn::Deadline { devices: 5, at: soon, before: Before::Wave { wave: 1, of: 3 } },
             InFlight { max: 1 },
             InFlight { max: 100 },
             Driver,

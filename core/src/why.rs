@@ -12,7 +12,7 @@ use crate::{
     presence::Presence,
     rollout::{self, Progression, Spec},
     time::Time,
-    waiting::WaitingOn,
+    waiting::{Before, WaitingOn},
 };
 
 /// A device in a rollout, with what is known of it.
@@ -61,10 +61,12 @@ pub fn why(
                 rollout::State::Running => vec![],
                 _ => held_by.to_vec(),
             };
+            // One to be tried again goes on after it.
+            let deadline = progression.deadline(spec).filter(|_| state.is_waiting());
             waiting_on.extend(own_wave(subject, progression));
-            waiting_on.extend(hours(subject, spec));
+            waiting_on.extend(hours(subject, spec, deadline));
             waiting_on.extend(subject.busy_with.map(busy));
-            let (presence, outlook) = presence(subject, spec, now);
+            let (presence, outlook) = presence(subject, spec, deadline, now);
             waiting_on.extend(presence);
             if waiting_on.is_empty() {
                 waiting_on.push(WaitingOn::Turn);
@@ -82,11 +84,11 @@ fn own_wave(subject: &Subject<'_>, progression: &Progression) -> Option<WaitingO
     waits.then_some(WaitingOn::OwnWave { wave, of })
 }
 
-fn hours(subject: &Subject<'_>, spec: &Spec) -> Option<WaitingOn> {
+fn hours(subject: &Subject<'_>, spec: &Spec, deadline: Option<Time>) -> Option<WaitingOn> {
     let Phase::Closed { by, opens_at } = subject.phase else { return None };
     let zone = subject.zone.cloned().unwrap_or_else(Zone::utc);
     let reason = spec.schedule.hours.reason(by);
-    Some(WaitingOn::Hours { devices: 1, by, opens_at, zone, reason })
+    Some(WaitingOn::hours((1, zone), (by, opens_at), reason, deadline))
 }
 
 fn busy(rollout: &RolloutName) -> WaitingOn {
@@ -97,11 +99,14 @@ fn busy(rollout: &RolloutName) -> WaitingOn {
 fn presence(
     subject: &Subject<'_>,
     spec: &Spec,
+    deadline: Option<Time>,
     now: Time,
 ) -> (Option<WaitingOn>, Option<SkipReason>) {
     let Assignment { state, attempt, due_at, .. } = *subject.assignment;
-    let next_try =
-        (due_at > now && due_at < Time::MAX).then_some(WaitingOn::NextTry { at: due_at });
+    let next_try = (due_at > now && due_at < Time::MAX).then(|| match deadline {
+        Some(at) if at <= due_at => WaitingOn::Deadline { devices: 1, at, before: Before::Try },
+        _ => WaitingOn::NextTry { at: due_at },
+    });
     if state == State::Retrying {
         return (next_try, None);
     }
@@ -129,8 +134,9 @@ mod tests {
         assignment::FailReason,
         hours::ClosedBy,
         release::{Digest, Release},
-        rollout::{Offline, PauseReason, WaveSize, WaveSpec, WaveState},
+        rollout::{Deadline, Offline, PauseReason, WaveSize, WaveSpec, WaveState},
     };
+    use std::time::Duration;
 
     const NOW: Time = Time::from_millis(1_800_000_000_000);
     const LATER: Time = Time::from_millis(1_800_000_060_000);
@@ -238,6 +244,26 @@ mod tests {
                 "busy with rollout 3 (till 2.1.0)",
                 "offline since Sun 2027-01-03 18:13 UTC",
             ]
+        );
+    }
+
+    #[test]
+    fn a_deadline_that_comes_before_is_named() {
+        let spec = Spec { deadline: Some(Deadline::At(NOW + Duration::from_secs(50))), ..spec() };
+        let progression = Progression { started_at: Some(BEFORE), ..running(&spec) };
+        let tried = |state| Assignment { attempt: 1, due_at: LATER, ..of(state) };
+        let ask = |subject: &Subject<'_>| words(&why(subject, &spec, &progression, &[], NOW));
+        assert_eq!(
+            ask(&subject(&tried(State::Away))),
+            ["its deadline is at 08:00 UTC, in 50 s, before it is tried again"]
+        );
+        // What was begun may end its attempts.
+        assert_eq!(ask(&subject(&tried(State::Retrying))), ["tried again at 08:01 UTC, in 1 min"]);
+        let queued = of(State::Queued);
+        let phase = Phase::Closed { by: ClosedBy::Window, opens_at: Some(LATER) };
+        assert_eq!(
+            ask(&Subject { phase, ..subject(&queued) }),
+            ["its deadline is at 08:00 UTC, in 50 s, before its window opens"]
         );
     }
 

@@ -263,7 +263,9 @@ fn begin(dir: Arc<StateDir>) -> Result<Begun, DriveError> {
     }
     let taken: Result<Vec<_>, StoreError> =
         rollouts.into_iter().map(|record| take(&store, record)).collect();
-    Ok(Begun { taken: taken?, kept, dir, store, reserve, epoch })
+    let taken = taken?;
+    reserve.show_driving();
+    Ok(Begun { dir, store, reserve, taken, kept, epoch })
 }
 
 #[cfg(test)]

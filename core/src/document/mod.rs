@@ -13,6 +13,7 @@ mod read;
 mod reader;
 mod salt;
 mod schedule;
+mod spelled;
 mod tree;
 mod waves;
 mod written;
@@ -24,6 +25,7 @@ pub use self::{
     error::{DocumentError, FAULTS_MAX, Fault},
     names::FIELDS,
     salt::salt_of,
+    spelled::spelled,
     tree::Tree,
     written::{Document, ReleaseName},
 };

@@ -7,8 +7,8 @@ use super::{
     reader::{Field, Table},
 };
 use crate::{
-    hours::{Edge, Freeze, Hours, HoursError, Window, Zone},
-    moment::Moment,
+    hours::{Edge, Freeze, Hours, HoursError, Window, Zone, echo},
+    moment::{Moment, MomentError},
     rollout::{Deadline, Schedule, WAIT_LIMIT, WhenClosed, ZoneRule},
     time::Time,
     units::parse_duration,
@@ -23,7 +23,7 @@ pub(super) fn start_at(table: &Table<'_>) -> Option<Time> {
     let field = table.field("start_at")?;
     let text = field.text(TIME_EXAMPLE)?;
     let time = fixed_time(text);
-    if time.is_none() {
+    if time.is_none() && !refuse_far(&field, text) {
         field.refuse_kind(
             "a time with its offset from UTC",
             &format!("one such as \"{TIME_EXAMPLE}\" or \"2026-11-24T07:00:00Z\" (RFC 3339)"),
@@ -41,6 +41,9 @@ pub(super) fn deadline(table: &Table<'_>) -> Option<Deadline> {
         return field.duration(&range, "14d").map(Deadline::After);
     }
     let Some(time) = fixed_time(text) else {
+        if refuse_far(&field, text) {
+            return None;
+        }
         field.refuse_kind(
             "a time with its offset from UTC, or a duration after the start",
             &format!("one such as \"{TIME_EXAMPLE}\" or \"14d\""),
@@ -55,6 +58,15 @@ pub(super) fn deadline(table: &Table<'_>) -> Option<Deadline> {
         field.refuse("is not after start_at: nothing would ever be begun");
     }
     Some(Deadline::At(time))
+}
+
+/// Says of a time that is written well, but beyond any there is, just that.
+fn refuse_far(field: &Field<'_>, text: &str) -> bool {
+    let error = text.parse::<Moment>().err().filter(|error| *error == MomentError::Range);
+    if let Some(error) = &error {
+        field.refuse(format!("\"{}\" is {error}", echo(text)));
+    }
+    error.is_some()
 }
 
 /// An age is no time here: nobody knows from when on it would count.

@@ -226,7 +226,6 @@ pub struct Happened {
 }
 
 impl Becomes {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
     const fn is_claimed(&self) -> bool {
         matches!(self, Self::Claimed)
     }

@@ -8,7 +8,7 @@ use crate::{
     rollout::{Membership, OnFailure, PauseReason, Spec, Wave, WaveState},
     snapshot::{Cohort, Counts, Snapshot},
     time::Time,
-    waiting::WaitingOn,
+    waiting::{Before, WaitingOn},
 };
 
 pub(super) fn scheduled(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
@@ -36,7 +36,11 @@ pub(super) fn paused(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     {
         return Plan::change(change);
     }
-    let reasons = progression.paused.iter().copied().map(WaitingOn::Paused);
+    let braked = progression.brakes.last().map(|verdict| verdict.evidence);
+    let reasons = progression.paused.iter().map(|reason| match (reason, braked) {
+        (PauseReason::Brake, Some(evidence)) => WaitingOn::Braked(evidence),
+        _ => WaitingOn::Paused(*reason),
+    });
     let mut plan = Plan { waiting_on: reasons.collect(), ..Plan::default() };
     sweep(snapshot, spec, now, &mut plan);
     plan
@@ -157,6 +161,12 @@ const fn stop(
     }
 }
 
+/// Devices that wait in the waves behind this one.
+fn waiting_behind(snapshot: &Snapshot, wave: usize) -> u64 {
+    let behind = snapshot.cohorts.iter().filter(|cohort| cohort.wave > wave);
+    behind.map(|cohort| cohort.counts.waiting()).sum()
+}
+
 /// What the wave that has not passed comes to; or what it waits for, put into `plan`.
 fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<Change> {
     let progression = &snapshot.progression;
@@ -185,8 +195,7 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
         }
         WaveState::Open { .. } => {
             let is_ended = counts.active() + counts.queued + counts.away == 0;
-            let later: u64 = (wave + 1..of).map(|wave| snapshot.counts_of(wave).waiting()).sum();
-            if !is_ended && later > 0 {
+            if !is_ended && waiting_behind(snapshot, wave) > 0 {
                 let (ended, devices) = (counts.ended(), tally.of);
                 plan.waiting_on.push(WaitingOn::Wave { wave, of, ended, devices, min_success });
             }
@@ -196,7 +205,15 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
             let until = since + soak;
             if now < until {
                 plan.wake_by(until);
-                plan.waiting_on.push(WaitingOn::Soak { wave, of, until, min_success, tally });
+                let devices = waiting_behind(snapshot, wave);
+                let deadline = snapshot.progression.deadline(spec);
+                plan.waiting_on.push(match deadline.filter(|at| devices > 0 && *at <= until) {
+                    Some(at) => {
+                        let before = Before::Wave { wave: wave + 1, of };
+                        WaitingOn::Deadline { devices, at, before }
+                    }
+                    None => WaitingOn::Soak { wave, of, until, min_success, tally },
+                });
                 return None;
             }
             match gate::judge(&tally, min_success) {

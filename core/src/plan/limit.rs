@@ -78,6 +78,7 @@ struct Reach {
 /// Opens the cohorts whose wave and hours are open; says of the others when they will be.
 fn reach(snapshot: &Snapshot, spec: &Spec, is_over: bool, now: Time, plan: &mut Plan) -> Reach {
     let mut reach = Reach { fresh: 0, retrying: 0 };
+    let deadline = snapshot.progression.deadline(spec);
     let mut closed: Vec<WaitingOn> = vec![];
     for (at, cohort) in snapshot.cohorts.iter().enumerate() {
         let counts = &cohort.counts;
@@ -102,14 +103,24 @@ fn reach(snapshot: &Snapshot, spec: &Spec, is_over: bool, now: Time, plan: &mut 
                     plan.wake_by(at);
                 }
                 let zone = cohort.zone.clone().unwrap_or_else(Zone::utc);
-                let devices = waiting.saturating_sub(counts.absent) + counts.retrying;
-                let reason = spec.schedule.hours.reason(by);
-                let hours = WaitingOn::Hours { devices, by, opens_at, zone, reason };
-                add_closed(&mut closed, hours);
+                let here = waiting.saturating_sub(counts.absent);
+                // Only what was begun may go on after the deadline.
+                for (devices, deadline) in [(here, deadline), (counts.retrying, None)] {
+                    let reason = spec.schedule.hours.reason(by);
+                    let of = (devices, zone.clone());
+                    let hours = WaitingOn::hours(of, (by, opens_at), reason, deadline);
+                    add_closed(&mut closed, hours);
+                }
             }
         }
     }
-    closed.retain(|reason| !matches!(reason, WaitingOn::Hours { devices: 0, .. }));
+    let is_nobody = |reason: &WaitingOn| {
+        matches!(
+            reason,
+            WaitingOn::Hours { devices: 0, .. } | WaitingOn::Deadline { devices: 0, .. }
+        )
+    };
+    closed.retain(|reason| !is_nobody(reason));
     closed.sort_by_key(|reason| match reason {
         WaitingOn::Hours { opens_at, .. } => opens_at.map_or(i64::MAX, Time::as_millis),
         _ => 0,
@@ -119,16 +130,21 @@ fn reach(snapshot: &Snapshot, spec: &Spec, is_over: bool, now: Time, plan: &mut 
     reach
 }
 
-/// Cohorts of several waves in one zone wait for the same.
+/// Cohorts of several waves in one zone wait for the same, and all for one deadline.
 fn add_closed(closed: &mut Vec<WaitingOn>, more: WaitingOn) {
-    let WaitingOn::Hours { devices: count, zone: at, .. } = &more else { return };
     for reason in closed.iter_mut() {
-        if let WaitingOn::Hours { devices, zone, .. } = reason
-            && zone == at
-        {
-            *devices += count;
-            return;
+        match (reason, &more) {
+            (
+                WaitingOn::Hours { devices, zone, .. },
+                WaitingOn::Hours { devices: count, zone: at, .. },
+            ) if zone == at => *devices += count,
+            (
+                WaitingOn::Deadline { devices, before, .. },
+                WaitingOn::Deadline { devices: count, before: what, .. },
+            ) if before == what => *devices += count,
+            _ => continue,
         }
+        return;
     }
     closed.push(more);
 }

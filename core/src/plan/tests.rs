@@ -52,6 +52,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         started_at: Some(NOW - HOUR),
         ended_at: None,
         failures_accepted: 0,
+        brakes: vec![],
         prepared: None,
         no_device: false,
         waves: waves.iter().map(|(state, _)| Wave { state: *state, ..Wave::PENDING }).collect(),

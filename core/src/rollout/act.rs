@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
+    brake,
     gate::{Ruling, Verdict},
     snapshot::Counts,
     time::Time,
@@ -298,7 +299,14 @@ impl Asked<'_> {
         if progression.paused.contains(&PauseReason::Brake) {
             return self.change(|progression| {
                 progression.paused.remove(&PauseReason::Brake);
-                progression.failures_accepted = self.numbers.all.failures();
+                let counts = &self.numbers.all;
+                if let Some(brake) = self.spec.brake {
+                    let evidence = brake.look(counts, progression.failures_accepted);
+                    let ruling = brake::Ruling::Accept;
+                    let verdict = brake::Verdict { at: self.now, ruling, evidence };
+                    verdict.keep(&mut progression.brakes);
+                }
+                progression.failures_accepted = counts.failures();
                 unpause(progression);
             });
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{Round, Spec};
-use crate::{gate::Verdict, time::Time};
+use crate::{brake, gate::Verdict, time::Time};
 
 /// Where a rollout stands, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,6 +133,10 @@ pub struct Progression {
     pub ended_at: Option<Time>,
     /// Failures that an operator has accepted by advancing over the brake.
     pub failures_accepted: u64,
+    /// What the brake did in this round, and operators over it, in order; at most
+    /// [`VERDICTS_MAX`](crate::brake::VERDICTS_MAX).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brakes: Vec<brake::Verdict>,
     /// What was chosen, as a digest, while its devices are being written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared: Option<String>,
@@ -236,6 +240,7 @@ impl Progression {
             started_at: None,
             ended_at: None,
             failures_accepted: 0,
+            brakes: vec![],
             prepared: None,
             no_device: false,
             waves: Self::pending(spec.wave_count()),

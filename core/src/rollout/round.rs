@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Progression, State, Wave};
-use crate::{snapshot::Counts, time::Time};
+use crate::{brake, snapshot::Counts, time::Time};
 
 /// Earlier rounds that are kept, the last ones: they are read and written with every change of the
 /// rollout, and whoever has retried so often looks at how it went lately. The log has them all.
@@ -26,6 +26,9 @@ pub struct Round {
     pub counts: Counts,
     /// Its waves, as they were when it ended.
     pub waves: Vec<Wave>,
+    /// What the brake did in it, and operators over it, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brakes: Vec<brake::Verdict>,
 }
 
 impl Progression {
@@ -39,6 +42,7 @@ impl Progression {
             ended_at: self.ended_at,
             counts,
             waves: std::mem::replace(&mut self.waves, waves),
+            brakes: std::mem::take(&mut self.brakes),
         }));
         let more = self.earlier.len().saturating_sub(ROUNDS_MAX);
         self.earlier.drain(..more);

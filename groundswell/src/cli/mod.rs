@@ -222,13 +222,20 @@ fn raise_open_files(max_in_flight: u32) -> Result<(), Failure> {
 /// Columns of a terminal that does not say how many it has.
 const TERMINAL_WIDTH: usize = 80;
 
+/// Lines of a terminal that does not say how many it has.
+const TERMINAL_HEIGHT: usize = 24;
+
 /// How many columns whoever looks at standard output has; none if it is no terminal.
 fn terminal_width() -> Option<usize> {
-    let width = || {
-        let (terminal_size::Width(width), _) = terminal_size::terminal_size_of(std::io::stdout())?;
-        Some(usize::from(width)).filter(|width| *width > 0)
-    };
-    is_terminal().then(|| width().unwrap_or(TERMINAL_WIDTH))
+    is_terminal().then(|| terminal_size().0)
+}
+
+/// How many columns and lines the terminal has.
+fn terminal_size() -> (usize, usize) {
+    let size = terminal_size::terminal_size_of(std::io::stdout());
+    let (columns, lines) = size.map_or((0, 0), |(columns, lines)| (columns.0, lines.0));
+    let or = |size: u16, otherwise| if size == 0 { otherwise } else { usize::from(size) };
+    (or(columns, TERMINAL_WIDTH), or(lines, TERMINAL_HEIGHT))
 }
 
 /// Whether a person looks at standard output.

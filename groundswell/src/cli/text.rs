@@ -7,8 +7,15 @@ use groundswell_core::{snapshot::Counts, time::Time, waiting::span};
 /// A column of texts that does not fit is cut no shorter than this, in characters.
 const CELL_CHARS_MIN: usize = 8;
 
-/// A column: its heading, what it holds.
-pub(super) struct Column(pub &'static str, Cells);
+/// A column: its heading, what it holds, and whether it goes before texts are cut (the least first).
+pub(super) struct Column(pub &'static str, Cells, Option<u8>);
+
+impl Column {
+    /// One that a narrow terminal does without, before others of a higher rank.
+    pub(super) const fn spare(self, rank: u8) -> Self {
+        Self(self.0, self.1, Some(rank))
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cells {
@@ -19,17 +26,17 @@ enum Cells {
 
 /// A column of texts, which may be cut.
 pub(super) const fn text(heading: &'static str) -> Column {
-    Column(heading, Cells::Text)
+    Column(heading, Cells::Text, None)
 }
 
 /// A column of texts that would say nothing if they were cut: times, and words of ours.
 pub(super) const fn whole(heading: &'static str) -> Column {
-    Column(heading, Cells::Whole)
+    Column(heading, Cells::Whole, None)
 }
 
 /// A column of numbers, which stand at its right.
 pub(super) const fn number(heading: &'static str) -> Column {
-    Column(heading, Cells::Number)
+    Column(heading, Cells::Number, None)
 }
 
 /// Rows below their headings, each column as wide as it has to be; two blanks before each. On a
@@ -44,14 +51,19 @@ fn table_within(width: Option<usize>, columns: &[Column], rows: &[Vec<String>]) 
         cells.chain([columns[at].0.len()]).max().unwrap_or(0)
     };
     let mut widths: Vec<usize> = (0..columns.len()).map(widest).collect();
+    let mut kept: Vec<usize> = (0..columns.len()).collect();
     if let Some(width) = width {
-        shrink(&mut widths, columns, width.saturating_sub(2 * columns.len()));
+        do_without(&mut kept, &widths, columns, width);
+        shrink(&mut widths, &kept, columns, width.saturating_sub(2 * kept.len()));
     }
     let headings: Vec<String> = columns.iter().map(|column| column.0.to_owned()).collect();
     let mut table = String::new();
     for row in [&headings].into_iter().chain(rows) {
         let mut line = String::new();
-        for ((cell, column), width) in row.iter().zip(columns).zip(&widths) {
+        for at in &kept {
+            let (Some(cell), column, width) = (row.get(*at), &columns[*at], &widths[*at]) else {
+                continue;
+            };
             let (cell, width) = (cut(cell, *width), *width);
             let _ = if column.1 == Cells::Number {
                 write!(line, "  {cell:>width$}")
@@ -64,17 +76,60 @@ fn table_within(width: Option<usize>, columns: &[Column], rows: &[Vec<String>]) 
     table
 }
 
-/// Takes from the widest columns of texts until all of them are no wider than `room` together, or
-/// none can be cut any further. Only texts are cut.
-fn shrink(widths: &mut [usize], columns: &[Column], room: usize) {
-    while widths.iter().sum::<usize>() > room {
-        let texts = widths.iter_mut().zip(columns).filter(|(_, column)| column.1 == Cells::Text);
-        let widest = texts.map(|(width, _)| width).max();
-        match widest {
-            Some(width) if *width > CELL_CHARS_MIN => *width -= 1,
+/// Leaves out the columns that can be spared, the least first, until the others fit.
+fn do_without(kept: &mut Vec<usize>, widths: &[usize], columns: &[Column], width: usize) {
+    while kept.iter().map(|at| 2 + widths[*at]).sum::<usize>() > width {
+        let spare = kept.iter().filter(|at| columns[**at].2.is_some());
+        let Some(least) = spare.min_by_key(|at| columns[**at].2).copied() else { return };
+        kept.retain(|at| *at != least);
+    }
+}
+
+/// Takes from the widest columns of texts until those that are kept are no wider than `room`
+/// together, or none can be cut any further. Only texts are cut.
+fn shrink(widths: &mut [usize], kept: &[usize], columns: &[Column], room: usize) {
+    while kept.iter().map(|at| widths[*at]).sum::<usize>() > room {
+        let texts = kept.iter().filter(|at| columns[**at].1 == Cells::Text);
+        match texts.max_by_key(|at| widths[**at]) {
+            Some(widest) if widths[*widest] > CELL_CHARS_MIN => widths[*widest] -= 1,
             _ => return,
         }
     }
+}
+
+/// A text on lines of at most `width` characters: cut between words where there are any, and gone on
+/// with further in than it began.
+pub(super) fn wrap(text: &str, width: usize) -> String {
+    let mut wrapped = String::new();
+    for line in text.lines() {
+        let indent = line.chars().take_while(|c| *c == ' ').count();
+        // Nothing would be left of a line that goes on there.
+        let indent = if indent + 2 * CELL_CHARS_MIN < width { indent + 2 } else { 0 };
+        let mut rest = line.to_owned();
+        while rest.chars().count() > width.max(1) {
+            let (end, _) = rest.char_indices().nth(width.max(1)).unwrap_or((rest.len(), ' '));
+            let begins = rest.len() - rest.trim_start().len();
+            let blank = rest[..end].rfind(' ').filter(|at| *at > begins);
+            let at = blank.filter(|_| !rest[end..].starts_with(' ')).unwrap_or(end);
+            let _ = writeln!(wrapped, "{}", rest[..at].trim_end());
+            rest = format!("{:indent$}{}", "", rest[at..].trim_start());
+        }
+        let _ = writeln!(wrapped, "{rest}");
+    }
+    wrapped
+}
+
+/// The first lines of a text, as many as fit, and how many more there are.
+pub(super) fn first_lines(text: &str, lines_max: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.len() <= lines_max {
+        return text.to_owned();
+    }
+    let shown = lines_max.saturating_sub(1);
+    let more = lines.len() - shown;
+    let mut cut: String = lines[..shown].iter().flat_map(|line| [line, "\n"]).collect();
+    let _ = writeln!(cut, "... {}", count(more as u64, "more line"));
+    cut
 }
 
 fn cut(cell: &str, width: usize) -> String {
@@ -181,6 +236,60 @@ mod tests {
         assert!(
             whole.contains("pos-terminal-firmware 2.1.0-rc.1  https://gateway-1.example.com/a\n")
         );
+    }
+
+    #[test]
+    fn what_can_be_spared_goes_before_anything_is_cut() {
+        let columns = [
+            number("n"),
+            text("release"),
+            whole("strategy").spare(2),
+            whole("state"),
+            whole("created").spare(1),
+        ];
+        let row = |release: &str| {
+            ["1", release, "immediate", "running", "2026-11-25 17:54 UTC"]
+                .map(str::to_owned)
+                .to_vec()
+        };
+        let rows = [row("pos-terminal-firmware 2.0.0")];
+        let within = |width| table_within(Some(width), &columns, &rows);
+        insta::assert_snapshot!(within(80), @"
+        n  release                      strategy   state    created
+        1  pos-terminal-firmware 2.0.0  immediate  running  2026-11-25 17:54 UTC
+        ");
+        insta::assert_snapshot!(within(60), @"
+        n  release                      strategy   state
+        1  pos-terminal-firmware 2.0.0  immediate  running
+        ");
+        insta::assert_snapshot!(within(45), @"
+        n  release                      state
+        1  pos-terminal-firmware 2.0.0  running
+        ");
+        insta::assert_snapshot!(within(30), @"
+        n  release           state
+        1  pos-terminal-fi…  running
+        ");
+    }
+
+    #[test]
+    fn long_sentences_go_on_in_the_next_line_and_many_lines_are_cut() {
+        let text = "one two three\n  window opens 17:00 in Denver\nabcdefghijklmnopqrstuvwxyz\n";
+        insta::assert_snapshot!(wrap(text, 20), @"
+        one two three
+          window opens 17:00
+            in Denver
+        abcdefghijklmnopqrst
+          uvwxyz
+        ");
+        for width in 0..60 {
+            let wrapped = wrap(text, width);
+            assert!(wrapped.lines().all(|line| line.chars().count() <= width.max(1)), "{wrapped}");
+            let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+            assert_eq!(letters(&wrapped), letters(text));
+        }
+        assert_eq!(first_lines("a\nb\nc\n", 3), "a\nb\nc\n");
+        assert_eq!(first_lines("a\nb\nc\nd\n", 3), "a\nb\n... 2 more lines\n");
     }
 
     #[test]

@@ -93,8 +93,8 @@ pub(super) struct Course {
     /// Nobody that is away may fall due before this: it was read up to here.
     away_floor: Time,
     rate: Option<Rate>,
-    /// Devices that are busy with another rollout, and one such rollout.
-    busy: (u64, Option<RolloutName>),
+    /// Devices that wait until another rollout is done with them, and which one.
+    busy: BTreeMap<DeviceKey, RolloutKey>,
 
     /// Claimed in the batch that is being committed, and where they stood before.
     claiming: Vec<(Assignment, Candidate)>,
@@ -226,7 +226,7 @@ impl Course {
             next_away_at: None,
             away_floor: Time::ZERO,
             rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),
-            busy: (0, None),
+            busy: BTreeMap::new(),
             claiming: vec![],
             ready: VecDeque::new(),
             open: HashMap::new(),
@@ -431,9 +431,9 @@ impl Course {
 
     /// When the next step is due even if nothing happens, and what for.
     pub(super) fn wake_at(&self) -> Wake {
-        let may_commit =
-            !self.is_committing && !self.is_joining && !self.has_store_failed && self.has_pending();
-        let flush = self.pending_since.filter(|_| may_commit).map(|at| at + self.manner.gather);
+        let may_commit = !self.is_committing && !self.is_joining && !self.has_store_failed;
+        let is_pending = may_commit && self.has_pending();
+        let flush = self.pending_since.filter(|_| is_pending).map(|at| at + self.manner.gather);
         // After that only a commit is waited for.
         let drained = self.stop.map(|at| at + super::step::DRAIN_MAX);
         let drained = drained.filter(|at| *at > self.decided_at);
@@ -455,6 +455,7 @@ impl Course {
             (away, "away"),
             (plan, "plan"),
             (self.choose_at(), "choose"),
+            // Those who look must not see what held before, however long nothing else happens.
             (self.tell_at().filter(|_| may_commit), "tell"),
         ]
         .into_iter()

@@ -268,6 +268,7 @@ impl Run {
     }
 
     fn keep(&mut self, batches: Vec<Batch>) {
+        self.shell.reserve.show_idle();
         if let Some(error @ StoreError::Stale { .. }) = &self.error {
             // The reserve is that of the driver that took over, and so is what became of devices.
             return tracing::error!("the last outcomes are not kept: {error}");

@@ -29,6 +29,9 @@ const EPOCH_SECS_MIN: i64 = 100_000_000;
 /// Most spellings of time zones that are remembered; there are some 600 names.
 const ZONES_MAX: usize = 2_000;
 
+/// A time that is no further ahead than this is taken: clocks differ.
+const AHEAD_MAX: Duration = Duration::from_mins(5);
+
 const TAGS: &str = "an object of keys and values (in CSV: one column tag.KEY for each)";
 const HEADERS: &str = "an object of names and values (in CSV: one column header.NAME for each)";
 
@@ -135,7 +138,7 @@ impl Draft {
             Cell::Null => return,
             Cell::Text(text) => text.trim(),
             Cell::Number(number) if single == Single::LastSeen => {
-                return self.set_last_seen_number(number);
+                return self.set_last_seen_number(number, options.now);
             }
             Cell::Number(number) if single == Single::CheckIn => &number.to_string(),
             other => {
@@ -185,7 +188,10 @@ impl Draft {
             Single::CheckIn => device.check_in = Some(parse_check_in(text)?),
             Single::Address => device.address = Some(parse_address(text)?),
             Single::TimeZone => device.time_zone = Some(shared.time_zone(text)?),
-            Single::LastSeen => device.last_seen = parse_last_seen(text, options.now)?,
+            Single::LastSeen => {
+                let seen = parse_last_seen(text, options.now)?;
+                device.last_seen = seen.map(|at| not_ahead(at, options.now)).transpose()?;
+            }
             Single::UpdatePath => {
                 check_path(text).map_err(Reason::Value)?;
                 device.update_path = Some(text.to_owned());
@@ -194,9 +200,12 @@ impl Draft {
         Ok(())
     }
 
-    fn set_last_seen_number(&mut self, number: &Number) {
+    fn set_last_seen_number(&mut self, number: &Number, now: Time) {
         match number.as_i64().and_then(time_of_number) {
-            Some(time) => self.device.last_seen = Some(time),
+            Some(time) => match not_ahead(time, now) {
+                Ok(time) => self.device.last_seen = Some(time),
+                Err(reason) => self.refuse(reason),
+            },
             None => self.refuse(Reason::LastSeenNumber),
         }
     }
@@ -367,6 +376,14 @@ fn parse_last_seen(text: &str, now: Time) -> Result<Option<Time>, Reason> {
         Ok(moment) => Ok(Some(moment.resolve(now))),
         Err(error) => Err(Reason::LastSeen(error)),
     }
+}
+
+/// Clocks differ a little; beyond that nobody was seen yet.
+fn not_ahead(at: Time, now: Time) -> Result<Time, Reason> {
+    if at.since(now) > AHEAD_MAX {
+        return Err(Reason::LastSeenAhead(at));
+    }
+    Ok(at)
 }
 
 /// A number of seconds or milliseconds since 1970; which of them, its size tells.

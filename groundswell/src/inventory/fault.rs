@@ -8,6 +8,7 @@ use groundswell_core::{
     device::{TAGS_MAX, ValueError},
     moment::MomentError,
     presence::CheckInError,
+    time::Time,
 };
 
 use super::{HEADER_BYTES_MAX, HEADERS_MAX, IgnoredFields, ROW_BYTES_MAX};
@@ -202,6 +203,9 @@ pub enum Reason {
     /// A number that is no time of our days.
     #[error("last_seen: a number must be seconds or milliseconds since 1970, after 1973")]
     LastSeenNumber,
+    /// A time that has not come.
+    #[error("last_seen: {0} has not come yet; nobody was seen then")]
+    LastSeenAhead(Time),
     /// Both are said, and cannot both be true.
     #[error("status is `never seen`, but last_seen has a time")]
     SeenAndNeverSeen,

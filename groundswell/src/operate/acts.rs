@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use groundswell_core::{
+    assignment,
     ids::Epoch,
     rollout::{self, Act, Acted, Progression, act},
     snapshot::Counts,
@@ -39,12 +40,27 @@ const PUSH: &str = "groundswell push ";
 pub struct Acting {
     /// Where the rollout stands now.
     pub state: rollout::State,
-    /// Devices that are still being sent to or asked for their version.
+    /// Devices that are still being sent to or asked for their version, or were when an abort
+    /// stopped them.
     pub open: u64,
+    /// The first [`OPEN_SHOWN`] of them after a pause or a cancel, and of those that an abort stops.
+    pub open_devices: Vec<OpenDevice>,
     /// That it had been done before, in words.
     pub already: Option<String>,
     /// Who did it: the process that drives, by its own words; none if nobody does.
     pub driver: Option<String>,
+}
+
+/// Devices that are open and named.
+pub const OPEN_SHOWN: usize = 20;
+
+/// A device that is being sent to, or asked for its version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenDevice {
+    /// Its id.
+    pub device: String,
+    /// What is done to it.
+    pub state: assignment::State,
 }
 
 /// What an operator wants.
@@ -68,6 +84,32 @@ impl State {
         asked: Act,
         now: Time,
     ) -> Result<Acting, OperateError> {
+        // What an abort stops is not open any more once that is said.
+        let stopped = match asked {
+            Act::Abort => {
+                let counts = numbers(&self.store, &self.known(rollout)?)?.all;
+                Some((open(&counts), self.open_devices(rollout)?))
+            }
+            _ => None,
+        };
+        let acting = self.ask(rollout, asked, now)?;
+        match (asked, stopped) {
+            (Act::Abort, Some((open, open_devices))) if acting.already.is_none() => {
+                Ok(Acting { open, open_devices, ..acting })
+            }
+            (Act::Pause | Act::Cancel, _) if acting.open > 0 => {
+                Ok(Acting { open_devices: self.open_devices(rollout)?, ..acting })
+            }
+            _ => Ok(acting),
+        }
+    }
+
+    fn open_devices(&self, rollout: RolloutKey) -> Result<Vec<OpenDevice>, OperateError> {
+        let open = self.store.open(rollout, OPEN_SHOWN)?.into_iter();
+        Ok(open.map(|open| OpenDevice { device: open.device, state: open.state }).collect())
+    }
+
+    fn ask(&mut self, rollout: RolloutKey, asked: Act, now: Time) -> Result<Acting, OperateError> {
         let mut seq = None;
         let mut waited = Duration::ZERO;
         // Said twice at the same moment, it must not open two waves.
@@ -120,12 +162,14 @@ impl State {
     ) -> Result<Acting, OperateError> {
         let driver = Some(driver);
         match answer {
-            Answer::Done { state, open } => Ok(Acting { state, open, already: None, driver }),
+            Answer::Done { state, open } => {
+                Ok(Acting { state, open, open_devices: vec![], already: None, driver })
+            }
             Answer::Already(what) => {
                 let record = self.known(rollout)?;
                 let open = open(&numbers(&self.store, &record)?.all);
                 let state = record.progression.state;
-                Ok(Acting { state, open, already: Some(what), driver })
+                Ok(Acting { state, open, open_devices: vec![], already: Some(what), driver })
             }
             Answer::Refused(why) => Err(OperateError::DriverRefused { rollout: rollout.0, why }),
         }
@@ -223,7 +267,7 @@ impl State {
             }
         };
         self.store.commit(&batch)?;
-        Ok(Acting { state, open, already, driver: None })
+        Ok(Acting { state, open, open_devices: vec![], already, driver: None })
     }
 
     /// What a run could not write when the disk was full comes before anything that follows.

@@ -22,7 +22,7 @@ mod why;
 use std::path::{Path, PathBuf};
 
 pub use self::{
-    acts::{ANSWER_MAX, Acting},
+    acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     backup::{Backup, BackupError},
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
@@ -90,6 +90,11 @@ impl State {
     /// Who drives it now, by its own words; none if nobody does.
     pub fn driver(&self) -> Option<String> {
         dir::driver(&self.path)
+    }
+
+    /// Whether whoever holds the directory drives its rollouts now.
+    pub fn is_driven(&self) -> bool {
+        dir::is_driven(&self.path)
     }
 }
 

@@ -1,7 +1,7 @@
 //! How far a rollout is and what it waits for, worked out from what is written down.
 
 use groundswell_core::{
-    assignment,
+    assignment, brake,
     ids::RolloutId,
     plan, progress,
     release::Release,
@@ -63,6 +63,8 @@ pub struct Overview {
     pub waves: Vec<WaveView>,
     /// The rounds before this one that are kept, oldest first.
     pub earlier: Vec<RoundView>,
+    /// What the brake did in this round, and operators over it, in order.
+    pub brakes: Vec<brake::Verdict>,
     /// Why not more happens, the most telling reason first.
     pub waiting_on: Vec<WaitingOn>,
     /// Seconds left at the rate observed; none while it cannot be told.
@@ -72,10 +74,16 @@ pub struct Overview {
     /// Devices that were left as they were with another release on them, by why; the most first.
     /// Known once [`State::look_at_failures`] counted.
     pub skipped: Vec<Reason>,
+    /// How many of the canceled had been begun. Known once [`State::look_at_failures`] counted.
+    pub canceled_begun: Option<u64>,
     /// Some of the devices that failed, once [`State::look_at_failures`] has found them.
     pub failures: Vec<Unfinished>,
-    /// Who drives the state directory, by its own words; none if nobody does.
+    /// Who holds the state directory to drive it, by its own words; none if nobody does.
     pub driver: Option<String>,
+    /// Whether it drives now: one that waits for room on the disk does not.
+    pub is_driven: bool,
+    /// When a driver last wrote down what it waits for, if nobody drives it now.
+    pub told_at: Option<Time>,
 }
 
 /// Devices that ended the same way.
@@ -130,10 +138,12 @@ impl State {
         let is_moving = counts.queued + counts.active() > 0;
         // Its driver knows more: who is busy, how fast it goes, what places are left.
         let driver = self.driver();
-        let told =
-            record.told.as_ref().filter(|_| driver.is_some() && progression.state.is_driven());
+        let is_driven = driver.is_some() && self.is_driven();
+        let told = record.told.as_ref().filter(|_| progression.state.is_driven());
+        let told_at = told.filter(|_| !is_driven).map(|told| told.at);
+        let told = told.filter(|_| is_driven);
         let per_sec = if per_sec > 0.0 { per_sec } else { told.map_or(0.0, |t| t.ended_per_sec) };
-        let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving);
+        let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving && is_driven);
         let mut waiting_on: Vec<WaitingOn> =
             told.into_iter().flat_map(|told| told.waiting_on.clone()).filter(is_drivers).collect();
         let planned = plan::plan(&snapshot, spec, now).waiting_on;
@@ -157,12 +167,16 @@ impl State {
             before: None,
             waves: waves.collect(),
             earlier: progression.earlier.iter().map(|round| RoundView::from(&**round)).collect(),
+            brakes: progression.brakes.clone(),
             waiting_on,
             eta_secs: eta.map(|eta| eta.as_secs()),
             failed: vec![],
             skipped: vec![],
+            canceled_begun: None,
             failures: vec![],
             driver,
+            is_driven,
+            told_at,
         })
     }
 
@@ -189,6 +203,9 @@ impl State {
             let reasons = self.store.count_short(rollout, round)?.into_iter();
             let (failed, skipped) = reasons.partition(|(state, _)| state.is_failure());
             (overview.failed, overview.skipped) = (by_reason(failed), by_reason(skipped));
+        }
+        if overview.counts.canceled > 0 {
+            overview.canceled_begun = Some(self.store.count_canceled_begun(rollout, round)?);
         }
         if overview.counts.failures() > 0 {
             overview.failures = self.store.failures(rollout, round, FAILURES_SHOWN)?;

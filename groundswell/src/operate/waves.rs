@@ -1,6 +1,7 @@
 //! The waves of a rollout as they stand, and those of its earlier rounds as they stood.
 
 use groundswell_core::{
+    brake,
     gate::Verdict,
     rollout::{self, Round, WaveStand, WaveState},
     snapshot::Counts,
@@ -23,6 +24,8 @@ pub struct RoundView {
     pub counts: Counts,
     /// Its waves, in order.
     pub waves: Vec<RoundWave>,
+    /// What the brake did in it, and operators over it, in order.
+    pub brakes: Vec<brake::Verdict>,
 }
 
 /// A wave of a round that has ended.
@@ -39,7 +42,7 @@ pub struct RoundWave {
 
 impl From<&Round> for RoundView {
     fn from(round: &Round) -> Self {
-        let Round { number, state, started_at, ended_at, counts, waves } = round;
+        let Round { number, state, started_at, ended_at, counts, waves, brakes } = round;
         let waves = waves.iter().enumerate().map(|(wave, stands)| RoundWave {
             number: wave + 1,
             state: Stand::of(stands.state, *state, *ended_at),
@@ -52,6 +55,7 @@ impl From<&Round> for RoundView {
             ended_at: *ended_at,
             counts: *counts,
             waves: waves.collect(),
+            brakes: brakes.clone(),
         }
     }
 }

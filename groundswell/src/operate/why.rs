@@ -143,7 +143,11 @@ impl State {
             wave: Some(standing.wave + 1),
             attempts: assignment.attempt,
             changed_at: standing.changed_at,
-            detail: standing.detail.clone(),
+            // What was met before it went well is no reason for that.
+            detail: standing
+                .detail
+                .clone()
+                .filter(|_| assignment.state != assignment::State::Succeeded),
             waiting_on,
             outlook,
             ..nowhere(record)

@@ -105,6 +105,7 @@ fn begin_blocking(order: &mut Order) -> Result<Beginning, PushError> {
         Then::Retry(same) => retry(&mut store, &wanted, same.record, now)?,
     };
     order.entries = vec![];
+    reserve.show_driving();
     Ok(Beginning::Begun(Box::new(Begun { dir, record, store, epoch, reserve, artifact })))
 }
 

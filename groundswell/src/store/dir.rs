@@ -127,7 +127,7 @@ impl StateDir {
     /// # Errors
     /// [`DirError::Io`] if there is no room for it.
     pub fn reserve(&self) -> Result<Reserve, DirError> {
-        Reserve::open(&self.path.join("reserve"))
+        Reserve::open(&reserve(&self.path))
             .map_err(|source| DirError::Io { path: self.path.clone(), source })
     }
 
@@ -204,6 +204,17 @@ fn is_momentary(holder: &str) -> bool {
     holder.contains(&format!(": groundswell {ACTING} "))
 }
 
+/// Whether the process that holds a state directory drives its rollouts now: one that waits for room
+/// on the disk, or cannot write any more, does not.
+pub fn is_driven(path: &Path) -> bool {
+    let reserve = File::open(reserve(path));
+    reserve.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+fn reserve(path: &Path) -> PathBuf {
+    path.join("reserve")
+}
+
 /// Who drives the state directory at `path` now, by its own words; none if nobody does.
 pub fn driver(path: &Path) -> Option<String> {
     let lock_path = path.join("lock");
@@ -251,6 +262,23 @@ mod tests {
         drop(first);
         assert_eq!(driver(&path), None);
         StateDir::lock(&path, "push b.bin").unwrap();
+    }
+
+    #[test]
+    fn who_holds_it_drives_only_while_it_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        assert!(!is_driven(path));
+        let held = StateDir::lock(path, "run").unwrap();
+        let reserve = held.reserve().unwrap();
+        assert!(!is_driven(path), "it has not begun");
+        reserve.show_driving();
+        assert!(is_driven(path));
+        reserve.show_idle();
+        assert!(!is_driven(path), "it cannot write any more");
+        reserve.show_driving();
+        drop(reserve);
+        assert!(!is_driven(path));
     }
 
     #[test]

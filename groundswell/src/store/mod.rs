@@ -340,6 +340,12 @@ pub trait Store: Send {
     fn count_short(&self, rollout: RolloutKey, round: u32)
     -> Result<Vec<(State, u64)>, StoreError>;
 
+    /// How many of the devices of a round that were canceled had been begun.
+    fn count_canceled_begun(&self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError>;
+
+    /// At most `limit` devices of a rollout that are sent to or asked for their version, in order.
+    fn open(&self, rollout: RolloutKey, limit: usize) -> Result<Vec<Unfinished>, StoreError>;
+
     /// Writes down what somebody wants of the driver.
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError>;
 

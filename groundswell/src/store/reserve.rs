@@ -12,6 +12,8 @@ use std::{
     io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use sha2::{Digest, Sha256};
@@ -20,6 +22,9 @@ use super::Batch;
 
 /// Room for about 30,000 changes without details: twice what can be open and unwritten at once.
 const RESERVE_BYTES: u64 = 4 << 20;
+
+/// Times, a millisecond apart, that whoever looks is waited for: a look takes far less.
+const LOOKS_MAX: usize = 1_000;
 
 const MAGIC: &[u8; 8] = b"GSRESRV1";
 const HEAD_BYTES: u64 = 8 + 8 + 32;
@@ -52,6 +57,24 @@ impl Reserve {
             reserve.file.sync_all()?;
         }
         Ok(reserve)
+    }
+
+    /// Shows everybody who looks that its holder drives, until it is dropped or
+    /// [`Reserve::show_idle`] is called: it exists before anything is driven, and a lock takes no
+    /// room on a disk that is full.
+    /// Whoever looks holds the lock for a moment; whoever holds it for longer shows as much.
+    pub fn show_driving(&self) {
+        for _ in 0..LOOKS_MAX {
+            if self.file.try_lock().is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Shows that its holder drives no more, though it still has the directory.
+    pub fn show_idle(&self) {
+        let _ = self.file.unlock();
     }
 
     /// Where it is.

@@ -11,6 +11,7 @@ use crate::{
 mod defaults;
 mod refusals;
 mod salt;
+mod spelled;
 mod trees;
 
 fn read(document: &Value) -> Result<Document, DocumentError> {

@@ -299,10 +299,12 @@ impl DeviceStory {
             }
             Phase::Closed { by, opens_at } if self.closed != Some((by, opens_at)) => {
                 self.closed = Some((by, opens_at));
-                let hours = self.replay.spec.as_ref().map(|spec| &spec.schedule.hours);
-                let reason = hours.and_then(|hours| hours.reason(by));
+                let spec = self.replay.spec.as_ref();
+                let reason = spec.and_then(|spec| spec.schedule.hours.reason(by));
+                let stands = self.replay.progression();
+                let deadline = spec.and_then(|spec| stands?.deadline(spec));
                 let zone = zone.unwrap_or_else(Zone::utc);
-                let why = WaitingOn::Hours { devices: 1, by, opens_at, zone, reason };
+                let why = WaitingOn::hours((1, zone), (by, opens_at), reason, deadline);
                 self.say(format!("waits for its hours: {}", why.in_words(now)));
             }
             _ => {}

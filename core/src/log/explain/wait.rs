@@ -1,6 +1,10 @@
 //! What is waited for, each reason told when it is news.
 
-use crate::{event::devices_of, time::Time, waiting::WaitingOn};
+use crate::{
+    event::devices_of,
+    time::Time,
+    waiting::{Before, WaitingOn},
+};
 
 /// The reasons that were told.
 #[derive(Debug, Default)]
@@ -59,6 +63,10 @@ impl Told {
                 WaitingOn::Hours { zone: of, by: was, opens_at: then, .. },
                 WaitingOn::Hours { zone, by, opens_at, .. },
             ) => of == zone && was == by && then == opens_at,
+            (
+                WaitingOn::Deadline { at: then, before: was, .. },
+                WaitingOn::Deadline { at, before, .. },
+            ) => then == at && was == before,
             (WaitingOn::Soak { until: then, .. }, WaitingOn::Soak { until, .. }) => then == until,
             (WaitingOn::StartAt { at: then }, WaitingOn::StartAt { at }) => then == at,
             (WaitingOn::Rate { per_minute: was, .. }, WaitingOn::Rate { per_minute, .. }) => {
@@ -103,6 +111,7 @@ pub(super) const fn is_telling(reason: &WaitingOn) -> bool {
         WaitingOn::Start
             | WaitingOn::Preparing { .. }
             | WaitingOn::Paused(_)
+            | WaitingOn::Braked(_)
             | WaitingOn::Wave { .. }
             | WaitingOn::Active { .. }
     )
@@ -115,6 +124,7 @@ pub(super) const fn keeps(reason: &WaitingOn, is_opened: bool) -> bool {
         WaitingOn::Wave { .. } | WaitingOn::Soak { .. } | WaitingOn::NothingToJudge { .. } => {
             !is_opened
         }
+        WaitingOn::Deadline { before: Before::Wave { .. }, .. } => !is_opened,
         WaitingOn::InFlight { .. }
         | WaitingOn::Driver
         | WaitingOn::Unverified { .. }

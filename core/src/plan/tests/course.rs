@@ -179,8 +179,26 @@ fn the_brake_stops_claims_with_its_evidence() {
     let Some(Change::Pause { reason, evidence }) = now.change else { panic!("{now:?}") };
     assert_eq!((reason, now.claims_max), (PauseReason::Brake, 0));
     assert_eq!(evidence.unwrap().to_string(), "10 of 60 devices failed, at most 10 % may");
+    settle(&mut snapshot, &braked, NOW);
+    let words: Vec<_> =
+        plan(&snapshot, &braked, NOW).waiting_on.iter().map(|on| on.in_words(NOW)).collect();
+    assert_eq!(
+        words,
+        ["paused by the brake: 10 of 60 devices failed, at most 10 % may; advance accepts that"]
+    );
+    let kept = &snapshot.progression.brakes;
+    assert_eq!(kept.len(), 1);
+    assert_eq!(
+        kept[0].to_string(),
+        "paused by the brake: 10 of 60 devices failed, at most 10 % may"
+    );
+    let mut snapshot = running(counts);
     snapshot.progression.failures_accepted = 10;
     assert_eq!(plan(&snapshot, &braked, NOW).change, None, "an operator accepted these");
+    let mut aborted = running(counts);
+    settle(&mut aborted, &Spec { on_failure: OnFailure::Abort, ..braked.clone() }, NOW);
+    let last = aborted.progression.brakes.last().unwrap();
+    assert_eq!(last.to_string(), "aborted by the brake: 10 of 60 devices failed, at most 10 % may");
     // When nothing is left to protect there is nothing to stop.
     let over = Counts { queued: 0, ..counts };
     assert!(!matches!(plan(&running(over), &braked, NOW).change, Some(Change::Pause { .. })));

@@ -1,7 +1,12 @@
 //! How many may be claimed, and what says so.
 
 use super::*;
-use crate::{hours::Zone, rollout::Deadline, verify::Mode, waiting::WaitingOn};
+use crate::{
+    hours::Zone,
+    rollout::Deadline,
+    verify::Mode,
+    waiting::{Before, WaitingOn},
+};
 
 #[test]
 fn the_least_limit_holds_and_is_named() {
@@ -98,6 +103,38 @@ fn hours_are_judged_for_each_cohort() {
         reason: None,
     };
     assert_eq!(now.waiting_on, [reason]);
+}
+
+#[test]
+fn a_deadline_before_the_window_is_named_in_its_place() {
+    let denver = zone("America/Denver");
+    let opens_at = NOW + 4 * HOUR;
+    let closed = Phase::Closed { by: ClosedBy::Window, opens_at: Some(opens_at) };
+    let counts = Counts { queued: 7, retrying: 2, ..Counts::default() };
+    let mut snapshot = running(Counts::default());
+    snapshot.cohorts =
+        vec![Cohort { zone: Some(denver.clone()), phase: closed, ..cohort(0, counts) }];
+    let hours = |devices| WaitingOn::Hours {
+        devices,
+        by: ClosedBy::Window,
+        opens_at: Some(opens_at),
+        zone: denver.clone(),
+        reason: None,
+    };
+    let by = |deadline| Spec { deadline: Some(Deadline::At(deadline)), ..spec() };
+    assert_eq!(plan(&snapshot, &by(opens_at + HOUR), NOW).waiting_on, [hours(9)]);
+    let at = NOW + HOUR;
+    let given_up = WaitingOn::Deadline { devices: 7, at, before: Before::Window };
+    assert_eq!(plan(&snapshot, &by(at), NOW).waiting_on, [given_up, hours(2)], "2 were begun");
+
+    // The same of a wave whose soak would be over later.
+    let since = NOW - HOUR / 2;
+    let soaking = (WaveState::Soaking { since }, succeeded(10));
+    let snapshot = super::snapshot(&[soaking, (WaveState::Pending, queued(5))]);
+    let spec = Spec { deadline: Some(Deadline::At(NOW + HOUR / 4)), ..three_waves() };
+    let before = Before::Wave { wave: 1, of: 2 };
+    let given_up = WaitingOn::Deadline { devices: 5, at: NOW + HOUR / 4, before };
+    assert_eq!(plan(&snapshot, &spec, NOW).waiting_on, [given_up]);
 }
 
 fn zone(name: &str) -> Zone {

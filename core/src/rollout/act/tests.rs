@@ -209,6 +209,25 @@ fn advance_over_the_brake_accepts_the_failures_and_opens_no_wave() {
     let advanced = changed(&braked, Act::Advance);
     assert_eq!((advanced.state, advanced.failures_accepted), (State::Running, 2));
     assert_eq!(advanced.waves, braked.waves);
+    assert_eq!(advanced.brakes, [], "there is no brake");
+}
+
+#[test]
+fn what_was_accepted_over_the_brake_is_kept_with_its_numbers() {
+    let spec = Spec { brake: Some(crate::brake::Brake::Count(1)), ..spec() };
+    let mut braked = standing(State::Paused, &[PauseReason::Brake]);
+    for _ in 0..20 {
+        let acted = act(&braked, &spec, &numbers(), Act::Advance, NOW).unwrap();
+        let Acted::Changed(advanced) = acted else { panic!("{acted:?}") };
+        braked = Progression { state: State::Paused, paused: braked.paused, ..*advanced };
+    }
+    assert_eq!(braked.brakes.len(), crate::brake::VERDICTS_MAX);
+    braked.failures_accepted = 0;
+    braked.brakes.clear();
+    let acted = act(&braked, &spec, &numbers(), Act::Advance, NOW).unwrap();
+    let Acted::Changed(advanced) = acted else { panic!("{acted:?}") };
+    let words: Vec<_> = advanced.brakes.iter().map(ToString::to_string).collect();
+    assert_eq!(words, ["accepted by the operator: 2 of 5 devices failed (1 of them unreachable)"]);
 }
 
 #[test]

@@ -229,9 +229,11 @@ const fn is_worth_a_word(reason: &WaitingOn) -> bool {
         reason,
         WaitingOn::Soak { .. }
             | WaitingOn::Hours { .. }
+            | WaitingOn::Deadline { .. }
             | WaitingOn::Away { .. }
             | WaitingOn::NothingToJudge { .. }
             | WaitingOn::Paused(_)
+            | WaitingOn::Braked(_)
             | WaitingOn::Busy { .. }
     )
 }

@@ -11,7 +11,7 @@ use super::super::{
 };
 use crate::{
     clock::Clock,
-    operate::{Acting, State},
+    operate::{Acting, OpenDevice, State},
 };
 
 #[derive(Serialize)]
@@ -35,7 +35,7 @@ pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
 }
 
 fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progression) -> String {
-    let Acting { state, open, already, driver } = acting;
+    let Acting { state, open, open_devices, already, driver } = acting;
     let mut words = match already {
         Some(what) => format!("{name} is {state}: {what}"),
         None => format!("{name} is {state}"),
@@ -51,7 +51,17 @@ fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progres
         let _ = write!(words, ", on with wave {} of {of}", wave + 2);
     }
     if *open > 0 && *state != Stands::Running {
-        let _ = write!(words, "; {} still open", count(*open, "device"));
+        let is_list = !open_devices.is_empty();
+        let is = if act == Act::Abort { "open, and stopped" } else { "still open" };
+        let colon = if is_list { ":" } else { "" };
+        let _ = write!(words, "; {} {is}{colon}", count(*open, "device"));
+        for OpenDevice { device, state } in open_devices {
+            let _ = write!(words, "\n  {device}  {state}");
+        }
+        let more = open.saturating_sub(open_devices.len() as u64);
+        if is_list && more > 0 {
+            let _ = write!(words, "\n  and {more} more");
+        }
     }
     if driver.is_none() && state.is_driven() {
         let _ = write!(

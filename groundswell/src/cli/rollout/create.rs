@@ -3,8 +3,10 @@
 use std::{fmt::Write as _, path::Path};
 
 use groundswell_core::{
+    document::{Tree, spelled},
     hours::Phase,
     ids::RolloutId,
+    release::Release,
     rollout::{Membership, Spec},
     time::Time,
     units::Span,
@@ -28,7 +30,8 @@ struct Created<'a> {
     id: Option<RolloutId>,
     #[serde(flatten)]
     forecast: &'a Forecast,
-    spec: &'a Spec,
+    release: &'a Release,
+    spec: Tree,
 }
 
 pub(super) fn create(on: &state::On, file: &Path, is_dry: bool) -> Result<(), Told> {
@@ -41,14 +44,15 @@ pub(super) fn create(on: &state::On, file: &Path, is_dry: bool) -> Result<(), To
         number: made.map(|(key, _)| key.0),
         id: made.map(|(_, id)| id),
         forecast: &forecast,
-        spec: &spec,
+        release: &spec.release,
+        spec: spelled(&spec),
     };
-    on.show(&created, || words(on, &created, now))?;
+    on.show(&created, || words(on, &created, &spec, now))?;
     Ok(())
 }
 
-fn words(on: &state::On, created: &Created<'_>, now: Time) -> String {
-    let Created { number, id, forecast, spec } = created;
+fn words(on: &state::On, created: &Created<'_>, spec: &Spec, now: Time) -> String {
+    let Created { number, id, forecast, .. } = created;
     let (release, strategy) = (&spec.release, spec.strategy);
     let what = format!("{} {}, {strategy}", release.name, release.version);
     let mut words = match number {
@@ -103,7 +107,7 @@ pub(super) fn devices(forecast: &Forecast) -> String {
         many => format!("{many} match now"),
     };
     if *without_address > 0 {
-        let _ = write!(words, ", {without_address} of them without an address");
+        let _ = write!(words, " ({without_address} without an address)");
     }
     let is_told_by_wave = forecast.has_waves();
     if let Some(wave) = waves.first().filter(|wave| !wave.first.is_empty() && !is_told_by_wave) {

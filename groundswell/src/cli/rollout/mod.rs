@@ -12,10 +12,17 @@ pub(super) mod why;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
-use groundswell_core::rollout::{Act, State as Stands};
+use groundswell_core::{
+    document::{Tree, spelled},
+    rollout::{Act, State as Stands},
+};
+use serde::Serialize;
 
 use super::state::{self, Told};
-use crate::{clock::Clock, operate::State};
+use crate::{
+    clock::Clock,
+    operate::{Overview, State},
+};
 
 /// Arguments of `groundswell rollout`.
 #[derive(Debug, clap::Args)]
@@ -95,6 +102,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
     args.on.end(try_run(args))
 }
 
+/// How far a rollout is, and what is to happen, in the words of its document.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    overview: &'a Overview,
+    spec: Tree,
+}
+
 fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     match verb {
         Verb::Create { spec, dry_run } => create::create(on, spec, *dry_run)?,
@@ -122,7 +137,8 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
                 Stands::Draft => Some(state.outline(&record.spec, now)?),
                 _ => None,
             };
-            on.show(&overview, || show::show(on, &overview, forecast.as_ref(), now))?;
+            let shown = Shown { overview: &overview, spec: spelled(&record.spec) };
+            on.show(&shown, || show::show(on, &overview, forecast.as_ref(), now))?;
         }
         Verb::Watch(of) => return watch::watch(on, &of.rollout),
         Verb::Why { rollout, device } => why::why(on, rollout, device.as_deref())?,

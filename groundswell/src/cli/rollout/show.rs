@@ -19,12 +19,12 @@ pub(super) fn list(rollouts: &[RolloutView]) -> String {
     let columns = [
         number("n"),
         text("release"),
-        whole("strategy"),
+        whole("strategy").spare(2),
         whole("state"),
         number("devices"),
-        number("ended"),
+        number("ended").spare(3),
         number("failed"),
-        whole("created"),
+        whole("created").spare(1),
     ];
     let row = |view: &RolloutView| {
         let counts = &view.counts;
@@ -42,6 +42,38 @@ pub(super) fn list(rollouts: &[RolloutView]) -> String {
     table(&columns, &rollouts.iter().map(row).collect::<Vec<_>>())
 }
 
+/// Zones that are told apart where there is little room.
+const ZONES_SHOWN: usize = 3;
+
+/// How far a rollout is, for somebody with little room: zones that wait for their hours are told
+/// together if they are many.
+pub(super) fn show_briefly(on: &state::On, overview: &Overview, now: Time) -> String {
+    let (waiting_on, others) = few_zones(&overview.waiting_on, now);
+    let brief = Overview { waiting_on, ..overview.clone() };
+    show(on, &brief, None, now) + &others
+}
+
+/// The reasons with the first zones that wait for their hours, and what is said of the others.
+fn few_zones(waiting_on: &[WaitingOn], now: Time) -> (Vec<WaitingOn>, String) {
+    let is_hours = |reason: &&WaitingOn| matches!(reason, WaitingOn::Hours { .. });
+    let zones: Vec<&WaitingOn> = waiting_on.iter().filter(is_hours).collect();
+    let Some(others @ [_, _, ..]) = zones.get(ZONES_SHOWN..) else {
+        return (waiting_on.to_vec(), String::new());
+    };
+    let few = waiting_on.iter().filter(|reason| !others.iter().any(|other| other == reason));
+    let (mut all, mut last) = (0, None);
+    for reason in others {
+        if let WaitingOn::Hours { devices, opens_at, .. } = reason {
+            all += devices;
+            last = last.max(*opens_at);
+        }
+    }
+    let last = last.map_or_else(String::new, |at| format!(", the last opens {}", when(at, now)));
+    let (zones, devices) = (others.len(), count(all, "device"));
+    let others = format!("{zones} more zones wait for their hours{last} ({devices})\n");
+    (few.cloned().collect(), others)
+}
+
 /// How far a rollout is. One that is not begun is shown with what it would do, if that is given.
 pub(super) fn show(
     on: &state::On,
@@ -50,7 +82,7 @@ pub(super) fn show(
     now: Time,
 ) -> String {
     let mut words = format!("{}\n", headline(overview));
-    words.push_str(&fields([
+    let told = [
         ("id", Some(overview.id.to_string())),
         ("select", Some(selected(overview))),
         ("created", Some(when(overview.created_at, now))),
@@ -61,7 +93,10 @@ pub(super) fn show(
         ("failed", by_reason(&overview.failed)),
         ("skipped", by_reason(&overview.skipped)),
         ("time left", overview.eta_secs.map(time_left)),
-    ]));
+    ];
+    let brakes = overview.brakes.iter();
+    let brakes = brakes.map(|verdict| ("brake", Some(waves::braked(verdict))));
+    words.push_str(&fields(told.into_iter().chain(brakes)));
     if overview.waves.len() > 1 && overview.counts.total() > 0 {
         words.push('\n');
         words.push_str(&waves::table(&overview.waves));
@@ -100,6 +135,9 @@ fn devices(overview: &Overview) -> Option<String> {
         return None;
     }
     let mut words = format!("{total}: {}", counts(&overview.counts));
+    if let Some(begun @ 1..) = overview.canceled_begun {
+        let _ = write!(words, "; {begun} of the canceled had been begun");
+    }
     let before = overview.before.map_or(0, |before| before.total());
     if before > 0 {
         let _ = write!(words, "; {} ended well in earlier rounds", count(before, "other"));
@@ -156,9 +194,18 @@ pub(super) fn waits(on: &state::On, overview: &Overview, now: Time) -> String {
             let start = on.command(&format!("rollout start {}", overview.number));
             let _ = writeln!(words, "{start} begins it");
         }
-        (None, state) if state.is_driven() => {
+        (driver, state) if state.is_driven() && !overview.is_driven => {
             let (state, run) = (on.state.display(), on.command("run"));
-            let _ = writeln!(words, "nothing drives {state} now: {run} does");
+            let _ = match driver {
+                None => writeln!(words, "nothing drives {state} now: {run} does"),
+                Some(driver) => writeln!(
+                    words,
+                    "nothing drives {state} now; what has it waits, as for room on the disk:\n  {driver}"
+                ),
+            };
+            if let Some(at) = overview.told_at {
+                let _ = writeln!(words, "a driver last told of it {}", when(at, now));
+            }
         }
         _ => {}
     }
@@ -168,4 +215,36 @@ pub(super) fn waits(on: &state::On, overview: &Overview, now: Time) -> String {
 /// Reasons as sentences.
 pub(super) fn sentences(waiting_on: &[WaitingOn], now: Time) -> Vec<String> {
     waiting_on.iter().map(|reason| reason.in_words(now)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use groundswell_core::hours::{ClosedBy, Zone};
+
+    use super::*;
+
+    #[test]
+    fn many_zones_are_told_together() {
+        let now = Time::from_millis(1_795_615_200_000);
+        let names = ["Asia/Tokyo", "Europe/Berlin", "UTC", "America/Denver", "Pacific/Auckland"];
+        let hours = |(at, name): (usize, &&str)| WaitingOn::Hours {
+            devices: 2,
+            by: ClosedBy::Window,
+            opens_at: Some(now + Duration::from_hours(1 + at as u64)),
+            zone: Zone::parse(name).unwrap(),
+            reason: None,
+        };
+        let mut reasons: Vec<WaitingOn> = names.iter().enumerate().map(hours).collect();
+        reasons.push(WaitingOn::Driver);
+        let (few, others) = few_zones(&reasons, now);
+        assert_eq!(few, [&reasons[..3], &reasons[5..]].concat());
+        assert_eq!(
+            others,
+            "2 more zones wait for their hours, the last opens 2026-11-25 19:00 UTC (in 5 h) \
+             (4 devices)\n"
+        );
+        assert_eq!(few_zones(&reasons[..4], now).0, reasons[..4], "one more takes no more room");
+    }
 }

@@ -10,7 +10,8 @@ use super::{
     super::{
         Failure, is_terminal, print,
         state::{self, Output, Told},
-        text::counts,
+        terminal_size,
+        text::{counts, first_lines, wrap},
     },
     show,
 };
@@ -23,7 +24,8 @@ use crate::{
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// No line of a drawing may wrap, or its lines could not be counted (DECAWM).
+/// No line of a drawing may wrap, or its lines could not be counted (DECAWM): a terminal that became
+/// narrower cuts what was made to fit.
 const WRAP_OFF: &str = "\x1b[?7l";
 const WRAP_ON: &str = "\x1b[?7h";
 
@@ -110,7 +112,7 @@ impl Shown {
         now: Time,
     ) -> anyhow::Result<bool> {
         if on.output == Output::Text && is_terminal() {
-            return Ok(self.draw(&show::show(on, overview, None, now)));
+            return Ok(self.draw(&show::show_briefly(on, overview, now)));
         }
         let settled = Overview { eta_secs: None, ..overview.clone() };
         let settled = serde_json::to_string(&settled)?;
@@ -124,8 +126,11 @@ impl Shown {
         })
     }
 
-    /// Over what was drawn before.
+    /// Over what was drawn before: no more than fits, or it could not be drawn over.
     fn draw(&mut self, text: &str) -> bool {
+        let (columns, rows) = terminal_size();
+        // The cursor stands in the line below.
+        let text = &first_lines(&wrap(text, columns), rows.saturating_sub(1).max(1));
         let up = match self.lines {
             0 => String::new(),
             lines => format!("\x1b[{lines}A\x1b[J"),
@@ -150,7 +155,7 @@ fn line(overview: &Overview, per_sec: f64, now: Time) -> String {
     if let Some(reason) = show::sentences(&overview.waiting_on, now).first() {
         let _ = write!(line, "; {reason}");
     }
-    if overview.driver.is_none() && state.is_driven() {
+    if !overview.is_driven && state.is_driven() {
         line.push_str("; nothing drives it");
     }
     line

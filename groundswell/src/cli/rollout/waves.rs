@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use groundswell_core::{
+    brake,
     gate::{Ruling, Verdict},
     time::Time,
 };
@@ -39,12 +40,15 @@ pub(super) fn table(waves: &[WaveView]) -> String {
 pub(super) fn earlier(rounds: &[RoundView], now: Time) -> String {
     let mut told = String::new();
     for round in rounds {
-        let RoundView { number: of, state, counts: all, waves, .. } = round;
+        let RoundView { number: of, state, counts: all, waves, brakes, .. } = round;
         let began = round.started_at.map(|at| format!("began {}, ", when(at, now)));
         let ended = round.ended_at.map(|at| format!(" {}", when(at, now)));
         let (began, ended) = (began.unwrap_or_default(), ended.unwrap_or_default());
         let _ = writeln!(told, "\nround {of}: {began}{state}{ended}");
         let _ = writeln!(told, "  devices  {}: {}", all.total(), counts(all));
+        for verdict in brakes {
+            let _ = writeln!(told, "  brake    {}", braked(verdict));
+        }
         if waves.len() > 1 {
             let columns = [number("wave"), text("state")];
             let row =
@@ -54,6 +58,11 @@ pub(super) fn earlier(rounds: &[RoundView], now: Time) -> String {
         }
     }
     told
+}
+
+/// What the brake did, or an operator over it, where it stands beside that word.
+pub(super) fn braked(verdict: &brake::Verdict) -> String {
+    format!("{}, {}", date(verdict.at), verdict.to_string().replacen(" by the brake", "", 1))
 }
 
 /// What was said of waves, a line each; where several verdicts were given, each has its time.

@@ -2,18 +2,18 @@
 
 use std::fmt::Write as _;
 
-use groundswell_core::{assignment::State as Standing, time::Time};
+use groundswell_core::{assignment::State as Standing, rollout::PauseReason, time::Time};
 
 use super::{
     super::{
         state::{self, Told},
-        text::{count, when},
+        text::{count, date, when},
     },
     show,
 };
 use crate::{
     clock::Clock,
-    operate::{DeviceWhy, State},
+    operate::{DeviceWhy, Overview, State},
     store::RolloutRecord,
 };
 
@@ -29,9 +29,20 @@ pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result
     on.show(&overview, || {
         let waits = show::waits(on, &overview, now);
         let waits = if waits.is_empty() { nothing(&record) } else { waits };
-        format!("{}\n{waits}", show::headline(&overview))
+        format!("{}\n{waits}{}", show::headline(&overview), braked(&overview))
     })?;
     Ok(())
+}
+
+/// What the brake did, and operators over it; the reason that holds has the last of a pause.
+fn braked(overview: &Overview) -> String {
+    let is_waiting = overview.paused.contains(&PauseReason::Brake);
+    let told = overview.brakes.len() - usize::from(is_waiting && !overview.brakes.is_empty());
+    let mut words = String::new();
+    for verdict in &overview.brakes[..told] {
+        let _ = write!(words, "\n{}, {verdict}", date(verdict.at));
+    }
+    if words.is_empty() { words } else { format!("\n{words}") }
 }
 
 fn nothing(record: &RolloutRecord) -> String {

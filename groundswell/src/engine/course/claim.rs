@@ -161,7 +161,8 @@ impl Course {
             if let Some(holder) = shared.busy_with(candidate.device, self.key) {
                 let id = shared.name_of(holder).map_or(self.id, |name| name.id);
                 self.log_judged(&candidate, Becomes::Busy(id));
-                self.park(candidate, shared);
+                self.busy.insert(candidate.device, holder);
+                shared.park(self.key, candidate);
                 continue;
             }
             let endpoint = candidate.endpoint.clone();
@@ -182,16 +183,6 @@ impl Course {
 
     fn is_busy(&self, candidate: &Candidate, shared: &Shared) -> bool {
         shared.busy_with(candidate.device, self.key).is_some()
-    }
-
-    fn park(&mut self, candidate: Candidate, shared: &mut Shared) {
-        self.busy.0 += 1;
-        let holder = shared.busy_with(candidate.device, self.key);
-        let holder = holder.and_then(|holder| shared.name_of(holder));
-        if holder.is_some() && holder != self.busy.1.as_ref() {
-            self.busy.1 = holder.cloned();
-        }
-        shared.park(self.key, candidate);
     }
 
     fn judge(&self, candidate: &Candidate, now: Time) -> Judgment {
@@ -318,7 +309,7 @@ impl Course {
 
     /// The first cohort that is open and has more candidates than are in memory.
     fn cohort_wanted(&self, plan: &Plan, enough: usize) -> Option<usize> {
-        let parked = self.slots.parked(Class::Fresh) + self.busy.0 as usize;
+        let parked = self.slots.parked(Class::Fresh) + self.busy.len();
         if parked >= PARKED_MAX || plan.fresh_max == 0 {
             return None;
         }

@@ -74,7 +74,7 @@ impl Course {
                 self.is_halting = true;
                 commands.push(Command::Halt(self.key));
             }
-            if self.sweep.is_some() && self.busy.0 > 0 {
+            if self.sweep.is_some() && !self.busy.is_empty() {
                 self.take_back_busy(shared);
             }
             self.sweep_now(now);
@@ -94,7 +94,7 @@ impl Course {
                 self.unclaimed = plan.claims_max;
             }
             self.log.over();
-            self.add_reasons(now);
+            self.add_reasons(now, shared);
             self.open_if_closed(commands);
             return plan;
         }
@@ -102,13 +102,13 @@ impl Course {
 
     /// What keeps devices that only the driver knows of: counts do not show it. And what keeps all
     /// others, if nothing did before the last of them were claimed.
-    fn add_reasons(&mut self, now: Time) {
+    fn add_reasons(&mut self, now: Time, shared: &Shared) {
         if self.waiting_on.is_empty() && self.counts.waiting() + self.counts.active() > 0 {
             let snapshot = self.snapshot(now);
             self.waiting_on = plan::plan(&snapshot, &self.spec, now).waiting_on;
         }
-        if let (devices @ 1.., Some(rollout)) = &self.busy {
-            let (devices, rollout) = (*devices, rollout.clone());
+        if let Some(rollout) = self.busy.values().find_map(|holder| shared.name_of(*holder)) {
+            let (devices, rollout) = (self.busy.len() as u64, rollout.clone());
             self.waiting_on.push(WaitingOn::Busy { devices, rollout });
         }
         let parked = self.slots.parked(Class::Begun) + self.slots.parked(Class::Fresh);

@@ -173,7 +173,7 @@ impl Course {
 
     /// A candidate whose device was busy with another rollout.
     pub(in crate::engine) fn woken(&mut self, candidate: Candidate) {
-        self.busy.0 = self.busy.0.saturating_sub(1);
+        self.busy.remove(&candidate.device);
         // It may run something else by now.
         self.keep_stale(candidate);
     }

@@ -50,7 +50,9 @@ impl Course {
     /// How far the rollout is; `sent_bytes` is the shell's to count.
     pub(in crate::engine) fn progress(&mut self, now: Time, sent_bytes: u64) -> Progress {
         let ended = self.counts.ended();
-        let ended_per_sec = self.meter.per_sec(now, ended);
+        // While nobody is under way it only waits: that makes it no slower.
+        let at = if self.counts.active() == 0 { self.decided_at } else { now };
+        let ended_per_sec = self.meter.per_sec(at, ended);
         let snapshot = self.snapshot(now);
         let eta = progress::eta(&snapshot, &self.spec, ended_per_sec, now);
         let waves = self.progression.waves.iter().enumerate().map(|(wave, state)| WaveProgress {

@@ -371,3 +371,21 @@ fn a_source_that_breaks_off_is_no_inventory() {
     assert_eq!(error.to_string(), "devices: cannot be read");
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "the disk is gone");
 }
+
+#[test]
+fn what_looks_otherwise_or_has_not_come_is_refused() {
+    let devices = r#"[
+  {"id": "pos\u202e10", "address": "h"},
+  {"id": "a", "address": "h", "last_seen": "2099-01-01T00:00:00Z"},
+  {"id": "b", "address": "h", "last_seen": 4070908800},
+  {"id": "c", "address": "h", "last_seen": "9999-12-31T23:59:59Z"}
+]"#;
+    insta::assert_snapshot!(refusal(devices), @"
+    devices: 4 bad rows
+      line 2: id has a control character at byte 3
+      line 3: last_seen: 2099-01-01T00:00:00.000Z has not come yet; nobody was seen then
+      line 4: last_seen: 2099-01-01T00:00:00.000Z has not come yet; nobody was seen then
+      line 5: last_seen: out of range: the last time there is is 9999-12-30T22:00:00Z; a device that was never seen has `never` or nothing
+    Nothing was sent. Correct them and run the same command again.
+    ");
+}

@@ -49,6 +49,37 @@ pub(super) fn count_short(
     })
 }
 
+/// How many of those that were canceled had been begun: each canceled row is looked at.
+pub(super) fn count_canceled_begun(
+    connection: &Connection,
+    rollout: RolloutKey,
+    round: u32,
+) -> Result<u64, StoreError> {
+    let canceled = rows::codes_where(|state| state == State::Canceled);
+    let sql = format!(
+        "SELECT count(*) FROM cohort c JOIN assignment a ON a.cohort = c.key \
+         WHERE c.rollout = ?1 AND c.round = ?2 AND a.state IN ({canceled}) AND a.attempt > 0"
+    );
+    let counts = read::all(connection, &sql, params![rollout.0, round], |row| {
+        Ok(row.get::<_, i64>(0)?.unsigned_abs())
+    })?;
+    Ok(counts.first().copied().unwrap_or(0))
+}
+
+/// Those that are sent to or asked, by the index of active assignments.
+pub(super) fn open(
+    connection: &Connection,
+    rollout: RolloutKey,
+    limit: usize,
+) -> Result<Vec<Unfinished>, StoreError> {
+    let sql = "SELECT d.id, a.state, a.attempt, t.text FROM assignment a INDEXED BY \
+         assignment_active JOIN device d ON d.key = a.device \
+         LEFT JOIN detail t ON t.assignment = a.id \
+         WHERE a.state > 0 AND a.state < 4 AND a.rollout = ?1 AND a.state <> ?2 ORDER BY a.id LIMIT ?3";
+    let retrying = rows::code(State::Retrying);
+    read::all(connection, sql, params![rollout.0, retrying, limit as i64], unfinished)
+}
+
 /// Rollout, round, how many (-1: all).
 fn unfinished_sql() -> String {
     let states = rows::codes_where(is_unfinished);

@@ -435,6 +435,14 @@ impl Store for SqliteStore {
         ended::count_short(&self.connection, rollout, round)
     }
 
+    fn count_canceled_begun(&self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError> {
+        ended::count_canceled_begun(&self.connection, rollout, round)
+    }
+
+    fn open(&self, rollout: RolloutKey, limit: usize) -> Result<Vec<Unfinished>, StoreError> {
+        ended::open(&self.connection, rollout, limit)
+    }
+
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError> {
         rollout::put_intent(&self.connection, intent, now)
     }

@@ -59,6 +59,7 @@ fn without_a_driver_acts_are_done_here() {
       "act": "resume",
       "state": "preparing",
       "open": 0,
+      "open_devices": [],
       "already": null,
       "driver": null
     }

@@ -12,7 +12,7 @@ fn a_dry_run_says_who_would_be_in_which_wave_and_writes_nothing() {
     --- out
     dry run, nothing is written: pos-app 2.0.0, progressive
       select   tag.region==north
-      devices  6 match now, 1 of them without an address; who is in it is settled at its start
+      devices  6 match now (1 without an address); who is in it is settled at its start
 
       wave  devices  gate               first
          1        1  >= 100 % after 1h  pos-03
@@ -34,7 +34,7 @@ fn a_draft_is_shown_with_what_it_would_do() {
     rollout 1 is a draft: pos-app 2.0.0, progressive
       id       ID
       select   tag.region==north
-      devices  6 match now, 1 of them without an address; who is in it is settled at its start
+      devices  6 match now (1 without an address); who is in it is settled at its start
 
       wave  devices  gate               first
          1        1  >= 100 % after 1h  pos-03
@@ -55,7 +55,7 @@ fn a_draft_is_shown_with_what_it_would_do() {
       id       ID
       select   tag.region==north
       created  TIME
-      devices  6 match now, 1 of them without an address; who is in it is settled at its start
+      devices  6 match now (1 without an address); who is in it is settled at its start
 
       wave  devices  gate
          1        1  >= 100 % after 1h
@@ -148,7 +148,7 @@ fn of_waves_that_are_drawn_from_a_draft_knows_the_sizes_and_nobody() {
       id       ID
       select   tag.region==north
       created  TIME
-      devices  6 match now, 1 of them without an address; who is in it is settled at its start
+      devices  6 match now (1 without an address); who is in it is settled at its start
 
       wave  devices  gate
          1        2  none
@@ -199,7 +199,7 @@ fn by_hours_the_next_opening_of_every_zone_is_told() {
     --- out
     dry run, nothing is written: pos-app 2.0.0, scheduled
       select   tag.region==north
-      devices  6 match now, 1 of them without an address: pos-01, pos-02, pos-05, ...; who is in it is settled at its start
+      devices  6 match now (1 without an address): pos-01, pos-02, pos-05, ...; who is in it is settled at its start
       starts   TIME
 
       time zone    devices  hours

@@ -2,7 +2,13 @@
 
 use std::fs::File;
 
-use groundswell::store::dir::StateDir;
+use groundswell::{
+    core::{ids::Epoch, rollout::State, time::Time, waiting::WaitingOn},
+    store::{
+        Batch, RolloutKey, SqliteStore, Store, Told,
+        dir::{StateDir, database},
+    },
+};
 
 use super::{Desk, assert_told, groundswell};
 use crate::program::Ran;
@@ -84,5 +90,49 @@ fn only_who_drives_says_so() {
     exit 3
     --- err
     error: groundswell-data is driven by another process (process PID: groundswell run); wait for it to end, or use another directory with --state
+    ");
+}
+
+#[test]
+fn what_a_driver_said_that_drives_no_more_is_not_told_as_if_it_held() {
+    let desk = Desk::drafted();
+    desk.well(&["rollout", "start", "1"]);
+    let told = Told {
+        at: Time::from_millis(1_795_615_200_000),
+        waiting_on: vec![WaitingOn::InFlight { max: 20 }],
+        ended_per_sec: 3.0,
+    };
+    let mut store = SqliteStore::open(&database(&desk.state())).unwrap();
+    let mut progression = store.rollout(RolloutKey(1)).unwrap().unwrap().progression;
+    progression.state = State::Running;
+    progression.started_at = Some(told.at);
+    let batch = Batch::empty(RolloutKey(1), Epoch(1), told.at);
+    store.commit(&Batch { progression: Some(progression), told: Some(told), ..batch }).unwrap();
+    let held = StateDir::lock(&desk.state(), "run").unwrap();
+    // It has the directory, and waits for room.
+    assert_told!(desk.told(&["rollout", "why", "1"]), @"
+    exit 0
+    --- out
+    rollout 1: pos-app 2.0.0, progressive, running
+    nothing drives groundswell-data now; what has it waits, as for room on the disk:
+      process PID: groundswell run
+    a driver last told of it TIME
+    ");
+    let reserve = held.reserve().unwrap();
+    reserve.show_driving();
+    assert_told!(desk.told(&["rollout", "why", "1"]), @"
+    exit 0
+    --- out
+    rollout 1: pos-app 2.0.0, progressive, running
+
+    20 deliveries are open, the most allowed
+    ");
+    drop((reserve, held));
+    assert_told!(desk.told(&["rollout", "why", "1"]), @"
+    exit 0
+    --- out
+    rollout 1: pos-app 2.0.0, progressive, running
+    nothing drives groundswell-data now: `groundswell run` does
+    a driver last told of it TIME
     ");
 }

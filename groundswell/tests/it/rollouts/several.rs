@@ -7,6 +7,7 @@ use groundswell::{
         gate::Ruling,
         rollout::{Act, PauseReason, WaveState},
         snapshot::Counts,
+        waiting::WaitingOn,
     },
     operate::State,
     sim::Options,
@@ -68,6 +69,15 @@ async fn the_higher_priority_goes_first_and_starves_nobody() {
     driving.stop().await;
 }
 
+/// How many devices of a rollout are busy with others, and the number of one of these, as whoever
+/// looks at it is told.
+fn busy_with(site: &Site, key: RolloutKey) -> Option<(u64, i64)> {
+    site.overview(key).waiting_on.into_iter().find_map(|reason| match reason {
+        WaitingOn::Busy { devices, rollout } => Some((devices, rollout.number)),
+        _ => None,
+    })
+}
+
 #[tokio::test]
 async fn a_busy_device_is_waited_for() {
     const TIMEOUT: &str = "timeouts = { verifying = '2h' }";
@@ -94,8 +104,18 @@ async fn a_busy_device_is_waited_for() {
         let waits_for = site.waits_for(key, "pos-1");
         assert!(waits_for.contains(&name), "{waits_for}");
     }
+    // Nothing else happens, and yet whoever looks at a rollout is told.
+    site.pass(Duration::from_secs(2)).await;
+    assert_eq!(busy_with(&site, first), None);
+    assert_eq!(busy_with(&site, second), Some((3, first.0)));
+    assert_eq!(busy_with(&site, lowest), Some((3, first.0)));
     for key in [first, second, lowest] {
         site.pass(reboot).await;
+        if key == first {
+            site.pass(Duration::from_secs(2)).await;
+            assert_eq!(busy_with(&site, second), None);
+            assert_eq!(busy_with(&site, lowest), Some((3, second.0)));
+        }
         site.until_state(key, "completed").await;
         let counts = site.counts(key);
         assert_eq!(counts, Counts { succeeded: 3, ..Counts::default() });
