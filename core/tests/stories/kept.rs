@@ -1,6 +1,8 @@
 //! Logs of some stories that were kept: an earlier build of these decisions wrote them, so that a
 //! decision that changes is seen, and its version raised.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
+
 use std::{fs, path::PathBuf};
 
 use groundswell_core::log::{Entry, Replay};
