@@ -54,9 +54,10 @@ pub(super) fn extend(
             if is_tried_again(state) {
                 written += 1;
                 // It may have been in another zone in the round before.
-                let zone = match schedule.follows_devices() {
-                    true => schedule.hours_zone_of(zone_of(connection, device)?.as_deref()),
-                    false => record.zone.clone(),
+                let zone = if schedule.follows_devices() {
+                    schedule.hours_zone_of(zone_of(connection, device)?.as_deref())
+                } else {
+                    record.zone.clone()
                 };
                 let cohort = place_of(CohortName { wave: record.wave, zone }, &mut names);
                 devices.push(Assign { device, cohort, state: State::Queued });
