@@ -20,7 +20,7 @@ fn any_device() -> impl Strategy<Value = Device> {
     let address = ("[a-z][a-z0-9]{0,8}", 1..=u16::MAX, prop::bool::ANY);
     (
         (any_label(), label(), label(), label(), check_in),
-        (address, proptest::option::of(zone), proptest::option::of(0..4_000_000_000_000_i64)),
+        (address, proptest::option::of(zone), proptest::option::of(0..1_800_000_000_000_i64)),
         prop::collection::btree_map("[a-z]([a-z._ -]{0,6}[a-z])?", any_label(), 0..4),
         proptest::option::of("/[a-z0-9/?=&]{0,10}"),
     )
