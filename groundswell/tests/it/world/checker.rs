@@ -14,10 +14,10 @@ use groundswell::{
         snapshot::Counts,
         time::Time,
     },
-    store::{Answer, Batch, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job},
+    store::{Answer, Batch, Change, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job},
 };
 
-use super::{courses, rows::Rows};
+use super::{courses, rows::Rows, turns::Turns};
 
 /// Claims that a driver may make beyond what is open: its least, which no world here is fast
 /// enough to exceed.
@@ -52,7 +52,8 @@ struct Wanted {
 
 pub(crate) struct Checker {
     ledger: Ledger,
-    rows: Rows,
+    pub(crate) rows: Rows,
+    pub(crate) turns: Turns,
     rollouts: BTreeMap<RolloutKey, Watched>,
     assignments: BTreeMap<i64, Row>,
     wanted: BTreeMap<IntentSeq, Wanted>,
@@ -65,6 +66,7 @@ impl Checker {
         Self {
             ledger: Ledger::default(),
             rows,
+            turns: Turns::default(),
             rollouts: BTreeMap::new(),
             assignments: BTreeMap::new(),
             wanted: BTreeMap::new(),
@@ -79,6 +81,7 @@ impl Checker {
 
     pub(crate) fn rollout(&mut self, key: RolloutKey, id: RolloutId, spec: &Spec) {
         self.ledger.rollout(id, spec, AHEAD_MAX);
+        self.turns.rollout(key, &spec.release.name);
         let progression = Progression::draft(spec);
         let (spec, claims) = (spec.clone(), VecDeque::new());
         self.rollouts.insert(key, Watched { id, spec, progression, listed_to: 0, claims });
@@ -110,6 +113,7 @@ impl Checker {
                 let state = Observation::State { rollout: id, device: &row.device, from, to };
                 breaches.extend(self.observe(&state, at));
             }
+            self.turns.listed(row.id, key, &row.device, row.state);
             let (rollout, device, state) = (key, row.device, row.state);
             self.assignments.insert(row.id, Row { rollout, device, state });
         }
@@ -157,14 +161,15 @@ impl Checker {
         });
         let (first, claims) = batch.changes.split_at(first_claim.unwrap_or(batch.changes.len()));
         for change in first {
-            breaches.extend(self.changed(change.id, change.to.state, batch.at));
+            breaches.extend(self.changed(change, batch.at));
         }
         for (seen, at) in courses::observations(id, &before, &after, batch.at) {
             breaches.extend(self.observe(&seen, at));
         }
         for change in claims {
-            breaches.extend(self.changed(change.id, change.to.state, batch.at));
+            breaches.extend(self.changed(change, batch.at));
         }
+        self.turns.stands(batch.rollout, &after, batch.at);
         if after.state != RolloutState::Running {
             breaches.extend(self.observe(&Observation::Stopped { rollout: id }, batch.at));
         }
@@ -183,7 +188,9 @@ impl Checker {
         breaches
     }
 
-    fn changed(&mut self, id: AssignmentId, to: State, at: Time) -> Breaches {
+    fn changed(&mut self, change: &Change, at: Time) -> Breaches {
+        let (id, to) = (change.id, change.to.state);
+        let turn = self.turns.changed(id.0, &change.to, at);
         let Some(row) = self.assignments.get_mut(&id.0) else {
             return vec![format!("assignment {id} was changed, and is not there")];
         };
@@ -196,6 +203,7 @@ impl Checker {
         let rollout = self.rollouts[&key].id;
         let seen = Observation::State { rollout, device: &device, from, to };
         let mut breaches = self.observe(&seen, at);
+        breaches.extend(turn);
         if is_begun(to) && !is_begun(from) {
             breaches.extend(self.claimed(key, at));
         }
@@ -264,6 +272,16 @@ impl Checker {
 
     pub(crate) fn wanted(&mut self, seq: IntentSeq, act: Option<(RolloutKey, Act)>, put_at: i64) {
         self.wanted.insert(seq, Wanted { act, put_at });
+    }
+
+    /// What an intent that is not answered wants.
+    pub(crate) fn act_of(&self, seq: IntentSeq) -> Option<(RolloutKey, Act)> {
+        self.wanted.get(&seq)?.act
+    }
+
+    /// Whether anything is wanted of a rollout that is not answered.
+    pub(crate) fn is_wanted(&self, key: RolloutKey) -> bool {
+        self.wanted.values().any(|wanted| wanted.act.is_some_and(|(of, _)| of == key))
     }
 
     /// The oldest intent that nobody has answered: when it was put.

@@ -66,6 +66,14 @@ pub(crate) fn database(dir: &std::path::Path) -> PathBuf {
     dir.join("state.db")
 }
 
+impl Driver {
+    /// Deliveries of a rollout that were handed out and have not ended.
+    pub(crate) fn open_to(&self, key: RolloutKey) -> u64 {
+        let errands = self.errands.values();
+        errands.filter(|errand| errand.rollout == key && !errand.is_question).count() as u64
+    }
+}
+
 impl World {
     /// Starts a driver, which takes over what is there.
     pub(crate) fn start(&mut self) {
@@ -272,6 +280,7 @@ impl World {
     pub(crate) fn chosen(&mut self, key: RolloutKey, spec: &groundswell::core::rollout::Spec) {
         let store = SqliteStore::open_to_read(&database(self.dir.path())).unwrap().unwrap();
         let division = choose(&store, spec, self.agenda.clock()).unwrap();
+        self.divisions.chosen(key, spec, self.fleet.devices.values().map(|device| &device.known));
         self.trace.add(format!("{} chose {} devices", self.stamp(), division.devices.len()));
         self.facts.push(Fact::Chosen(key, Some(Box::new(division))));
     }
@@ -344,7 +353,9 @@ impl World {
         self.breached(&breaches);
         let fate = self.fleet.deliver(&device, now);
         self.trace.add(format!("{} {}: {device} {fate:?}", self.stamp(), key.0));
+        self.looks.sent += 1;
         if let Some(wait) = fate.taken_in {
+            self.shipments.begin(&device);
             let version = self.checker.spec(key).release.version.clone();
             self.agenda.put(wait, Event::Take(device.to_string(), version));
         }

@@ -8,14 +8,20 @@ mod agenda;
 mod checker;
 mod courses;
 mod dice;
+mod division;
 mod driver;
 mod faults;
 mod fleet;
+mod looks;
 mod operator;
 mod rows;
 mod runs;
+mod shipments;
 mod specs;
+#[cfg(feature = "teeth")]
+mod teeth;
 mod trace;
+mod turns;
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -23,7 +29,7 @@ use groundswell::{
     core::{
         assignment::State,
         log::{DeviceStory, Entry, Record, Story},
-        rollout::Spec,
+        rollout::{Spec, State as RolloutState},
         time::Time,
         waiting::WaitingOn,
     },
@@ -36,11 +42,14 @@ use self::{
     agenda::Agenda,
     checker::Checker,
     dice::Dice,
+    division::Divisions,
     driver::{Driver, database},
     faults::{Faults, Mishap},
     fleet::Fleet,
+    looks::Looks,
     operator::Operator,
     rows::Rows,
+    shipments::Shipments,
     trace::Trace,
 };
 
@@ -118,6 +127,9 @@ struct World {
     operator: Operator,
     faults: Faults,
     checker: Checker,
+    divisions: Divisions,
+    shipments: Shipments,
+    looks: Looks,
     trace: Trace,
     steps: u64,
     calm_at: i64,
@@ -166,6 +178,9 @@ impl World {
             operator: Operator::new(dice.fork()),
             faults: Faults::draw(dice.fork()),
             checker: Checker::new(rows),
+            divisions: Divisions::default(),
+            shipments: Shipments::new(dir.path()),
+            looks: Looks::default(),
             trace: Trace::new(is_loud),
             steps: 0,
             calm_at: now + calm_hours * 3_600_000,
@@ -198,16 +213,21 @@ impl World {
 
     /// Until everything has ended or says why not, or after so many steps.
     fn run(&mut self, steps_max: u64) -> Sum {
+        self.go(steps_max);
+        self.replay();
+        let Self { steps, drivers, .. } = *self;
+        let ends = self.checker.ends();
+        Sum { ends, steps, updates: self.checker.updates, drivers, trace: self.trace.sum() }
+    }
+
+    /// The same, without a look at the logs.
+    fn go(&mut self, steps_max: u64) {
         while self.steps < steps_max && !self.is_over() {
             self.turn();
         }
         if self.steps < steps_max {
             self.check_end();
         }
-        self.replay();
-        let Self { steps, drivers, .. } = *self;
-        let ends = self.checker.ends();
-        Sum { ends, steps, updates: self.checker.updates, drivers, trace: self.trace.sum() }
     }
 
     fn is_over(&self) -> bool {
@@ -256,7 +276,11 @@ impl World {
             Event::Opened(_, key, is_readable) => self.opened(key, is_readable),
             Event::Begin(_, errand, sending) => self.begin_errand(errand, sending),
             Event::Outcome(_, errand, fact) => self.outcome(errand, *fact),
-            Event::Take(device, version) => self.fleet.take(&device, &version, self.agenda.now),
+            Event::Take(device, version) => {
+                self.fleet.take(&device, &version, self.agenda.now);
+                let wrong = self.shipments.end(&device);
+                self.breached(wrong.as_slice());
+            }
             Event::Flap(device) => self.flap(&device),
             Event::CheckIn(device) => self.check_in(&device),
             Event::Grow => {
@@ -281,6 +305,7 @@ impl World {
             Mishap::ClockJump(millis) => {
                 self.agenda.offset += millis;
                 self.checker.forget_rates();
+                self.checker.turns.clock_set(self.agenda.clock());
             }
             Mishap::Crash => self.crash(),
             Mishap::Stop if self.driver.is_some() => self.facts.push(Fact::Stop),
@@ -337,6 +362,15 @@ impl World {
     fn committed(&mut self, batch: &Batch, is_last: bool) {
         let breaches = self.checker.after_commit(&self.desk, batch, is_last);
         self.breached(&breaches);
+        let key = batch.rollout;
+        let wrong = match batch.progression.as_ref().map(|progression| progression.state) {
+            Some(RolloutState::Scheduled | RolloutState::Paused) => {
+                self.divisions.prepared(key, &self.checker.rows)
+            }
+            Some(RolloutState::Canceling | RolloutState::Aborting) => self.divisions.given_up(key),
+            _ => None,
+        };
+        self.breached(wrong.as_slice());
         for (seq, answer) in &batch.answers {
             self.answered(*seq, answer);
         }
@@ -347,6 +381,7 @@ impl World {
     }
 
     fn check_step(&mut self) {
+        self.look();
         if self.steps.is_multiple_of(COMPARE_EVERY) {
             self.checker_compare();
         }
