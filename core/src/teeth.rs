@@ -91,6 +91,7 @@ mod bugs {
         ResentUnanswered: "an update is sent again after its answer was lost",
         ActiveTwice: "a device is active in two rollouts",
         EndRewritten: "a late report rewrites an end",
+        StaleEpoch: "a driver that another one took over from still writes",
         BackoffReset: "a restart forgets how long a retry has to wait",
         SupersededSends: "a superseded rollout still sends",
         PriorityStarves: "a lower priority gets nothing while a higher one wants all",

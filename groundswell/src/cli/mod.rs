@@ -177,6 +177,7 @@ const fn state_hint(error: &StoreError) -> &'static str {
         StoreError::Newer { .. } => "use that version, or another --state",
         StoreError::Damaged(_) => "put a copy of it back, or use another --state",
         StoreError::Disk(_) => "make room there and run the same command",
+        StoreError::Stale { .. } => "let only one process drive it",
         _ => "run the same command again, or use another --state",
     }
 }

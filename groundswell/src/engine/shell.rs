@@ -267,6 +267,10 @@ impl Run {
     }
 
     fn keep(&mut self, batches: Vec<Batch>) {
+        if let Some(error @ StoreError::Stale { .. }) = &self.error {
+            // The reserve is that of the driver that took over, and so is what became of devices.
+            return tracing::error!("the last outcomes are not kept: {error}");
+        }
         self.kept.extend(batches);
         self.is_kept = match self.shell.reserve.keep(&self.kept) {
             Ok(()) => true,

@@ -18,18 +18,25 @@ pub enum TakeoverError {
     Reserve(#[source] io::Error),
 }
 
-/// Writes to the database what an earlier run could not.
+/// Writes to the database what an earlier run could not; before the epoch is raised, which is how
+/// that run is known to be the last one.
 ///
 /// # Errors
 /// [`TakeoverError`]; nothing of the reserve is lost.
-pub(crate) fn recover(store: &mut impl Store, reserve: &Reserve) -> Result<(), TakeoverError> {
+pub fn recover(store: &mut impl Store, reserve: &Reserve) -> Result<(), TakeoverError> {
     let batches: Vec<Batch> = reserve.kept().map_err(TakeoverError::Reserve)?;
-    if !batches.is_empty() {
-        store.commit_kept(&batches)?;
-        tracing::info!("took over what was kept when the disk was full");
-        reserve.clear().map_err(TakeoverError::Reserve)?;
+    if batches.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    match store.commit_kept(&batches) {
+        Ok(()) => tracing::info!("took over what was kept when the disk was full"),
+        // Whoever came after that run took its devices over as in doubt, and has asked them.
+        Err(error @ StoreError::Stale { .. }) => {
+            tracing::warn!("what was kept when the disk was full is left out: {error}");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    reserve.clear().map_err(TakeoverError::Reserve)
 }
 
 /// A rollout with all that a driver has to know of it.

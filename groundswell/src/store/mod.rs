@@ -55,6 +55,14 @@ pub enum StoreError {
     /// Anything else the database says.
     #[error("the state database failed")]
     Database(#[source] rusqlite::Error),
+    /// Another driver has begun since: what this one still wants to write would undo its work.
+    #[error("another process has taken the state over (driver {}, this is {})", current.0, own.0)]
+    Stale {
+        /// The epoch of the driver that wanted to write.
+        own: Epoch,
+        /// The epoch of the driver that began last.
+        current: Epoch,
+    },
     /// The thread that writes died of a panic, which is a defect of this program.
     #[error("the state was not written: the thread that writes it died of a defect")]
     WriterDied,
@@ -117,7 +125,9 @@ pub struct Contact<'a> {
 
 /// The store in the words of the domain. Every method is one transaction.
 pub trait Store: Send {
-    /// Raises the epoch: what an earlier driver claimed is told apart from now on.
+    /// Raises the epoch: what an earlier driver claimed is told apart from now on, and this handle
+    /// is its driver's. Once another handle has raised it, this one writes no more of what a driver
+    /// does: that is [`StoreError::Stale`]. It may still read.
     fn raise_epoch(&mut self) -> Result<Epoch, StoreError>;
 
     /// The newest rollout of this identity that was not given up; with `before` the newest of those
@@ -297,7 +307,8 @@ pub trait Store: Send {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 
     /// Writes batches that were kept while nothing could be written: all of them or none, and once,
-    /// however often they are handed over.
+    /// however often they are handed over. Those of a driver that another one has taken over from
+    /// are [`StoreError::Stale`].
     fn commit_kept(&mut self, batches: &[Batch]) -> Result<(), StoreError>;
 
     /// Hands every device of a round that has not got the release to `each`, in order.
@@ -341,7 +352,8 @@ pub trait Store: Send {
     /// Devices that were looked at.
     fn forget_changed(&mut self, devices: &[DeviceKey]) -> Result<(), StoreError>;
 
-    /// A number that is another one when another process has written since.
+    /// A number that is another one when another process has written since; this is where a driver
+    /// that another one has taken over from learns of it, if it has nothing to write.
     fn foreign_version(&self) -> Result<i64, StoreError>;
 }
 

@@ -9,6 +9,7 @@ mod commit;
 mod copy;
 mod device;
 mod ended;
+mod epoch;
 mod log;
 mod queue;
 mod read;
@@ -63,6 +64,8 @@ const URI_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    /// That of the driver whose handle this is; nobody's unless it raised one.
+    epoch: Option<Epoch>,
 }
 
 impl SqliteStore {
@@ -80,7 +83,7 @@ impl SqliteStore {
         connection.pragma_update(None, "foreign_keys", "OFF")?;
         connection.busy_timeout(BUSY_MAX)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        let mut store = Self { connection };
+        let mut store = Self { connection, epoch: None };
         store.migrate()?;
         Ok(store)
     }
@@ -102,8 +105,17 @@ impl SqliteStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(format!("file:{name}?{how}"), flags)?;
         connection.busy_timeout(BUSY_MAX)?;
-        let store = Self { connection };
+        let store = Self { connection, epoch: None };
         Ok((store.schema()? > 0).then_some(store))
+    }
+
+    /// Has the file grow to no more pages than these, or than it has, by this handle: to try what a
+    /// full disk does, without one.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn set_pages_max(&self, pages: u32) -> Result<(), StoreError> {
+        Ok(self.connection.pragma_update(None, "max_page_count", pages)?)
     }
 
     /// The schema it was written by.
@@ -125,15 +137,22 @@ impl SqliteStore {
         Ok(())
     }
 
+    /// Begins to write, unless this is the handle of a driver that another one has taken over from.
     fn write(&mut self) -> Result<rusqlite::Transaction<'_>, StoreError> {
-        Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+        let own = self.epoch;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Nobody else can raise it before this transaction ends.
+        epoch::refuse_stale(&transaction, own)?;
+        Ok(transaction)
     }
 }
 
 impl Store for SqliteStore {
     fn raise_epoch(&mut self) -> Result<Epoch, StoreError> {
-        let sql = "UPDATE driver SET epoch = epoch + 1 RETURNING epoch";
-        Ok(Epoch(self.connection.query_row(sql, [], |row| row.get(0))?))
+        let epoch = epoch::raise(&self.connection)?;
+        self.epoch = Some(epoch);
+        Ok(epoch)
     }
 
     fn find(
@@ -372,6 +391,10 @@ impl Store for SqliteStore {
 
     fn commit_kept(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         let transaction = self.write()?;
+        let current = epoch::current(&transaction)?;
+        if let Some(stale) = batches.iter().find(|batch| batch.epoch < current) {
+            return Err(StoreError::Stale { own: stale.epoch, current });
+        }
         commit::write_kept(&transaction, batches)?;
         Ok(transaction.commit()?)
     }
@@ -431,6 +454,7 @@ impl Store for SqliteStore {
     }
 
     fn foreign_version(&self) -> Result<i64, StoreError> {
+        epoch::refuse_stale(&self.connection, self.epoch)?;
         let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
         Ok(version.query_row([], |row| row.get(0))?)
     }

@@ -3,6 +3,7 @@
 mod changed;
 mod cohorts;
 mod commits;
+mod epochs;
 mod intents;
 mod queue;
 mod random;

@@ -61,7 +61,7 @@ fn only_what_another_connection_wrote_changes_the_foreign_version() {
     let mut other = SqliteStore::open(&path).unwrap();
     assert_eq!(other.count(key, 1).unwrap().queued, 3);
     assert_eq!(store.foreign_version().unwrap(), before, "the other one has only read");
-    other.raise_epoch().unwrap();
+    rollout_of(&mut other, 2);
     let after = store.foreign_version().unwrap();
     assert_ne!(after, before);
     store.raise_epoch().unwrap();

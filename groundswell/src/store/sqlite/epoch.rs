@@ -1,0 +1,23 @@
+//! Who drives: the epoch that the driver that began last has raised.
+
+use groundswell_core::{bites, ids::Epoch};
+use rusqlite::Connection;
+
+use crate::store::StoreError;
+
+pub(super) fn raise(connection: &Connection) -> Result<Epoch, StoreError> {
+    let sql = "UPDATE driver SET epoch = epoch + 1 RETURNING epoch";
+    Ok(Epoch(connection.query_row(sql, [], |row| row.get(0))?))
+}
+
+pub(super) fn current(connection: &Connection) -> Result<Epoch, StoreError> {
+    let mut epoch = connection.prepare_cached("SELECT epoch FROM driver")?;
+    Ok(Epoch(epoch.query_row([], |row| row.get(0))?))
+}
+
+/// Refuses the driver of this epoch if another one has begun since.
+pub(super) fn refuse_stale(connection: &Connection, own: Option<Epoch>) -> Result<(), StoreError> {
+    let Some(own) = own.filter(|_| !bites!(StaleEpoch)) else { return Ok(()) };
+    let current = current(connection)?;
+    if current == own { Ok(()) } else { Err(StoreError::Stale { own, current }) }
+}
