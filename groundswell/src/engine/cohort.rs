@@ -67,10 +67,8 @@ impl Cohort {
             return phase;
         }
         let hours = &spec.schedule.hours;
-        let phase = match bites!(WindowInUtc) {
-            true => hours.at(&Zone::utc(), now),
-            false => hours.at(zone, now),
-        };
+        let phase =
+            if bites!(WindowInUtc) { hours.at(&Zone::utc(), now) } else { hours.at(zone, now) };
         let until = phase.changes_at().unwrap_or(Time::MAX).min(now + PHASE_MAX);
         self.phase = Some((phase, now, until));
         phase

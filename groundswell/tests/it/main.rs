@@ -12,6 +12,7 @@ mod operate;
 mod program;
 mod push;
 mod rollouts;
+mod shipped;
 mod sim;
 mod store;
 mod support;

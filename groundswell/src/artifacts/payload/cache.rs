@@ -103,10 +103,11 @@ impl ChunkCache {
         let mut state = self.state.lock();
         state.clock += 1;
         let now = state.clock;
-        let index = match bites!(SharedCursor) {
-            // One place for all readers: each goes on where another one has stopped.
-            true => (now - 1) % self.len.div_ceil(CHUNK_BYTES as u64).max(1),
-            false => index,
+        // With it: one place for all readers, and each goes on where another one has stopped.
+        let index = if bites!(SharedCursor) {
+            (now - 1) % self.len.div_ceil(CHUNK_BYTES as u64).max(1)
+        } else {
+            index
         };
         match state.slots.get_mut(&index) {
             Some(Slot::Ready { bytes, used }) => {

@@ -110,6 +110,7 @@ impl World {
         self.wake_at = Some(self.agenda.now);
         let breaches = self.checker.restarted(now);
         self.breached(&breaches);
+        self.wake_sleeper();
         self.checker_compare();
     }
 
@@ -118,11 +119,15 @@ impl World {
         let Some(mut driver) = self.driver.take() else { return };
         self.trace.add(format!("{} driver {} dies", self.stamp(), driver.no));
         let done = self.faults.dice.roll(driver.jobs.len() as u64 + 1);
-        for job in driver.jobs.drain(..).take(done as usize) {
+        let mut jobs = driver.jobs.drain(..);
+        for job in jobs.by_ref().take(done as usize) {
             if !driver.is_disk_full {
                 self.carry_out_job(&mut driver.store, job);
             }
         }
+        let left = jobs.next();
+        drop(jobs);
+        self.fall_asleep(driver.store, left);
         self.facts.clear();
         let wait = self.faults.downtime();
         self.agenda.put(wait, Event::Start);

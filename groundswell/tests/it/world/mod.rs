@@ -5,6 +5,7 @@
 //! world can see. docs/simulation.md says how to play a failure again.
 
 mod agenda;
+mod asleep;
 mod checker;
 mod courses;
 mod dice;
@@ -40,6 +41,7 @@ use groundswell::{
 
 use self::{
     agenda::Agenda,
+    asleep::Sleeper,
     checker::Checker,
     dice::Dice,
     division::Divisions,
@@ -120,6 +122,8 @@ struct World {
     facts: Vec<Fact>,
     /// What a driver could not write.
     kept: Vec<Batch>,
+    /// A driver that was taken for dead.
+    asleep: Option<Sleeper>,
     manner: Manner,
     /// The store as another process has it.
     desk: SqliteStore,
@@ -172,6 +176,7 @@ impl World {
             wake_at: None,
             facts: vec![],
             kept: vec![],
+            asleep: None,
             manner,
             desk,
             fleet: Fleet::new(dice.fork(), count),
@@ -364,11 +369,9 @@ impl World {
         self.breached(&breaches);
         let key = batch.rollout;
         let wrong = match batch.progression.as_ref().map(|progression| progression.state) {
-            Some(RolloutState::Scheduled | RolloutState::Paused) => {
-                self.divisions.prepared(key, &self.checker.rows)
-            }
+            None | Some(RolloutState::Draft | RolloutState::Preparing) => None,
             Some(RolloutState::Canceling | RolloutState::Aborting) => self.divisions.given_up(key),
-            _ => None,
+            Some(_) => self.divisions.prepared(key, &self.checker.rows),
         };
         self.breached(wrong.as_slice());
         for (seq, answer) in &batch.answers {

@@ -5,6 +5,7 @@
 //! is played once more without the mistake, and has to be sound.
 
 use std::{
+    io::{Write as _, stdout},
     panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
     sync::Mutex,
     thread,
@@ -59,7 +60,9 @@ fn play(bug: Option<Bug>, seed: u64, steps_max: u64) -> (u64, Option<String>) {
 fn first_line(failure: &str) -> String {
     let mut lines = failure.lines().filter(|line| !line.starts_with("  ") && !line.is_empty());
     let line = lines.next().unwrap_or_default();
-    let cut = line.find(" (Observation").or_else(|| line.find(": Progress {"));
+    // Behind that is all that was told of it.
+    let cut = line.find(" { rollout").and_then(|at| line[..at].rfind(" ("));
+    let cut = cut.or_else(|| line.find(": Progress {"));
     line[..cut.unwrap_or(line.len())].chars().take(150).collect()
 }
 
@@ -93,7 +96,7 @@ fn look_for_all(bugs: &[Bug], first: u64, seeds_max: u64) -> Vec<Trial> {
                     let bug = next.lock().unwrap().next().copied();
                     let Some(bug) = bug else { return };
                     let trial = look_for(bug, first, seeds_max);
-                    println!("{}", row(&trial));
+                    let _ = writeln!(stdout(), "{}", row(&trial));
                     trials.lock().unwrap().push(trial);
                 }
             });
