@@ -169,13 +169,14 @@ impl Checker {
         for change in claims {
             breaches.extend(self.changed(change, batch.at));
         }
-        self.turns.stands(batch.rollout, &after, batch.at);
         if after.state != RolloutState::Running {
             breaches.extend(self.observe(&Observation::Stopped { rollout: id }, batch.at));
         }
         if after.state != RolloutState::Preparing {
             breaches.extend(self.list(batch.rollout, batch.at));
         }
+        // Those who are listed by now were there before it began.
+        self.turns.stands(batch.rollout, &after, batch.at);
         if after.state != RolloutState::Preparing && is_last {
             let cohorts = desk.cohorts(batch.rollout, after.round).unwrap();
             let counts: Counts = cohorts.iter().map(|cohort| cohort.counts).sum();
