@@ -69,7 +69,7 @@ mod bugs {
     }
 
     bugs! {
-        MaxPerHostForgotten: "max_per_host is forgotten",
+        MaxPerHostForgotten: "the limit for each host is forgotten",
         FreezeForgotten: "a freeze is forgotten",
         FreezeEndsEarly: "the last minute of a freeze is not frozen",
         WindowInUtc: "windows are judged in UTC",

@@ -358,7 +358,7 @@ impl World {
         self.breached(&breaches);
         let fate = self.fleet.deliver(&device, now);
         self.trace.add(format!("{} {}: {device} {fate:?}", self.stamp(), key.0));
-        self.looks.sent += 1;
+        self.looks.sent(key);
         if let Some(wait) = fate.taken_in {
             self.shipments.begin(&device);
             let version = self.checker.spec(key).release.version.clone();

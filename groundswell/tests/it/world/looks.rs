@@ -22,18 +22,27 @@ const LOOK_EVERY: u64 = 20;
 /// The longest time left that is told.
 const ETA_MAX: Duration = Duration::from_hours(100 * 24);
 
-/// Nobody waits for longer for a place while others take so many: any one that gets free is his.
-const STARVES_AFTER: Duration = Duration::from_mins(5);
+/// Nobody waits for longer for a place while others take so many: any one that gets free is his. An
+/// artifact may take half of this to open.
+const STARVES_AFTER: Duration = Duration::from_mins(3);
 const TAKEN_MIN: u64 = 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
-    /// Who waits for a place and has none: since when, in true time, and what all had claimed then.
+    /// Who waits for a place and has none: since when, in true time, and what all had sent by then.
     starving: BTreeMap<RolloutKey, (i64, u64)>,
-    /// Deliveries that were handed out, in all.
-    pub(crate) sent: u64,
+    /// Deliveries that were begun, in all.
+    sent: u64,
     /// Rollouts whose stop was acknowledged since the last step.
     pub(crate) stopped: Vec<RolloutKey>,
+}
+
+impl Looks {
+    /// A delivery of a rollout was begun: it is not starved.
+    pub(crate) fn sent(&mut self, key: RolloutKey) {
+        self.sent += 1;
+        self.starving.remove(&key);
+    }
 }
 
 impl World {
@@ -115,9 +124,11 @@ impl World {
 fn is_starved(progress: &Progress) -> bool {
     let waits_for = |reason: &WaitingOn| matches!(reason, WaitingOn::Driver);
     let is_held = |reason: &WaitingOn| {
-        matches!(reason, WaitingOn::Busy { .. } | WaitingOn::Host { .. } | WaitingOn::Away { .. })
+        matches!(reason, WaitingOn::Busy { .. } | WaitingOn::Host { .. } | WaitingOn::Hours { .. })
     };
-    progress.counts.delivering == 0
+    let mut opened = progress.waves.iter().filter(|wave| wave.state.is_opened());
+    opened.any(|wave| wave.counts.queued > 0)
+        && progress.counts.delivering == 0
         && progress.waiting_on.iter().any(waits_for)
         && !progress.waiting_on.iter().any(is_held)
 }
