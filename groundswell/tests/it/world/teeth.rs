@@ -133,7 +133,9 @@ fn every_known_mistake_is_noticed() {
     let trials = look_for_all(&bugs, number("FROM", 1), number("SEEDS", SEEDS_MAX));
     set_hook(hook);
     println!("\nin order:");
-    trials.iter().for_each(|trial| println!("{}", row(trial)));
+    for trial in &trials {
+        println!("{}", row(trial));
+    }
     let missed: Vec<_> = trials.iter().filter(|trial| trial.found.is_err()).collect();
     assert!(missed.is_empty(), "{} of {} are not found: {missed:#?}", missed.len(), trials.len());
 }
