@@ -3,8 +3,9 @@
 #   make demo    ten terminals of a retail chain, updated before your eyes
 #   make test    every test
 #   make sim     worlds of chance: SEED=17 for one again, otherwise fresh ones for a minute
-#   make chaos   real processes and sockets, killed, held, cut off: SEED=, SECS= (120); root for a small disk
 #   make sim-long  the same on all cores until stopped (or for SECS=), with what was reached
+#   make sim-teeth  known mistakes, made on purpose: each has to be noticed; BUG=MaxPerHostForgotten for one
+#   make chaos   real processes and sockets, killed, held, cut off: SEED=, SECS= (120); root for a small disk
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
 #   make bless   accept what operators now read as the new golden text (core/tests/scripts, insta)
@@ -14,7 +15,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test sim sim-long chaos check check-core bench bless setup-build setup-bench
+.PHONY: demo test sim sim-long sim-teeth chaos check check-core bench bless setup-build setup-bench
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
@@ -46,12 +47,19 @@ sim-long: setup-build
 	  FAILURES=$(CURDIR)/target/sim/failures.txt COMMIT=$$(git rev-parse --short HEAD) \
 	  exec $$binary --exact world::runs::explore --nocapture
 
+# As docs/simulation.md says; also FROM= (the first seed) and SEEDS= (the most worlds for each).
+sim-teeth: setup-build
+	BUG=$(BUG) FROM=$(FROM) SEEDS=$(SEEDS) RUST_BACKTRACE=0 \
+	  cargo test --quiet --release --package groundswell --features teeth --test it -- \
+	  --exact world::teeth::every_known_mistake_is_noticed --nocapture
+
 check: setup-build
 	cargo fmt --all --check
 	./.ci/tidy
 	./.ci/check-core
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package groundswell --test chaos -- -D warnings
+	cargo clippy --package groundswell --features teeth --test it -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	./.ci/check-licenses
 

@@ -9,6 +9,9 @@
 
 #![warn(missing_docs)]
 
+#[macro_use]
+pub mod teeth;
+
 pub mod admit;
 pub mod assignment;
 pub mod brake;

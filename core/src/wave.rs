@@ -60,6 +60,9 @@ pub fn divide(waves: &[WaveSpec], chosen: &[Chosen]) -> Vec<u16> {
     let mut first_free = 0;
     for (number, wave) in waves.iter().enumerate() {
         let want = match wave.size {
+            WaveSize::Percent(percent) if bites!(PercentNotCumulative) => {
+                cut(chosen.len(), percent)
+            }
             WaveSize::Percent(percent) => cut(chosen.len(), percent).saturating_sub(taken),
             WaveSize::Count(count) => count as usize,
             WaveSize::Select(_) => usize::MAX,
@@ -133,7 +136,10 @@ pub fn wave_of_one<E>(
 }
 
 /// ceil(count x percent / 100)
-const fn cut(count: usize, percent: u8) -> usize {
+fn cut(count: usize, percent: u8) -> usize {
+    if bites!(PercentRoundedDown) {
+        return count * percent as usize / 100;
+    }
     (count * percent as usize).div_ceil(100)
 }
 

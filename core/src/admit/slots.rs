@@ -57,7 +57,7 @@ impl<T> Host<T> {
             Class::Begun => self.parked[Class::Begun as usize].is_empty(),
             Class::Fresh => !self.is_waited_for(),
         };
-        is_first && self.used < per_host_max
+        is_first && (self.used < per_host_max || bites!(MaxPerHostForgotten))
     }
 
     fn is_waited_for(&self) -> bool {
@@ -102,6 +102,9 @@ impl<T> Slots<T> {
         entry.used = entry.used.saturating_sub(1);
         if entry.used == 0 && !entry.is_waited_for() {
             self.hosts.remove(host);
+            return;
+        }
+        if bites!(HostNeverWoken) {
             return;
         }
         for class in [Class::Begun, Class::Fresh] {

@@ -52,6 +52,9 @@ pub fn apply(
         (State::Delivering, Fact::Returned) => Ok(rule.returned()),
         (_, Fact::Returned) => Err(illegal("handed back")),
         (State::Delivering, Fact::Delivered(outcome)) => Ok(rule.delivered(outcome)),
+        (state, Fact::Delivered(outcome)) if state.is_terminal() && bites!(EndRewritten) => {
+            Ok(rule.delivered(outcome))
+        }
         (_, Fact::Delivered(_)) => Err(illegal("delivered to")),
         (State::Delivering, Fact::Orphaned) => Ok(rule.orphaned()),
         (_, Fact::Orphaned) => Err(illegal("orphaned")),
@@ -181,6 +184,9 @@ impl Rule<'_> {
     /// The last byte may have left and no complete answer came. Where the version can tell, it
     /// does; otherwise delivery is at least once, protected by the idempotency key.
     fn unknown(&self, fault: Fault, detail: String) -> Transition {
+        if bites!(ResentUnanswered) {
+            return self.retry(None, State::Failed(FailReason::Transfer), detail);
+        }
         let is_permanent = fault.permanence() == Permanence::Permanent;
         match self.spec.verify.mode {
             // Without doubt nothing is sent again when another version shows.

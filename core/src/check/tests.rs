@@ -257,6 +257,31 @@ fn invariant_3_a_stop_is_a_stop() {
     );
 }
 
+/// In Berlin the clock goes back from 03:00 to 02:00 on 2026-10-25, at 01:00 in UTC.
+#[test]
+fn invariant_4_a_window_in_a_repeated_hour_comes_once() {
+    let zone = super::wall::zone(&Schedule::default(), Some("Europe/Berlin"));
+    let minute = |text: &str| -> Time {
+        let at: jiff::Timestamp = format!("2026-10-25T{text}:00Z").parse().unwrap();
+        Time::from_millis(at.as_millisecond())
+    };
+    for (window, at, is_open) in [
+        ("02:10-02:30", "00:15", true),
+        ("02:10-02:30", "01:15", false),
+        ("02:00-03:00", "01:15", true),
+        ("00:00-02:30", "01:15", false),
+        ("02:30-05:00", "01:45", false),
+        ("02:30-05:00", "02:00", true),
+        ("23:00-06:00", "01:45", true),
+        ("00:00-24:00", "01:00", true),
+    ] {
+        let hours = Hours::new(vec![window.parse().unwrap()], vec![]).unwrap();
+        let schedule = Schedule { hours, ..Schedule::default() };
+        let closed = super::wall::closed(&schedule, &zone, minute(at));
+        assert_eq!(closed.is_none(), is_open, "{window} at {at}: {closed:?}");
+    }
+}
+
 #[test]
 fn invariant_4_hours_on_the_wall_of_the_device() {
     let hours = |windows: &[&str], freezes: &[&str]| {

@@ -1,13 +1,12 @@
 //! Whether the clock on a device's wall shows a time at which it may be touched.
 //!
-//! Judges one instant by its civil time, minute by minute as people read it. The rule that a
-//! window comes once on a date is not looked at: an hour that is repeated counts twice here, which
-//! is more lenient and never a false alarm.
+//! Judges one instant by its civil time, minute by minute as people read it. What the clock shows a
+//! second time is in a window only if that was never left since the first time.
 
 use jiff::{
-    Timestamp,
-    civil::DateTime,
-    tz::{TimeZone, TimeZoneDatabase},
+    Timestamp, ToSpan as _,
+    civil::{Date, DateTime},
+    tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase},
 };
 
 use crate::{
@@ -31,12 +30,14 @@ pub(super) fn zone(schedule: &Schedule, device_zone: Option<&str>) -> TimeZone {
 
 /// Why a device of this zone may not be touched now; none if it may.
 pub(super) fn closed(schedule: &Schedule, zone: &TimeZone, now: Time) -> Option<String> {
-    let wall = Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(zone.clone()).datetime();
+    let now = Timestamp::from_millisecond(now.as_millis()).ok()?;
+    let wall = zone.to_datetime(now);
     let hours = &schedule.hours;
     if let Some(freeze) = hours.freezes.iter().find(|freeze| is_frozen(freeze, wall)) {
         return Some(format!("at {wall} on its wall, in the freeze {freeze}"));
     }
-    let is_in_window = hours.windows.is_empty() || hours.windows.iter().any(|w| is_in(*w, wall));
+    let is_on = |window: &Window| is_in(*window, zone, now);
+    let is_in_window = hours.windows.is_empty() || hours.windows.iter().any(is_on);
     (!is_in_window).then(|| format!("at {wall} on its wall, outside of its windows"))
 }
 
@@ -52,14 +53,34 @@ fn is_frozen(freeze: &Freeze, wall: DateTime) -> bool {
     has_begun && !has_ended
 }
 
-fn is_in(window: Window, wall: DateTime) -> bool {
+fn is_in(window: Window, zone: &TimeZone, now: Timestamp) -> bool {
+    let wall = zone.to_datetime(now);
+    let Some(date) = date_of(window, wall) else { return false };
+    let offset = zone.to_ambiguous_timestamp(wall).offset();
+    let AmbiguousOffset::Fold { before, after } = offset else { return true };
+    if zone.to_offset(now) != after {
+        return true;
+    }
+    let mut at = now - (before.seconds() - after.seconds()).seconds();
+    while at < now {
+        if date_of(window, zone.to_datetime(at)) != Some(date) {
+            return false;
+        }
+        at += 1.minute();
+    }
+    true
+}
+
+/// The date on which the window began in which this clock stands; none if it is in none.
+fn date_of(window: Window, wall: DateTime) -> Option<Date> {
     let minute = wall.hour() as u16 * 60 + wall.minute() as u16;
     let (from, to) = (window.from().minutes(), window.to().minutes());
-    let today = window.days().contains(wall.weekday());
-    let yesterday = window.days().contains(wall.weekday().previous());
-    if from < to {
-        today && (from..to).contains(&minute)
-    } else {
-        today && minute >= from || yesterday && minute < to
+    let is_today = window.days().contains(wall.weekday());
+    let is_of_yesterday = window.days().contains(wall.weekday().previous());
+    match from < to {
+        true => (is_today && (from..to).contains(&minute)).then_some(wall.date()),
+        false if is_today && minute >= from => Some(wall.date()),
+        false if is_of_yesterday && minute < to => wall.date().yesterday().ok(),
+        false => None,
     }
 }

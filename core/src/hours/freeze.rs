@@ -104,8 +104,9 @@ impl Freeze {
     }
 
     /// What the wall clock shows while it lasts, in wall-clock milliseconds.
-    pub(super) const fn local(&self) -> Range<i64> {
-        self.local.0..self.local.1
+    pub(super) fn local(&self) -> Range<i64> {
+        let early_millis = if bites!(FreezeEndsEarly) { 60_000 } else { 0 };
+        self.local.0..self.local.1 - early_millis
     }
 }
 

@@ -33,6 +33,9 @@ impl<'a> Sweep<'a> {
 
     /// The first freeze in the list that holds now.
     pub(super) fn frozen_by(&mut self) -> Option<usize> {
+        if bites!(FreezeForgotten) {
+            return None;
+        }
         let local = self.wall.local(self.now);
         self.hours.freezes.iter().position(|freeze| freeze.local().contains(&local))
     }

@@ -127,7 +127,7 @@ impl<'z> Wall<'z> {
             if showing.is_empty() {
                 continue;
             }
-            if showing.start != run_end {
+            if showing.start != run_end && !bites!(DstHourTwice) {
                 over = shown.len();
             }
             run_end = showing.end;

@@ -172,7 +172,8 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
     let progression = &snapshot.progression;
     let wave = progression.current()?;
     let counts = snapshot.counts_of(wave);
-    let tally = spec.tally(&counts);
+    let judged = if bites!(VerdictOfAll) { snapshot.counts() } else { counts };
+    let tally = spec.tally(&judged);
     let (soak, min_success) = spec.gate(wave);
     let of = progression.waves.len();
     let rule = |ruling| Change::Rule(wave, Verdict { at: now, ruling, tally, min_success });
@@ -202,8 +203,16 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
             is_ended.then_some(Change::Soak(wave))
         }
         WaveState::Soaking { since } => {
+            if bites!(WaveBeforeGate)
+                && progression
+                    .waves
+                    .get(wave + 1)
+                    .is_some_and(|next| next.state == WaveState::Pending)
+            {
+                return Some(Change::OpenWave(wave + 1));
+            }
             let until = since + soak;
-            if now < until {
+            if now < until && !bites!(SoakForgotten) {
                 plan.wake_by(until);
                 let devices = waiting_behind(snapshot, wave);
                 let deadline = snapshot.progression.deadline(spec);
@@ -219,6 +228,7 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
             match gate::judge(&tally, min_success) {
                 Opinion::Go => Some(rule(Ruling::Go)),
                 Opinion::Stop => Some(rule(Ruling::Stop)),
+                Opinion::NotYet if bites!(GateOnNothing) => Some(rule(Ruling::Go)),
                 Opinion::NotYet => end(snapshot, spec, now).or_else(|| {
                     if wave + 1 < of {
                         plan.waiting_on.push(WaitingOn::NothingToJudge { wave, of, tally });

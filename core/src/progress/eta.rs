@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::{
+    bites,
     gate::{self, Opinion},
     hours::{Phase, Zone},
     rollout::{Spec, State, WaveState},
@@ -44,6 +45,12 @@ pub fn eta(snapshot: &Snapshot, spec: &Spec, per_sec: f64, now: Time) -> Option<
     }
     // Nobody is left for a gate to hold back then.
     let at = deadline.map_or(at, |deadline| at.min(deadline.max(now)));
+    if bites!(EtaNegative) {
+        // What has passed since it began is taken off what is left, without a look below zero.
+        let began_at = progression.started_at.unwrap_or(now).as_millis();
+        let left_millis = at.as_millis() - now.as_millis() - (now.as_millis() - began_at);
+        return Some(Duration::from_millis(left_millis as u64));
+    }
     let eta = at.since(now);
     (eta <= ETA_MAX).then_some(eta)
 }

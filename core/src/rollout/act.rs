@@ -332,7 +332,11 @@ impl Asked<'_> {
             tally: self.spec.tally(&self.numbers.current),
             min_success: self.spec.gate(wave).1,
         };
-        progression.waves[wave].rule(WaveState::Passed { at }, verdict);
+        if bites!(AdvanceUnrecorded) {
+            progression.waves[wave].state = WaveState::Passed { at };
+        } else {
+            progression.waves[wave].rule(WaveState::Passed { at }, verdict);
+        }
         progression.paused.remove(&PauseReason::Gate);
         unpause(progression);
     }

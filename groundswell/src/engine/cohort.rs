@@ -3,7 +3,13 @@
 
 use std::collections::VecDeque;
 
-use groundswell_core::{hours::Phase, rollout::Spec, snapshot, time::Time};
+use groundswell_core::{
+    bites,
+    hours::{Phase, Zone},
+    rollout::Spec,
+    snapshot,
+    time::Time,
+};
 
 use crate::store::{Candidate, CohortRecord};
 
@@ -60,7 +66,9 @@ impl Cohort {
         {
             return phase;
         }
-        let phase = spec.schedule.hours.at(zone, now);
+        let hours = &spec.schedule.hours;
+        let phase =
+            if bites!(WindowInUtc) { hours.at(&Zone::utc(), now) } else { hours.at(zone, now) };
         let until = phase.changes_at().unwrap_or(Time::MAX).min(now + PHASE_MAX);
         self.phase = Some((phase, now, until));
         phase

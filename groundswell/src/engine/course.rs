@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 use groundswell_core::{
     admit::{Rate, Slots},
     assignment::{self, Assignment, State},
+    bites,
     event::{Event, Kind},
     ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     log::{CohortCounts, DECISIONS, Recorder, Taken},
@@ -278,6 +279,9 @@ impl Course {
             is_contested: false,
         };
         course.set_cohorts(cohorts);
+        if bites!(UnverifiedForgotten) && !active.is_empty() {
+            course.spec.limits.max_unverified = u32::MAX;
+        }
         course.log.at(now);
         course.log.taken(Taken {
             epoch,
@@ -320,7 +324,12 @@ impl Course {
                     candidate.assignment = candidate.assignment.taken_over(&self.spec, now);
                     self.watch.add(candidate, now);
                 }
-                State::Retrying => self.try_later(candidate, now),
+                State::Retrying => {
+                    if bites!(BackoffReset) {
+                        candidate.assignment.due_at = now;
+                    }
+                    self.try_later(candidate, now);
+                }
                 _ => {}
             }
         }
@@ -415,6 +424,9 @@ impl Course {
 
     /// Whether deliveries that have not sent anything yet may do so.
     pub(super) fn may_send(&self) -> bool {
+        if bites!(SentAfterPause) && self.progression.state == rollout::State::Paused {
+            return true;
+        }
         !self.is_stopping() && self.progression.state == rollout::State::Running
     }
 

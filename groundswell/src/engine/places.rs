@@ -5,6 +5,8 @@
 //! as the rollouts before have left it, summed up as they pass, so that a step is linear in their
 //! number. Type to read first: [`Places`].
 
+use groundswell_core::bites;
+
 /// A share is a quarter of what there would be for each, so that a priority is worth something.
 const SHARE_OF: u32 = 4;
 
@@ -64,6 +66,7 @@ impl Places {
     pub(super) fn new(max: u32, claimants: impl Iterator<Item = Claimant> + Clone) -> Self {
         let wanting = claimants.clone().filter(|claimant| claimant.is_wanting).count() as u32;
         let share = (max / SHARE_OF.saturating_mul(wanting.max(1))).max(1);
+        let share = if bites!(PriorityStarves) { 0 } else { share };
         let mut places = Self { max, share, open: 0, used: 0, kept: 0, wanting_later: wanting };
         for claimant in claimants {
             places.open += u64::from(claimant.open);

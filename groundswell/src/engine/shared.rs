@@ -4,7 +4,7 @@
 //! A device is active in one rollout at a time. One that is busy elsewhere is parked on the device
 //! and handed back, first come first, when it is free.
 
-use groundswell_core::ids::RolloutName;
+use groundswell_core::{bites, ids::RolloutName};
 use hashbrown::{HashMap, hash_map::Entry};
 
 use crate::store::{Candidate, DeviceKey, RolloutKey};
@@ -23,6 +23,9 @@ pub(super) struct Shared {
 impl Shared {
     /// The other rollout that a device is busy with.
     pub(super) fn busy_with(&self, device: DeviceKey, rollout: RolloutKey) -> Option<RolloutKey> {
+        if bites!(ActiveTwice) {
+            return None;
+        }
         self.active.get(&device).map(|(holder, _)| *holder).filter(|holder| *holder != rollout)
     }
 

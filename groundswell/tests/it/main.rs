@@ -16,6 +16,7 @@ mod operate;
 mod program;
 mod push;
 mod rollouts;
+mod shipped;
 mod sim;
 mod store;
 mod support;

@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use groundswell_core::bites;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
@@ -102,6 +103,12 @@ impl ChunkCache {
         let mut state = self.state.lock();
         state.clock += 1;
         let now = state.clock;
+        // With it: one place for all readers, and each goes on where another one has stopped.
+        let index = if bites!(SharedCursor) {
+            (now - 1) % self.len.div_ceil(CHUNK_BYTES as u64).max(1)
+        } else {
+            index
+        };
         match state.slots.get_mut(&index) {
             Some(Slot::Ready { bytes, used }) => {
                 *used = now;

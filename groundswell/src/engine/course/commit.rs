@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use groundswell_core::{
-    assignment::State, event::Kind, log::Record, rollout, time::Time, verify::Mode,
+    assignment::State, bites, event::Kind, log::Record, rollout, time::Time, verify::Mode,
 };
 
 use super::Course;
@@ -76,7 +76,8 @@ impl Course {
 
     /// An act is acknowledged when nothing is claimed that was not sent, or may be sent again.
     fn acknowledge(&mut self) {
-        let is_handed_back = self.claiming.is_empty() && self.ready.is_empty();
+        let is_handed_back = self.claiming.is_empty() && self.ready.is_empty()
+            || bites!(CancelLeavesClaims) && self.progression.state == rollout::State::Canceling;
         if self.unacknowledged.is_empty() || !(is_handed_back || self.may_send()) {
             return;
         }

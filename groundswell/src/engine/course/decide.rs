@@ -2,7 +2,7 @@
 
 use groundswell_core::{
     admit::Class,
-    assignment,
+    assignment, bites,
     event::{Event, Kind},
     log::Record,
     plan::{self, Change, Plan},
@@ -83,7 +83,9 @@ impl Course {
             (self.unclaimed, self.is_put_off) = (0, false);
             if self.may_send() {
                 self.hand_back_closed(now);
-            } else {
+            } else if !bites!(CancelLeavesClaims)
+                || self.progression.state != rollout::State::Canceling
+            {
                 self.hand_back(now);
             }
             if self.is_zone_unsure() {
@@ -268,6 +270,9 @@ impl Course {
     pub(super) fn stop_open(&mut self, now: Time) {
         let claimed = std::mem::take(&mut self.ready);
         let mut open: Vec<Candidate> = std::mem::take(&mut self.open).into_values().collect();
+        if bites!(EndRewritten) {
+            self.open = open.iter().map(|candidate| (candidate.id, candidate.clone())).collect();
+        }
         open.sort_unstable_by_key(|candidate| candidate.id);
         for mut candidate in claimed.into_iter().chain(open) {
             self.slots.free(candidate.endpoint.address.origin());

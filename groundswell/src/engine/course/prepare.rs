@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use groundswell_core::{
+    bites,
     log::Record,
     rollout::{self, State},
     time::Time,
@@ -110,8 +111,9 @@ impl Course {
 
     fn next_chunk(&self) -> Option<Assignment> {
         let division = self.preparation.division.as_ref()?;
-        let from = self.preparation.next.min(division.devices.len());
-        let chunk = &division.devices[from..division.devices.len().min(from + CHUNK)];
+        let len = division.devices.len().saturating_sub(usize::from(bites!(TailLost)));
+        let from = self.preparation.next.min(len);
+        let chunk = &division.devices[from..len.min(from + CHUNK)];
         (!chunk.is_empty()).then(|| Assignment {
             rollout: self.key,
             round: self.progression.round,
@@ -209,6 +211,9 @@ impl Course {
         self.is_joining = false;
         self.preparation.is_waiting = false;
         self.log.added(added.iter().map(super::counted).collect());
+        if bites!(JoinersSkipRate) && self.progression.state == State::Running {
+            self.rate = None;
+        }
         for record in added {
             self.preparation.next += record.counts.total() as usize;
             self.counts += record.counts;

@@ -2,6 +2,7 @@
 
 use groundswell_core::{
     assignment::{self, State},
+    bites,
     ids::AssignmentId,
     log::Record,
     outcome::{Answer, Outcome},
@@ -79,6 +80,9 @@ impl Course {
     pub(in crate::engine) fn delivered(&mut self, now: Time, id: AssignmentId, outcome: Outcome) {
         let Some(mut candidate) = self.open.remove(&id) else { return };
         self.slots.free(candidate.endpoint.address.origin());
+        if bites!(OutcomeLost) && self.is_committing {
+            return;
+        }
         let is_answer = matches!(&outcome, Outcome::Accepted { .. } | Outcome::Refused { .. });
         let is_success = matches!(&outcome, Outcome::Accepted { .. });
         if is_answer && self.manner.look_every.is_some() {

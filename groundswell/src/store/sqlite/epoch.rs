@@ -1,6 +1,6 @@
 //! Who drives: the epoch that the driver that began last has raised.
 
-use groundswell_core::ids::Epoch;
+use groundswell_core::{bites, ids::Epoch};
 use rusqlite::Connection;
 
 use crate::store::StoreError;
@@ -17,7 +17,7 @@ pub(super) fn current(connection: &Connection) -> Result<Epoch, StoreError> {
 
 /// Refuses the driver of this epoch if another one has begun since.
 pub(super) fn refuse_stale(connection: &Connection, own: Option<Epoch>) -> Result<(), StoreError> {
-    let Some(own) = own else { return Ok(()) };
+    let Some(own) = own.filter(|_| !bites!(StaleEpoch)) else { return Ok(()) };
     let current = current(connection)?;
     if current == own { Ok(()) } else { Err(StoreError::Stale { own, current }) }
 }

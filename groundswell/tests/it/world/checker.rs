@@ -20,7 +20,7 @@ use groundswell::{
     },
 };
 
-use super::{courses, coverage::Coverage, fleet::Fleet, rows::Rows};
+use super::{courses, coverage::Coverage, fleet::Fleet, rows::Rows, turns::Turns};
 
 /// Claims that a driver may make beyond what is open: its least, which no small world is fast enough
 /// to exceed; and its most, for large ones.
@@ -64,6 +64,7 @@ pub(crate) struct Checker {
     ledger: Ledger,
     /// Read past the store, wherever the state lies.
     pub(crate) rows: Rows,
+    pub(crate) turns: Turns,
     rollouts: BTreeMap<RolloutKey, Watched>,
     /// By their ids.
     assignments: Vec<Option<Row>>,
@@ -83,6 +84,7 @@ impl Checker {
         Self {
             ledger: Ledger::default(),
             rows,
+            turns: Turns::default(),
             rollouts: BTreeMap::new(),
             assignments: vec![],
             devices: vec![],
@@ -117,6 +119,7 @@ impl Checker {
 
     pub(crate) fn rollout(&mut self, key: RolloutKey, id: RolloutId, spec: &Spec) {
         self.ledger.rollout(id, spec, self.ahead_max);
+        self.turns.rollout(key, &spec.release.name);
         let progression = Progression::draft(spec);
         let watched = Watched {
             id,
@@ -178,6 +181,7 @@ impl Checker {
                 breaches.extend(self.observe(&state, at));
             }
             let (rollout, device, state) = (key, Fleet::number(&row.device), row.state);
+            self.turns.listed(row.id, key, device, state);
             let at = row.id as usize;
             if self.assignments.len() <= at {
                 self.assignments.resize_with(at + 1, || None);
@@ -249,6 +253,9 @@ impl Checker {
         if is_behind {
             breaches.extend(self.list(desk, batch.rollout, batch.at));
         }
+        // Those who are listed by now were there before it began.
+        let progression = &self.rollouts[&batch.rollout].progression;
+        self.turns.stands(batch.rollout, progression, batch.at);
         if is != RolloutState::Preparing && is_last {
             let counts = self.rollouts[&batch.rollout].cohorts.values().copied().sum();
             let counted = Observation::Counted { rollout: id, counts: &counts };
@@ -296,8 +303,9 @@ impl Checker {
             return vec![format!("assignment {id} was changed, and is not there")];
         };
         let from = std::mem::replace(&mut row.state, to);
+        let turn = self.turns.changed(id.0, &self.devices[row.device], &change.to, at);
         if from == to {
-            return vec![];
+            return turn.into_iter().collect();
         }
         let has_ended = matches!(to, State::Succeeded | State::Failed(_) | State::TimedOut(_));
         self.updates += u64::from(has_ended && change.to.attempt > 0);
@@ -305,6 +313,7 @@ impl Checker {
         let rollout = self.rollouts[&key].id;
         let seen = Observation::State { rollout, device, from, to };
         let mut breaches = observe(&mut self.ledger, &seen, at);
+        breaches.extend(turn);
         if is_begun(to) && !is_begun(from) {
             breaches.extend(self.claimed(key, at));
         }
@@ -379,6 +388,16 @@ impl Checker {
 
     pub(crate) fn wanted(&mut self, seq: IntentSeq, act: Option<(RolloutKey, Act)>, put_at: i64) {
         self.wanted.insert(seq, Wanted { act, put_at });
+    }
+
+    /// What an intent that is not answered wants.
+    pub(crate) fn act_of(&self, seq: IntentSeq) -> Option<(RolloutKey, Act)> {
+        self.wanted.get(&seq)?.act
+    }
+
+    /// Whether anything is wanted of a rollout that is not answered.
+    pub(crate) fn is_wanted(&self, key: RolloutKey) -> bool {
+        self.wanted.values().any(|wanted| wanted.act.is_some_and(|(of, _)| of == key))
     }
 
     /// The oldest intent that nobody has answered: when it was put.

@@ -80,6 +80,12 @@ impl Driver {
     pub(crate) fn is_open(&self, id: Option<AssignmentId>) -> bool {
         self.errands.values().any(|errand| Some(errand.id) == id)
     }
+
+    /// Deliveries of a rollout that were handed out and have not ended.
+    pub(crate) fn open_to(&self, key: RolloutKey) -> u64 {
+        let errands = self.errands.values();
+        errands.filter(|errand| errand.rollout == key && !errand.is_question).count() as u64
+    }
 }
 
 /// Where the database of a world is.
@@ -121,6 +127,7 @@ impl World {
         self.wake_at = Some(self.agenda.now);
         let breaches = self.checker.restarted(now);
         self.breached(&breaches);
+        self.looks.began();
         self.checker_compare();
     }
 
@@ -277,6 +284,11 @@ impl World {
         let store = SqliteStore::open_to_read(&database(&self.place)).unwrap().unwrap();
         let division = choose(&store, spec, self.agenda.clock()).unwrap();
         tell!(self, "{} chose {} devices", self.stamp(), division.devices.len());
+        // Counted out device by device, which takes too long for thousands.
+        if !self.rhythm.is_large {
+            let devices = self.fleet.devices.iter().map(|device| &device.known);
+            self.divisions.chosen(key, spec, devices);
+        }
         self.facts.push(Fact::Chosen(key, Some(Box::new(division))));
     }
 
@@ -353,7 +365,11 @@ impl World {
         let fate = self.disturb(fate);
         self.trace.mark((no, fate.answered_in));
         tell!(self, "{} {}: {device} {fate:?}", self.stamp(), key.0);
+        self.looks.sent(key);
         if let Some(wait) = fate.taken_in {
+            if !self.rhythm.is_large {
+                self.shipments.begin(no);
+            }
             self.agenda.put(wait, Event::Take(no, key));
         }
         let fact = Fact::Delivered(key, id, fate.outcome);

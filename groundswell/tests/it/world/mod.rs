@@ -9,10 +9,12 @@ mod checker;
 mod courses;
 mod coverage;
 mod dice;
+mod division;
 mod driver;
 mod faults;
 mod fleet;
 mod long;
+mod looks;
 mod operator;
 mod outcomes;
 mod push;
@@ -20,11 +22,15 @@ mod rhythm;
 mod rows;
 mod runs;
 mod scenario;
+mod shipments;
 mod shrink;
 mod specs;
 mod stale;
 mod storage;
+#[cfg(feature = "teeth")]
+mod teeth;
 mod trace;
+mod turns;
 mod wal;
 
 use std::{
@@ -39,7 +45,7 @@ use groundswell::{
     core::{
         assignment::State,
         log::{DeviceStory, Entry, Record, Story},
-        rollout::Spec,
+        rollout::{Spec, State as RolloutState},
         snapshot::Counts,
         time::Time,
         waiting::WaitingOn,
@@ -54,14 +60,17 @@ use self::{
     checker::Checker,
     coverage::Coverage,
     dice::Dice,
+    division::Divisions,
     driver::{Driver, database},
     faults::{Faults, Mishap},
     fleet::Fleet,
+    looks::Looks,
     operator::Operator,
     push::Push,
     rhythm::Rhythm,
     rows::Rows,
     scenario::Scenario,
+    shipments::Shipments,
     stale::Frozen,
     storage::Storage,
     trace::{Telling, Trace, tell},
@@ -170,6 +179,9 @@ struct World {
     callers: Vec<usize>,
     faults: Faults,
     checker: Checker,
+    divisions: Divisions,
+    shipments: Shipments,
+    looks: Looks,
     trace: Trace,
     steps: u64,
     calm_at: i64,
@@ -248,6 +260,9 @@ impl World {
             callers: vec![],
             faults: Faults::draw(dice.fork(), &scenario, rhythm.is_large),
             checker: Checker::new(rows, rhythm.is_large),
+            divisions: Divisions::default(),
+            shipments: Shipments::new(dir.path()),
+            looks: Looks::default(),
             trace: Trace::new(telling),
             steps: 0,
             calm_at: now + rhythm.calm_hours as i64 * 3_600_000,
@@ -293,14 +308,7 @@ impl World {
 
     /// Until everything has ended or says why not, or after so many steps, or until told to stop.
     fn run(&mut self, steps_max: u64, stop: &AtomicBool) -> Sum {
-        let mut is_over = false;
-        while self.steps < steps_max && !is_over && !stop.load(Ordering::Relaxed) {
-            self.turn();
-            is_over = self.is_over();
-        }
-        if is_over {
-            self.check_end();
-        }
+        let is_whole = self.go(steps_max, stop);
         if !stop.load(Ordering::Relaxed) {
             self.replay();
         }
@@ -314,9 +322,22 @@ impl World {
             drivers,
             trace: self.trace.sum(),
             coverage,
-            is_whole: is_over,
+            is_whole,
             happened,
         }
+    }
+
+    /// The same, without a look at the logs; says whether it came to its end.
+    fn go(&mut self, steps_max: u64, stop: &AtomicBool) -> bool {
+        let mut is_over = false;
+        while self.steps < steps_max && !is_over && !stop.load(Ordering::Relaxed) {
+            self.turn();
+            is_over = self.is_over();
+        }
+        if is_over {
+            self.check_end();
+        }
+        is_over
     }
 
     fn is_over(&mut self) -> bool {
@@ -389,6 +410,8 @@ impl World {
             Event::Take(no, key) => {
                 let version = &self.checker.spec(key).release.version;
                 self.fleet.take(no, version, self.agenda.now);
+                let wrong = self.shipments.end(no);
+                self.breached(wrong.as_slice());
             }
             Event::Flap(no) => self.flap(no),
             Event::CheckIn(no) => self.check_in(no),
@@ -418,6 +441,7 @@ impl World {
             Mishap::ClockJump(millis) => {
                 self.agenda.offset += millis;
                 self.checker.forget_rates();
+                self.checker.turns.clock_set(self.agenda.clock());
             }
             Mishap::Crash => self.crash(),
             Mishap::Stop if self.driver.is_some() => self.facts.push(Fact::Stop),
@@ -485,6 +509,13 @@ impl World {
         }
         let breaches = self.checker.after_commit(&self.desk, batch, is_last);
         self.breached(&breaches);
+        let key = batch.rollout;
+        let wrong = match batch.progression.as_ref().map(|progression| progression.state) {
+            None | Some(RolloutState::Draft | RolloutState::Preparing) => None,
+            Some(RolloutState::Canceling | RolloutState::Aborting) => self.divisions.given_up(key),
+            Some(_) => self.divisions.prepared(key, &self.checker.rows),
+        };
+        self.breached(wrong.as_slice());
         for (seq, answer) in &batch.answers {
             self.answered(*seq, answer);
         }
@@ -495,6 +526,7 @@ impl World {
     }
 
     fn check_step(&mut self) {
+        self.look();
         if self.steps.is_multiple_of(self.rhythm.compare_every) {
             self.checker_compare();
         }

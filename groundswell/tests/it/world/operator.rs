@@ -264,6 +264,10 @@ impl World {
     }
 
     pub(crate) fn answered(&mut self, seq: IntentSeq, answer: &Answer) {
+        let act = self.checker.act_of(seq);
+        if let (Some((key, act)), Answer::Done { .. }) = (act, answer) {
+            self.acknowledged(key, act);
+        }
         let desk = &self.desk;
         if let Err(why) = self.checker.answered(desk, seq, answer) {
             self.fail(&why);

@@ -70,6 +70,8 @@ impl World {
         driver.up_since = self.agenda.now;
         self.driver = Some(driver);
         self.facts = facts;
+        self.looks.began();
+        self.checker.turns.woken(self.agenda.clock());
         self.wake_at = Some(self.agenda.now);
         for event in held {
             self.happen(event);
