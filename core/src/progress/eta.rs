@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use crate::{
-    bites,
     gate::{self, Opinion},
     hours::{Phase, Zone},
     rollout::{Spec, State, WaveState},
