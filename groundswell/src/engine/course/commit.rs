@@ -6,7 +6,7 @@ use groundswell_core::{
     assignment::State, bites, event::Kind, log::Record, rollout, time::Time, verify::Mode,
 };
 
-use super::Course;
+use super::{Course, Readiness};
 use crate::{
     engine::{
         fact::{Command, Ending},
@@ -143,9 +143,15 @@ impl Course {
         self.unwritten.push(batch);
     }
 
+    /// Whether devices are still asked for their version: nobody is without the artifact.
+    fn is_asking(&self) -> bool {
+        self.counts.verifying > 0 && self.readiness != Readiness::Failed
+    }
+
     pub(super) fn end(&mut self, now: Time, commands: &mut Vec<Command>) {
         let is_drained = self.stop.is_some_and(|at| now.since(at) >= DRAIN_MAX);
-        if (!self.open.is_empty() || self.is_committing || self.is_joining) && !is_drained {
+        // What is being written is waited for in any case: the store always comes to an end.
+        if (!self.open.is_empty() && !is_drained) || self.is_committing || self.is_joining {
             return;
         }
         if self.has_store_failed {
@@ -166,7 +172,7 @@ impl Course {
         let ending = match self.progression.state {
             state if !state.is_driven() => Ending::Ended,
             _ if self.stop.is_some() => Ending::Interrupted,
-            rollout::State::Paused if is_alone && self.counts.verifying == 0 => Ending::Paused,
+            rollout::State::Paused if is_alone && !self.is_asking() => Ending::Paused,
             _ => return,
         };
         self.ending = Some(ending);

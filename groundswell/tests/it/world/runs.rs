@@ -115,7 +115,9 @@ fn is_large(seed: u64) -> bool {
 
 #[test]
 fn worlds_keep_the_invariants() {
-    let small = (0..).filter(|seed| !is_large(*seed)).take(20);
+    // Those at the end once found that a push whose artifact is gone waited for devices that nobody
+    // asks, and that a run ended before its last commit when the clock was set.
+    let small = (0..).filter(|seed| !is_large(*seed)).take(20).chain([255, 733]);
     let mut happened: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in small {
         let sum = go(&Scenario::of(seed)).unwrap_or_else(|failure| panic!("{failure}"));
