@@ -73,6 +73,8 @@ struct Course {
     /// Written down, and may be taken back.
     preparing: BTreeMap<AssignmentId, (usize, State)>,
     now: Time,
+    /// When the row was written that is read.
+    written_at: Time,
 }
 
 /// Everything that is known after a run.
@@ -121,7 +123,7 @@ impl Testimony {
             let mut now = row.at;
             for record in &row.records {
                 match record {
-                    Record::At(at) => now = *at,
+                    Record::At(before) => now = time_before(row.at, *before),
                     Record::Acted(acted) => self.acts.push((row.rollout, now, acted.clone())),
                     Record::Happened(happened) => {
                         for id in happened.ids.iter() {
@@ -197,7 +199,7 @@ impl Testimony {
     }
 
     fn row(&mut self, course: &mut Course, row: &Row, ledger: &mut Ledger) {
-        course.now = row.at;
+        (course.now, course.written_at) = (row.at, row.at);
         for record in &row.records {
             self.record(course, record, ledger);
         }
@@ -210,7 +212,7 @@ impl Testimony {
     fn record(&mut self, course: &mut Course, record: &Record, ledger: &mut Ledger) {
         let (rollout, before) = (course.id, course.replay.progression().cloned());
         match record {
-            Record::At(at) => course.now = *at,
+            Record::At(before) => course.now = time_before(course.written_at, *before),
             Record::Spec(spec) => ledger.rollout(rollout, spec, AHEAD_MAX),
             Record::Taken(_) => self.observe(ledger, &Observation::Restarted, course.now),
             Record::Listed(listed) => {
@@ -358,6 +360,11 @@ impl Testimony {
 }
 
 /// An assignment comes to a state.
+/// So many milliseconds before a row was written.
+fn time_before(written_at: Time, millis: i64) -> Time {
+    Time::from_millis(written_at.as_millis().saturating_sub(millis))
+}
+
 fn go(known: &mut Vec<Delivery>, to: State, row: usize, now: Time, is_handed_back: bool) {
     let never = Time::from_millis(i64::MAX / 2);
     if let Some(last) = known.last_mut().filter(|last| last.to == never) {
@@ -372,7 +379,8 @@ fn go(known: &mut Vec<Delivery>, to: State, row: usize, now: Time, is_handed_bac
 impl Course {
     fn new(id: RolloutId) -> Self {
         let replay = Replay::new(zone_database());
-        Self { id, replay, preparing: BTreeMap::new(), now: Time::ZERO }
+        let (now, written_at) = (Time::ZERO, Time::ZERO);
+        Self { id, replay, preparing: BTreeMap::new(), now, written_at }
     }
 
     fn state(&self) -> Option<Stands> {
