@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use groundswell::{
     core::{
         progress::Progress,
-        rollout::{Act, Spec, State, WaveState},
+        rollout::{Act, Spec, State, WaveState, WhenClosed},
         time::Time,
         waiting::WaitingOn,
     },
@@ -152,7 +152,10 @@ fn eta_fault(spec: &Spec, progress: &Progress, now: Time) -> Option<String> {
         }
     }
     let work_secs = left as f64 / progress.ended_per_sec.max(f64::MIN_POSITIVE);
-    let is_less = eta < least || left > 0 && eta.as_secs_f64() < work_secs * 0.99 - 0.001;
+    // A deadline, or windows that open once, end it before all is done.
+    let is_cut = spec.deadline.is_some() || spec.schedule.when_closed == WhenClosed::End;
+    let is_short = left > 0 && eta.as_secs_f64() < work_secs * 0.99 - 0.001;
+    let is_less = !is_cut && (eta < least || is_short);
     (is_less || eta > ETA_MAX).then(|| {
         format!(
             "{eta:?} are said to be left, with {left} devices to go at {} a second, and a wait \
