@@ -42,7 +42,7 @@ chaos: setup-build
 sim-long: setup-build
 	@mkdir -p target/sim
 	@binary=$$(cargo test --release --package groundswell --test it --no-run 2>&1 | tee /dev/stderr | \
-	  sed -n 's/.*(\(.*\))$$/\1/p'); \
+	  sed -n 's/.*Executable .*(\(.*\))$$/\1/p'); \
 	LONG=1 FROM=$(FROM) SECS=$(SECS) STEPS=$(STEPS) THREADS=$(THREADS) RUST_BACKTRACE=0 \
 	  FAILURES=$(CURDIR)/target/sim/failures.txt COMMIT=$$(git rev-parse --short HEAD) \
 	  exec $$binary --exact world::runs::explore --nocapture
