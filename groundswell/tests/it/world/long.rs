@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "whoever runs them reads how far they are")]
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     fmt::{self, Write as _},
     fs::OpenOptions,
@@ -29,6 +30,9 @@ const SHOWN_MAX: usize = 20;
 
 /// Failures that are made smaller, each of which takes as long as many worlds.
 const SHRUNK_MAX: usize = 3;
+
+/// Worlds that are told as the slowest.
+const SLOWEST: usize = 5;
 
 /// What is to be run.
 pub(crate) struct Plan {
@@ -58,13 +62,19 @@ struct Totals {
     coverage: Coverage,
     /// What went wrong in them, as it should.
     happened: BTreeMap<&'static str, u64>,
+    /// Those that took the longest, and what they came to: where speed is to be looked for.
+    slowest: BTreeMap<Reverse<(Duration, u64)>, u64>,
     failed: usize,
     failures: Vec<String>,
 }
 
 impl Totals {
-    fn add(&mut self, sum: Sum) {
+    fn add(&mut self, seed: u64, sum: Sum, took: Duration) {
         self.worlds += 1;
+        self.slowest.insert(Reverse((took, seed)), sum.updates);
+        if self.slowest.len() > SLOWEST {
+            self.slowest.pop_last();
+        }
         self.unfinished += u64::from(!sum.is_whole);
         self.updates += sum.updates;
         self.steps += sum.steps;
@@ -98,6 +108,10 @@ impl fmt::Display for Totals {
         }
         for (what, count) in &self.happened {
             writeln!(f, "{count:>12} {what}")?;
+        }
+        for (Reverse((took, seed)), updates) in &self.slowest {
+            let secs = took.as_secs_f64();
+            writeln!(f, "{secs:>10.1} s took seed {seed}: {updates} device-updates")?;
         }
         Ok(())
     }
@@ -140,6 +154,7 @@ impl Plan {
         while !stop.load(Ordering::Relaxed) {
             let seed = seed.fetch_add(1, Ordering::Relaxed);
             let scenario = Scenario { steps_max: self.steps_max, ..Scenario::of(seed) };
+            let began = Instant::now();
             let result = if totals.lock().unwrap().failed < SHRUNK_MAX {
                 runs::run_and_shrink(&scenario, &self.commit, stop)
             } else {
@@ -147,7 +162,7 @@ impl Plan {
             };
             let mut totals = totals.lock().unwrap();
             match result {
-                Ok(sum) => totals.add(sum),
+                Ok(sum) => totals.add(seed, sum, began.elapsed()),
                 Err(failure) => {
                     totals.failed += 1;
                     println!("seed {seed} failed: {}", last_words(&failure));
