@@ -190,8 +190,9 @@ impl Book {
         counted.into_iter().collect()
     }
 
-    /// What is kept of it when older entries are pruned.
-    pub(super) fn to_base(&self) -> Kept {
+    /// What is kept of it when older entries are pruned. Those who have ended are only counted,
+    /// unless `may_go`: rows that may still be taken back have to be known one by one.
+    pub(super) fn to_base(&self, may_go: bool) -> Kept {
         let mut kept = Kept::default();
         let mut ended = self.ended_before.clone();
         let mut last: Option<usize> = None;
@@ -199,7 +200,7 @@ impl Book {
         for (id, row) in &self.rows {
             let (round, wave, _) = self.cohorts[row.cohort];
             let zone = zones[row.cohort].clone();
-            if row.assignment.state.is_terminal() {
+            if row.assignment.state.is_terminal() && !may_go {
                 let counts = Counts::default();
                 let named = CohortCounts { wave, zone, counts };
                 let counted = ended.entry(self.cohorts[row.cohort].clone()).or_insert(named);

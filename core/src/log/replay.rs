@@ -212,7 +212,8 @@ impl Replay {
     pub fn base(&self) -> Option<Record> {
         let (spec, progression) = (self.spec.clone()?, self.progression.clone()?);
         let step = self.frame.whole(progression.clone());
-        let Kept { open, ended, counted, met, adjusted } = self.book.to_base();
+        let may_go = progression.state == rollout::State::Preparing;
+        let Kept { open, ended, counted, met, adjusted } = self.book.to_base(may_go);
         let by = self.by.clone();
         let base = Base { spec, progression, by, step, open, ended, counted, met, adjusted };
         Some(Record::Base(Box::new(base)))

@@ -9,6 +9,10 @@ use groundswell::core::{
 
 use super::{dice::Dice, rhythm::Rhythm};
 
+/// Of a hundred devices of a large world, so many do what they should: most of what is done is then
+/// what is done in a fleet that is well.
+const WELL_PERCENT: u64 = 80;
+
 /// Zones with whole, half and quarter hours, and with clock changes of an hour and of half an hour.
 const ZONES: [&str; 8] = [
     "UTC",
@@ -130,7 +134,8 @@ impl Fleet {
 
     fn draw(&mut self, id: &str) -> Simulated {
         let dice = &mut self.dice;
-        let habit = Habit::draw(dice, self.gentle);
+        let is_well = self.gentle || self.is_large && dice.percent(WELL_PERCENT);
+        let habit = Habit::draw(dice, is_well);
         let site = dice.roll(4);
         let host = dice.roll(self.hosts);
         // Some are behind a gateway, and some poll.

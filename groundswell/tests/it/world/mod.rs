@@ -88,6 +88,9 @@ const DAYS: [&str; 5] = [
 /// Worlds of a push, of a hundred small ones.
 const PUSH_PERCENT: u64 = 15;
 
+/// Logs of a large world that are cut at its end, of a hundred.
+const LARGE_PRUNED_PERCENT: u64 = 25;
+
 /// How long everybody has, once nothing goes wrong any more.
 const CALM: Duration = Duration::from_hours(5 * 24);
 
@@ -642,9 +645,13 @@ impl World {
         }
     }
 
-    /// What is left of a log that was cut anywhere runs again, too.
+    /// What is left of a log that was cut anywhere runs again, too; of a large world, whose logs are
+    /// long, that of some rollouts.
     fn prune(&mut self) {
         for key in self.operator.rollouts.clone() {
+            if self.rhythm.is_large && !self.dice.percent(LARGE_PRUNED_PERCENT) {
+                continue;
+            }
             let mut times = vec![];
             self.desk
                 .for_each_log_row(key, &mut |row| {

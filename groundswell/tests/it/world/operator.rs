@@ -195,7 +195,7 @@ impl World {
         if !self.operator.rollouts.is_empty() {
             let key = *dice.pick(&self.operator.rollouts);
             // What ends a rollout is rare, or there would be little to see.
-            let act = match dice.roll(120) {
+            let act = match dice.roll(if self.rhythm.is_large { 480 } else { 120 }) {
                 0 => Act::Cancel,
                 1 => Act::Abort,
                 2..=7 => Act::Start,

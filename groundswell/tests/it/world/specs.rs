@@ -20,6 +20,9 @@ use super::dice::Dice;
 
 /// Releases: few names, so that rollouts supersede each other, and versions in both directions.
 const NAMES: [&str; 2] = ["pos", "fw"];
+/// Of a large world, where most rollouts have devices of their own release to see to.
+const LARGE_NAMES: [&str; 10] =
+    ["pos", "fw", "os", "kiosk", "sign", "scanner", "gateway", "modem", "agent", "till"];
 const VERSIONS: [&str; 4] = ["1.0.5", "2.0.0", "2.1.0", "3.0.0"];
 
 /// A spec that is created when it is `now`; in a large world it is the `large`th and for many.
@@ -32,7 +35,7 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
         version = format!("{}.0.0", no + 4);
     }
     let release = Release {
-        name: (*dice.pick(&NAMES)).to_owned(),
+        name: dice.pick(if large.is_some() { &LARGE_NAMES[..] } else { &NAMES }).to_string(),
         version,
         artifact: Digest([7; 32]),
         artifact_bytes: 12,
@@ -61,17 +64,16 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
         _ => *dice.pick(&[Offline::Skip, Offline::Wait, Offline::Try]),
     };
     let is_timed = strategy == Strategy::Scheduled || dice.percent(30);
+    let is_endless = strategy == Strategy::OnConnect || membership == Membership::Dynamic;
     let spec = Spec {
         select: select(dice),
         strategy,
         start_at: (strategy == Strategy::Scheduled && dice.percent(60))
             .then(|| now + hours(dice, 6)),
-        deadline: deadline(
-            dice,
-            now,
-            strategy == Strategy::OnConnect || membership == Membership::Dynamic,
-            if is_slow { 40 } else { 8 },
-        ),
+        deadline: match large {
+            Some(_) if !is_endless && dice.percent(70) => None,
+            _ => deadline(dice, now, is_endless, if is_slow { 40 } else { 8 }),
+        },
         schedule: if is_timed { schedule(dice, now) } else { Schedule::default() },
         waves,
         membership,
@@ -92,7 +94,8 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
         },
         on_failure: if dice.percent(10) { OnFailure::Abort } else { OnFailure::Pause },
         priority: dice.roll(3) as i32 - 1,
-        allow_downgrade: dice.percent(50),
+        // Versions of releases by different names are judged against each other, too.
+        allow_downgrade: dice.percent(if large.is_some() { 85 } else { 50 }),
         ..Spec::immediate(release)
     };
     spec.check().unwrap();
