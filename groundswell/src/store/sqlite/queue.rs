@@ -26,7 +26,7 @@ pub(super) fn waiting(
     device: DeviceKey,
 ) -> Result<Vec<(RolloutKey, Candidate)>, StoreError> {
     let sql = format!(
-        "SELECT {}, a.rollout FROM assignment a INDEXED BY assignment_device \
+        "SELECT {}, a.rollout FROM assignment a INDEXED BY assignment_waiting \
          JOIN device d ON d.key = a.device WHERE a.device = ?1 AND a.state IN (4, 5) ORDER BY a.id",
         rows::CANDIDATE_COLUMNS
     );

@@ -20,7 +20,13 @@ use groundswell::{
     },
 };
 
-use super::{courses, coverage::Coverage, fleet::Fleet, rows::Rows, turns::Turns};
+use super::{
+    courses,
+    coverage::Coverage,
+    fleet::Fleet,
+    rows::{CohortCounts, Rows},
+    turns::Turns,
+};
 
 /// Claims that a driver may make beyond what is open: its least, which no small world is fast enough
 /// to exceed; and its most, for large ones.
@@ -463,7 +469,8 @@ impl Checker {
     /// What is in the rows is what became durable, and the counts are those of the rows.
     pub(crate) fn compare(&self) -> Breaches {
         let mut breaches = vec![];
-        for (id, state) in self.rows.states() {
+        let (states, cohorts) = self.rows.whole();
+        for (id, state) in states {
             if let Some(row) = self.row(AssignmentId(id))
                 && row.state != state
             {
@@ -475,9 +482,9 @@ impl Checker {
         let is_settled = |key: &RolloutKey| {
             self.rollouts.get(key).is_some_and(|w| w.progression.state != RolloutState::Preparing)
         };
-        for (key, cohort, kept, counted) in self.rows.counts() {
-            if kept != counted && is_settled(&key) {
-                breaches.push(format!("cohort {cohort} has {counted:?}, and says {kept:?}"));
+        for CohortCounts { rollout, key, said, counted } in cohorts {
+            if said != counted && is_settled(&rollout) {
+                breaches.push(format!("cohort {key} has {counted:?}, and says {said:?}"));
             }
         }
         breaches

@@ -145,7 +145,7 @@ impl Fleet {
             _ => Some(format!("http://10.{}.{site}.{}:80", host / 250, host % 250 + 1)),
         };
         let check_in = dice
-            .percent(if self.is_large { 10 } else { 30 })
+            .percent(if self.is_large { 4 } else { 30 })
             .then(|| Duration::from_secs(*dice.pick(&[1_800, 3_600, 14_400])));
         let zone = dice.percent(85).then(|| (*dice.pick(&ZONES)).to_owned());
         let version = dice.pick(&["0.9.0", "1.0.0", "1.1.0"]).to_string();

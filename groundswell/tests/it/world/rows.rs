@@ -1,6 +1,6 @@
 //! The rows of the database as they are, read past the store.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use groundswell::{
     core::{
@@ -19,6 +19,14 @@ pub(crate) struct Listed {
     pub(crate) device: String,
     pub(crate) wave: usize,
     pub(crate) state: State,
+}
+
+/// A cohort: what it says it has, and what it has.
+pub(crate) struct CohortCounts {
+    pub(crate) rollout: RolloutKey,
+    pub(crate) key: i64,
+    pub(crate) said: Counts,
+    pub(crate) counted: Counts,
 }
 
 impl Rows {
@@ -45,29 +53,28 @@ impl Rows {
         found.unwrap().map(Result::unwrap).collect()
     }
 
-    pub(crate) fn states(&self) -> Vec<(i64, State)> {
-        let mut statement = self.0.prepare_cached("SELECT id, state FROM assignment").unwrap();
-        let found = statement.query_map([], |row| Ok((row.get(0)?, state(row.get(1)?))));
-        found.unwrap().map(Result::unwrap).collect()
-    }
-
-    /// Of every cohort: the counts it says it has, and those of its rows.
-    pub(crate) fn counts(&self) -> Vec<(RolloutKey, i64, Counts, Counts)> {
-        let sql = "SELECT c.rollout, c.key, c.counts, \
-                   (SELECT group_concat(a.state) FROM assignment a WHERE a.cohort = c.key) \
-                   FROM cohort c";
+    /// Every assignment and where it stands, in the order of their ids; and of every cohort the counts
+    /// it says it has, and those of its rows.
+    pub(crate) fn whole(&self) -> (Vec<(i64, State)>, Vec<CohortCounts>) {
+        let mut counted: BTreeMap<i64, Counts> = BTreeMap::new();
+        let sql = "SELECT id, cohort, state FROM assignment ORDER BY id";
         let mut statement = self.0.prepare_cached(sql).unwrap();
         let found = statement.query_map([], |row| {
-            let (rollout, key) = (RolloutKey(row.get(0)?), row.get(1)?);
-            let kept: Counts = serde_json::from_str(&row.get::<_, String>(2)?).unwrap();
-            let mut counted = Counts::default();
-            let codes: Option<String> = row.get(3)?;
-            for code in codes.iter().flat_map(|codes| codes.split(',')) {
-                *counted.of_mut(state(code.parse().unwrap())) += 1;
-            }
-            Ok((rollout, key, kept, counted))
+            let state = state(row.get(2)?);
+            *counted.entry(row.get(1)?).or_default().of_mut(state) += 1;
+            Ok((row.get(0)?, state))
         });
-        found.unwrap().map(Result::unwrap).collect()
+        let states = found.unwrap().map(Result::unwrap).collect();
+        let sql = "SELECT rollout, key, counts FROM cohort";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let found = statement.query_map([], |row| {
+            let key: i64 = row.get(1)?;
+            let said = serde_json::from_str(&row.get::<_, String>(2)?).unwrap();
+            let counted = counted.remove(&key).unwrap_or_default();
+            Ok(CohortCounts { rollout: RolloutKey(row.get(0)?), key, said, counted })
+        });
+        let cohorts = found.unwrap().map(Result::unwrap).collect();
+        (states, cohorts)
     }
 }
 

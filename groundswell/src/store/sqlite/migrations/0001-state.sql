@@ -98,12 +98,14 @@ CREATE TABLE assignment (
 CREATE UNIQUE INDEX assignment_active ON assignment (device) WHERE state > 0 AND state < 4;
 -- A cohort's rows in order: what is read from the queue. It never changes with a state.
 CREATE INDEX assignment_cohort ON assignment (cohort);
-CREATE INDEX assignment_device ON assignment (device);
+-- By the rollout, too: a device has had many, and one of them is looked for.
+CREATE INDEX assignment_device ON assignment (device, rollout);
 -- Those that failed, or were left as they were, with the release not on them: few, and asked for.
 CREATE INDEX assignment_short ON assignment (cohort, state)
     WHERE state > 19 AND state <> 40 AND state <> 50;
--- Not there.
+-- Not there: when to look again, and who waits for a device that calls.
 CREATE INDEX assignment_due ON assignment (rollout, due_at, id) WHERE state IN (4, 5);
+CREATE INDEX assignment_waiting ON assignment (device) WHERE state IN (4, 5);
 
 -- Why an assignment is where it is; most have nothing to say.
 CREATE TABLE detail (
