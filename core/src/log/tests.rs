@@ -1,5 +1,7 @@
 //! The log held against itself: what is written is read back, and what was changed is found.
 
+mod cut;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -321,56 +323,6 @@ fn a_log_of_other_decisions_is_replayed_for_its_states() {
     assert_eq!(report.other_decisions.into_iter().collect::<Vec<_>>(), [99]);
     assert_eq!(replay.counts(1), told.counts());
     assert_eq!(replay.progression(), Some(&told.progression));
-}
-
-#[test]
-fn a_log_that_is_cut_anywhere_runs_on_from_what_is_kept() {
-    let told = Told::new();
-    for cut in 1..told.entries.len() {
-        let (before, behind) = told.entries.split_at(cut);
-        let mut first = Replay::new(ZONES);
-        for entry in before {
-            drop(first.entry(entry));
-        }
-        let base = Entry { at: NOON, records: vec![first.base().unwrap()] };
-        let text = serde_json::to_string(&base).unwrap();
-        let mut second = Replay::new(ZONES);
-        for entry in std::iter::once(&serde_json::from_str(&text).unwrap()).chain(behind) {
-            assert_eq!(second.entry(entry), *entry);
-        }
-        assert_eq!(second.report().mismatches, [], "cut at {cut}");
-        assert_eq!(second.counts(1), told.counts());
-        assert_eq!(second.progression(), Some(&told.progression));
-    }
-}
-
-#[test]
-fn what_is_taken_back_behind_a_cut_is_known_one_by_one() {
-    let listed = |state, ids: std::ops::RangeInclusive<i64>| {
-        Record::Listed(Listed {
-            round: 1,
-            wave: 0,
-            zone: None,
-            state,
-            ids: ids.map(AssignmentId).collect(),
-        })
-    };
-    let skipped = State::Skipped(SkipReason::NoAddress);
-    let mut preparing = Progression::draft(&spec());
-    preparing.state = rollout::State::Preparing;
-    let records = vec![
-        Record::Spec(Box::new(spec())),
-        Record::Stands(Box::new(preparing)),
-        listed(State::Queued, 1..=2),
-        listed(skipped, 3..=5),
-    ];
-    let mut first = Replay::new(ZONES);
-    drop(first.entry(&Entry { at: NOON, records }));
-    let taken_back = Record::Unlisted((1..=5).map(AssignmentId).collect());
-    let records = vec![first.base().unwrap(), taken_back];
-    let mut second = Replay::new(ZONES);
-    drop(second.entry(&Entry { at: NOON, records }));
-    assert_eq!(second.counts(1), Counts::default());
 }
 
 /// A rollout with hours, three devices of which are in UTC, until one of them moves.
