@@ -104,7 +104,10 @@ impl SqliteStore {
         // Nobody has it open, and nothing lies beside it: read as it is, it gets no files beside.
         let how = if wal.exists() { "mode=ro" } else { "mode=ro&immutable=1" };
         let name = percent_encode(path.as_os_str().as_bytes(), URI_PATH);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        // One thread at a time has it, as the type says: no lock around every column that is read.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(format!("file:{name}?{how}"), flags)?;
         connection.busy_timeout(BUSY_MAX)?;
         keep_plans(&connection)?;

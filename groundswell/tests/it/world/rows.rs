@@ -31,7 +31,8 @@ pub(crate) struct CohortCounts {
 
 impl Rows {
     pub(crate) fn open(path: &Path) -> Self {
-        Self(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap())
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self(Connection::open_with_flags(path, flags).unwrap())
     }
 
     /// `ok`, or what is damaged.
