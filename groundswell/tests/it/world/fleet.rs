@@ -10,7 +10,7 @@ use groundswell::core::{
 use super::{dice::Dice, rhythm::Rhythm};
 
 /// Zones with whole, half and quarter hours, and with clock changes of an hour and of half an hour.
-const ZONES: [&str; 8] = [
+pub(crate) const ZONES: [&str; 8] = [
     "UTC",
     "Europe/Berlin",
     "America/New_York",
