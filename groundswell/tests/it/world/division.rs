@@ -71,7 +71,7 @@ fn divide<'a>(spec: &Spec, all: impl Iterator<Item = &'a Device>) -> Waves {
         .map(|device| (device.id.as_str(), device))
         .collect();
     let mut queue: Vec<&str> = devices.keys().copied().collect();
-    queue.sort_by_key(|id| draw(&spec.salt, id));
+    queue.sort_by_cached_key(|id| draw(&spec.salt, id));
     let mut waves = Waves::new();
     let all = queue.len();
     for (wave, size) in spec.waves.iter().map(|wave| &wave.size).enumerate() {

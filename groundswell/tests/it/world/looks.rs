@@ -28,8 +28,9 @@ const TAKEN_MIN: u64 = 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
-    /// Who waits for a place and has none: since when, in true time, and what all had sent by then.
-    starving: BTreeMap<RolloutKey, (i64, u64)>,
+    /// Who waits for a place and has none: since when, in true time, what all had sent by then, and
+    /// how many of its own were left out.
+    starving: BTreeMap<RolloutKey, (i64, u64, u64)>,
     /// Deliveries that were begun, in all.
     sent: u64,
     /// Rollouts whose stop was acknowledged since the last step.
@@ -81,7 +82,15 @@ impl World {
             self.looks.starving.remove(&key);
             return;
         }
-        let (since, before) = *self.looks.starving.entry(key).or_insert((now, sent));
+        let engine = self.driver.as_ref().map(|driver| &driver.engine);
+        let counts = engine.and_then(|engine| engine.counts(key));
+        let left_out = counts.map_or(0, |counts| counts.skipped + counts.current);
+        let entry = self.looks.starving.entry(key).or_insert((now, sent, left_out));
+        if entry.2 != left_out {
+            // It had places, and found nobody to send to.
+            *entry = (now, sent, left_out);
+        }
+        let (since, before, _) = *entry;
         let (millis, taken) = (now - since, sent - before);
         if millis > STARVES_AFTER.as_millis() as i64 && taken >= TAKEN_MIN {
             let (key, secs) = (key.0, millis / 1_000);

@@ -134,3 +134,43 @@ fn fault(spec: &Spec, progress: &Progress, cut: Cut, now: Time) -> Option<String
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use groundswell::core::{
+        progress::WaveProgress,
+        release::{Digest, Release},
+        snapshot::Counts,
+    };
+
+    use super::*;
+
+    /// 30 devices are begun and 70 are not, at 10 a second.
+    fn is_right(eta_secs: u64, cut: Cut) -> bool {
+        let spec = Spec::immediate(Release {
+            name: "pos".to_owned(),
+            version: "2.0.0".to_owned(),
+            artifact: Digest([7; 32]),
+            artifact_bytes: 12,
+        });
+        let counts = Counts { queued: 70, verifying: 30, ..Counts::default() };
+        let state = WaveState::Open { since: Time::ZERO };
+        let waves = vec![WaveProgress { state, verdict: None, counts }];
+        let eta = Some(Duration::from_secs(eta_secs));
+        let progress = Progress { counts, waves, eta, ended_per_sec: 10.0, ..Progress::default() };
+        fault(&spec, &progress, cut, Time::from_millis(60_000)).is_none()
+    }
+
+    #[test]
+    fn what_ends_it_leaves_less_to_wait_for_and_no_less_than_until_then() {
+        let at = |secs: i64| Some(Time::from_millis(60_000 + secs * 1_000));
+        let deadline = |secs| Cut { deadline: at(secs), ..Cut::default() };
+        let closes = |secs| Cut { closes_at: at(secs), ..Cut::default() };
+        assert!(is_right(10, Cut::default()) && !is_right(9, Cut::default()));
+        assert!(is_right(6, deadline(6)) && !is_right(5, deadline(6)));
+        assert!(is_right(0, deadline(-5)) && !is_right(9, deadline(11)));
+        assert!(is_right(6, closes(6)) && !is_right(5, closes(6)));
+        // Those who were begun are waited for.
+        assert!(is_right(3, closes(-5)) && !is_right(2, closes(-5)));
+    }
+}
