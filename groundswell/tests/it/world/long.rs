@@ -123,7 +123,7 @@ impl Plan {
                 std::thread::sleep(LOOK_EVERY);
                 let elapsed = began.elapsed();
                 let is_time = self.secs.is_some_and(|secs| elapsed.as_secs() >= secs)
-                    || workers.iter().all(|worker| worker.is_finished());
+                    || workers.iter().all(std::thread::ScopedJoinHandle::is_finished);
                 let totals = totals.lock().unwrap();
                 if is_time || totals.failed >= self.failures_max {
                     stop.store(true, Ordering::Relaxed);

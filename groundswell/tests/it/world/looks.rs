@@ -70,7 +70,9 @@ impl World {
         // Estimates cost more than the step of a large world: one rollout after the other there.
         let turn = self.steps / LOOK_EVERY;
         if !self.rhythm.is_large {
-            keys.iter().for_each(|key| self.look_at_time_left(*key, now));
+            for key in keys {
+                self.look_at_time_left(key, now);
+            }
         } else if !keys.is_empty() && turn.is_multiple_of(LARGE_TURNS) {
             self.look_at_time_left(keys[(turn / LARGE_TURNS) as usize % keys.len()], now);
         }

@@ -110,12 +110,11 @@ fn fault(spec: &Spec, progress: &Progress, cut: Cut, now: Time) -> Option<String
     let mut wait = spec.start_at.map_or(Duration::ZERO, |at| at.since(now));
     let (mut left, mut begun) = (0, 0);
     for (at, wave) in progress.waves.iter().enumerate() {
-        match wave.state {
-            WaveState::Soaking { since } => wait = wait.max((since + of_wave(at)).since(now)),
-            _ => {
-                left += wave.counts.queued + wave.counts.active();
-                begun += wave.counts.delivering + wave.counts.verifying;
-            }
+        if let WaveState::Soaking { since } = wave.state {
+            wait = wait.max((since + of_wave(at)).since(now));
+        } else {
+            left += wave.counts.queued + wave.counts.active();
+            begun += wave.counts.delivering + wave.counts.verifying;
         }
     }
     let takes = |devices: u64| match devices {
