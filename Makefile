@@ -3,6 +3,7 @@
 #   make demo    ten terminals of a retail chain, updated before your eyes
 #   make test    every test
 #   make sim     worlds of chance: SEED=17 for one again, otherwise fresh ones for a minute
+#   make sim-ci  as CI plays them: a fixed range of seeds, and fresh ones; SECS=
 #   make sim-long  the same on all cores until stopped (or for SECS=), with what was reached
 #   make sim-teeth  known mistakes, made on purpose: each has to be noticed; BUG=MaxPerHostForgotten for one
 #   make chaos   real processes and sockets, killed, held, cut off: SEED=, SECS= (120); root for a small disk
@@ -15,7 +16,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test sim sim-long sim-teeth chaos check check-core bench bless setup-build setup-bench
+.PHONY: demo test sim sim-ci sim-long sim-teeth chaos check check-core bench bless setup-build setup-bench
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
@@ -23,14 +24,20 @@ demo: setup-build
 test: setup-build
 	cargo test --workspace
 
-# As docs/simulation.md says; also LOUD=1, FROM= (the first seed) and SECS=, and what a failure says
+# As docs/simulation.md says; also LOUD=1, FROM= (the first seed), SECS= or WORLDS= (so many), THREADS=, and what a failure says
 # that it takes: STEPS= DEVICES= ROLLOUTS= ACTS= FAULTS= (PLANT= fails by itself).
 sim: setup-build
-	SEED=$(SEED) STEPS=$(STEPS) LOUD=$(LOUD) FROM=$(FROM) SECS=$(or $(SECS),60) RUST_BACKTRACE=0 \
+	SEED=$(SEED) STEPS=$(STEPS) LOUD=$(LOUD) FROM=$(FROM) RUST_BACKTRACE=0 \
+	  SECS=$(or $(SECS),$(if $(WORLDS),,60)) WORLDS=$(WORLDS) THREADS=$(THREADS) \
 	  DEVICES=$(DEVICES) ROLLOUTS=$(ROLLOUTS) ACTS=$(ACTS) FAULTS=$(FAULTS) PLANT=$(PLANT) \
 	  COMMIT=$$(git rev-parse --short HEAD 2>/dev/null) \
 	  cargo test --quiet --release --package groundswell --test it -- \
 	  --exact world::runs::explore --nocapture
+
+# What a fixed range finds is found by everybody alike; fresh seeds find what nobody has seen yet.
+sim-ci:
+	$(MAKE) sim FROM=1 WORLDS=24 SECS= THREADS=$$(nproc)
+	$(MAKE) sim SECS=$(or $(SECS),60) THREADS=$$(nproc)
 
 # As docs/simulation.md says. Not in `test`: it runs by the clock and wants the machine for itself.
 # Not a release build: its assertions look, too.

@@ -16,7 +16,21 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::ledger::Ledger;
-use crate::{assignment::State, gate::Ruling, ids::RolloutId, snapshot::Counts};
+use crate::{
+    assignment::State, gate::Ruling, ids::RolloutId, rollout::Schedule, snapshot::Counts,
+    time::Time,
+};
+
+/// When a device's first turn from then on is over, by the clock on the wall in its IANA time zone;
+/// none if that is not within so many minutes.
+pub fn first_turn_ends_at(
+    schedule: &Schedule,
+    zone: Option<&str>,
+    from: Time,
+    minutes_max: u32,
+) -> Option<Time> {
+    wall::first_end(schedule, &wall::zone(schedule, zone), from, minutes_max)
+}
 
 /// What holds at every moment of every rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -42,6 +42,13 @@ impl Ledger {
         }
     }
 
+    /// From now on so many claims of a rollout may be made beyond `max_in_flight`.
+    pub fn ahead(&mut self, id: RolloutId, ahead_max: u32) {
+        if let Some(books) = self.rollouts.get_mut(&id) {
+            books.ahead(ahead_max);
+        }
+    }
+
     /// Writes down a device: its IANA time zone, and the host (scheme, name and port) it is
     /// reached at. One that was not written down has neither.
     pub fn device(&mut self, id: &str, zone: Option<&str>, host: Option<&str>) {

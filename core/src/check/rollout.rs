@@ -90,6 +90,10 @@ impl Books {
         (self.spec, self.ahead_max) = (spec, ahead_max);
     }
 
+    pub(super) const fn ahead(&mut self, ahead_max: u32) {
+        self.ahead_max = ahead_max;
+    }
+
     fn count(&self, states: &[State]) -> u64 {
         states.iter().map(|state| self.tally.get(state).copied().unwrap_or(0)).sum()
     }

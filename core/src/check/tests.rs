@@ -283,6 +283,19 @@ fn invariant_4_a_window_in_a_repeated_hour_comes_once() {
 }
 
 #[test]
+fn a_first_turn_ends_when_its_window_does() {
+    let hours = Hours::new(vec!["21:00-23:00".parse().unwrap()], vec![]).unwrap();
+    let schedule = Schedule { hours, ..Schedule::default() };
+    let ends_in = |zone, minutes_max| {
+        let ends_at = first_turn_ends_at(&schedule, zone, NOW, minutes_max);
+        ends_at.map(|at| at.since(NOW).as_secs() / 60)
+    };
+    assert_eq!(ends_in(Some("America/Denver"), 1_440), Some(120), "it is on");
+    assert_eq!(ends_in(None, 1_440), Some(19 * 60), "it comes");
+    assert_eq!(ends_in(None, 600), None, "not so soon");
+}
+
+#[test]
 fn invariant_4_hours_on_the_wall_of_the_device() {
     let hours = |windows: &[&str], freezes: &[&str]| {
         let windows = windows.iter().map(|text| text.parse().unwrap()).collect();

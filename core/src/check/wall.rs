@@ -41,6 +41,21 @@ pub(super) fn closed(schedule: &Schedule, zone: &TimeZone, now: Time) -> Option<
     (!is_in_window).then(|| format!("at {wall} on its wall, outside of its windows"))
 }
 
+/// When the first time at which a device of this zone may be touched, from then on, is over: looked
+/// for minute by minute, and for no longer than so many.
+pub(super) fn first_end(
+    schedule: &Schedule,
+    zone: &TimeZone,
+    from: Time,
+    minutes_max: u32,
+) -> Option<Time> {
+    let next = |at: Time| Time::from_millis((at.as_millis() / 60_000 + 1) * 60_000);
+    let mut minutes =
+        std::iter::successors(Some(from), |at| Some(next(*at))).take(minutes_max as usize);
+    minutes.find(|at| closed(schedule, zone, *at).is_none())?;
+    minutes.find(|at| closed(schedule, zone, *at).is_some())
+}
+
 fn is_frozen(freeze: &Freeze, wall: DateTime) -> bool {
     let has_begun = match freeze.from() {
         Edge::Date(date) => wall.date() >= date,

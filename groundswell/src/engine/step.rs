@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use groundswell_core::{
     ids::Epoch, progress::Progress, rollout::Progression, snapshot::Counts, time::Time,
+    waiting::WaitingOn,
 };
 
 pub use self::news::PUSH_ACTS;
@@ -383,6 +384,11 @@ impl Engine {
     /// How far a rollout is; `sent_bytes` is the shell's to count.
     pub fn progress(&mut self, key: RolloutKey, now: Time, sent_bytes: u64) -> Option<Progress> {
         self.courses.get_mut(&key).map(|course| course.progress(now, sent_bytes))
+    }
+
+    /// Why not more happens in a rollout, as it was decided last.
+    pub fn waiting_on(&self, key: RolloutKey) -> Option<&[WaitingOn]> {
+        self.courses.get(&key).map(Course::waiting_on)
     }
 
     /// The devices of a rollout, counted.

@@ -102,6 +102,11 @@ impl Course {
         self.is_dirty || self.wake_at().is_some_and(|(at, _)| at <= now)
     }
 
+    /// Why not more happens, as it was decided last.
+    pub(in crate::engine) fn waiting_on(&self) -> &[WaitingOn] {
+        &self.waiting_on
+    }
+
     /// Its devices, counted.
     pub(in crate::engine) const fn counts(&self) -> &Counts {
         &self.counts

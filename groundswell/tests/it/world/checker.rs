@@ -1,7 +1,10 @@
 //! Who notices what should not happen: the ledger of the core, told what became durable, and what
 //! only this world can see (the rows themselves, intents, rates).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use groundswell::{
     core::{
@@ -21,17 +24,19 @@ use groundswell::{
 };
 
 use super::{
+    ahead::Ahead,
     courses,
     coverage::Coverage,
     fleet::Fleet,
     rows::{CohortCounts, Rows},
+    time_left::all_zones,
     turns::Turns,
 };
 
-/// Claims that a driver may make beyond what is open: its least, which no small world is fast enough
-/// to exceed; and its most, for large ones.
-const AHEAD_MAX: u32 = 64;
-const LARGE_AHEAD_MAX: u32 = 4_096;
+/// An answer is kept for so long, by the times at which intents were put, and while there are no more
+/// newer ones than these.
+const ANSWERS_KEPT_FOR: Duration = Duration::from_hours(24);
+const ANSWERS_KEPT: i64 = 1_000;
 
 pub(crate) type Breaches = Vec<String>;
 
@@ -48,6 +53,7 @@ struct Watched {
     /// What the cohorts of its round say they have.
     cohorts: BTreeMap<CohortKey, Counts>,
     claims: VecDeque<Time>,
+    ahead: Ahead,
 }
 
 /// An assignment, as what became durable made it.
@@ -63,7 +69,10 @@ struct Row {
 #[derive(Debug)]
 struct Wanted {
     act: Option<(RolloutKey, Act)>,
+    /// When, in true time.
     put_at: i64,
+    /// When, by the clock of whoever put it.
+    said_at: Time,
 }
 
 pub(crate) struct Checker {
@@ -76,18 +85,22 @@ pub(crate) struct Checker {
     assignments: Vec<Option<Row>>,
     /// The ids of devices, by their numbers.
     devices: Vec<String>,
+    /// The time zones of devices, by their numbers.
+    zones: Vec<Option<String>>,
+    /// Whether any device ever was in another one.
+    has_any_moved: bool,
     wanted: BTreeMap<IntentSeq, Wanted>,
-    last_wanted: IntentSeq,
+    /// The newest intent, answered or not, and when it was put by the clock.
+    last_wanted: (IntentSeq, Time),
     /// Devices in other zones since the driver looked last.
     moved: BTreeSet<String>,
     /// Assignments that came to an end through an attempt, in all.
     pub(crate) updates: u64,
     pub(crate) coverage: Coverage,
-    ahead_max: u32,
 }
 
 impl Checker {
-    pub(crate) fn new(rows: Rows, is_large: bool) -> Self {
+    pub(crate) fn new(rows: Rows) -> Self {
         Self {
             ledger: Ledger::default(),
             rows,
@@ -95,12 +108,13 @@ impl Checker {
             rollouts: BTreeMap::new(),
             assignments: vec![],
             devices: vec![],
+            zones: vec![],
+            has_any_moved: false,
             wanted: BTreeMap::new(),
-            last_wanted: IntentSeq(0),
+            last_wanted: (IntentSeq(0), Time::ZERO),
             moved: BTreeSet::new(),
             updates: 0,
             coverage: Coverage::default(),
-            ahead_max: if is_large { LARGE_AHEAD_MAX } else { AHEAD_MAX },
         }
     }
 
@@ -108,6 +122,8 @@ impl Checker {
         let no = Fleet::number(&device.id);
         self.devices.resize(self.devices.len().max(no + 1), String::new());
         self.devices[no].clone_from(&device.id);
+        self.zones.resize(self.devices.len(), None);
+        self.zones[no].clone_from(&device.time_zone);
         let host = device.address.as_ref().map(Address::as_str);
         self.ledger.device(&device.id, device.time_zone.as_deref(), host);
     }
@@ -116,6 +132,18 @@ impl Checker {
     pub(crate) fn moved(&mut self, device: &Device) {
         self.ledger.device_moved(&device.id, device.time_zone.as_deref());
         self.moved.insert(device.id.clone());
+        self.has_any_moved = true;
+    }
+
+    /// The time zones in which devices of a rollout have not ended; all that there are, if some may
+    /// be known to be in one they have left.
+    pub(crate) fn zones_left(&self, key: RolloutKey) -> BTreeSet<Option<String>> {
+        if self.has_any_moved {
+            return all_zones();
+        }
+        let rows = self.assignments.iter().flatten();
+        let left = rows.filter(|row| row.rollout == key && !is_end(row.state));
+        left.map(|row| self.zones[row.device].clone()).collect()
     }
 
     /// The driver has looked what was written.
@@ -126,7 +154,8 @@ impl Checker {
     }
 
     pub(crate) fn rollout(&mut self, key: RolloutKey, id: RolloutId, spec: &Spec) {
-        self.ledger.rollout(id, spec, self.ahead_max);
+        let mut ahead = Ahead::default();
+        self.ledger.rollout(id, spec, ahead.most(&spec.limits));
         self.turns.rollout(key, &spec.release.name);
         let progression = Progression::draft(spec);
         let watched = Watched {
@@ -137,6 +166,7 @@ impl Checker {
             is_behind: true,
             cohorts: BTreeMap::new(),
             claims: VecDeque::new(),
+            ahead,
         };
         self.rollouts.insert(key, watched);
     }
@@ -145,8 +175,22 @@ impl Checker {
     pub(crate) fn respecify(&mut self, key: RolloutKey, spec: &Spec) -> bool {
         let Some(watched) = self.rollouts.get_mut(&key) else { return false };
         watched.spec = spec.clone();
-        self.ledger.rollout(watched.id, spec, AHEAD_MAX);
+        self.ledger.rollout(watched.id, spec, watched.ahead.most(&spec.limits));
         true
+    }
+
+    /// The driver handed a delivery out.
+    pub(crate) fn handed_out(&mut self, key: RolloutKey, at: Time) {
+        if let Some(watched) = self.rollouts.get_mut(&key) {
+            watched.ahead.handed_out(at);
+        }
+    }
+
+    /// The driver gave a batch to the store: how far its claims may be ahead is known by now.
+    pub(crate) fn given(&mut self, key: RolloutKey) {
+        if let Some(watched) = self.rollouts.get_mut(&key) {
+            self.ledger.ahead(watched.id, watched.ahead.most(&watched.spec.limits));
+        }
     }
 
     pub(crate) fn spec(&self, key: RolloutKey) -> &Spec {
@@ -233,7 +277,7 @@ impl Checker {
             if after.round > before.round {
                 (watched.listed_to, watched.is_behind) = (0, true);
             }
-            courses = courses::observations(id, &before, after, batch.at);
+            courses = courses::all(id, before, batch, after);
         }
         let is = watched.progression.state;
         watched.cohorts.extend(batch.cohorts.iter().copied());
@@ -390,13 +434,22 @@ impl Checker {
 
     pub(crate) fn restarted(&mut self, at: Time) -> Breaches {
         self.forget_rates();
-        self.rollouts.values_mut().for_each(|watched| watched.is_behind = true);
+        for watched in self.rollouts.values_mut() {
+            watched.is_behind = true;
+            watched.ahead.forget();
+        }
         self.observe(&Observation::Restarted, at)
     }
 
-    pub(crate) fn wanted(&mut self, seq: IntentSeq, act: Option<(RolloutKey, Act)>, put_at: i64) {
-        self.last_wanted = self.last_wanted.max(seq);
-        self.wanted.insert(seq, Wanted { act, put_at });
+    /// An intent was put: in true time, and by the clock of whoever did.
+    pub(crate) fn wanted(
+        &mut self,
+        seq: IntentSeq,
+        act: Option<(RolloutKey, Act)>,
+        (put_at, said_at): (i64, Time),
+    ) {
+        self.last_wanted = (seq, said_at);
+        self.wanted.insert(seq, Wanted { act, put_at, said_at });
     }
 
     /// What an intent that is not answered wants.
@@ -407,6 +460,18 @@ impl Checker {
     /// Whether anything is wanted of a rollout that is not answered.
     pub(crate) fn is_wanted(&self, key: RolloutKey) -> bool {
         self.wanted.values().any(|wanted| wanted.act.is_some_and(|(of, _)| of == key))
+    }
+
+    /// The acts wanted of a rollout that are not answered, in the order in which they were put.
+    pub(crate) fn wanted_of(&self, key: RolloutKey) -> Vec<IntentSeq> {
+        let is_of = |wanted: &Wanted| wanted.act.is_some_and(|(of, _)| of == key);
+        self.wanted.iter().filter(|(_, wanted)| is_of(wanted)).map(|(seq, _)| *seq).collect()
+    }
+
+    /// Devices of a rollout that are being sent to, or asked for their version.
+    pub(crate) fn open(&self, key: RolloutKey) -> u64 {
+        let rows = self.assignments.iter().flatten();
+        rows.filter(|row| row.rollout == key && is_begun(row.state)).count() as u64
     }
 
     /// The oldest intent that nobody has answered: when it was put.
@@ -432,7 +497,9 @@ impl Checker {
             return Err(format!("intent {} is answered twice: {answer:?}", seq.0));
         };
         // One that was asked a day and a thousand others ago is not kept; nobody waits for it.
-        let is_old = self.last_wanted.0 - seq.0 > 900;
+        let (last, last_at) = self.last_wanted;
+        let is_old =
+            last.0 - seq.0 >= ANSWERS_KEPT && last_at.since(wanted.said_at) > ANSWERS_KEPT_FOR;
         let kept = desk.answer_to(seq).unwrap();
         if kept.as_ref() != Some(answer) && !(kept.is_none() && is_old) {
             return Err(format!("the answer to intent {} is not what was written", seq.0));
@@ -498,6 +565,22 @@ fn observe(ledger: &mut Ledger, seen: &Observation<'_>, at: Time) -> Breaches {
 
 const fn is_begun(state: State) -> bool {
     matches!(state, State::Delivering | State::Verifying)
+}
+
+const fn is_end(state: State) -> bool {
+    match state {
+        State::Queued
+        | State::Away
+        | State::Absent
+        | State::Delivering
+        | State::Verifying
+        | State::Retrying => false,
+        State::Succeeded
+        | State::Failed(_)
+        | State::TimedOut(_)
+        | State::Canceled
+        | State::Skipped(_) => true,
+    }
 }
 
 /// A job in one line.

@@ -18,7 +18,11 @@ type Waves = BTreeMap<String, usize>;
 
 /// What is expected of rollouts whose devices were chosen and are being written down.
 #[derive(Debug, Default)]
-pub(crate) struct Divisions(BTreeMap<RolloutKey, Waves>);
+pub(crate) struct Divisions {
+    expected: BTreeMap<RolloutKey, Waves>,
+    /// Whether any was ever worked out.
+    has_any: bool,
+}
 
 impl Divisions {
     /// The devices of a rollout are chosen from these.
@@ -28,12 +32,18 @@ impl Divisions {
         spec: &Spec,
         all: impl Iterator<Item = &'a Device>,
     ) {
-        self.0.insert(key, divide(spec, all));
+        self.has_any = true;
+        self.expected.insert(key, divide(spec, all));
+    }
+
+    /// Whether none was worked out before.
+    pub(crate) const fn is_first(&self) -> bool {
+        !self.has_any
     }
 
     /// The devices of a rollout are written down: all of them, and nobody else.
     pub(crate) fn prepared(&mut self, key: RolloutKey, rows: &Rows) -> Option<String> {
-        let expected = self.0.remove(&key)?;
+        let expected = self.expected.remove(&key)?;
         let listed = rows.behind(key, 1, 0).into_iter().map(|row| (row.device, row.wave));
         let listed: Waves = listed.collect();
         if listed == expected {
@@ -50,7 +60,7 @@ impl Divisions {
 
     /// It was given up before.
     pub(crate) fn given_up(&mut self, key: RolloutKey) -> Option<String> {
-        self.0.remove(&key);
+        self.expected.remove(&key);
         None
     }
 }
@@ -61,7 +71,7 @@ fn divide<'a>(spec: &Spec, all: impl Iterator<Item = &'a Device>) -> Waves {
         .map(|device| (device.id.as_str(), device))
         .collect();
     let mut queue: Vec<&str> = devices.keys().copied().collect();
-    queue.sort_by_key(|id| draw(&spec.salt, id));
+    queue.sort_by_cached_key(|id| draw(&spec.salt, id));
     let mut waves = Waves::new();
     let all = queue.len();
     for (wave, size) in spec.waves.iter().map(|wave| &wave.size).enumerate() {

@@ -31,6 +31,9 @@ use super::{Event, World, checker::job_text, fleet::Fleet, trace::tell};
 /// Steps in a row that change nothing and that the clock does not move for.
 const SPINS_MAX: u32 = 20;
 
+/// Of a large world, the bytes for one in so many devices are looked at.
+const SHIPPED_EVERY: usize = 64;
+
 /// A driver that is up.
 #[derive(Debug)]
 pub(crate) struct Driver {
@@ -187,6 +190,9 @@ impl World {
                 if !matches!(job, Job::Look { .. }) {
                     tell!(self, "{} store: {}", self.stamp(), job_text(&job));
                 }
+                if let Job::Commit(batch) = &job {
+                    self.checker.given(batch.rollout);
+                }
                 self.give(job);
             }
             Command::Choose(key, spec) => {
@@ -195,7 +201,10 @@ impl World {
                 self.later(wait, |no| Event::Choose(no, key, spec));
             }
             Command::Open(opening) => self.open(&opening),
-            Command::Send(sending) => self.send(sending),
+            Command::Send(sending) => {
+                self.checker.handed_out(sending.rollout, self.agenda.clock());
+                self.send(sending);
+            }
             Command::Ask(key, question) => self.ask(key, &question),
             Command::Halt(key) => self.cut(key, "halt"),
             Command::Tell(_) => {}
@@ -284,8 +293,8 @@ impl World {
         let store = SqliteStore::open_to_read(&database(&self.place)).unwrap().unwrap();
         let division = choose(&store, spec, self.agenda.clock()).unwrap();
         tell!(self, "{} chose {} devices", self.stamp(), division.devices.len());
-        // Counted out device by device, which takes too long for thousands.
-        if !self.rhythm.is_large {
+        // Counted out device by device, which takes too long for thousands every time.
+        if !self.rhythm.is_large || self.divisions.is_first() {
             let devices = self.fleet.devices.iter().map(|device| &device.known);
             self.divisions.chosen(key, spec, devices);
         }
@@ -367,7 +376,7 @@ impl World {
         tell!(self, "{} {}: {device} {fate:?}", self.stamp(), key.0);
         self.looks.sent(key);
         if let Some(wait) = fate.taken_in {
-            if !self.rhythm.is_large {
+            if !self.rhythm.is_large || no.is_multiple_of(SHIPPED_EVERY) {
                 self.shipments.begin(no);
             }
             self.agenda.put(wait, Event::Take(no, key));

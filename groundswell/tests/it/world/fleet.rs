@@ -14,7 +14,7 @@ use super::{dice::Dice, rhythm::Rhythm};
 const WELL_PERCENT: u64 = 80;
 
 /// Zones with whole, half and quarter hours, and with clock changes of an hour and of half an hour.
-const ZONES: [&str; 8] = [
+pub(crate) const ZONES: [&str; 8] = [
     "UTC",
     "Europe/Berlin",
     "America/New_York",

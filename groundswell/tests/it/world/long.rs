@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     /// The first seed; the others follow it.
     pub(crate) first: u64,
     pub(crate) steps_max: u64,
+    /// How many worlds, if not for some time.
+    pub(crate) worlds: Option<u64>,
     /// How long; until stopped if it does not say.
     pub(crate) secs: Option<u64>,
     pub(crate) threads: usize,
@@ -124,18 +126,18 @@ impl Plan {
         let totals = Mutex::new(Totals::default());
         let began = Instant::now();
         println!("worlds from seed {}, {} at a time", self.first, self.threads);
-        if self.secs.is_none() {
+        if self.secs.is_none() && self.worlds.is_none() {
             stop_when_interrupted(Arc::clone(&stop));
         }
         std::thread::scope(|scope| {
-            for _ in 0..self.threads {
-                scope.spawn(|| self.work(&seed, &totals, &stop));
-            }
+            let work = || scope.spawn(|| self.work(&seed, &totals, &stop));
+            let workers: Vec<_> = (0..self.threads).map(|_| work()).collect();
             let mut told = Duration::ZERO;
             while !stop.load(Ordering::Relaxed) {
                 std::thread::sleep(LOOK_EVERY);
                 let elapsed = began.elapsed();
-                let is_time = self.secs.is_some_and(|secs| elapsed.as_secs() >= secs);
+                let is_time = self.secs.is_some_and(|secs| elapsed.as_secs() >= secs)
+                    || workers.iter().all(std::thread::ScopedJoinHandle::is_finished);
                 let totals = totals.lock().unwrap();
                 if is_time || totals.failed >= self.failures_max {
                     stop.store(true, Ordering::Relaxed);
@@ -153,6 +155,9 @@ impl Plan {
     fn work(&self, seed: &AtomicU64, totals: &Mutex<Totals>, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             let seed = seed.fetch_add(1, Ordering::Relaxed);
+            if self.worlds.is_some_and(|worlds| seed - self.first >= worlds) {
+                return;
+            }
             let scenario = Scenario { steps_max: self.steps_max, ..Scenario::of(seed) };
             let began = Instant::now();
             let result = if totals.lock().unwrap().failed < SHRUNK_MAX {

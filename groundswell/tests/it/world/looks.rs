@@ -5,22 +5,21 @@ use std::{collections::BTreeMap, time::Duration};
 
 use groundswell::{
     core::{
-        progress::Progress,
-        rollout::{Act, Spec, State, WaveState, WhenClosed},
+        rollout::{Act, State},
         time::Time,
         waiting::WaitingOn,
     },
-    engine::fact::Fact,
+    engine::{fact::Fact, step::Engine},
     store::RolloutKey,
 };
 
-use super::World;
+use super::{World, time_left::Closings};
 
 /// Steps between two looks at what is told.
 const LOOK_EVERY: u64 = 20;
 
-/// The longest time left that is told.
-const ETA_MAX: Duration = Duration::from_hours(100 * 24);
+/// And in a large world, at the time left of one rollout.
+const LARGE_TURNS: u64 = 5;
 
 /// Nobody waits for longer for a place while others take so many: any one that gets free is his. An
 /// artifact may take half of this to open.
@@ -29,12 +28,14 @@ const TAKEN_MIN: u64 = 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
-    /// Who waits for a place and has none: since when, in true time, and what all had sent by then.
-    starving: BTreeMap<RolloutKey, (i64, u64)>,
+    /// Who waits for a place and has none: since when, in true time, what all had sent by then, and
+    /// how many of its own were left out.
+    starving: BTreeMap<RolloutKey, (i64, u64, u64)>,
     /// Deliveries that were begun, in all.
     sent: u64,
     /// Rollouts whose stop was acknowledged since the last step.
     pub(crate) stopped: Vec<RolloutKey>,
+    pub(crate) closings: Closings,
 }
 
 impl Looks {
@@ -54,26 +55,26 @@ impl World {
     /// After each step.
     pub(crate) fn look(&mut self) {
         self.look_at_stopped();
-        // Progress has estimates that cost more than the step of a large world.
-        if self.rhythm.is_large || !self.steps.is_multiple_of(LOOK_EVERY) {
+        if !self.steps.is_multiple_of(LOOK_EVERY) {
             return;
         }
         let now = self.now();
         let Some(driver) = self.driver.as_mut() else { return self.looks.starving.clear() };
         let keys: Vec<RolloutKey> = driver.engine.rollouts().collect();
-        let told = keys.into_iter().filter_map(|key| {
-            let progress = driver.engine.progress(key, now, 0)?;
-            let progression = driver.engine.progression(key)?;
-            Some((key, progress, progression.state))
-        });
-        let told: Vec<(RolloutKey, Progress, State)> = told.collect();
-        self.looks.starving.retain(|key, _| told.iter().any(|(of, ..)| of == key));
-        for (key, progress, state) in told {
-            if let Some(why) = eta_fault(self.checker.spec(key), &progress, now) {
-                self.fail(&format!("rollout {}: {why}", key.0));
+        let starved = keys.iter().map(|key| is_starved(&mut driver.engine, *key, now));
+        let starved: Vec<bool> = starved.collect();
+        self.looks.starving.retain(|key, _| keys.contains(key));
+        for (key, is_starved) in keys.iter().zip(starved) {
+            self.look_at_starving(*key, is_starved);
+        }
+        // Estimates cost more than the step of a large world: one rollout after the other there.
+        let turn = self.steps / LOOK_EVERY;
+        if !self.rhythm.is_large {
+            for key in keys {
+                self.look_at_time_left(key, now);
             }
-            let is_starved = state == State::Running && is_starved(&progress);
-            self.look_at_starving(key, is_starved);
+        } else if !keys.is_empty() && turn.is_multiple_of(LARGE_TURNS) {
+            self.look_at_time_left(keys[(turn / LARGE_TURNS) as usize % keys.len()], now);
         }
     }
 
@@ -83,7 +84,15 @@ impl World {
             self.looks.starving.remove(&key);
             return;
         }
-        let (since, before) = *self.looks.starving.entry(key).or_insert((now, sent));
+        let engine = self.driver.as_ref().map(|driver| &driver.engine);
+        let counts = engine.and_then(|engine| engine.counts(key));
+        let left_out = counts.map_or(0, |counts| counts.skipped + counts.current);
+        let entry = self.looks.starving.entry(key).or_insert((now, sent, left_out));
+        if entry.2 != left_out {
+            // It had places, and found nobody to send to.
+            *entry = (now, sent, left_out);
+        }
+        let (since, before, _) = *entry;
         let (millis, taken) = (now - since, sent - before);
         if millis > STARVES_AFTER.as_millis() as i64 && taken >= TAKEN_MIN {
             let (key, secs) = (key.0, millis / 1_000);
@@ -127,40 +136,18 @@ impl World {
 }
 
 /// Whether a rollout could go on, and has not a single place.
-fn is_starved(progress: &Progress) -> bool {
-    let waits_for = |reason: &WaitingOn| matches!(reason, WaitingOn::Driver);
+fn is_starved(engine: &mut Engine, key: RolloutKey, now: Time) -> bool {
     let is_held = |reason: &WaitingOn| {
         matches!(reason, WaitingOn::Busy { .. } | WaitingOn::Host { .. } | WaitingOn::Hours { .. })
     };
-    let mut opened = progress.waves.iter().filter(|wave| wave.state.is_opened());
-    opened.any(|wave| wave.counts.queued > 0)
-        && progress.counts.delivering == 0
-        && progress.waiting_on.iter().any(waits_for)
-        && !progress.waiting_on.iter().any(is_held)
-}
-
-/// Why the time left that is told cannot be: it is less than what must pass in any case.
-fn eta_fault(spec: &Spec, progress: &Progress, now: Time) -> Option<String> {
-    let eta = progress.eta?;
-    let of_wave = |at: usize| spec.waves.get(at).map_or(Duration::ZERO, |wave| wave.soak);
-    let mut least = spec.start_at.map_or(Duration::ZERO, |at| at.since(now));
-    let mut left = 0;
-    for (at, wave) in progress.waves.iter().enumerate() {
-        match wave.state {
-            WaveState::Soaking { since } => least = least.max((since + of_wave(at)).since(now)),
-            _ => left += wave.counts.queued + wave.counts.active(),
-        }
-    }
-    let work_secs = left as f64 / progress.ended_per_sec.max(f64::MIN_POSITIVE);
-    // A deadline, or windows that open once, end it before all is done.
-    let is_cut = spec.deadline.is_some() || spec.schedule.when_closed == WhenClosed::End;
-    let is_short = left > 0 && eta.as_secs_f64() < work_secs * 0.99 - 0.001;
-    let is_less = !is_cut && (eta < least || is_short);
-    (is_less || eta > ETA_MAX).then(|| {
-        format!(
-            "{eta:?} are said to be left, with {left} devices to go at {} a second, and a wait \
-             of {least:?}",
-            progress.ended_per_sec
-        )
-    })
+    let waits = |reasons: &[WaitingOn]| {
+        reasons.contains(&WaitingOn::Driver) && !reasons.iter().any(is_held)
+    };
+    engine.waiting_on(key).is_some_and(waits)
+        && engine.counts(key).is_some_and(|counts| counts.delivering == 0)
+        && engine.progression(key).is_some_and(|progression| progression.state == State::Running)
+        && engine.progress(key, now, 0).is_some_and(|progress| {
+            let mut opened = progress.waves.iter().filter(|wave| wave.state.is_opened());
+            opened.any(|wave| wave.counts.queued > 0)
+        })
 }

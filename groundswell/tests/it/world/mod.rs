@@ -5,6 +5,8 @@
 //! world can see. docs/simulation.md says how to play a failure again.
 
 mod agenda;
+mod ahead;
+mod alone;
 mod checker;
 mod courses;
 mod coverage;
@@ -29,6 +31,7 @@ mod stale;
 mod storage;
 #[cfg(feature = "teeth")]
 mod teeth;
+mod time_left;
 mod trace;
 mod turns;
 mod wal;
@@ -262,7 +265,7 @@ impl World {
             operator: Operator::new(dice.fork(), &rhythm, scenario.acts_max),
             callers: vec![],
             faults: Faults::draw(dice.fork(), &scenario, rhythm.is_large),
-            checker: Checker::new(rows, rhythm.is_large),
+            checker: Checker::new(rows),
             divisions: Divisions::default(),
             shipments: Shipments::new(dir.path()),
             looks: Looks::default(),
@@ -481,26 +484,20 @@ impl World {
         if next <= self.agenda.now || self.faults.open_max_ms + self.faults.store_max_ms > 0 {
             return;
         }
-        // Progress has estimates that cost more than the step of a large world.
-        if self.rhythm.is_large && !self.steps.is_multiple_of(8) {
-            return;
-        }
-        let Some(driver) = self.driver.as_mut() else { return };
+        let Some(driver) = &self.driver else { return };
         // A timer that only the beat holds back may be about to say more.
         let is_held = |at: Time| self.agenda.when(at) < next;
         if driver.engine.wake_at().is_some_and(|(at, what)| what == "flush" || is_held(at)) {
             return;
         }
-        let keys: Vec<RolloutKey> = driver.engine.rollouts().collect();
         let mut breaches = vec![];
-        for key in keys {
+        for key in driver.engine.rollouts() {
             // What has ended in the driver's mind only waits to be written.
             let is_open = |counts: &Counts| counts.waiting() + counts.active() > 0;
             if driver.engine.counts(key).is_some_and(is_open)
-                && let Some(progress) = driver.engine.progress(key, now, 0)
+                && let Some(waiting_on) = driver.engine.waiting_on(key)
             {
-                let idle = self.checker.idle(key, progress.waiting_on.len(), now).into_iter();
-                breaches.extend(idle.map(|breach| format!("{breach}: {progress:?}")));
+                breaches.extend(self.checker.idle(key, waiting_on.len(), now));
             }
         }
         self.breached(&breaches);

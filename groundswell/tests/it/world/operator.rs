@@ -148,7 +148,7 @@ impl World {
             let key = self.desk.device_key(&self.fleet.devices[no].known.id).unwrap().unwrap();
             if !self.desk.waiting(key).unwrap().is_empty() {
                 let seq = self.desk.put_intent(&Intent::Contact { device: key }, clock).unwrap();
-                self.checker.wanted(seq, None, self.agenda.now);
+                self.checker.wanted(seq, None, (self.agenda.now, clock));
             }
         }
     }
@@ -179,6 +179,10 @@ impl World {
     }
 
     fn want(&mut self, rollout: RolloutKey, act: Act) {
+        // Or it is asked of a driver that has just gone.
+        if self.is_alone() && self.operator.dice.percent(80) {
+            return self.act_alone(rollout, act);
+        }
         let clock = self.agenda.clock();
         // As the command does: whoever advances means what was seen, and not what comes next.
         let generation = (act == Act::Advance && self.operator.dice.percent(50))
@@ -186,7 +190,7 @@ impl World {
         let intent = Intent::Act { rollout, act, generation };
         let seq = self.desk.put_intent(&intent, clock).unwrap();
         tell!(self, "{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0);
-        self.checker.wanted(seq, Some((rollout, act)), self.agenda.now);
+        self.checker.wanted(seq, Some((rollout, act)), (self.agenda.now, clock));
     }
 
     /// Somebody does something to some rollout, sensible or not.

@@ -6,8 +6,9 @@ use groundswell::{
     core::{
         assignment::{FailReason, SkipReason, State, Step},
         snapshot::Counts,
+        time::Time,
     },
-    store::RolloutKey,
+    store::{LogRow, RolloutKey},
 };
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -52,6 +53,23 @@ impl Rows {
             Ok(Listed { id: row.get(0)?, device: row.get(1)?, wave: wave as usize, state })
         });
         found.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The rows of a rollout's log behind one of them.
+    pub(crate) fn logged(&self, rollout: RolloutKey, after: i64) -> Vec<LogRow> {
+        let sql = "SELECT seq, at, body FROM log WHERE rollout = ?1 AND seq > ?2 ORDER BY seq";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let found = statement.query_map(params![rollout.0, after], |row| {
+            let at = Time::from_millis(row.get(1)?);
+            Ok(LogRow { seq: row.get(0)?, at, body: row.get(2)? })
+        });
+        found.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The number of the last row of a rollout's log; 0 if it has none.
+    pub(crate) fn logged_to(&self, rollout: RolloutKey) -> i64 {
+        let sql = "SELECT coalesce(max(seq), 0) FROM log WHERE rollout = ?1";
+        self.0.prepare_cached(sql).unwrap().query_row([rollout.0], |row| row.get(0)).unwrap()
     }
 
     /// Every assignment and where it stands, in the order of their ids; and of every cohort the counts

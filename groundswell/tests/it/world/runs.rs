@@ -132,7 +132,7 @@ fn worlds_keep_the_invariants() {
 }
 
 /// What must have gone wrong in the worlds that every test runs.
-const HAPPENS: [&str; 7] = [
+const HAPPENS: [&str; 8] = [
     "crash: between two commands",
     "job: died, and it was done",
     "job: died, and it was not done",
@@ -140,6 +140,7 @@ const HAPPENS: [&str; 7] = [
     "stale: it woke up behind another",
     "outcome: late",
     "outcome: told twice",
+    "operator: an act while nobody drives",
 ];
 
 #[test]
@@ -186,8 +187,8 @@ fn a_failure_is_made_smaller_and_plays_again() {
     assert_eq!((again.step, again.kind), (smallest.failure.step, kind));
 }
 
-/// The worlds that `make sim` asks for: SEED for one, and what of it; or fresh ones for a while;
-/// LONG on all cores and until stopped.
+/// The worlds that `make sim` asks for: SEED for one, and what of it; or fresh ones for SECS; WORLDS
+/// for so many; LONG on all cores and until stopped.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "what is asked for comes from make")]
 fn explore() {
@@ -201,16 +202,20 @@ fn explore() {
             Err(failure) => panic!("{failure}"),
         }
     }
+    let (worlds, secs, is_long) = (asked("WORLDS"), asked("SECS"), asked("LONG").is_some());
+    if worlds.is_none() && secs.is_none() && !is_long {
+        // Nobody asks: what every test runs is always the same.
+        return;
+    }
     let first = asked("FROM").unwrap_or_else(|| {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.unwrap().as_secs() * 1_000
     });
-    let is_long = asked("LONG").is_some();
     let plan = long::Plan {
         first,
         steps_max: asked("STEPS").unwrap_or(STEPS_MAX),
-        // Nobody asks: a second's worth, beside those that are always the same.
-        secs: asked("SECS").or((!is_long).then_some(1)),
+        worlds,
+        secs,
         threads: match asked("THREADS") {
             Some(threads) => threads as usize,
             None if is_long => std::thread::available_parallelism().map_or(1, Into::into),

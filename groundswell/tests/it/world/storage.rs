@@ -198,7 +198,7 @@ impl World {
     }
 
     /// Says whether what was kept, if anything, is in the database now, and the driver lives.
-    fn take_over_kept(&mut self, store: &mut SqliteStore) -> bool {
+    pub(crate) fn take_over_kept(&mut self, store: &mut SqliteStore) -> bool {
         let reserve = self.reserve();
         let kept = reserve.kept().unwrap();
         if kept.is_empty() {
