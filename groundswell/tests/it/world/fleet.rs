@@ -80,7 +80,7 @@ impl Habit {
             bricks,
             mute,
             flaps_max_secs,
-            is_never_there: !gentle && dice.percent(3),
+            is_never_there: !gentle && dice.percent(theme.never_there_percent()),
         }
     }
 }
@@ -88,8 +88,11 @@ impl Habit {
 impl Fleet {
     pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm) -> Self {
         let (count, gentle) = (rhythm.devices, dice.percent(15));
-        let hosts =
-            if rhythm.is_large { dice.range(count / 20 + 1, count + 1) } else { dice.range(3, 40) };
+        let hosts = if rhythm.is_large {
+            dice.range(count / 20 + 1, count + 1)
+        } else {
+            dice.range(3, rhythm.theme.hosts_max())
+        };
         let Rhythm { is_large, theme, .. } = *rhythm;
         let mut fleet = Self { devices: vec![], dice, hosts, gentle, is_large, theme };
         fleet.grow(count);

@@ -139,6 +139,13 @@ fn is_starved(progress: &Progress) -> bool {
         && !progress.waiting_on.iter().any(is_held)
 }
 
+/// Why nobody can be waiting for a host alone: places there are held by what is open.
+pub(crate) fn host_fault(progress: &Progress, state: State) -> Option<String> {
+    let [WaitingOn::Host { devices, .. }] = progress.waiting_on[..] else { return None };
+    let is_held = state != State::Running || progress.counts.delivering > 0;
+    (!is_held).then(|| format!("{devices} devices wait for a host, and nothing is open to any"))
+}
+
 /// Why the time left that is told cannot be: it is less than what must pass in any case.
 fn eta_fault(spec: &Spec, progress: &Progress, now: Time) -> Option<String> {
     let eta = progress.eta?;

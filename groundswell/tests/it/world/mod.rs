@@ -252,7 +252,7 @@ impl World {
             fleet: Fleet::new(dice.fork(), &rhythm),
             operator: Operator::new(dice.fork(), &rhythm, scenario.acts_max),
             callers: vec![],
-            faults: Faults::draw(dice.fork(), &scenario, rhythm.is_large),
+            faults: Faults::draw(dice.fork(), &scenario, &rhythm),
             checker: Checker::new(rows, rhythm.is_large),
             divisions: Divisions::default(),
             shipments: Shipments::new(dir.path()),
@@ -495,6 +495,9 @@ impl World {
             {
                 let idle = self.checker.idle(key, progress.waiting_on.len(), now).into_iter();
                 breaches.extend(idle.map(|breach| format!("{breach}: {progress:?}")));
+                let state = driver.engine.progression(key).map(|of| of.state);
+                let held = state.and_then(|state| looks::host_fault(&progress, state));
+                breaches.extend(held.map(|why| format!("rollout {}: {why}", key.0)));
             }
         }
         self.breached(&breaches);
