@@ -61,6 +61,7 @@ impl Operator {
         let act_every_secs_max = acts_every.or(act_every_secs_max);
         let to_create = rhythm.rollouts;
         let acts_left = *dice.pick(&[10, 60, 1_200]);
+        let acts_left = rhythm.theme.acts().unwrap_or(acts_left);
         let acts_left = acts_max.map_or(acts_left, |max| max.min(acts_left));
         Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
     }
@@ -200,7 +201,8 @@ impl World {
         let dice = &mut self.operator.dice;
         if !self.operator.rollouts.is_empty() {
             let key = *dice.pick(&self.operator.rollouts);
-            let act = self.rhythm.theme.act(dice);
+            let state = self.desk.rollout(key).unwrap().unwrap().progression.state;
+            let act = self.rhythm.theme.act(state, dice);
             self.want(key, act);
             // Several acts before the driver has looked, by people who do not know of each other.
             if self.operator.dice.percent(15) {

@@ -10,8 +10,8 @@ use groundswell::core::{
     hours::{Freeze, Hours, Window, Zone},
     retry::Policy,
     rollout::{
-        Act, Deadline, Limits, Membership, Offline, Schedule, Spec, Strategy, WaveSize, WaveSpec,
-        WhenClosed, ZoneRule,
+        Act, Deadline, Limits, Membership, Offline, Schedule, Spec, State, Strategy, WaveSize,
+        WaveSpec, WhenClosed, ZoneRule,
     },
     time::Time,
     verify::Mode,
@@ -100,10 +100,10 @@ pub(crate) enum Theme {
 impl Theme {
     /// So many of a hundred worlds are about each.
     const SHARES: [(Self, u64); 8] = [
-        (Self::Any, 27),
+        (Self::Any, 24),
         (Self::Crowded, 11),
         (Self::Night(0), 16),
-        (Self::Stops, 11),
+        (Self::Stops, 14),
         (Self::Joiners, 8),
         (Self::Gates, 12),
         (Self::Hosts, 6),
@@ -213,20 +213,29 @@ impl Theme {
         if self == Self::Joiners { dice.range(10, 40) } else { dice.roll(4) }
     }
 
-    /// When people act, if they must in such a world: the longest time between two acts.
+    /// When people act, if it is not left to chance: the longest time between two acts.
     pub(crate) fn acts_every_secs_max(self, dice: &mut Dice) -> Option<u64> {
-        matches!(self, Self::Stops | Self::Gates).then(|| *dice.pick(&[10, 60, 600]))
+        match self {
+            Self::Stops | Self::Gates => Some(*dice.pick(&[10, 60, 600])),
+            // Who is paused misses the hour that comes twice.
+            Self::Night(_) => Some(20_000),
+            _ => None,
+        }
     }
 
-    /// What somebody does in such a world.
-    pub(crate) fn act(self, dice: &mut Dice) -> Act {
-        if self == Self::Stops {
-            return match dice.roll(20) {
-                0..=2 => Act::Cancel,
-                3..=5 => Act::Abort,
-                6..=9 => Act::Retry,
-                10..=13 => Act::Pause,
-                _ => Act::Resume,
+    /// How often people act before they leave it alone, if it is not left to chance.
+    pub(crate) fn acts(self) -> Option<u64> {
+        (self == Self::Stops).then_some(120)
+    }
+
+    /// What somebody does in such a world to a rollout in this state.
+    pub(crate) fn act(self, state: State, dice: &mut Dice) -> Act {
+        if self == Self::Stops && dice.percent(80) {
+            return match state {
+                State::Running => *dice.pick(&[Act::Pause, Act::Cancel, Act::Abort]),
+                State::Paused => *dice.pick(&[Act::Resume, Act::Resume, Act::Resume, Act::Cancel]),
+                state if state.is_ended() => Act::Retry,
+                _ => Act::Start,
             };
         }
         if self == Self::Gates {
@@ -302,7 +311,7 @@ fn wait_for_night(spec: &mut Spec, no: u64, night: &LongNight, now: Time, dice: 
     let zone = |name| Zone::parse(name).unwrap();
     let own = zone(night.zones[0]);
     let (mut windows, mut freezes): (Vec<Window>, Vec<Freeze>) = (vec![], vec![]);
-    if dice.percent(60) {
+    if dice.percent(50) {
         windows.push(dice.pick(night.windows).parse().unwrap());
     } else {
         freezes.push(freeze(night.zones[0], now, dice));
@@ -315,7 +324,9 @@ fn wait_for_night(spec: &mut Spec, no: u64, night: &LongNight, now: Time, dice: 
         },
         when_closed: WhenClosed::Wait,
     };
-    // Few are done before the hour comes again, and some are left when a freeze ends.
+    // Nothing else holds it; few are done before the hour comes again, and some are left when a
+    // freeze ends.
+    (spec.strategy, spec.waves, spec.brake) = (Strategy::Immediate, vec![], None);
     spec.limits.per_minute = Some(1);
 }
 
