@@ -85,7 +85,9 @@ impl Faults {
         let every_secs_max = *dice.pick(&[600, 7_200, 40_000]);
         let has_mishaps = dice.percent(60) && !is_calm;
         let mishaps = [Kind::Crash, Kind::Clock, Kind::Stop, Kind::Stale];
-        let mishaps: Vec<Kind> = mishaps.into_iter().filter(|kind| scenario.has(*kind)).collect();
+        let may_come = |kind: &Kind| *kind != Kind::Clock || theme.has_clock_jumps();
+        let mishaps = mishaps.into_iter().filter(|kind| scenario.has(*kind));
+        let mishaps: Vec<Kind> = mishaps.filter(may_come).collect();
         let mut chance = |one_in| Chance { dice: dice.fork(), one_in };
         Self {
             crash: chance(crash),

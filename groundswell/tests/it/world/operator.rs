@@ -61,7 +61,7 @@ impl Operator {
         let act_every_secs_max = acts_every.or(act_every_secs_max);
         let to_create = rhythm.rollouts;
         let acts_left = *dice.pick(&[10, 60, 1_200]);
-        let acts_left = rhythm.theme.acts().unwrap_or(acts_left);
+        let acts_left = rhythm.theme.acts(&mut dice).unwrap_or(acts_left);
         let acts_left = acts_max.map_or(acts_left, |max| max.min(acts_left));
         Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
     }

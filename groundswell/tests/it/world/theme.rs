@@ -100,13 +100,13 @@ pub(crate) enum Theme {
 impl Theme {
     /// So many of a hundred worlds are about each.
     const SHARES: [(Self, u64); 8] = [
-        (Self::Any, 24),
-        (Self::Crowded, 11),
-        (Self::Night(0), 16),
+        (Self::Any, 22),
+        (Self::Crowded, 12),
+        (Self::Night(0), 17),
         (Self::Stops, 14),
         (Self::Joiners, 8),
-        (Self::Gates, 12),
-        (Self::Hosts, 6),
+        (Self::Gates, 10),
+        (Self::Hosts, 8),
         (Self::Restarts, 9),
     ];
 
@@ -143,7 +143,7 @@ impl Theme {
         match self {
             Self::Any => {}
             Self::Crowded => {
-                rhythm.devices = *dice.pick(&[150, 300]);
+                rhythm.devices = *dice.pick(&[150, 300, 300]);
                 rhythm.in_flight_max = *dice.pick(&[1, 2, 4]);
                 rhythm.rollouts = dice.range(3, 5);
             }
@@ -153,7 +153,7 @@ impl Theme {
                 rhythm.calm_hours = dice.range(20, 40);
             }
             Self::Stops => {
-                rhythm.devices = *dice.pick(&[60, 150, 300]);
+                rhythm.devices = *dice.pick(&[150, 300]);
                 rhythm.in_flight_max = *dice.pick(&[2, 4, 20]);
                 rhythm.look_secs = 10;
                 rhythm.rollouts = dice.range(3, 5);
@@ -216,16 +216,25 @@ impl Theme {
     /// When people act, if it is not left to chance: the longest time between two acts.
     pub(crate) fn acts_every_secs_max(self, dice: &mut Dice) -> Option<u64> {
         match self {
-            Self::Stops | Self::Gates => Some(*dice.pick(&[10, 60, 600])),
-            // Who is paused misses the hour that comes twice.
-            Self::Night(_) => Some(20_000),
+            Self::Stops => Some(*dice.pick(&[5, 20, 60])),
+            Self::Gates => Some(*dice.pick(&[10, 60, 600])),
             _ => None,
         }
     }
 
-    /// How often people act before they leave it alone, if it is not left to chance.
-    pub(crate) fn acts(self) -> Option<u64> {
-        (self == Self::Stops).then_some(120)
+    /// How often people act before they leave it alone, if it is not left to chance. Who is paused
+    /// waits for nothing else.
+    pub(crate) fn acts(self, dice: &mut Dice) -> Option<u64> {
+        match self {
+            Self::Stops => Some(120),
+            Self::Night(_) | Self::Crowded | Self::Hosts => Some(*dice.pick(&[0, 0, 10])),
+            _ => None,
+        }
+    }
+
+    /// Whether the driver's clock may be set in such a world: a night is over at once then.
+    pub(crate) const fn has_clock_jumps(self) -> bool {
+        !matches!(self, Self::Night(_))
     }
 
     /// What somebody does in such a world to a rollout in this state.
@@ -258,6 +267,7 @@ impl Theme {
         match self {
             Self::Crowded => &[0, 5, 30],
             Self::Stops => &[5, 600],
+            Self::Night(_) => &[0, 5, 600],
             _ => &[0, 5, 600, 20_000],
         }
     }
@@ -268,7 +278,7 @@ impl Theme {
             Self::Any => {}
             Self::Crowded => crowd(spec, no, dice),
             Self::Night(night) => wait_for_night(spec, no, &LONG_NIGHTS[night], now, dice),
-            Self::Stops => begin_at_once(spec, no, dice),
+            Self::Stops => queue_up(spec, no, dice),
             Self::Joiners => admit_joiners(spec, no, now, dice),
             Self::Gates => judge_waves(spec, no, dice),
             Self::Hosts => share_hosts(spec, no, dice),
@@ -303,6 +313,18 @@ fn crowd(spec: &mut Spec, no: u64, dice: &mut Dice) {
     spec.limits =
         Limits { max_in_flight: 30, max_unverified: 1_000, max_per_host: 1_000, per_minute: None };
     spec.offline = Offline::Skip;
+    spec.brake = None;
+}
+
+/// More is claimed than may be open, so that a stop finds claims that nothing was sent for.
+fn queue_up(spec: &mut Spec, no: u64, dice: &mut Dice) {
+    begin_at_once(spec, no, dice);
+    spec.limits = Limits {
+        max_in_flight: *dice.pick(&[1, 3, 8]),
+        max_unverified: 1_000,
+        max_per_host: 10,
+        per_minute: None,
+    };
     spec.brake = None;
 }
 
