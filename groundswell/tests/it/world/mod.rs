@@ -671,7 +671,8 @@ impl World {
         let mut text = String::new();
         let (seed, steps) = (self.scenario.seed, self.steps);
         let _ = writeln!(text, "{}\n{what}\n", self.trace);
-        let _ = writeln!(text, "seed {seed}, step {steps}, at {}", self.now());
+        let theme = self.rhythm.theme.text();
+        let _ = writeln!(text, "seed {seed}, step {steps}, at {}, {theme}", self.now());
         panic!("{text}");
     }
 
