@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use groundswell_core::bites;
 use tokio::task::JoinHandle;
 
 use super::{
@@ -64,6 +65,12 @@ impl PayloadReader {
             Place::File { cache, index, load } => poll_file(cache, index, load, cx),
             Place::Reopened(reopened) => reopened.poll(most, cx),
         });
+        // What is read from a place that is not its own may be of any length.
+        let chunk = if bites!(SharedCursor) {
+            chunk.map(|bytes| bytes.slice(..bytes.len().min(most)))
+        } else {
+            chunk
+        };
         if let Ok(bytes) = &chunk {
             self.left -= bytes.len() as u64;
         }

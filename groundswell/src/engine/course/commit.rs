@@ -74,10 +74,15 @@ impl Course {
         Some(Told { at: now, waiting_on: self.waiting_on.clone(), ended_per_sec })
     }
 
+    /// Whether a cancel forgets what is claimed: never, but for a known mistake.
+    pub(super) fn leaves_claims(&self) -> bool {
+        bites!(CancelLeavesClaims) && self.progression.state == rollout::State::Canceling
+    }
+
     /// An act is acknowledged when nothing is claimed that was not sent, or may be sent again.
     fn acknowledge(&mut self) {
-        let is_handed_back = self.claiming.is_empty() && self.ready.is_empty()
-            || bites!(CancelLeavesClaims) && self.progression.state == rollout::State::Canceling;
+        let is_handed_back =
+            self.claiming.is_empty() && self.ready.is_empty() || self.leaves_claims();
         if self.unacknowledged.is_empty() || !(is_handed_back || self.may_send()) {
             return;
         }

@@ -83,9 +83,7 @@ impl Course {
             (self.unclaimed, self.is_put_off) = (0, false);
             if self.may_send() {
                 self.hand_back_closed(now);
-            } else if !bites!(CancelLeavesClaims)
-                || self.progression.state != rollout::State::Canceling
-            {
+            } else if !self.leaves_claims() {
                 self.hand_back(now);
             }
             if self.is_zone_unsure() {
@@ -168,7 +166,8 @@ impl Course {
         let mut begun = vec![];
         let mut sendings = vec![];
         let open_max = self.spec.limits.max_in_flight.min(self.open_max) as usize;
-        let may_begin = self.readiness == Readiness::Open && !self.is_zone_unsure();
+        let may_begin =
+            self.readiness == Readiness::Open && !self.is_zone_unsure() && !self.leaves_claims();
         while may_begin && self.open.len() < open_max {
             let Some(candidate) = self.ready.pop_front() else { break };
             let attempt = candidate.assignment.attempt;
@@ -270,13 +269,13 @@ impl Course {
     pub(super) fn stop_open(&mut self, now: Time) {
         let claimed = std::mem::take(&mut self.ready);
         let mut open: Vec<Candidate> = std::mem::take(&mut self.open).into_values().collect();
-        if bites!(EndRewritten) {
-            self.open = open.iter().map(|candidate| (candidate.id, candidate.clone())).collect();
-        }
         open.sort_unstable_by_key(|candidate| candidate.id);
         for mut candidate in claimed.into_iter().chain(open) {
             self.slots.free(candidate.endpoint.address.origin());
             self.change(&mut candidate, &assignment::Fact::Canceled, now);
+            if bites!(EndRewritten) {
+                self.open.insert(candidate.id, candidate);
+            }
         }
         for mut candidate in self.watch.drain() {
             self.change(&mut candidate, &assignment::Fact::Canceled, now);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     dice::Dice,
+    rhythm::Rhythm,
     scenario::{Kind, Scenario},
 };
 
@@ -61,7 +62,9 @@ pub(crate) enum Mishap {
 }
 
 impl Faults {
-    pub(crate) fn draw(mut dice: Dice, scenario: &Scenario, is_large: bool) -> Self {
+    pub(crate) fn draw(mut dice: Dice, scenario: &Scenario, rhythm: &Rhythm) -> Self {
+        let Rhythm { is_large, theme, .. } = *rhythm;
+        let crash_always = theme.crash_one_in(&mut dice);
         let is_calm = dice.percent(25);
         let mut some = |kind: Kind, percent: u64, values: &[u64]| {
             let value = *dice.pick(values);
@@ -71,6 +74,7 @@ impl Faults {
         // A large world has a hundred commands where a small one has one.
         let scarcity = if is_large { 200 } else { 1 };
         let crash = some(Kind::Crash, 50, &[60, 400, 3_000]) * scarcity;
+        let crash = crash_always.filter(|_| scenario.has(Kind::Crash)).unwrap_or(crash);
         let store_max_ms = some(Kind::Slow, 50, &[3, 40, 2_000]);
         let unsendable = some(Kind::Artifact, 20, &[10, 50]);
         let open_max_ms = some(Kind::Opening, 50, &[30, 5_000, 90_000]);
@@ -81,7 +85,9 @@ impl Faults {
         let every_secs_max = *dice.pick(&[600, 7_200, 40_000]);
         let has_mishaps = dice.percent(60) && !is_calm;
         let mishaps = [Kind::Crash, Kind::Clock, Kind::Stop, Kind::Stale];
-        let mishaps: Vec<Kind> = mishaps.into_iter().filter(|kind| scenario.has(*kind)).collect();
+        let may_come = |kind: &Kind| *kind != Kind::Clock || theme.has_clock_jumps();
+        let mishaps = mishaps.into_iter().filter(|kind| scenario.has(*kind));
+        let mishaps: Vec<Kind> = mishaps.filter(may_come).collect();
         let mut chance = |one_in| Chance { dice: dice.fork(), one_in };
         Self {
             crash: chance(crash),

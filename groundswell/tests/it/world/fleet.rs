@@ -7,23 +7,11 @@ use groundswell::core::{
     outcome::{Answer, Fault, Outcome},
 };
 
-use super::{dice::Dice, rhythm::Rhythm};
+use super::{dice::Dice, rhythm::Rhythm, theme::Theme};
 
 /// Of a hundred devices of a large world, so many do what they should: most of what is done is then
 /// what is done in a fleet that is well.
 const WELL_PERCENT: u64 = 80;
-
-/// Zones with whole, half and quarter hours, and with clock changes of an hour and of half an hour.
-pub(crate) const ZONES: [&str; 8] = [
-    "UTC",
-    "Europe/Berlin",
-    "America/New_York",
-    "America/Sao_Paulo",
-    "Asia/Kathmandu",
-    "Asia/Kolkata",
-    "Australia/Lord_Howe",
-    "Pacific/Auckland",
-];
 
 /// How a device behaves.
 #[derive(Clone, Copy, Debug)]
@@ -74,10 +62,11 @@ pub(crate) struct Fleet {
     hosts: u64,
     gentle: bool,
     is_large: bool,
+    theme: Theme,
 }
 
 impl Habit {
-    fn draw(dice: &mut Dice, gentle: bool) -> Self {
+    fn draw(dice: &mut Dice, gentle: bool, theme: Theme) -> Self {
         let mut share = |max| {
             if gentle || dice.percent(60) { 0 } else { dice.roll(max) }
         };
@@ -86,7 +75,7 @@ impl Habit {
         let flaps_max_secs =
             (!gentle && dice.percent(25)).then(|| (dice.range(60, 20_000), dice.range(60, 30_000)));
         Self {
-            latency_max_ms: *dice.pick(&[1, 20, 400, 3_000, 20_000]),
+            latency_max_ms: *dice.pick(theme.latencies_ms()),
             loss,
             busy,
             rejects,
@@ -95,7 +84,7 @@ impl Habit {
             bricks,
             mute,
             flaps_max_secs,
-            is_never_there: !gentle && dice.percent(3),
+            is_never_there: !gentle && dice.percent(theme.never_there_percent()),
         }
     }
 }
@@ -103,9 +92,13 @@ impl Habit {
 impl Fleet {
     pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm) -> Self {
         let (count, gentle) = (rhythm.devices, dice.percent(15));
-        let hosts =
-            if rhythm.is_large { dice.range(count / 20 + 1, count + 1) } else { dice.range(3, 40) };
-        let mut fleet = Self { devices: vec![], dice, hosts, gentle, is_large: rhythm.is_large };
+        let hosts = if rhythm.is_large {
+            dice.range(count / 20 + 1, count + 1)
+        } else {
+            dice.range(3, rhythm.theme.hosts_max())
+        };
+        let Rhythm { is_large, theme, .. } = *rhythm;
+        let mut fleet = Self { devices: vec![], dice, hosts, gentle, is_large, theme };
         fleet.grow(count);
         fleet
     }
@@ -126,7 +119,8 @@ impl Fleet {
         let (count, all) = (self.dice.range(1, 40), self.devices.len() as u64);
         let numbers: Vec<usize> = (0..count).map(|_| self.dice.roll(all) as usize).collect();
         for no in &numbers {
-            let zone = self.dice.percent(90).then(|| (*self.dice.pick(&ZONES)).to_owned());
+            let zone =
+                self.dice.percent(90).then(|| (*self.dice.pick(self.theme.zones())).to_owned());
             self.devices[*no].known.time_zone = zone;
         }
         numbers
@@ -135,7 +129,7 @@ impl Fleet {
     fn draw(&mut self, id: &str) -> Simulated {
         let dice = &mut self.dice;
         let is_well = self.gentle || self.is_large && dice.percent(WELL_PERCENT);
-        let habit = Habit::draw(dice, is_well);
+        let habit = Habit::draw(dice, is_well, self.theme);
         let site = dice.roll(4);
         let host = dice.roll(self.hosts);
         // Some are behind a gateway, and some poll.
@@ -147,7 +141,7 @@ impl Fleet {
         let check_in = dice
             .percent(if self.is_large { 4 } else { 30 })
             .then(|| Duration::from_secs(*dice.pick(&[1_800, 3_600, 14_400])));
-        let zone = dice.percent(85).then(|| (*dice.pick(&ZONES)).to_owned());
+        let zone = dice.percent(85).then(|| (*dice.pick(self.theme.zones())).to_owned());
         let version = dice.pick(&["0.9.0", "1.0.0", "1.1.0"]).to_string();
         let tags = [("site", format!("s{site}")), ("ring", format!("r{}", dice.roll(3)))];
         let known = Device {

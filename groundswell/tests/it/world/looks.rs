@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use groundswell::{
     core::{
         rollout::{Act, State},
+        snapshot::Counts,
         time::Time,
         waiting::WaitingOn,
     },
@@ -150,4 +151,15 @@ fn is_starved(engine: &mut Engine, key: RolloutKey, now: Time) -> bool {
             let mut opened = progress.waves.iter().filter(|wave| wave.state.is_opened());
             opened.any(|wave| wave.counts.queued > 0)
         })
+}
+
+/// Why nobody can be waiting for a host alone: places there are held by what is open.
+pub(crate) fn host_fault(
+    waiting_on: &[WaitingOn],
+    state: State,
+    counts: &Counts,
+) -> Option<String> {
+    let [WaitingOn::Host { devices, .. }] = waiting_on[..] else { return None };
+    let is_held = state != State::Running || counts.delivering > 0;
+    (!is_held).then(|| format!("{devices} devices wait for a host, and nothing is open to any"))
 }

@@ -31,6 +31,7 @@ mod stale;
 mod storage;
 #[cfg(feature = "teeth")]
 mod teeth;
+mod theme;
 mod time_left;
 mod trace;
 mod turns;
@@ -76,20 +77,12 @@ use self::{
     shipments::Shipments,
     stale::Frozen,
     storage::Storage,
+    theme::Theme,
     trace::{Telling, Trace, tell},
 };
 
-/// Days of clock changes in some zones, and one of none.
-const DAYS: [&str; 5] = [
-    "2026-03-07T20:00:00Z",
-    "2026-03-28T12:00:00Z",
-    "2026-06-10T08:00:00Z",
-    "2026-10-24T18:00:00Z",
-    "2026-10-31T12:00:00Z",
-];
-
-/// Worlds of a push, of a hundred small ones.
-const PUSH_PERCENT: u64 = 15;
+/// Worlds of a push, of a hundred small ones without a theme.
+const PUSH_PERCENT: u64 = 25;
 
 /// Logs of a large world that are cut at its end, of a hundred.
 const LARGE_PRUNED_PERCENT: u64 = 25;
@@ -236,14 +229,15 @@ impl World {
         let rhythm = scenario.rhythm();
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let mut dice = Dice::new(scenario.seed);
-        let day: jiff::Timestamp = dice.pick(&DAYS).parse().unwrap();
         let place = dir.path().join("state");
         std::fs::create_dir(&place).unwrap();
         let desk = SqliteStore::open(&database(&place)).unwrap();
         let rows = Rows::open(&database(&place));
-        let now = day.as_millisecond();
-        let is_push = dice.percent(PUSH_PERCENT) && !rhythm.is_large;
-        let push = is_push.then(|| Push::draw(dice.fork(), Time::from_millis(now)));
+        let begins_at = rhythm.theme.begins_at(&mut dice);
+        let now = begins_at.as_millis();
+        let may_push = rhythm.theme == Theme::Any && !rhythm.is_large;
+        let is_push = dice.percent(PUSH_PERCENT) && may_push;
+        let push = is_push.then(|| Push::draw(dice.fork(), begins_at));
         let manner = Manner {
             is_heard: dice.percent(50),
             gather: Duration::from_millis(*dice.pick(&[0, 5])),
@@ -264,7 +258,7 @@ impl World {
             fleet: Fleet::new(dice.fork(), &rhythm),
             operator: Operator::new(dice.fork(), &rhythm, scenario.acts_max),
             callers: vec![],
-            faults: Faults::draw(dice.fork(), &scenario, rhythm.is_large),
+            faults: Faults::draw(dice.fork(), &scenario, &rhythm),
             checker: Checker::new(rows),
             divisions: Divisions::default(),
             shipments: Shipments::new(dir.path()),
@@ -287,6 +281,9 @@ impl World {
     fn begin(&mut self) {
         tell!(self, "{:?} {:?}", self.manner, self.faults);
         tell!(self, "{:?}", self.rhythm);
+        if !self.rhythm.is_large {
+            self.note(self.rhythm.theme.text());
+        }
         self.import(0..self.fleet.devices.len());
         self.agenda.put(Duration::ZERO, Event::Start);
         self.agenda.put_at(self.calm_at, Event::Calm);
@@ -298,7 +295,7 @@ impl World {
             return;
         }
         self.agenda.put(Duration::from_millis(self.dice.roll(5_000)), Event::Create);
-        for _ in 0..self.dice.roll(4) {
+        for _ in 0..self.rhythm.theme.imports(&mut self.dice) {
             let wait = Duration::from_secs(self.dice.roll(40_000));
             self.agenda.put(wait, Event::Grow);
         }
@@ -498,6 +495,12 @@ impl World {
                 && let Some(waiting_on) = driver.engine.waiting_on(key)
             {
                 breaches.extend(self.checker.idle(key, waiting_on.len(), now));
+                let state = driver.engine.progression(key).map(|of| of.state);
+                let counts = driver.engine.counts(key);
+                let held = state
+                    .zip(counts)
+                    .and_then(|(state, counts)| looks::host_fault(waiting_on, state, counts));
+                breaches.extend(held.map(|why| format!("rollout {}: {why}", key.0)));
             }
         }
         self.breached(&breaches);
@@ -675,7 +678,8 @@ impl World {
         let mut text = String::new();
         let (seed, steps) = (self.scenario.seed, self.steps);
         let _ = writeln!(text, "{}\n{what}\n", self.trace);
-        let _ = writeln!(text, "seed {seed}, step {steps}, at {}", self.now());
+        let theme = self.rhythm.theme.text();
+        let _ = writeln!(text, "seed {seed}, step {steps}, at {}, {theme}", self.now());
         panic!("{text}");
     }
 

@@ -57,8 +57,11 @@ impl Operator {
     pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm, acts_max: Option<u64>) -> Self {
         let often = if rhythm.is_large { 60 } else { 2 };
         let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[often, 60, 1_800, 20_000]));
+        let acts_every = rhythm.theme.acts_every_secs_max(&mut dice);
+        let act_every_secs_max = acts_every.or(act_every_secs_max);
         let to_create = rhythm.rollouts;
         let acts_left = *dice.pick(&[10, 60, 1_200]);
+        let acts_left = rhythm.theme.acts(&mut dice).unwrap_or(acts_left);
         let acts_left = acts_max.map_or(acts_left, |max| max.min(acts_left));
         Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
     }
@@ -159,7 +162,9 @@ impl World {
         let operator = &mut self.operator;
         operator.to_create -= 1;
         let no = operator.rollouts.len() as u64;
-        let spec = specs::draw(&mut operator.dice, clock, self.rhythm.is_large.then_some(no));
+        let mut spec = specs::draw(&mut operator.dice, clock, self.rhythm.is_large.then_some(no));
+        self.rhythm.theme.shape(&mut spec, no, clock, &mut operator.dice);
+        spec.check().unwrap();
         let id = u128::from(self.scenario.seed) << 64 | operator.rollouts.len() as u128;
         let id = RolloutId(uuid::Uuid::from_u128(id));
         let key = self.desk.create(id, None, &spec, clock).unwrap();
@@ -171,8 +176,10 @@ impl World {
             self.want(key, Act::Start);
         }
         if self.operator.to_create > 0 {
-            let rare = if self.rhythm.is_large { 3_000 } else { 20_000 };
-            let max_secs = *self.operator.dice.pick(&[0, 5, 600, rare]);
+            let theme = self.rhythm.theme;
+            let gaps: &[u64] =
+                if self.rhythm.is_large { &[0, 5, 600, 3_000] } else { theme.gaps_secs() };
+            let max_secs = *self.operator.dice.pick(gaps);
             let wait = Duration::from_millis(self.operator.dice.roll(max_secs * 1_000 + 1));
             self.agenda.put(wait, Event::Create);
         }
@@ -198,16 +205,12 @@ impl World {
         let dice = &mut self.operator.dice;
         if !self.operator.rollouts.is_empty() {
             let key = *dice.pick(&self.operator.rollouts);
-            // What ends a rollout is rare, or there would be little to see.
-            let act = match dice.roll(if self.rhythm.is_large { 480 } else { 120 }) {
-                0 => Act::Cancel,
-                1 => Act::Abort,
-                2..=7 => Act::Start,
-                8..=24 => Act::Retry,
-                25..=44 => Act::Advance,
-                45..=74 => Act::Pause,
-                _ => Act::Resume,
-            };
+            let state = self.desk.rollout(key).unwrap().unwrap().progression.state;
+            let mut act = self.rhythm.theme.act(state, dice);
+            // What ends a rollout costs a large world thousands of updates.
+            if self.rhythm.is_large && matches!(act, Act::Cancel | Act::Abort) && dice.percent(75) {
+                act = Act::Resume;
+            }
             self.want(key, act);
             // Several acts before the driver has looked, by people who do not know of each other.
             if self.operator.dice.percent(15) {

@@ -4,7 +4,7 @@
 //! large one has thousands of devices that answer together, in beats, so that a step takes in
 //! hundreds of facts and a commit changes hundreds of rows: what a small one never does.
 
-use super::dice::Dice;
+use super::{dice::Dice, theme::Theme};
 
 /// So many of a hundred worlds are large.
 const LARGE_PERCENT: u64 = 60;
@@ -15,6 +15,8 @@ const APART: u64 = 0x5eed_0f0f_5ca1_ab1e;
 #[derive(Clone, Debug)]
 pub(crate) struct Rhythm {
     pub(crate) is_large: bool,
+    /// What it is about, if it is small.
+    pub(crate) theme: Theme,
     /// Devices at the beginning.
     pub(crate) devices: u64,
     /// What devices and deliveries do, they do at multiples of this; 1 for at any time.
@@ -40,8 +42,9 @@ impl Rhythm {
     }
 
     fn small(dice: &mut Dice) -> Self {
-        Self {
+        let mut rhythm = Self {
             is_large: false,
+            theme: Theme::draw(dice),
             devices: *dice.pick(&[15, 60, 150, 300]),
             beat_ms: 1,
             calls_ms: 1,
@@ -50,12 +53,15 @@ impl Rhythm {
             rollouts: dice.range(1, 5),
             calm_hours: dice.range(2, 40),
             compare_every: 500,
-        }
+        };
+        rhythm.theme.set(&mut rhythm, dice);
+        rhythm
     }
 
     fn large(dice: &mut Dice) -> Self {
         Self {
             is_large: true,
+            theme: Theme::Any,
             devices: *dice.pick(&[2_000, 6_000, 10_000, 20_000]),
             beat_ms: *dice.pick(&[500, 2_000, 10_000]),
             calls_ms: 60_000,

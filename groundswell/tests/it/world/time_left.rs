@@ -15,7 +15,7 @@ use groundswell::{
     store::RolloutKey,
 };
 
-use super::{World, fleet::ZONES};
+use super::{World, theme::ZONES};
 
 /// The longest time left that is told.
 const ETA_MAX: Duration = Duration::from_hours(100 * 24);
