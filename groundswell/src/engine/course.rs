@@ -64,6 +64,8 @@ pub(super) struct Course {
     pub(super) progression: Progression,
     epoch: Epoch,
     manner: Manner,
+    /// Whether devices may have been sent what is not written down: they are asked first.
+    is_restored: bool,
 
     cohorts: Vec<Cohort>,
     cohort_at: HashMap<CohortKey, usize>,
@@ -208,6 +210,7 @@ impl Course {
             id: record.id,
             spec: record.spec.clone(),
             progression: record.progression.clone(),
+            is_restored: record.is_restored,
             epoch,
             manner,
             cohorts: vec![],

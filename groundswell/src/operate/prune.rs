@@ -40,8 +40,8 @@ impl State {
 
 /// Takes back what was written down of a rollout before this time; none if there is nothing.
 ///
-/// One row takes the place of those that go. They go from the last to the first, so that whatever
-/// is left when this is cut short still runs again.
+/// One row takes the place of those that go, and the log begins with it at once. Whoever dies before
+/// they are gone leaves them to the next one.
 ///
 /// # Errors
 /// If the store cannot be read or written, or a row makes no sense.
@@ -50,6 +50,7 @@ pub fn prune(
     rollout: RolloutKey,
     before: Time,
 ) -> Result<Option<Pruned>, StoreError> {
+    take_away(store, rollout)?;
     let (mut rows, mut bytes, mut last, mut is_over) = (0, 0, 0, false);
     store.for_each_log_row(rollout, &mut |row| {
         // A clock that was set back ends it, too: what goes is the beginning.
@@ -74,6 +75,12 @@ pub fn prune(
     }
     let Some(base) = base else { return Ok(None) };
     store.shorten_log(rollout, last, &base)?;
-    while store.prune_log(rollout, last, ROWS_MAX)? == ROWS_MAX {}
+    take_away(store, rollout)?;
     Ok(Some(Pruned { rollout: rollout.0, rows: rows - 1, bytes, kept: None }))
+}
+
+/// Takes away what is before the beginning of a log.
+fn take_away(store: &mut dyn Store, rollout: RolloutKey) -> Result<(), StoreError> {
+    while store.prune_log(rollout, ROWS_MAX)? == ROWS_MAX {}
+    Ok(())
 }

@@ -238,7 +238,7 @@ pub trait Store: Send {
         each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
 
-    /// Puts `base` in the place of row `seq` of a rollout's log: it stands for all before, too.
+    /// Puts `base` in the place of row `seq` of a rollout's log, which begins with it from then on.
     fn shorten_log(
         &mut self,
         rollout: RolloutKey,
@@ -246,14 +246,9 @@ pub trait Store: Send {
         base: &Record,
     ) -> Result<(), StoreError>;
 
-    /// Removes at most `limit` rows of a rollout's log before `seq`, the last first, and says how
-    /// many these were.
-    fn prune_log(
-        &mut self,
-        rollout: RolloutKey,
-        seq: i64,
-        limit: usize,
-    ) -> Result<usize, StoreError>;
+    /// Removes at most `limit` rows before the beginning of a rollout's log, and says how many
+    /// these were.
+    fn prune_log(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError>;
 
     /// Copies everything to `file`, which is empty, as it is at one moment, and looks whether the
     /// copy is whole.

@@ -58,6 +58,9 @@ pub struct RolloutRecord {
     pub created_at: Time,
     /// What its driver last said of it.
     pub told: Option<Told>,
+    /// Whether it is of a copy that was put in place of what there was: its devices may have been
+    /// sent what is not written down here.
+    pub is_restored: bool,
 }
 
 impl RolloutRecord {

@@ -140,17 +140,23 @@ pub(super) fn sweep(sweep: &Sweep, replay: &Replay) -> Option<String> {
 
 /// The devices of a round, wave by wave.
 pub(super) fn prepared(replay: &Replay) -> String {
-    let mut waves: Vec<u64> = vec![];
+    let of = replay.progression().map_or(1, |progression| progression.waves.len());
+    let mut waves = vec![0; of];
+    let mut all = 0;
     for ((wave, _), counts) in replay.book.counted(replay.round()) {
-        waves.resize(waves.len().max(wave + 1), 0);
-        waves[wave] += counts.total();
+        all += counts.total();
+        // A log that was changed may name any wave.
+        if let Some(count) = waves.get_mut(wave) {
+            *count += counts.total();
+        }
     }
+    let last = waves.iter().rposition(|count| *count > 0);
+    waves.truncate(last.map_or(0, |last| last + 1));
     let mut words = match replay.round() {
         0 | 1 => "prepared".to_owned(),
         round => format!("round {round} prepared"),
     };
-    let _ = write!(words, ": {}", devices_of(waves.iter().sum()));
-    let of = replay.progression().map_or(1, |progression| progression.waves.len());
+    let _ = write!(words, ": {}", devices_of(all));
     if of > 1 && !waves.is_empty() {
         let shown = waves.iter().take(WAVES_SHOWN).enumerate();
         let shown: Vec<String> =

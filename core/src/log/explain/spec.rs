@@ -20,7 +20,8 @@ const SHOWN_MAX: usize = 6;
 
 /// What a rollout sends to whom.
 pub(super) fn headline(spec: &Spec) -> String {
-    let to = spec.select.as_ref().map_or_else(
+    let select = spec.select.as_ref().filter(|select| !select.trim().is_empty());
+    let to = select.map_or_else(
         || "every device".to_owned(),
         |select| format!("the devices that {select} selects"),
     );

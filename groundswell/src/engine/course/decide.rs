@@ -178,7 +178,9 @@ impl Course {
             let host = candidate.endpoint.address.origin();
             let is_kept = self.spec.verify.mode != verify::Mode::None || self.slots.is_shared(host);
             self.open.insert(candidate.id, candidate.clone());
-            let ask_first = self.spec.verify.first && attempt == 1;
+            let verify = self.spec.verify;
+            let ask_first = verify.first && attempt == 1
+                || self.is_restored && verify.mode == verify::Mode::Version;
             let rollout = self.key;
             sendings.push(Command::Send(Sending { rollout, candidate, ask_first, is_kept }));
         }

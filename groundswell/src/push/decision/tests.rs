@@ -30,6 +30,7 @@ fn record(number: i64, identity: Option<[u8; 32]>, state: State, round: u32) -> 
         devices: 9,
         created_at: Time::ZERO,
         told: None,
+        is_restored: false,
     }
 }
 

@@ -11,7 +11,8 @@ pub(super) fn copy_to(connection: &Connection, file: &Path) -> Result<(), StoreE
         StoreError::Damaged(format!("{} is no name that a database can have", file.display()))
     })?;
     connection.execute("VACUUM INTO ?1", [name])?;
-    let copy = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let copy = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    copy.execute("UPDATE driver SET copied_to = (SELECT coalesce(max(key), 0) FROM rollout)", [])?;
     let found: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if found == "ok" { Ok(()) } else { Err(StoreError::Damaged(found)) }
 }

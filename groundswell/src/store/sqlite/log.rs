@@ -35,7 +35,7 @@ pub(super) fn write_beside(
     write(connection, rollout, Time::from_millis(at), records)
 }
 
-/// Puts `base` in the place of a row.
+/// Puts `base` in the place of a row, which the log begins with from then on.
 pub(super) fn shorten(
     connection: &Connection,
     rollout: RolloutKey,
@@ -44,19 +44,20 @@ pub(super) fn shorten(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE log SET body = ?3 WHERE rollout = ?1 AND seq = ?2";
     connection.execute(sql, params![rollout.0, seq, rows::to_json(&[base])?])?;
+    let sql = "UPDATE rollout SET log_from = ?2 WHERE key = ?1";
+    connection.execute(sql, params![rollout.0, seq])?;
     Ok(())
 }
 
-/// Removes at most `limit` rows before `seq`, the last first, and says how many these were.
+/// Removes at most `limit` rows before the beginning, and says how many these were.
 pub(super) fn prune(
     connection: &Connection,
     rollout: RolloutKey,
-    seq: i64,
     limit: usize,
 ) -> Result<usize, StoreError> {
-    let sql = "DELETE FROM log WHERE seq IN (SELECT seq FROM log \
-               WHERE rollout = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3)";
-    Ok(connection.execute(sql, params![rollout.0, seq, limit as i64])?)
+    let sql = "DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE rollout = ?1 \
+               AND seq < (SELECT log_from FROM rollout WHERE key = ?1) ORDER BY seq LIMIT ?2)";
+    Ok(connection.execute(sql, params![rollout.0, limit as i64])?)
 }
 
 /// Hands the rows of a rollout to `each`, in order.
@@ -65,7 +66,8 @@ pub(super) fn for_each(
     rollout: RolloutKey,
     each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT seq, at, body FROM log WHERE rollout = ?1 ORDER BY seq";
+    let sql = "SELECT seq, at, body FROM log WHERE rollout = ?1 \
+               AND seq >= (SELECT log_from FROM rollout WHERE key = ?1) ORDER BY seq";
     let mut statement = connection.prepare_cached(sql)?;
     let mut found = statement.query([rollout.0])?;
     while let Some(row) = found.next()? {

@@ -307,16 +307,13 @@ impl Store for SqliteStore {
         seq: i64,
         base: &Record,
     ) -> Result<(), StoreError> {
-        log::shorten(&self.connection, rollout, seq, base)
+        let transaction = self.write()?;
+        log::shorten(&transaction, rollout, seq, base)?;
+        Ok(transaction.commit()?)
     }
 
-    fn prune_log(
-        &mut self,
-        rollout: RolloutKey,
-        seq: i64,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        log::prune(&self.connection, rollout, seq, limit)
+    fn prune_log(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError> {
+        log::prune(&self.connection, rollout, limit)
     }
 
     fn copy_to(&self, file: &Path) -> Result<(), StoreError> {

@@ -134,8 +134,8 @@ pub(super) fn zone(name: &str) -> Result<Option<Zone>, StoreError> {
 }
 
 /// Columns that [`rollout`] reads, in its order.
-pub(super) const ROLLOUT_COLUMNS: &str =
-    "key, id, identity, spec, progression, devices, created_at, told";
+pub(super) const ROLLOUT_COLUMNS: &str = "key, id, identity, spec, progression, devices, created_at, told, \
+     key <= (SELECT coalesce(copied_to, 0) FROM driver)";
 
 pub(super) fn rollout(row: &Row<'_>) -> Result<RolloutRecord, StoreError> {
     let id: String = row.get(1)?;
@@ -152,6 +152,7 @@ pub(super) fn rollout(row: &Row<'_>) -> Result<RolloutRecord, StoreError> {
         devices: row.get::<_, i64>(5)?.unsigned_abs(),
         created_at: Time::from_millis(row.get(6)?),
         told: row.get::<_, Option<String>>(7)?.as_deref().map(json).transpose()?,
+        is_restored: row.get(8)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Stdio};
 
-use groundswell::sim::Options;
+use groundswell::sim::{Fleet, Options};
 
 use super::{Ending, assert_told, groundswell, run};
 use crate::program::{Ground, Ran, pause};
@@ -38,6 +38,10 @@ impl Stage {
 
     pub(super) fn dir(&self) -> &Path {
         self.ground.dir.path()
+    }
+
+    pub(super) const fn fleet(&self) -> &Fleet {
+        &self.ground.fleet
     }
 
     pub(super) fn drive(&mut self) {

@@ -9,6 +9,7 @@ mod explained;
 mod kept;
 mod output;
 mod releases;
+mod restored;
 mod superseded;
 mod watch;
 

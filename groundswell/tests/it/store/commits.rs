@@ -9,7 +9,9 @@ use groundswell::{
         snapshot::Counts,
         time::Time,
     },
-    store::{Answer, Batch, Change, Contact, Heard, Intent, SqliteStore, Store, StoreError},
+    store::{
+        Answer, Batch, Change, Contact, Heard, Intent, LogRow, SqliteStore, Store, StoreError,
+    },
 };
 
 use super::{NOW, batch, each, ids, names, rollout_of, to};
@@ -202,5 +204,37 @@ fn batches_that_were_kept_are_written_once_however_often_they_are_handed_over() 
         // Others are no less kept.
         store.commit_kept(&[after]).unwrap();
         assert_eq!(rows(store), before + 3);
+    });
+}
+
+#[test]
+fn a_log_begins_with_its_base_before_the_rows_that_it_stands_for_are_gone() {
+    each(|store| {
+        let key = rollout_of(store, 3);
+        for no in 0..5 {
+            let records = vec![Record::SetBack(Time::from_millis(no))];
+            store.commit(&Batch { records, ..batch(key, vec![]) }).unwrap();
+        }
+        let told = |store: &SqliteStore| {
+            let mut told = vec![];
+            let mut each = |row: LogRow| {
+                told.push((row.seq, row.body));
+                Ok(())
+            };
+            store.for_each_log_row(key, &mut each).unwrap();
+            told
+        };
+        let before = told(store);
+        let at = before.len() - 2;
+        store.shorten_log(key, before[at].0, &Record::SetBack(NOW)).unwrap();
+        // Whoever does it may die here.
+        let after = told(store);
+        assert_eq!((after.len(), &after[1]), (2, &before[at + 1]));
+        assert_eq!(after[0].1, serde_json::to_string(&[Record::SetBack(NOW)]).unwrap());
+        let mut removed = 0;
+        while let Ok(some @ 1..) = store.prune_log(key, 2) {
+            removed += some;
+        }
+        assert_eq!((removed, told(store)), (at, after));
     });
 }

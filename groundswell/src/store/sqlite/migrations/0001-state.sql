@@ -6,7 +6,9 @@ CREATE TABLE driver (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     epoch INTEGER NOT NULL,
     -- Sha-256 of what was last taken over from the reserve.
-    kept TEXT
+    kept TEXT,
+    -- In a copy: the last rollout that was there when it was made. What became of it since is not known.
+    copied_to INTEGER
 );
 INSERT INTO driver (one, epoch) VALUES (1, 0);
 
@@ -63,6 +65,8 @@ CREATE TABLE rollout (
     spec TEXT NOT NULL,
     devices INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    -- Where its log begins: rows before this one were pruned, and are being taken away.
+    log_from INTEGER NOT NULL DEFAULT 0,
     -- What its driver last said of it: what it waits for, and how fast it goes.
     told TEXT
 );
