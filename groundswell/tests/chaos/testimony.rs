@@ -359,12 +359,12 @@ impl Testimony {
     }
 }
 
-/// An assignment comes to a state.
 /// So many milliseconds before a row was written.
 fn time_before(written_at: Time, millis: i64) -> Time {
     Time::from_millis(written_at.as_millis().saturating_sub(millis))
 }
 
+/// An assignment comes to a state.
 fn go(known: &mut Vec<Delivery>, to: State, row: usize, now: Time, is_handed_back: bool) {
     let never = Time::from_millis(i64::MAX / 2);
     if let Some(last) = known.last_mut().filter(|last| last.to == never) {
