@@ -285,8 +285,10 @@ impl Book {
         self.counted(round).into_iter().map(|(_, counts)| counts).sum()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
+    /// How many assignments there are, with those that ended before the log begins.
+    pub(super) fn len(&self) -> u64 {
+        let before = self.ended_before.values().map(|counted| counted.counts.total());
+        self.rows.len() as u64 + before.sum::<u64>()
     }
 }
 

@@ -113,7 +113,7 @@ impl Replay {
 
     /// What it came to.
     pub fn report(&self) -> Report {
-        Report { devices: self.book.len() as u64, ..self.report.clone() }
+        Report { devices: self.book.len(), ..self.report.clone() }
     }
 
     /// Where the rollout stands at the end.

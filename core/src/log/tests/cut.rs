@@ -19,6 +19,7 @@ fn a_log_that_is_cut_anywhere_runs_on_from_what_is_kept() {
         }
         assert_eq!(second.report().mismatches, [], "cut at {cut}");
         assert_eq!(second.counts(1), told.counts());
+        assert_eq!(second.report().devices, 3, "cut at {cut}");
         assert_eq!(second.progression(), Some(&told.progression));
     }
 }
