@@ -14,13 +14,14 @@ mod epoch;
 mod log;
 mod queue;
 mod read;
+mod reader;
 mod release;
 mod rollout;
 mod round;
 mod rows;
 mod selector;
 
-use std::{os::unix::ffi::OsStrExt, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use groundswell_core::{
     assignment::State,
@@ -33,8 +34,7 @@ use groundswell_core::{
     snapshot::Counts,
     time::Time,
 };
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 
 use super::{
     Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
@@ -57,9 +57,6 @@ const STATEMENTS_MAX: usize = 64;
 
 /// How long another process may keep the database to itself.
 const BUSY_MAX: Duration = Duration::from_secs(5);
-
-/// What means something else in the path of a URI (<https://www.sqlite.org/uri.html>).
-const URI_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
 /// A store in one `SQLite` file.
 #[derive(Debug)]
@@ -90,8 +87,8 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Opens the database at `path` to look at it, without making, locking or changing anything;
-    /// another process may be driving it. `None` if there is none, or nothing in it yet.
+    /// Opens the database at `path` to look at it, without making or changing anything in it;
+    /// another process may be driving it, or begin to. `None` if there is none, or nothing in it yet.
     ///
     /// # Errors
     /// As [`SqliteStore::open`].
@@ -100,17 +97,7 @@ impl SqliteStore {
         if !path.try_exists().unwrap_or(true) {
             return Ok(None);
         }
-        let wal = path.with_extension("db-wal");
-        // Nobody has it open, and nothing lies beside it: read as it is, it gets no files beside.
-        let how = if wal.exists() { "mode=ro" } else { "mode=ro&immutable=1" };
-        let name = percent_encode(path.as_os_str().as_bytes(), URI_PATH);
-        // One thread at a time has it, as the type says: no lock around every column that is read.
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_URI
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(format!("file:{name}?{how}"), flags)?;
-        connection.busy_timeout(BUSY_MAX)?;
-        keep_plans(&connection)?;
+        let connection = reader::open(path)?;
         let store = Self { connection, epoch: None };
         Ok((store.schema()? > 0).then_some(store))
     }
@@ -156,9 +143,8 @@ impl SqliteStore {
 
 /// Has statements planned once: otherwise those that a partial index might serve are planned again
 /// whenever a parameter changes, which takes ten times as long as running them.
-fn keep_plans(connection: &Connection) -> Result<(), StoreError> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    Ok(())
+fn keep_plans(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 impl Store for SqliteStore {

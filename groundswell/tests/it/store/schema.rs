@@ -1,5 +1,7 @@
 //! The file: who wrote it, and whether it is a database at all.
 
+use std::{fs, os::unix::fs::symlink, path::Path};
+
 use groundswell::{
     core::ids::Epoch,
     store::{SqliteStore, Store, StoreError},
@@ -46,6 +48,54 @@ fn whoever_only_looks_sees_what_was_written_and_writes_nothing() {
     assert!(reader.raise_epoch().is_err());
     drop(store);
     assert_eq!(reader.count(key, 1).unwrap().queued, 3);
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn whoever_looks_before_somebody_writes_sees_it_whole_and_leaves_no_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let key = rollout_of(&mut SqliteStore::open(&path).unwrap(), 3);
+    let modified = || fs::metadata(&path).unwrap().modified().unwrap();
+    let written_at = modified();
+    let reader = SqliteStore::open_to_read(&path).unwrap().unwrap();
+    assert_eq!(reader.count(key, 1).unwrap().queued, 3);
+    drop(reader);
+    assert_eq!((names(dir.path()), modified()), (vec!["state.db".to_owned()], written_at));
+
+    let reader = SqliteStore::open_to_read(&path).unwrap().unwrap();
+    let other = SqliteStore::open_to_read(&path).unwrap().unwrap();
+    assert_eq!(reader.count(key, 1).unwrap().queued, 3);
+    let mut writer = SqliteStore::open(&path).unwrap();
+    let later = rollout_of(&mut writer, 2_000);
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    assert_eq!(reader.count(later, 1).unwrap().queued, 2_000);
+
+    let copy = dir.path().join("copy");
+    reader.copy_to(&copy).unwrap();
+    let copy = SqliteStore::open_to_read(&copy).unwrap().unwrap();
+    assert_eq!(copy.count(later, 1).unwrap().queued, 2_000);
+    drop((raw, writer, copy, reader, other));
+    assert_eq!(names(dir.path()), ["copy", "state.db"]);
+}
+
+#[test]
+fn where_no_files_can_be_made_it_is_read_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let key = rollout_of(&mut SqliteStore::open(&path).unwrap(), 3);
+    // In the way of everybody, also of those who may write everywhere.
+    symlink(dir.path().join("nowhere/shm"), dir.path().join("state.db-shm")).unwrap();
+    let reader = SqliteStore::open_to_read(&path).unwrap().unwrap();
+    assert_eq!(reader.count(key, 1).unwrap().queued, 3);
+    reader.copy_to(&dir.path().join("copy")).unwrap();
 }
 
 #[test]
