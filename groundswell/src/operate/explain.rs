@@ -48,12 +48,16 @@ impl State {
         id: &str,
     ) -> Result<Explained, OperateError> {
         let (key, _) = self.find_device(id)?;
-        let standings = self.store.standings(key)?;
-        let here = standings.iter().filter(|standing| standing.rollout == record.key);
-        let ids: Vec<AssignmentId> = here.map(|standing| standing.id).collect();
-        let is_in = !ids.is_empty();
-        let mut story = DeviceStory::new(id, ids);
-        for_each_entry(&self.store, record.key, &mut |entry| story.entry(entry))?;
+        let (mut is_in, mut story) = (false, DeviceStory::new(id, vec![]));
+        // Its assignments and what the log says of them: of one moment.
+        self.store.at_once(&mut |store| {
+            let standings = store.standings(key)?;
+            let here = standings.iter().filter(|standing| standing.rollout == record.key);
+            let ids: Vec<AssignmentId> = here.map(|standing| standing.id).collect();
+            is_in = !ids.is_empty();
+            story = DeviceStory::new(id, ids);
+            for_each_entry(store, record.key, &mut |entry| story.entry(entry))
+        })?;
         Ok(explained(record, Some(id), is_in, story.finish()))
     }
 }

@@ -1,6 +1,6 @@
 //! Taking back the older part of a log; what is left runs again as before.
 
-use groundswell_core::time::Time;
+use groundswell_core::{log::Report, time::Time};
 use serde::Serialize;
 
 use super::{OperateError, State, replay::replay_by};
@@ -51,23 +51,19 @@ pub fn prune(
     before: Time,
 ) -> Result<Option<Pruned>, StoreError> {
     take_away(store, rollout)?;
-    let (mut rows, mut bytes, mut last, mut is_over) = (0, 0, 0, false);
-    store.for_each_log_row(rollout, &mut |row| {
-        // A clock that was set back ends it, too: what goes is the beginning.
-        is_over |= row.at >= before;
-        if !is_over {
-            (rows, bytes, last) = (rows + 1, bytes + row.body.len() as u64, row.seq);
+    let (mut rows, mut bytes, mut last, mut base) = (0, 0, 0, None);
+    let mut report = Report::default();
+    store.at_once(&mut |store| {
+        (rows, bytes, last) = beginning(store, rollout, before)?;
+        if rows < 2 {
+            return Ok(());
         }
+        report = replay_by(store, rollout, &mut |replay, row| {
+            if row.seq == last {
+                base = replay.base();
+            }
+        })?;
         Ok(())
-    })?;
-    if rows < 2 {
-        return Ok(None);
-    }
-    let mut base = None;
-    let report = replay_by(store, rollout, &mut |replay, row| {
-        if row.seq == last {
-            base = replay.base();
-        }
     })?;
     if let Some(first) = report.mismatches.first() {
         let kept = Some(format!("its log does not run again: {}", first.what));
@@ -83,4 +79,22 @@ pub fn prune(
 fn take_away(store: &mut dyn Store, rollout: RolloutKey) -> Result<(), StoreError> {
     while store.prune_log(rollout, ROWS_MAX)? == ROWS_MAX {}
     Ok(())
+}
+
+/// What was written down before this time: how many rows, their bytes, and the last of them.
+fn beginning(
+    store: &dyn Store,
+    rollout: RolloutKey,
+    before: Time,
+) -> Result<(u64, u64, i64), StoreError> {
+    let (mut rows, mut bytes, mut last, mut is_over) = (0, 0, 0, false);
+    store.for_each_log_row(rollout, &mut |row| {
+        // A clock that was set back ends it, too: what goes is the beginning.
+        is_over |= row.at >= before;
+        if !is_over {
+            (rows, bytes, last) = (rows + 1, bytes + row.body.len() as u64, row.seq);
+        }
+        Ok(())
+    })?;
+    Ok((rows, bytes, last))
 }

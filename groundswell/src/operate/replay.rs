@@ -37,20 +37,28 @@ pub(super) fn replay_by(
     after: &mut dyn FnMut(&Replay, &LogRow),
 ) -> Result<Report, StoreError> {
     let mut replay = Replay::new(zone_database());
-    store.for_each_log_row(rollout, &mut |row| {
-        let LogRow { seq, at, body } = &row;
-        let what = |error| StoreError::Damaged(format!("row {seq} of the log: {error}"));
-        let records: Vec<Record> = serde_json::from_str(body).map_err(what)?;
-        let again = replay.entry(&Entry { at: *at, records });
-        let text = serde_json::to_string(&again.records).map_err(what)?;
-        if text != *body {
-            replay.mismatch(format!("row {seq} of the log: {}", first_difference(body, &text)));
-        }
-        after(&replay, &row);
-        Ok(())
+    // A driver may commit between two reads: its log and where it stands are read at one moment.
+    store.at_once(&mut |store| {
+        store.for_each_log_row(rollout, &mut |row| {
+            again(&mut replay, &row)?;
+            after(&replay, &row);
+            Ok(())
+        })?;
+        hold_end(store, rollout, &mut replay)
     })?;
-    hold_end(store, rollout, &mut replay)?;
     Ok(replay.report())
+}
+
+/// Runs one row again.
+fn again(replay: &mut Replay, LogRow { seq, at, body }: &LogRow) -> Result<(), StoreError> {
+    let what = |error| StoreError::Damaged(format!("row {seq} of the log: {error}"));
+    let records: Vec<Record> = serde_json::from_str(body).map_err(what)?;
+    let again = replay.entry(&Entry { at: *at, records });
+    let text = serde_json::to_string(&again.records).map_err(what)?;
+    if text != *body {
+        replay.mismatch(format!("row {seq} of the log: {}", first_difference(body, &text)));
+    }
+    Ok(())
 }
 
 /// What the log ends with is what else is stored.
@@ -76,4 +84,49 @@ fn first_difference(was: &str, is: &str) -> String {
     let from = |text: &str| text.chars().skip(same.saturating_sub(40)).take(ECHO_MAX).collect();
     let (was, is): (String, String) = (from(was), from(is));
     format!("was written as ...{was} and would be written as ...{is}")
+}
+
+#[cfg(test)]
+mod tests {
+    use groundswell_core::{
+        device::Device,
+        ids::RolloutId,
+        release::{Digest, Release},
+        rollout::Spec,
+        time::Time,
+    };
+
+    use super::*;
+    use crate::store::{CohortName, SqliteStore};
+
+    #[test]
+    fn what_is_written_while_a_log_runs_again_is_no_difference() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        let mut driver = SqliteStore::open(&path).unwrap();
+        let release = Release {
+            name: "pos".to_owned(),
+            version: "2".to_owned(),
+            artifact: Digest([7; 32]),
+            artifact_bytes: 1,
+        };
+        let id = RolloutId(uuid::Uuid::now_v7());
+        let rollout = driver.create(id, None, &Spec::immediate(release), Time::ZERO).unwrap();
+        let mut add = |id: &str| {
+            let device = Device { id: id.to_owned(), ..Device::default() };
+            let cohort = CohortName { wave: 0, zone: None };
+            driver.add_devices(rollout, &[cohort], &[(&device, 0)]).unwrap();
+        };
+        add("pos-1");
+        let reader = SqliteStore::open_to_read(&path).unwrap().unwrap();
+        let mut rows = 0;
+        let mut write_beside = |_: &Replay, _: &LogRow| {
+            rows += 1;
+            add(&format!("pos-beside-{rows}"));
+        };
+        let report = replay_by(&reader, rollout, &mut write_beside).unwrap();
+        assert_eq!((report.mismatches, report.devices), (vec![], 1));
+        let report = replay(&reader, rollout).unwrap();
+        assert_eq!((report.mismatches, report.devices), (vec![], 1 + rows));
+    }
 }

@@ -133,6 +133,14 @@ pub struct Contact<'a> {
 
 /// The store in the words of the domain. Every method is one transaction.
 pub trait Store: Send {
+    /// Reads several things as they are at one moment, whoever writes meanwhile: `read` sees nothing
+    /// of what is written after its first look. While it lasts, what others write cannot be put
+    /// from the log of the database back into it, and that log grows.
+    fn at_once(
+        &self,
+        read: &mut dyn FnMut(&dyn Store) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
+
     /// Raises the epoch: what an earlier driver claimed is told apart from now on, and this handle
     /// is its driver's. Once another handle has raised it, this one writes no more of what a driver
     /// does: that is [`StoreError::Stale`]. It may still read.

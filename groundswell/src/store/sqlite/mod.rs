@@ -148,6 +148,19 @@ fn keep_plans(connection: &Connection) -> Result<(), rusqlite::Error> {
 }
 
 impl Store for SqliteStore {
+    fn at_once(
+        &self,
+        read: &mut dyn FnMut(&dyn Store) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if !self.connection.is_autocommit() {
+            // Part of what is read at once already.
+            return read(self);
+        }
+        let moment = self.connection.unchecked_transaction()?;
+        read(self)?;
+        Ok(moment.commit()?)
+    }
+
     fn raise_epoch(&mut self) -> Result<Epoch, StoreError> {
         let epoch = epoch::raise(&self.connection)?;
         self.epoch = Some(epoch);

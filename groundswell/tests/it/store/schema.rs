@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use groundswell::{
     core::ids::Epoch,
-    store::{SqliteStore, Store, StoreError},
+    store::{SqliteStore, Store, StoreError, Which},
 };
 
 use super::rollout_of;
@@ -84,6 +84,31 @@ fn whoever_looks_before_somebody_writes_sees_it_whole_and_leaves_no_files() {
     assert_eq!(copy.count(later, 1).unwrap().queued, 2_000);
     drop((raw, writer, copy, reader, other));
     assert_eq!(names(dir.path()), ["copy", "state.db"]);
+}
+
+#[test]
+fn what_is_read_at_once_is_of_one_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let key = rollout_of(&mut SqliteStore::open(&path).unwrap(), 3);
+    let reader = SqliteStore::open_to_read(&path).unwrap().unwrap();
+    let mut writer = SqliteStore::open(&path).unwrap();
+    let mut looks = 0;
+    reader
+        .at_once(&mut |store| {
+            for _ in 0..3 {
+                looks += 1;
+                assert_eq!(store.rollouts(Which::All)?.len(), 1);
+                store.at_once(&mut |store| {
+                    assert_eq!(store.count(key, 1)?.queued, 3);
+                    Ok(())
+                })?;
+                rollout_of(&mut writer, 10 + looks);
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(reader.rollouts(Which::All).unwrap().len(), 4);
 }
 
 #[test]
