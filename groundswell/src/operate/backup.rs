@@ -1,8 +1,9 @@
 //! A copy of the state while others go on writing to it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -10,6 +11,9 @@ use serde::Serialize;
 
 use super::{OperateError, State};
 use crate::store::{Store, StoreError};
+
+/// How many names are tried for a copy while it is made: others are of copies that were cut short.
+const NAMES_MAX: u32 = 100;
 
 /// A copy that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,35 +56,12 @@ impl State {
         if file.exists() {
             return Err(BackupError::Exists(file.to_owned()).into());
         }
-        let mut name = file.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = file.with_file_name(name);
-        let write = |path: &Path| {
-            let path = path.to_owned();
-            move |source| BackupError::Write { path, source }
-        };
-        if let Err(source) = fs::remove_file(&partial)
-            && source.kind() != io::ErrorKind::NotFound
-        {
-            return Err(write(&partial)(source).into());
-        }
-        File::create_new(&partial).map_err(write(file))?;
-        let copied = self.copy_to(&partial).and_then(|()| {
-            File::open(&partial).and_then(|copy| copy.sync_all()).map_err(write(&partial))?;
-            let bytes = fs::metadata(&partial).map_err(write(&partial))?.len();
-            // Whoever made one of this name meanwhile keeps it.
-            fs::hard_link(&partial, file).map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
-                _ => write(file)(source),
-            })?;
-            let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new("."));
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(write(file))?;
-            Ok(bytes)
-        });
-        let removed = fs::remove_file(&partial).map_err(write(&partial));
-        let bytes = copied?;
-        removed?;
+        let partial = Partial::beside(file)?;
+        self.copy_to(&partial.path)?;
+        let bytes = partial.sync()?;
+        partial.put_in_place(file, &|from, to| fs::hard_link(from, to))?;
+        let folder = File::open(folder_of(file)).and_then(|folder| folder.sync_all());
+        folder.map_err(|source| BackupError::write(file, source))?;
         let artifacts = crate::store::dir::artifacts(&self.path);
         Ok(Backup { file: file.to_owned(), bytes, artifacts })
     }
@@ -90,5 +71,147 @@ impl State {
             StoreError::Damaged(what) => BackupError::Damaged(what).into(),
             error => OperateError::Store(error),
         })
+    }
+}
+
+impl BackupError {
+    fn write(path: &Path, source: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), source }
+    }
+}
+
+/// A copy while it is made: a file that nobody had before, and that goes with the value.
+struct Partial {
+    path: PathBuf,
+    /// Whether the file has another name by now.
+    is_renamed: bool,
+}
+
+impl Partial {
+    /// An empty one beside `file`, for its owner only, as the state is.
+    fn beside(file: &Path) -> Result<Self, BackupError> {
+        let own = std::process::id();
+        for n in 0..NAMES_MAX {
+            let mut name = file.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".{own}-{n}.partial"));
+            let path = file.with_file_name(name);
+            match new_file(&path) {
+                Ok(_) => return Ok(Self { path, is_renamed: false }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(BackupError::write(file, error)),
+            }
+        }
+        Err(BackupError::write(file, io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Makes it last, and says how many bytes it has.
+    fn sync(&self) -> Result<u64, BackupError> {
+        let synced = File::open(&self.path).and_then(|copy| {
+            copy.sync_all()?;
+            Ok(copy.metadata()?.len())
+        });
+        synced.map_err(|source| BackupError::write(&self.path, source))
+    }
+
+    /// Gives it the name it was made for, unless there is something of that name: whoever made that
+    /// meanwhile keeps it.
+    fn put_in_place(
+        mut self,
+        file: &Path,
+        link: &dyn Fn(&Path, &Path) -> io::Result<()>,
+    ) -> Result<(), BackupError> {
+        let refused = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
+            _ => BackupError::write(file, source),
+        };
+        match link(&self.path, file) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {}
+            linked => return linked.map_err(refused),
+        }
+        // A file system without links, such as FAT: an empty file takes the name first, and the copy
+        // the place of that at once.
+        new_file(file).map_err(refused)?;
+        if let Err(source) = fs::rename(&self.path, file) {
+            let _ = fs::remove_file(file);
+            return Err(BackupError::write(file, source));
+        }
+        self.is_renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.is_renamed {
+            // What may be left of it does no harm.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A file that was not there, for its owner only.
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, thread};
+
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn of_two_copies_to_one_file_the_first_is_kept_whole_and_nothing_else_is_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, folder) = (dir.path().join("state"), dir.path().join("copies"));
+        drop(State::open(&path).unwrap());
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join("copy.db");
+        fs::write(folder.join("copy.db.partial"), "somebody's").unwrap();
+        let copy = || State::look(&path).unwrap().backup(&file);
+        let copied = thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(copy)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(copied.iter().filter(|copied| copied.is_ok()).count(), 1, "{copied:?}");
+        let exists =
+            |error: &OperateError| matches!(error, OperateError::Backup(BackupError::Exists(_)));
+        assert!(copied.iter().filter_map(|copied| copied.as_ref().err()).all(exists), "{copied:?}");
+        assert_eq!(names(&folder), ["copy.db", "copy.db.partial"]);
+        assert_eq!(fs::read(folder.join("copy.db.partial")).unwrap(), b"somebody's");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        // Of those who end at the same moment neither may be the last; whoever looks next is.
+        drop(State::look(&path).unwrap());
+        assert_eq!(names(&path), ["state.db"], "nothing stays beside what was looked at");
+    }
+
+    #[test]
+    fn where_there_are_no_links_a_copy_is_put_in_place_too_and_takes_nobodys() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("copy.db");
+        let no_link = |_: &Path, _: &Path| Err(io::ErrorKind::PermissionDenied.into());
+        let put = |text: &str| {
+            let partial = Partial::beside(&file).unwrap();
+            fs::write(&partial.path, text).unwrap();
+            partial.put_in_place(&file, &no_link)
+        };
+        put("first").unwrap();
+        let refused = put("second").unwrap_err();
+        assert!(matches!(refused, BackupError::Exists(_)), "{refused}");
+        assert_eq!(fs::read(&file).unwrap(), b"first");
+        assert_eq!(names(dir.path()), ["copy.db"]);
     }
 }
