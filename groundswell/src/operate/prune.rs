@@ -16,7 +16,7 @@ pub struct Pruned {
     pub rollout: i64,
     /// The rows that are gone.
     pub rows: u64,
-    /// What they took, in bytes of text.
+    /// What that gained, in bytes of text: what went, less what stands for it.
     pub bytes: u64,
     /// Why nothing was taken back, if the log does not run again: it is evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,8 +70,9 @@ pub fn prune(
         return Ok(Some(Pruned { rollout: rollout.0, rows: 0, bytes: 0, kept }));
     }
     let Some(base) = base else { return Ok(None) };
-    store.shorten_log(rollout, last, &base)?;
+    let bytes_left = store.shorten_log(rollout, last, &base)?;
     take_away(store, rollout)?;
+    let bytes = bytes.saturating_sub(bytes_left);
     Ok(Some(Pruned { rollout: rollout.0, rows: rows - 1, bytes, kept: None }))
 }
 

@@ -247,12 +247,13 @@ pub trait Store: Send {
     ) -> Result<(), StoreError>;
 
     /// Puts `base` in the place of row `seq` of a rollout's log, which begins with it from then on.
+    /// Says how many bytes of text it is.
     fn shorten_log(
         &mut self,
         rollout: RolloutKey,
         seq: i64,
         base: &Record,
-    ) -> Result<(), StoreError>;
+    ) -> Result<u64, StoreError>;
 
     /// Removes at most `limit` rows before the beginning of a rollout's log, and says how many
     /// these were.

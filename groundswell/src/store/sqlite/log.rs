@@ -35,18 +35,20 @@ pub(super) fn write_beside(
     write(connection, rollout, Time::from_millis(at), records)
 }
 
-/// Puts `base` in the place of a row, which the log begins with from then on.
+/// Puts `base` in the place of a row, which the log begins with from then on, and says how many bytes
+/// of text it is.
 pub(super) fn shorten(
     connection: &Connection,
     rollout: RolloutKey,
     seq: i64,
     base: &Record,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let sql = "UPDATE log SET body = ?3 WHERE rollout = ?1 AND seq = ?2";
-    connection.execute(sql, params![rollout.0, seq, rows::to_json(&[base])?])?;
+    let body = rows::to_json(&[base])?;
+    connection.execute(sql, params![rollout.0, seq, body])?;
     let sql = "UPDATE rollout SET log_from = ?2 WHERE key = ?1";
     connection.execute(sql, params![rollout.0, seq])?;
-    Ok(())
+    Ok(body.len() as u64)
 }
 
 /// Removes at most `limit` rows before the beginning, and says how many these were.

@@ -305,10 +305,11 @@ impl Store for SqliteStore {
         rollout: RolloutKey,
         seq: i64,
         base: &Record,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let transaction = self.write()?;
-        log::shorten(&transaction, rollout, seq, base)?;
-        Ok(transaction.commit()?)
+        let bytes = log::shorten(&transaction, rollout, seq, base)?;
+        transaction.commit()?;
+        Ok(bytes)
     }
 
     fn prune_log(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError> {

@@ -69,10 +69,18 @@ fn what_is_left_of_a_log_runs_again_while_it_is_driven() {
     let ran = stage.run(&["state", "prune", "--before", "-99d"]);
     assert_eq!((ran.code, rows()), (Some(0), before), "{ran:?}");
     assert!(ran.err.contains("nothing was written down before"), "{ran:?}");
-    let ran = stage.run(&["state", "prune", "--before", "2099-01-01T00:00:00Z"]);
+    let bytes = || -> i64 {
+        database(&stage)
+            .query_row("SELECT sum(length(body)) FROM log", [], |row| row.get(0))
+            .unwrap()
+    };
+    let (bytes_before, later) = (bytes(), "2099-01-01T00:00:00Z");
+    let ran = stage.run(&["state", "prune", "--before", later, "--output", "json"]);
     assert_eq!((ran.code, rows()), (Some(0), 1), "{ran:?}");
+    assert_eq!(ran.json()[0]["bytes"], bytes_before - bytes(), "what was gained");
     let (code, report) = replay(&stage);
     assert_eq!((code, &report["mismatches_in_all"]), (Some(0), &0.into()), "{report}");
+    assert_eq!(report["devices"], 5, "those that ended before are there");
     assert_eq!(stage.run(&["state", "prune", "--before", "yesterday"]).code, Some(2));
 }
 
