@@ -56,6 +56,9 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
                 .is_empty()
                 .then(|| format!("nothing was written down before {} that could go", date(before)));
             on.show_list(&pruned, note, || taken_back(&pruned))?;
+            if pruned.iter().any(|pruned| pruned.kept.is_some()) {
+                return Ok(1);
+            }
         }
     }
     Ok(0)

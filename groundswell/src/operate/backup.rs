@@ -69,6 +69,8 @@ impl State {
     fn copy_to(&self, file: &Path) -> Result<(), OperateError> {
         self.store.copy_to(file).map_err(|error| match error {
             StoreError::Damaged(what) => BackupError::Damaged(what).into(),
+            // It is the copy that takes room, not the state.
+            StoreError::Disk(error) => BackupError::write(file, io::Error::other(error)).into(),
             error => OperateError::Store(error),
         })
     }

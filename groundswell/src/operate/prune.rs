@@ -32,7 +32,15 @@ impl State {
     pub fn prune(&mut self, before: Time) -> Result<Vec<Pruned>, OperateError> {
         let mut all = vec![];
         for record in self.store.rollouts(Which::All)? {
-            all.extend(prune(&mut self.store, record.key, before)?);
+            match prune(&mut self.store, record.key, before) {
+                Ok(pruned) => all.extend(pruned),
+                // Others are no worse for it.
+                Err(StoreError::Damaged(what)) => {
+                    let kept = Some(format!("its log cannot be read: {what}"));
+                    all.push(Pruned { rollout: record.key.0, rows: 0, bytes: 0, kept });
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(all)
     }

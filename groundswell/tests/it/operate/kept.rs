@@ -55,6 +55,9 @@ fn a_log_that_was_changed_is_found_out_and_kept() {
     let ran = stage.run(&["rollout", "replay", "1"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.err.contains("row 3 of the log"), "{ran:?}");
+    let pruned = stage.run(&["state", "prune", "--before", "2099-01-01T00:00:00Z"]);
+    assert_eq!(pruned.code, Some(1), "{pruned:?}");
+    assert!(pruned.out.contains("rollout 1: all kept: its log cannot be read: "), "{pruned:?}");
 }
 
 #[test]

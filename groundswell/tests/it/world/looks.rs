@@ -27,6 +27,10 @@ const LARGE_TURNS: u64 = 5;
 const STARVES_AFTER: Duration = Duration::from_mins(3);
 const TAKEN_MIN: u64 = 20;
 
+/// In a large world places get free by the hundred, and many wait for them: then it is this long, and
+/// twice as many as there are places.
+const LARGE_STARVES_AFTER: Duration = Duration::from_mins(30);
+
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
     /// Who waits for a place and has none: since when, in true time, what all had sent by then, and
@@ -95,7 +99,12 @@ impl World {
         }
         let (since, before, _) = *entry;
         let (millis, taken) = (now - since, sent - before);
-        if millis > STARVES_AFTER.as_millis() as i64 && taken >= TAKEN_MIN {
+        let (after, taken_min) = if self.rhythm.is_large {
+            (LARGE_STARVES_AFTER, u64::from(self.rhythm.in_flight_max) * 2)
+        } else {
+            (STARVES_AFTER, TAKEN_MIN)
+        };
+        if millis > after.as_millis() as i64 && taken >= taken_min {
             let (key, secs) = (key.0, millis / 1_000);
             self.fail(&format!(
                 "rollout {key} has waited {secs} s for a place, others took {taken} meanwhile"
