@@ -212,7 +212,7 @@ impl Replay {
     pub fn base(&self) -> Option<Record> {
         let (spec, progression) = (self.spec.clone()?, self.progression.clone()?);
         let step = self.frame.whole(progression.clone());
-        let may_go = progression.state == rollout::State::Preparing;
+        let may_go = may_be_taken_back(&progression);
         let Kept { open, ended, counted, met, adjusted } = self.book.to_base(may_go);
         let by = self.by.clone();
         let base = Base { spec, progression, by, step, open, ended, counted, met, adjusted };
@@ -445,4 +445,16 @@ impl Replay {
         }
         Record::Stands(Box::new(again))
     }
+}
+
+/// Whether rows may be taken back yet: devices of the first round are chosen anew until all are
+/// written down, and whoever gives the rollout up before that takes back what is of no choice.
+const fn may_be_taken_back(progression: &Progression) -> bool {
+    let Progression { state, round, started_at, .. } = progression;
+    *round == 1
+        && started_at.is_none()
+        && matches!(
+            state,
+            rollout::State::Preparing | rollout::State::Canceling | rollout::State::Aborting
+        )
 }
