@@ -75,6 +75,13 @@ pub enum Record {
 }
 
 impl Record {
+    /// Leaves out what devices said of a fact: the same follows from what is left.
+    pub fn forget_text(&mut self) {
+        if let Self::Happened(happened) = self {
+            super::fact::shorten(&mut happened.fact, 0);
+        }
+    }
+
     /// Where a rollout stands since. Rounds that ended are not written down again.
     pub fn stands(progression: &Progression) -> Self {
         Self::Stands(Box::new(Progression { earlier: vec![], ..progression.clone() }))

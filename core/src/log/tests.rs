@@ -393,3 +393,31 @@ fn it_is_told_that_a_device_moved() {
     let (lines, _) = device.finish();
     assert_eq!(lines.last().unwrap().text, "its hours are those of Asia/Tokyo from now on");
 }
+
+/// Devices that all answer something else, at length, until they are given up.
+#[test]
+fn long_answers_leave_room_in_the_log() {
+    const DEVICES: i64 = 500;
+    let spec = spec();
+    let mut recorder = Recorder::default();
+    let (mut rows, mut now) = (vec![Assignment::queued(); DEVICES as usize], NOON);
+    let (mut bytes, mut attempts) = (0, 0);
+    while rows.iter().any(|row| !row.state.is_terminal()) {
+        now = now + Duration::from_mins(10);
+        recorder.at(now);
+        attempts += 1;
+        for said in [false, true] {
+            for (row, id) in rows.iter_mut().zip(1_000_000..) {
+                let detail = format!("{{'error': 'no room', 'trace': '{id}'}}").repeat(30);
+                let refused = Outcome::Refused { status: 500, retry_after: None, detail };
+                let fact = if said { Fact::Delivered(refused) } else { Fact::Claimed };
+                let id = AssignmentId(id);
+                let dice = dice(id, row.attempt);
+                *row = apply(row, &fact, &spec, now, dice).unwrap().to;
+                recorder.happened(id, &fact, row, Time::ZERO);
+            }
+        }
+        bytes += serde_json::to_string(&recorder.take(now)).unwrap().len() as i64;
+    }
+    assert!(bytes <= 400 * DEVICES, "{} in {attempts} attempts", bytes / DEVICES);
+}
