@@ -31,8 +31,8 @@ pub use self::{
     explain::{DeviceStory, Line, Story},
     ids::Ids,
     record::{
-        Acted, Becomes, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Moved, Record,
-        Taken,
+        Acted, Becomes, Beside, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Moved,
+        Record, Taken,
     },
     recorder::Recorder,
     replay::{Mismatch, Replay, Report},

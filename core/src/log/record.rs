@@ -34,6 +34,8 @@ pub enum Record {
     Base(Box<Base>),
     /// A driver took the rollout over; what the one before had in memory is gone.
     Taken(Taken),
+    /// Somebody changes the rollout while nobody drives it.
+    Beside(Beside),
     /// The devices were chosen, or are chosen anew.
     Chosen(Option<String>),
     /// Assignments were written down.
@@ -99,6 +101,15 @@ pub struct Taken {
     pub zones: String,
     /// The devices, as it found them counted.
     pub cohorts: Vec<CohortCounts>,
+}
+
+/// Somebody who changes a rollout that nobody drives, as far as what is decided depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// The version of the decisions.
+    pub decisions: u32,
+    /// The version of the time zone database.
+    pub zones: String,
 }
 
 /// The devices of one wave and zone, counted.

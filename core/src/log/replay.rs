@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     Acted, Base, Becomes, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step, Taken,
     book::{Book, Kept},
+    hold::Claims,
     step::Frame,
 };
 use crate::{
@@ -41,6 +42,9 @@ pub struct Report {
     pub entries: u64,
     /// Decisions on counts that were made again.
     pub steps: u64,
+    /// Decisions, facts and acts that were followed for the states they led to, and not made again:
+    /// other decisions than this program's made them, or it is not known which.
+    pub followed: u64,
     /// Devices that were judged again.
     pub judged: u64,
     /// Things that happened to devices, applied again.
@@ -71,7 +75,9 @@ pub struct Replay {
     entry_at: Time,
     pub(super) frame: Frame,
     pub(super) book: Book,
-    /// The decisions and the time zone database of the driver.
+    /// Claims since the last decision on counts.
+    pub(super) claims: Claims,
+    /// The decisions and the time zone database of whoever writes, as far as that is known.
     by: Option<(u32, String)>,
     /// Whether the log is one of these decisions, and of this time zone database.
     is_same_decisions: bool,
@@ -90,9 +96,10 @@ impl Replay {
             entry_at: Time::ZERO,
             frame: Frame::default(),
             book: Book::default(),
+            claims: Claims::default(),
             by: None,
-            is_same_decisions: true,
-            is_same_zones: true,
+            is_same_decisions: false,
+            is_same_zones: false,
             report: Report::default(),
         }
     }
@@ -150,6 +157,7 @@ impl Replay {
             Record::Spec(spec) => self.take_spec(spec),
             Record::Base(base) => self.restore(base),
             Record::Taken(taken) => self.taken(taken),
+            Record::Beside(beside) => self.made_by(beside.decisions, &beside.zones),
             Record::Chosen(digest) => {
                 self.with_progression(|progression| progression.prepared.clone_from(digest));
             }
@@ -230,6 +238,7 @@ impl Replay {
             self.mismatch("what was kept of entries that were pruned makes no sense");
         }
         self.frame.plan = base.step.output.after(&plan::Plan::default());
+        self.claims = Claims::default();
         self.book = Book::of_base(base);
     }
 
@@ -249,6 +258,7 @@ impl Replay {
         self.report.drivers += 1;
         self.made_by(taken.decisions, &taken.zones);
         self.frame = Frame::default();
+        self.claims = Claims::default();
         self.hold_counts(&taken.cohorts, "a driver found");
         self.book.count(self.round(), &taken.cohorts);
         // What the driver before had in memory only is gone.
@@ -267,7 +277,6 @@ impl Replay {
     }
 
     fn step(&mut self, step: &Step) -> Step {
-        self.report.steps += 1;
         let (Some(progression), Some(spec)) = (self.progression.clone(), self.spec.clone()) else {
             self.mismatch("something was decided before there was a spec");
             return step.clone();
@@ -279,8 +288,10 @@ impl Replay {
         };
         self.frame.plan = step.output.after(&before);
         self.hold_input(&snapshot, &spec);
+        self.claims = Claims::default();
         let change = step.output.change;
         let output = if self.is_same_decisions {
+            self.report.steps += 1;
             let plan = plan::plan(&snapshot, &spec, self.now);
             if plan != self.frame.plan {
                 let recorded = &self.frame.plan;
@@ -289,6 +300,7 @@ impl Replay {
             }
             Output::between(&before, &plan)
         } else {
+            self.report.followed += 1;
             step.output.clone()
         };
         if let (Some(change), Some(progression)) = (change, &mut self.progression) {
@@ -298,10 +310,11 @@ impl Replay {
     }
 
     fn judged(&mut self, judged: &Judged) -> Judged {
-        self.report.judged += judged.ids.len();
         let Some(spec) = self.spec.clone().filter(|_| self.is_same_decisions) else {
+            self.report.followed += judged.ids.len();
             return judged.clone();
         };
+        self.report.judged += judged.ids.len();
         let mut becomes = judged.becomes;
         for (at, id) in judged.ids.iter().enumerate() {
             let known = judged.known.as_ref().map(|known| Known {
@@ -336,17 +349,21 @@ impl Replay {
     }
 
     fn happened(&mut self, happened: &Happened) -> Happened {
-        self.report.facts += happened.ids.len();
         let Some(spec) = self.spec.clone().filter(|_| self.is_same_decisions) else {
+            self.report.followed += happened.ids.len();
             self.book.happened(happened, self.now);
             return happened.clone();
         };
+        self.report.facts += happened.ids.len();
         let mut again = happened.clone();
         for id in happened.ids.iter() {
             let Some(from) = self.book.get(id) else {
                 self.mismatch(format!("{:?} of assignment {id}, which is not there", again.fact));
                 continue;
             };
+            if happened.fact == Fact::Claimed {
+                self.hold_claim(id, &from);
+            }
             if happened.fact == Fact::Claimed && happened.to == State::Delivering {
                 let open = self.book.open_on_host(id).unwrap_or(0);
                 if open >= spec.limits.max_per_host {
@@ -378,14 +395,15 @@ impl Replay {
     }
 
     fn acted(&mut self, acted: &Acted) -> Acted {
-        self.report.acts += 1;
         let (Some(progression), Some(spec)) = (&self.progression, &self.spec) else {
             self.mismatch("an operator acted before there was a spec");
             return acted.clone();
         };
         if !self.is_same_decisions {
+            self.report.followed += 1;
             return acted.clone();
         }
+        self.report.acts += 1;
         let numbers = self.numbers(progression);
         let (act, seen) = (acted.act, acted.seen);
         let (after, refused) =

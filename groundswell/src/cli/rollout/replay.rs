@@ -29,7 +29,13 @@ fn in_words(record: &RolloutRecord, report: &Report) -> String {
     let rollout = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
     let verdict = match report.mismatches_in_all {
         0 if report.entries == 0 => "nothing is written down of it".to_owned(),
-        0 => "its log runs again, byte by byte, and ends where it stands".to_owned(),
+        0 if report.followed == 0 => {
+            "its log runs again, byte by byte, and ends where it stands".to_owned()
+        }
+        0 if is_followed_only(report) => {
+            "its log was followed, not decided again, and ends where it stands".to_owned()
+        }
+        0 => "its log runs again as far as it can, and ends where it stands".to_owned(),
         many => format!("its log does NOT run again: {}", count(many, "difference")),
     };
     let shown = fields([
@@ -38,9 +44,16 @@ fn in_words(record: &RolloutRecord, report: &Report) -> String {
         ("decisions", Some(format!("{} on counts, {} on devices", report.steps, report.judged))),
         ("happened", Some(count(report.facts, "fact"))),
         ("acts", Some(report.acts.to_string())),
+        ("followed", (report.followed > 0).then(|| format!("{} more", report.followed))),
         ("devices", Some(report.devices.to_string())),
     ]);
     let mut words = format!("{rollout}: {verdict}\n{shown}");
+    if report.followed > 0 && report.other_decisions.is_empty() {
+        words.push_str(
+            "\nOf parts it is not known which version of this program decided them: of these only\n\
+             the states were followed, and nothing was decided again.\n",
+        );
+    }
     if !report.other_decisions.is_empty() {
         let versions: Vec<String> = report.other_decisions.iter().map(u32::to_string).collect();
         let _ = write!(
@@ -63,4 +76,9 @@ fn in_words(record: &RolloutRecord, report: &Report) -> String {
         let _ = write!(words, "\nentry {entry}, {at}\n  {what}\n");
     }
     words
+}
+
+/// Whether nothing was decided again.
+const fn is_followed_only(report: &Report) -> bool {
+    report.steps + report.judged + report.facts + report.acts == 0
 }
