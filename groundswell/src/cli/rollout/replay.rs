@@ -27,17 +27,7 @@ pub(super) fn replay(on: &state::On, rollout: &str) -> Result<u8, Told> {
 fn in_words(record: &RolloutRecord, report: &Report) -> String {
     let release = &record.spec.release;
     let rollout = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
-    let verdict = match report.mismatches_in_all {
-        0 if report.entries == 0 => "nothing is written down of it".to_owned(),
-        0 if report.followed == 0 => {
-            "its log runs again, byte by byte, and ends where it stands".to_owned()
-        }
-        0 if is_followed_only(report) => {
-            "its log was followed, not decided again, and ends where it stands".to_owned()
-        }
-        0 => "its log runs again as far as it can, and ends where it stands".to_owned(),
-        many => format!("its log does NOT run again: {}", count(many, "difference")),
-    };
+    let verdict = verdict(report);
     let shown = fields([
         ("entries", Some(report.entries.to_string())),
         ("drivers", Some(report.drivers.to_string())),
@@ -78,7 +68,40 @@ fn in_words(record: &RolloutRecord, report: &Report) -> String {
     words
 }
 
+fn verdict(report: &Report) -> String {
+    match report.mismatches_in_all {
+        0 if report.entries == 0 => "nothing is written down of it".to_owned(),
+        0 if report.followed == 0 => {
+            "its log runs again, byte by byte, and ends where it stands".to_owned()
+        }
+        0 if is_followed_only(report) => {
+            "its log was followed, not decided again, and ends where it stands".to_owned()
+        }
+        0 => "its log runs again as far as it can, and ends where it stands".to_owned(),
+        many => format!("its log does NOT run again: {}", count(many, "difference")),
+    }
+}
+
 /// Whether nothing was decided again.
 const fn is_followed_only(report: &Report) -> bool {
     report.steps + report.judged + report.facts + report.acts == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_decided_again_is_said_to_be() {
+        for (entries, acts, followed, mismatches_in_all, is) in [
+            (0, 0, 0, 0, "nothing is written down of it"),
+            (2, 1, 0, 0, "its log runs again, byte by byte, and ends where it stands"),
+            (2, 1, 1, 0, "its log runs again as far as it can, and ends where it stands"),
+            (2, 0, 1, 0, "its log was followed, not decided again, and ends where it stands"),
+            (2, 1, 1, 2, "its log does NOT run again: 2 differences"),
+        ] {
+            let report = Report { entries, acts, followed, mismatches_in_all, ..Report::default() };
+            assert_eq!(verdict(&report), is);
+        }
+    }
 }
