@@ -14,6 +14,7 @@
 
 mod base;
 mod book;
+mod devices;
 mod explain;
 mod fact;
 mod hold;
