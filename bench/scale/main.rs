@@ -39,6 +39,7 @@ use groundswell::{
         release::Release,
         rollout::{self, Act, Schedule, Spec, WaveSize, WaveSpec, ZoneRule},
         selector::Selector,
+        time::Time,
         verify::Mode,
     },
     engine::{
@@ -250,7 +251,7 @@ fn round(dir: &Path, count: usize) {
         let chunk = first..count.min(first + CHUNK);
         let devices: Vec<Device> = chunk.clone().map(device).collect();
         let assigned: Vec<_> = devices.iter().map(|device| (device, 0)).collect();
-        store.add_devices(key, std::slice::from_ref(&cohort), &assigned).unwrap();
+        store.add_devices(key, std::slice::from_ref(&cohort), &assigned, Time::ZERO).unwrap();
         let ids = chunk.map(|n| AssignmentId(n as i64 + 1));
         let changes = ids.map(|id| Change { id, to, detail: None }).collect();
         store.commit(&Batch { changes, ..Batch::empty(key, epoch, now) }).unwrap();

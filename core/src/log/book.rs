@@ -197,6 +197,10 @@ impl Book {
         let mut ended = self.ended_before.clone();
         let mut last: Option<usize> = None;
         let zones: Vec<_> = self.cohorts.iter().map(|(_, _, zone)| Zone::find(zone)).collect();
+        let mut hosts = vec![""; self.used.len()];
+        for (name, place) in &self.hosts {
+            hosts[*place] = name;
+        }
         for (id, row) in &self.rows {
             let (round, wave, _) = self.cohorts[row.cohort];
             let zone = zones[row.cohort].clone();
@@ -208,9 +212,7 @@ impl Book {
                 continue;
             }
             if let Some((host, device)) = self.met.get(id) {
-                let host = self.hosts.iter().find(|(_, place)| *place == host);
-                let host = host.map_or("", |(name, _)| name);
-                kept.met.push(Met(id.0, device.to_string(), host.to_owned()));
+                kept.met.push(Met(id.0, device.to_string(), hosts[*host].to_owned()));
             }
             if let Some(rows) = kept.open.last_mut()
                 && last == Some(row.cohort)

@@ -10,6 +10,40 @@ use crate::{
     time::Time,
 };
 
+/// What a device said of a fact, in bytes: enough to know one answer from another. All of it is kept
+/// where the device stands; a log with all of it would be of devices' words.
+pub(super) const TEXT_BYTES_MAX: usize = 160;
+
+/// Shortens what people are told of a fact, which nothing is decided by. Of what was cut the end
+/// says as much. Returns how many bytes are left.
+pub(super) fn shorten(fact: &mut Fact, bytes_max: usize) -> usize {
+    let (Fact::Delivered(
+        Outcome::Refused { detail: text, .. }
+        | Outcome::NotSent { detail: text, .. }
+        | Outcome::Unknown { detail: text, .. },
+    )
+    | Fact::Asked(
+        Answer::Unreadable { detail: text, .. } | Answer::Silent { detail: text, .. },
+    )) = fact
+    else {
+        return 0;
+    };
+    if text.len() <= bytes_max {
+        return text.len();
+    }
+    let mut end = bytes_max.saturating_sub(CUT.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    if bytes_max >= CUT.len() {
+        text.push_str(CUT);
+    }
+    text.len()
+}
+
+const CUT: &str = "...";
+
 /// A fault, and more of it for people.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -141,6 +175,23 @@ mod tests {
 
     #[derive(Serialize, Deserialize)]
     struct Kept(#[serde(with = "super")] Fact);
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_so() {
+        for (bytes_max, text, is) in [
+            (9, "after 3 s", "after 3 s"),
+            (8, "after 3 s", "after..."),
+            (8, "aft\u{e9}\u{e9} 3 s", "aft\u{e9}..."),
+            (0, "after 3 s", ""),
+        ] {
+            let silent = |detail: &str| {
+                Fact::Asked(Answer::Silent { fault: Fault::Reset, detail: detail.to_owned() })
+            };
+            let mut fact = silent(text);
+            shorten(&mut fact, bytes_max);
+            assert_eq!(fact, silent(is), "{text} {bytes_max}");
+        }
+    }
 
     #[test]
     fn every_fact_is_short_and_read_back() {

@@ -14,6 +14,7 @@
 
 mod base;
 mod book;
+mod devices;
 mod explain;
 mod fact;
 mod hold;
@@ -31,8 +32,8 @@ pub use self::{
     explain::{DeviceStory, Line, Story},
     ids::Ids,
     record::{
-        Acted, Becomes, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Moved, Record,
-        Taken,
+        Acted, Becomes, Beside, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Moved,
+        Record, Taken,
     },
     recorder::Recorder,
     replay::{Mismatch, Replay, Report},

@@ -34,6 +34,8 @@ pub enum Record {
     Base(Box<Base>),
     /// A driver took the rollout over; what the one before had in memory is gone.
     Taken(Taken),
+    /// Somebody changes the rollout while nobody drives it.
+    Beside(Beside),
     /// The devices were chosen, or are chosen anew.
     Chosen(Option<String>),
     /// Assignments were written down.
@@ -75,6 +77,13 @@ pub enum Record {
 }
 
 impl Record {
+    /// Leaves out what devices said of a fact: the same follows from what is left.
+    pub fn forget_text(&mut self) {
+        if let Self::Happened(happened) = self {
+            super::fact::shorten(&mut happened.fact, 0);
+        }
+    }
+
     /// Where a rollout stands since. Rounds that ended are not written down again.
     pub fn stands(progression: &Progression) -> Self {
         Self::Stands(Box::new(Progression { earlier: vec![], ..progression.clone() }))
@@ -92,6 +101,15 @@ pub struct Taken {
     pub zones: String,
     /// The devices, as it found them counted.
     pub cohorts: Vec<CohortCounts>,
+}
+
+/// Somebody who changes a rollout that nobody drives, as far as what is decided depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// The version of the decisions.
+    pub decisions: u32,
+    /// The version of the time zone database.
+    pub zones: String,
 }
 
 /// The devices of one wave and zone, counted.

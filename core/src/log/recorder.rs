@@ -1,7 +1,7 @@
 //! Writing the log as things happen.
 
 use super::{
-    Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Moved, Record, Taken,
+    Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Moved, Record, Taken, fact,
 };
 use crate::{
     admit::Known,
@@ -18,6 +18,14 @@ use crate::{
 /// So many records back it is looked whether a device went the same way as others: outcomes of a
 /// few kinds come mixed.
 const LOOK_BACK: usize = 4;
+
+/// What devices said takes so many bytes of the log for each claim, on average: with 16, a device
+/// that is given up after three attempts, and says something else each time, stays below 400.
+const TEXT_BYTES_EACH: usize = 16;
+
+/// So many bytes of it may be ahead of that: the first of many who say something else, and all of a
+/// few, are written down at length.
+const TEXT_BYTES_AHEAD: usize = 4_096;
 
 /// Collects the records of a rollout between two commits.
 ///
@@ -37,6 +45,8 @@ pub struct Recorder {
     met: Vec<Met>,
     /// Where that is.
     front: usize,
+    /// Bytes of what devices said that no claim has made up for yet.
+    text_bytes: usize,
 }
 
 impl Recorder {
@@ -192,20 +202,38 @@ impl Recorder {
     /// Something happened to a device, and it stands there since. What is decided, and not only
     /// heard of, is said by the caller: see [`Recorder::decided`].
     pub fn happened(&mut self, id: AssignmentId, fact: &Fact, to: &Assignment, floor: Time) {
+        if *fact == Fact::Claimed {
+            self.text_bytes = self.text_bytes.saturating_sub(TEXT_BYTES_EACH);
+        }
+        let mut fact = fact.clone();
+        fact::shorten(&mut fact, fact::TEXT_BYTES_MAX);
         let now = self.at.unwrap_or(Time::ZERO);
-        let happened = Happened::to_one(id, fact.clone(), to, floor, now);
+        let mut happened = Happened::to_one(id, fact, to, floor, now);
+        if self.has_joined(&happened) {
+            return;
+        }
+        let ahead = TEXT_BYTES_AHEAD.saturating_sub(self.text_bytes);
+        self.text_bytes += fact::shorten(&mut happened.fact, ahead);
+        // Without its text it may be like others.
+        if !self.has_joined(&happened) {
+            self.records.push(Record::Happened(happened));
+        }
+    }
+
+    /// Whether the same happened to others just before, whom it was written down with.
+    fn has_joined(&mut self, happened: &Happened) -> bool {
         for record in self.records.iter_mut().rev().take(LOOK_BACK) {
             let Record::Happened(last) = record else { break };
-            if last.is_like(&happened) {
-                last.ids.push(id);
-                return;
+            if last.is_like(happened) {
+                happened.ids.iter().for_each(|id| last.ids.push(id));
+                return true;
             }
             // What happened to a device before stays before.
-            if last.ids.has(id) {
+            if happened.ids.iter().any(|id| last.ids.has(id)) {
                 break;
             }
         }
-        self.records.push(Record::Happened(happened));
+        false
     }
 
     /// An operator wanted something.

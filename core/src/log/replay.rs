@@ -1,18 +1,18 @@
 //! Running a log again: every decision is made anew on its recorded input, and what follows from
 //! the records is held against the input of the next.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::{
-    Acted, Base, Becomes, DECISIONS, Entry, Happened, Judged, Listed, Output, Record, Step, Taken,
+    Acted, Base, DECISIONS, Entry, Listed, Output, Record, Step, Taken,
     book::{Book, Kept},
+    hold::Claims,
     step::Frame,
 };
 use crate::{
-    admit::{Judgment, Known, consider},
-    assignment::{self, Assignment, Fact, State},
+    assignment::{Assignment, State},
     ids::AssignmentId,
     plan,
     rollout::{self, Numbers, Progression, Spec},
@@ -41,6 +41,9 @@ pub struct Report {
     pub entries: u64,
     /// Decisions on counts that were made again.
     pub steps: u64,
+    /// Decisions, facts and acts that were followed for the states they led to, and not made again:
+    /// other decisions than this program's made them, or it is not known which.
+    pub followed: u64,
     /// Devices that were judged again.
     pub judged: u64,
     /// Things that happened to devices, applied again.
@@ -71,12 +74,14 @@ pub struct Replay {
     entry_at: Time,
     pub(super) frame: Frame,
     pub(super) book: Book,
-    /// The decisions and the time zone database of the driver.
+    /// Claims since the last decision on counts.
+    pub(super) claims: Claims,
+    /// The decisions and the time zone database of whoever writes, as far as that is known.
     by: Option<(u32, String)>,
     /// Whether the log is one of these decisions, and of this time zone database.
-    is_same_decisions: bool,
+    pub(super) is_same_decisions: bool,
     pub(super) is_same_zones: bool,
-    report: Report,
+    pub(super) report: Report,
 }
 
 impl Replay {
@@ -90,9 +95,10 @@ impl Replay {
             entry_at: Time::ZERO,
             frame: Frame::default(),
             book: Book::default(),
+            claims: Claims::default(),
             by: None,
-            is_same_decisions: true,
-            is_same_zones: true,
+            is_same_decisions: false,
+            is_same_zones: false,
             report: Report::default(),
         }
     }
@@ -150,6 +156,7 @@ impl Replay {
             Record::Spec(spec) => self.take_spec(spec),
             Record::Base(base) => self.restore(base),
             Record::Taken(taken) => self.taken(taken),
+            Record::Beside(beside) => self.made_by(beside.decisions, &beside.zones),
             Record::Chosen(digest) => {
                 self.with_progression(|progression| progression.prepared.clone_from(digest));
             }
@@ -212,7 +219,7 @@ impl Replay {
     pub fn base(&self) -> Option<Record> {
         let (spec, progression) = (self.spec.clone()?, self.progression.clone()?);
         let step = self.frame.whole(progression.clone());
-        let may_go = progression.state == rollout::State::Preparing;
+        let may_go = may_be_taken_back(&progression);
         let Kept { open, ended, counted, met, adjusted } = self.book.to_base(may_go);
         let by = self.by.clone();
         let base = Base { spec, progression, by, step, open, ended, counted, met, adjusted };
@@ -230,6 +237,7 @@ impl Replay {
             self.mismatch("what was kept of entries that were pruned makes no sense");
         }
         self.frame.plan = base.step.output.after(&plan::Plan::default());
+        self.claims = Claims::default();
         self.book = Book::of_base(base);
     }
 
@@ -249,6 +257,7 @@ impl Replay {
         self.report.drivers += 1;
         self.made_by(taken.decisions, &taken.zones);
         self.frame = Frame::default();
+        self.claims = Claims::default();
         self.hold_counts(&taken.cohorts, "a driver found");
         self.book.count(self.round(), &taken.cohorts);
         // What the driver before had in memory only is gone.
@@ -267,7 +276,6 @@ impl Replay {
     }
 
     fn step(&mut self, step: &Step) -> Step {
-        self.report.steps += 1;
         let (Some(progression), Some(spec)) = (self.progression.clone(), self.spec.clone()) else {
             self.mismatch("something was decided before there was a spec");
             return step.clone();
@@ -279,8 +287,10 @@ impl Replay {
         };
         self.frame.plan = step.output.after(&before);
         self.hold_input(&snapshot, &spec);
+        self.claims = Claims::default();
         let change = step.output.change;
         let output = if self.is_same_decisions {
+            self.report.steps += 1;
             let plan = plan::plan(&snapshot, &spec, self.now);
             if plan != self.frame.plan {
                 let recorded = &self.frame.plan;
@@ -289,6 +299,7 @@ impl Replay {
             }
             Output::between(&before, &plan)
         } else {
+            self.report.followed += 1;
             step.output.clone()
         };
         if let (Some(change), Some(progression)) = (change, &mut self.progression) {
@@ -297,95 +308,16 @@ impl Replay {
         Step { input: step.input.clone(), output }
     }
 
-    fn judged(&mut self, judged: &Judged) -> Judged {
-        self.report.judged += judged.ids.len();
-        let Some(spec) = self.spec.clone().filter(|_| self.is_same_decisions) else {
-            return judged.clone();
-        };
-        let mut becomes = judged.becomes;
-        for (at, id) in judged.ids.iter().enumerate() {
-            let known = judged.known.as_ref().map(|known| Known {
-                last_seen: judged
-                    .seen
-                    .get(at)
-                    .copied()
-                    .flatten()
-                    .map(|ago| Time::from_millis(self.now.as_millis().saturating_sub(ago))),
-                check_in: known.check_in.map(Duration::from_secs),
-                version: known.version.clone(),
-                is_superseded: known.superseded,
-            });
-            let is_tried = self.book.get(id).is_some_and(|row| row.attempt > 0);
-            let judgment = consider(!judged.no_address, known.as_ref(), is_tried, &spec, self.now);
-            let again = match (judgment, judged.becomes) {
-                (Judgment::Skip(reason), _) => Becomes::Skipped(reason),
-                (Judgment::Wait { .. }, _) => Becomes::Away,
-                // Places and devices that are busy are looked at when it is claimed.
-                (Judgment::Go, goes @ (Becomes::Claimed | Becomes::Host | Becomes::Busy(_))) => {
-                    goes
-                }
-                (Judgment::Go, _) => Becomes::Claimed,
-            };
-            if again != judged.becomes {
-                becomes = again;
-                let was = judged.becomes;
-                self.mismatch(format!("device of assignment {id}: was {was:?}, and is {again:?}"));
-            }
-        }
-        Judged { becomes, ..judged.clone() }
-    }
-
-    fn happened(&mut self, happened: &Happened) -> Happened {
-        self.report.facts += happened.ids.len();
-        let Some(spec) = self.spec.clone().filter(|_| self.is_same_decisions) else {
-            self.book.happened(happened, self.now);
-            return happened.clone();
-        };
-        let mut again = happened.clone();
-        for id in happened.ids.iter() {
-            let Some(from) = self.book.get(id) else {
-                self.mismatch(format!("{:?} of assignment {id}, which is not there", again.fact));
-                continue;
-            };
-            if happened.fact == Fact::Claimed && happened.to == State::Delivering {
-                let open = self.book.open_on_host(id).unwrap_or(0);
-                if open >= spec.limits.max_per_host {
-                    self.mismatch(format!("assignment {id} was claimed; its host had {open} open"));
-                }
-            }
-            let dice = assignment::dice(id, from.attempt);
-            let to = match assignment::apply(&from, &happened.fact, &spec, self.now, dice) {
-                Ok(transition) => transition.to.no_sooner_than(happened.floor(self.now)),
-                Err(illegal) => {
-                    self.mismatch(format!("assignment {id}: {illegal}"));
-                    from
-                }
-            };
-            if to != happened.assignment(self.now) {
-                let was = happened.assignment(self.now);
-                self.mismatch(format!(
-                    "{:?} of assignment {id} made {from:?} into {was:?}, and makes {to:?} of it",
-                    happened.fact
-                ));
-                let ids = again.ids;
-                let floor = happened.floor(self.now);
-                again = Happened::to_one(id, happened.fact.clone(), &to, floor, self.now);
-                again.ids = ids;
-            }
-            self.book.set(id, happened.assignment(self.now));
-        }
-        again
-    }
-
     fn acted(&mut self, acted: &Acted) -> Acted {
-        self.report.acts += 1;
         let (Some(progression), Some(spec)) = (&self.progression, &self.spec) else {
             self.mismatch("an operator acted before there was a spec");
             return acted.clone();
         };
         if !self.is_same_decisions {
+            self.report.followed += 1;
             return acted.clone();
         }
+        self.report.acts += 1;
         let numbers = self.numbers(progression);
         let (act, seen) = (acted.act, acted.seen);
         let (after, refused) =
@@ -445,4 +377,16 @@ impl Replay {
         }
         Record::Stands(Box::new(again))
     }
+}
+
+/// Whether rows may be taken back yet: devices of the first round are chosen anew until all are
+/// written down, and whoever gives the rollout up before that takes back what is of no choice.
+const fn may_be_taken_back(progression: &Progression) -> bool {
+    let Progression { state, round, started_at, .. } = progression;
+    *round == 1
+        && started_at.is_none()
+        && matches!(
+            state,
+            rollout::State::Preparing | rollout::State::Canceling | rollout::State::Aborting
+        )
 }

@@ -321,6 +321,8 @@ fn a_log_of_other_decisions_is_replayed_for_its_states() {
     let report = replay.report();
     assert_eq!(report.mismatches, []);
     assert_eq!(report.other_decisions.into_iter().collect::<Vec<_>>(), [99]);
+    let Report { steps, judged, facts, acts, followed, .. } = report;
+    assert_eq!((steps, judged, facts, acts, followed), (0, 0, 0, 0, 12));
     assert_eq!(replay.counts(1), told.counts());
     assert_eq!(replay.progression(), Some(&told.progression));
 }
@@ -392,4 +394,73 @@ fn it_is_told_that_a_device_moved() {
     assert_eq!(lines.last().unwrap().text, text);
     let (lines, _) = device.finish();
     assert_eq!(lines.last().unwrap().text, "its hours are those of Asia/Tokyo from now on");
+}
+
+/// Devices that all answer something else, at length, until they are given up.
+#[test]
+fn long_answers_leave_room_in_the_log() {
+    const DEVICES: i64 = 500;
+    let spec = spec();
+    let mut recorder = Recorder::default();
+    let (mut rows, mut now) = (vec![Assignment::queued(); DEVICES as usize], NOON);
+    let (mut bytes, mut attempts) = (0, 0);
+    while rows.iter().any(|row| !row.state.is_terminal()) {
+        now = now + Duration::from_mins(10);
+        recorder.at(now);
+        attempts += 1;
+        for said in [false, true] {
+            for (row, id) in rows.iter_mut().zip(1_000_000..) {
+                let detail = format!("{{'error': 'no room', 'trace': '{id}'}}").repeat(30);
+                let refused = Outcome::Refused { status: 500, retry_after: None, detail };
+                let fact = if said { Fact::Delivered(refused) } else { Fact::Claimed };
+                let id = AssignmentId(id);
+                let dice = dice(id, row.attempt);
+                *row = apply(row, &fact, &spec, now, dice).unwrap().to;
+                recorder.happened(id, &fact, row, Time::ZERO);
+            }
+        }
+        bytes += serde_json::to_string(&recorder.take(now)).unwrap().len() as i64;
+    }
+    assert!(bytes <= 400 * DEVICES, "{} in {attempts} attempts", bytes / DEVICES);
+}
+
+#[test]
+fn a_claim_that_the_last_decision_does_not_allow_is_found() {
+    let told = Told::new();
+    let mut replay = Replay::new(ZONES);
+    for entry in &told.entries[..4] {
+        drop(replay.entry(entry));
+    }
+    let claimed = apply(&Assignment::queued(), &Fact::Claimed, &told.spec, NOON, 0).unwrap().to;
+    let fact = Happened::to_one(AssignmentId(1), Fact::Claimed, &claimed, Time::ZERO, NOON);
+    drop(replay.entry(&Entry { at: NOON, records: vec![Record::Happened(fact)] }));
+    let found: Vec<String> = replay.report().mismatches.into_iter().map(|m| m.what).collect();
+    assert_eq!(
+        found,
+        [
+            "claims since the last decision: 1 with that of assignment 1, and it allows 0",
+            "claims of devices that were not begun, since the last decision: 1 with that of \
+             assignment 1, and it allows 0",
+            "assignment 1 was claimed in wave 1, which is not open",
+        ]
+    );
+}
+
+#[test]
+fn an_act_is_judged_by_the_decisions_of_whoever_did_it() {
+    let act = |by: Option<u32>| {
+        let zones = ZONES.to_owned();
+        let refused = Some("it is tired".to_owned());
+        let records = [Record::Spec(Box::new(spec()))]
+            .into_iter()
+            .chain(by.map(|decisions| Record::Beside(Beside { decisions, zones })))
+            .chain([Record::Acted(Acted { act: Act::Start, seen: None, refused })]);
+        let mut replay = Replay::new(ZONES);
+        drop(replay.entry(&Entry { at: NOON, records: records.collect() }));
+        let Report { mismatches_in_all, acts, followed, .. } = replay.report();
+        (mismatches_in_all, acts, followed)
+    };
+    assert_eq!(act(Some(DECISIONS)), (1, 1, 0));
+    assert_eq!(act(Some(99)), (0, 0, 1));
+    assert_eq!(act(None), (0, 0, 1), "nobody knows by which");
 }

@@ -1,18 +1,27 @@
 //! What is written down of a rollout that is changed while nobody drives it.
 
 use groundswell_core::{
-    log::{Acted, CohortCounts, Record},
+    log::{Acted, Beside, CohortCounts, DECISIONS, Record},
     rollout::{Act, Progression},
 };
 
-use crate::store::{CohortRecord, RolloutRecord, Store, StoreError};
+use crate::{
+    clock::zone_database,
+    store::{CohortRecord, RolloutRecord, Store, StoreError},
+};
 
 /// A cohort as the log has it.
 pub(super) fn counted(record: &CohortRecord) -> CohortCounts {
     CohortCounts { wave: record.wave, zone: record.zone.clone(), counts: record.counts }
 }
 
-/// The devices of a rollout as they are counted: what somebody who changes it goes by.
+/// By which decisions the rollout is changed.
+pub(crate) fn decider() -> Record {
+    Record::Beside(Beside { decisions: DECISIONS, zones: zone_database().to_owned() })
+}
+
+/// The decisions by which a rollout is changed, and its devices as they are counted: what somebody
+/// who changes it goes by.
 ///
 /// # Errors
 /// [`StoreError`] if they cannot be read.
@@ -21,7 +30,7 @@ pub(crate) fn looked_at(
     record: &RolloutRecord,
 ) -> Result<Vec<Record>, StoreError> {
     let cohorts = store.cohorts(record.key, record.progression.round)?;
-    Ok(vec![Record::Counted(cohorts.iter().map(counted).collect())])
+    Ok(vec![decider(), Record::Counted(cohorts.iter().map(counted).collect())])
 }
 
 /// An operator's act, and where the rollout stands since, or why nothing changed.

@@ -115,7 +115,7 @@ mod tests {
         let mut add = |id: &str| {
             let device = Device { id: id.to_owned(), ..Device::default() };
             let cohort = CohortName { wave: 0, zone: None };
-            driver.add_devices(rollout, &[cohort], &[(&device, 0)]).unwrap();
+            driver.add_devices(rollout, &[cohort], &[(&device, 0)], Time::ZERO).unwrap();
         };
         add("pos-1");
         let reader = SqliteStore::open_to_read(&path).unwrap().unwrap();

@@ -82,7 +82,7 @@ fn begin_blocking(order: &mut Order) -> Result<Beginning, PushError> {
         Err(refused) => return Err(refused.tell(order, |record| count(&store, record))?),
     };
     for record in decision.taken_back {
-        while store.discard(record.key, DISCARD)? == DISCARD {}
+        while store.discard(record.key, DISCARD, now)? == DISCARD {}
         store.remove(record.key)?;
     }
     for record in decision.given_up {

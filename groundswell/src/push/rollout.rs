@@ -16,7 +16,7 @@ use groundswell_core::{
 use super::PushError;
 use crate::{
     engine::{
-        beside::{acted, looked_at},
+        beside::{acted, decider, looked_at},
         takeover::numbers,
     },
     store::{Batch, CohortName, RolloutRecord, Store, StoreError},
@@ -58,7 +58,7 @@ pub fn go_on<S: Store>(
     let asked = judge_anew(&record.progression, &record.spec, &numbers, waives_gate, now);
     record.progression = changed(asked).map_err(lost)?;
     records.extend([Record::TakenUp { waives_gate }, Record::stands(&record.progression)]);
-    store.set_spec(record.key, &record.spec)?;
+    store.set_spec(record.key, &record.spec, now)?;
     store.commit(&standing(&record, records, now))?;
     Ok(record)
 }
@@ -124,7 +124,7 @@ pub fn create<S: Store>(
     let asked = act(&record.progression, &record.spec, &Numbers::default(), Act::Start, now);
     record.progression = changed(asked).map_err(lost)?;
     // Rows of a choice that is known are kept when it is given up before it begins.
-    let mut records = vec![];
+    let mut records = vec![decider()];
     records.extend(acted(Act::Start, None, Ok(&record.progression)));
     record.progression.prepared = Some(Digest(wanted.identity).to_string());
     records.push(Record::Chosen(record.progression.prepared.clone()));
@@ -142,7 +142,7 @@ pub fn create<S: Store>(
                 (*device, if is_canary { 0 } else { cohorts.len() - 1 })
             })
             .collect();
-        store.add_devices(key, &cohorts, &devices)?;
+        store.add_devices(key, &cohorts, &devices, now)?;
     }
     let mut records = looked_at(store, &record)?;
     end_preparing(&mut record.progression);

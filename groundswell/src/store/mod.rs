@@ -178,6 +178,7 @@ pub trait Store: Send {
         cohorts: &[CohortName],
         devices: &[Assign],
         all_new: bool,
+        now: Time,
     ) -> Result<Vec<CohortRecord>, StoreError>;
 
     /// Writes devices to the inventory and assigns each to the cohort at the place beside it.
@@ -186,6 +187,7 @@ pub trait Store: Send {
         rollout: RolloutKey,
         cohorts: &[CohortName],
         devices: &[(&Device, usize)],
+        now: Time,
     ) -> Result<(), StoreError>;
 
     /// Puts devices into the inventory, or brings them up to date, whoever wrote them last.
@@ -237,7 +239,7 @@ pub trait Store: Send {
     fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError>;
 
     /// Replaces what is to happen: a run that goes on takes its own limits.
-    fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError>;
+    fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError>;
 
     /// Hands the rows of a rollout's log to `each`, in order; an error of it ends that.
     fn for_each_log_row(
@@ -265,7 +267,12 @@ pub trait Store: Send {
 
     /// Removes at most `limit` assignments of a rollout that is being prepared, and says how many
     /// these were; with none left, its cohorts go, too.
-    fn discard(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError>;
+    fn discard(
+        &mut self,
+        rollout: RolloutKey,
+        limit: usize,
+        now: Time,
+    ) -> Result<usize, StoreError>;
 
     /// Removes a rollout that has no assignments.
     fn remove(&mut self, rollout: RolloutKey) -> Result<(), StoreError>;
@@ -285,6 +292,7 @@ pub trait Store: Send {
         round: u32,
         from: Option<RoundCursor>,
         limit: usize,
+        now: Time,
     ) -> Result<Option<RoundCursor>, StoreError>;
 
     /// The cohorts of a round, with their devices counted.

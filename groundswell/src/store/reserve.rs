@@ -16,11 +16,13 @@ use std::{
     time::Duration,
 };
 
+use groundswell_core::log::Record;
 use sha2::{Digest, Sha256};
 
 use super::Batch;
 
-/// Room for about 30,000 changes without details: twice what can be open and unwritten at once.
+/// Room for about 15,000 changes without details, and what the log says of each: what can be open
+/// and unwritten at once.
 const RESERVE_BYTES: u64 = 4 << 20;
 
 /// Times, a millisecond apart, that whoever looks is waited for: a look takes far less.
@@ -90,7 +92,7 @@ impl Reserve {
         let mut content = serde_json::to_vec(batches)?;
         if content.len() as u64 > RESERVE_BYTES - HEAD_BYTES {
             // What became of a device matters more than what it said.
-            content = serde_json::to_vec(&without_details(batches))?;
+            content = serde_json::to_vec(&without_texts(batches))?;
         }
         if content.len() as u64 > RESERVE_BYTES - HEAD_BYTES {
             return Err(io::ErrorKind::StorageFull.into());
@@ -144,10 +146,11 @@ pub(super) fn read_small(path: &Path, limit: u64) -> String {
     text
 }
 
-fn without_details(batches: &[Batch]) -> Vec<Batch> {
+fn without_texts(batches: &[Batch]) -> Vec<Batch> {
     let mut batches = batches.to_vec();
-    for change in batches.iter_mut().flat_map(|batch| &mut batch.changes) {
-        change.detail = None;
+    for batch in &mut batches {
+        batch.changes.iter_mut().for_each(|change| change.detail = None);
+        batch.records.iter_mut().for_each(Record::forget_text);
     }
     batches
 }
@@ -155,8 +158,10 @@ fn without_details(batches: &[Batch]) -> Vec<Batch> {
 #[cfg(test)]
 mod tests {
     use groundswell_core::{
-        assignment::Assignment,
+        assignment::{Assignment, Fact},
         ids::{AssignmentId, Epoch},
+        log::Happened,
+        outcome::Outcome,
         time::Time,
     };
 
@@ -197,12 +202,25 @@ mod tests {
         };
         let batch = Batch {
             changes: (0..15_000).map(change).collect(),
+            records: (0..15_000).map(|id| refused(id, &id.to_string().repeat(200))).collect(),
             ..Batch::empty(RolloutKey(1), Epoch(2), Time::ZERO)
         };
         reserve.keep(&[batch]).unwrap();
         let kept = reserve.kept().unwrap();
         assert_eq!(kept[0].changes.len(), 15_000);
         assert!(kept[0].changes.iter().all(|change| change.detail.is_none()));
+        let facts: Vec<Record> = (0..15_000).map(|id| refused(id, "")).collect();
+        assert_eq!(kept[0].records, facts);
+    }
+
+    /// A device that answers 500 and this.
+    fn refused(id: i64, text: &str) -> Record {
+        let (status, retry_after, detail) = (500, None, text.to_owned());
+        let fact = Fact::Delivered(Outcome::Refused { status, retry_after, detail });
+        let (to, now) = (Assignment::queued(), Time::from_millis(1_764_000_000_000));
+        let due_at = Time::from_millis(now.as_millis() + 30_000 + id);
+        let to = Assignment { due_at, ..to };
+        Record::Happened(Happened::to_one(AssignmentId(id), fact, &to, Time::ZERO, now))
     }
 
     #[test]

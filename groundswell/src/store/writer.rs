@@ -10,6 +10,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use groundswell_core::time::Time;
+
 use super::{
     Answer, Assign, Batch, Candidate, ChangeSeq, CohortName, CohortRecord, DeviceKey, Intent,
     IntentSeq, Page, Review, Reviewed, RolloutKey, RolloutRecord, RoundCursor, Store, StoreError,
@@ -35,10 +37,10 @@ pub enum Job {
     Commit(Box<Batch>),
     /// Assign devices to the cohorts of a round.
     Assign(Assignment),
-    /// Take back some of the rows of a rollout that is being prepared.
-    Discard(RolloutKey),
-    /// Write some of the rows of the next round, from there on.
-    OpenRound(RolloutKey, u32, Option<RoundCursor>),
+    /// Take back some of the rows of a rollout that is being prepared, now.
+    Discard(RolloutKey, Time),
+    /// Write some of the rows of the next round, from there on, now.
+    OpenRound(RolloutKey, u32, Option<RoundCursor>, Time),
     /// Read a rollout and its cohorts.
     Read(RolloutKey),
     /// See whether others have written something that is for the driver.
@@ -71,6 +73,8 @@ pub struct Assignment {
     pub devices: Vec<Assign>,
     /// Whether the round cannot have any of them.
     pub all_new: bool,
+    /// The time that it is.
+    pub now: Time,
 }
 
 /// What others have written.
@@ -190,7 +194,7 @@ fn failed(job: Job) -> Done {
         Job::Fetch(want) => Done::Fetched(want.rollout, Err(died())),
         Job::Commit(batch) => Done::Committed(*batch, Err(died())),
         Job::Assign(assignment) => Done::Assigned(assignment.rollout, Err(died())),
-        Job::Discard(rollout) => Done::Discarded(rollout, Err(died())),
+        Job::Discard(rollout, _) => Done::Discarded(rollout, Err(died())),
         Job::OpenRound(rollout, ..) => Done::RoundOpened(rollout, Err(died())),
         Job::Read(rollout) => Done::Read(rollout, Err(died())),
         Job::Look { .. } => Done::Looked(Err(died())),
@@ -227,15 +231,17 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
     Came::Other(match job {
         Job::Commit(batch) => return Came::Committed(store.commit(batch)),
         Job::Fetch(want) => Done::Fetched(want.rollout, store.candidates(want)),
-        Job::Assign(Assignment { rollout, round, cohorts, devices, all_new }) => {
-            Done::Assigned(*rollout, store.assign(*rollout, *round, cohorts, devices, *all_new))
+        Job::Assign(Assignment { rollout, round, cohorts, devices, all_new, now }) => {
+            let added = store.assign(*rollout, *round, cohorts, devices, *all_new, *now);
+            Done::Assigned(*rollout, added)
         }
-        Job::Discard(rollout) => {
-            let removed = store.discard(*rollout, DISCARD_MAX);
+        Job::Discard(rollout, now) => {
+            let removed = store.discard(*rollout, DISCARD_MAX, *now);
             Done::Discarded(*rollout, removed.map(|removed| removed < DISCARD_MAX))
         }
-        Job::OpenRound(rollout, round, from) => {
-            Done::RoundOpened(*rollout, store.extend_round(*rollout, *round, *from, ROUND_MAX))
+        Job::OpenRound(rollout, round, from, now) => {
+            let next = store.extend_round(*rollout, *round, *from, ROUND_MAX, *now);
+            Done::RoundOpened(*rollout, next)
         }
         Job::Read(rollout) => Done::Read(*rollout, read(store, *rollout)),
         Job::Look { seen, after } => Done::Looked(look(store, *seen, *after)),
@@ -270,7 +276,7 @@ fn look(
 
 #[cfg(test)]
 mod tests {
-    use groundswell_core::{ids::Epoch, time::Time};
+    use groundswell_core::ids::Epoch;
 
     use super::*;
 

@@ -129,7 +129,7 @@ impl World {
         let cohort_of = |n| if n < canaries { 0 } else { cohorts.len() - 1 };
         let assigned: Vec<_> =
             devices.iter().enumerate().map(|(n, device)| (device, cohort_of(n))).collect();
-        store.add_devices(key, &cohorts, &assigned).unwrap();
+        store.add_devices(key, &cohorts, &assigned, Time::ZERO).unwrap();
         let mut record = store.find(&identity, None).unwrap().unwrap();
         record.progression.state = rollout::State::Scheduled;
         let progression = Some(record.progression.clone());

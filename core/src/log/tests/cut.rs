@@ -36,19 +36,46 @@ fn what_is_taken_back_behind_a_cut_is_known_one_by_one() {
         })
     };
     let skipped = State::Skipped(SkipReason::NoAddress);
-    let mut preparing = Progression::draft(&spec());
-    preparing.state = rollout::State::Preparing;
+    // Those that a driver was taking back when it died are taken back behind a cancel, too.
+    for state in [rollout::State::Preparing, rollout::State::Canceling, rollout::State::Aborting] {
+        let mut unwritten = Progression::draft(&spec());
+        unwritten.state = state;
+        let records = vec![
+            Record::Spec(Box::new(spec())),
+            Record::Stands(Box::new(unwritten)),
+            listed(State::Queued, 1..=2),
+            listed(skipped, 3..=5),
+        ];
+        let mut first = Replay::new(ZONES);
+        drop(first.entry(&Entry { at: NOON, records }));
+        let taken_back = Record::Unlisted((1..=5).map(AssignmentId).collect());
+        let records = vec![first.base().unwrap(), taken_back];
+        let mut second = Replay::new(ZONES);
+        drop(second.entry(&Entry { at: NOON, records }));
+        assert_eq!(second.counts(1), Counts::default(), "{state}");
+    }
+}
+
+#[test]
+fn each_device_is_kept_with_its_own_host() {
+    let spec = spec();
+    let ids = 1..=60_i64;
+    let host = |id: i64| format!("http://shop-{}", id % 7);
+    let met = |id| Met(id, format!("till-{id}"), host(id));
+    let listed = Listed {
+        round: 1,
+        wave: 0,
+        zone: None,
+        state: State::Queued,
+        ids: ids.clone().map(AssignmentId).collect(),
+    };
     let records = vec![
-        Record::Spec(Box::new(spec())),
-        Record::Stands(Box::new(preparing)),
-        listed(State::Queued, 1..=2),
-        listed(skipped, 3..=5),
+        Record::Spec(Box::new(spec)),
+        Record::Listed(listed),
+        Record::Met(ids.clone().map(met).collect()),
     ];
-    let mut first = Replay::new(ZONES);
-    drop(first.entry(&Entry { at: NOON, records }));
-    let taken_back = Record::Unlisted((1..=5).map(AssignmentId).collect());
-    let records = vec![first.base().unwrap(), taken_back];
-    let mut second = Replay::new(ZONES);
-    drop(second.entry(&Entry { at: NOON, records }));
-    assert_eq!(second.counts(1), Counts::default());
+    let mut replay = Replay::new(ZONES);
+    drop(replay.entry(&Entry { at: NOON, records }));
+    let Some(Record::Base(base)) = replay.base() else { panic!("no base") };
+    assert_eq!(base.met, ids.map(met).collect::<Vec<_>>());
 }

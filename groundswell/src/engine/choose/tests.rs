@@ -303,7 +303,7 @@ fn write(store: &mut SqliteStore, spec: &Spec, chunk: usize) -> RolloutKey {
     let key = store.create(RolloutId(uuid::Uuid::nil()), None, spec, NOW).unwrap();
     let division = choose(store, spec, NOW).unwrap();
     for devices in division.devices.chunks(chunk) {
-        store.assign(key, 1, &division.cohorts, devices, true).unwrap();
+        store.assign(key, 1, &division.cohorts, devices, true, NOW).unwrap();
     }
     key
 }

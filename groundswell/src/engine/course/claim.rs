@@ -159,8 +159,10 @@ impl Course {
                 }
             }
             if let Some(holder) = shared.busy_with(candidate.device, self.key) {
-                let id = shared.name_of(holder).map_or(self.id, |name| name.id);
-                self.log_judged(&candidate, Becomes::Busy(id));
+                // Of one that is not driven any more nothing is said rather than something wrong.
+                if let Some(name) = shared.name_of(holder) {
+                    self.log_judged(&candidate, Becomes::Busy(name.id));
+                }
                 self.busy.insert(candidate.device, holder);
                 shared.park(self.key, candidate);
                 continue;

@@ -51,7 +51,7 @@ impl Course {
         }
         self.commit(now, commands);
         self.prepare(now, commands);
-        self.join(commands);
+        self.join(now, commands);
         self.meter.observe(now, self.counts.ended());
         self.end(now, commands);
     }

@@ -53,7 +53,7 @@ impl Course {
     }
 
     /// Has those who join written down, while nothing else of the rollout is.
-    pub(super) fn join(&mut self, commands: &mut Vec<Command>) {
+    pub(super) fn join(&mut self, now: Time, commands: &mut Vec<Command>) {
         // What was decided before is written down before.
         let is_busy = self.is_committing || self.is_joining || !self.log.is_empty();
         if self.joiners.is_empty() || is_busy {
@@ -75,6 +75,7 @@ impl Course {
             cohorts: Arc::from(cohorts),
             devices,
             all_new: false,
+            now,
         })));
     }
 

@@ -72,12 +72,13 @@ impl Course {
         }
         let command = match self.preparation.stage {
             Stage::Begin => Command::Choose(self.key, Box::new(self.spec.clone())),
-            Stage::Discard => Command::Store(Job::Discard(self.key)),
+            Stage::Discard => Command::Store(Job::Discard(self.key, now)),
             Stage::Round(from) => {
-                Command::Store(Job::OpenRound(self.key, self.progression.round, from))
+                let round = self.progression.round;
+                Command::Store(Job::OpenRound(self.key, round, from, now))
             }
             Stage::Write => {
-                if let Some(chunk) = self.next_chunk() {
+                if let Some(chunk) = self.next_chunk(now) {
                     self.is_joining = true;
                     Command::Store(Job::Assign(chunk))
                 } else {
@@ -109,7 +110,7 @@ impl Course {
         !self.has_joined() || self.is_preparation_cut_short()
     }
 
-    fn next_chunk(&self) -> Option<Assignment> {
+    fn next_chunk(&self, now: Time) -> Option<Assignment> {
         let division = self.preparation.division.as_ref()?;
         let len = division.devices.len().saturating_sub(usize::from(bites!(TailLost)));
         let from = self.preparation.next.min(len);
@@ -120,6 +121,7 @@ impl Course {
             cohorts: Arc::from(division.cohorts.as_slice()),
             devices: by_cohort(chunk),
             all_new: true,
+            now,
         })
     }
 

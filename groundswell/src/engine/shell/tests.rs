@@ -39,7 +39,7 @@ fn scheduled(store: &mut SqliteStore, dir: &StateDir) -> RolloutKey {
     let key = store.create(id, None, &spec, NOW).unwrap();
     let address = Some("http://127.0.0.1:9".parse().unwrap());
     let device = Device { id: "d0".to_owned(), address, ..Device::default() };
-    store.add_devices(key, &[CohortName { wave: 0, zone: None }], &[(&device, 0)]).unwrap();
+    store.add_devices(key, &[CohortName { wave: 0, zone: None }], &[(&device, 0)], NOW).unwrap();
     let mut progression = store.rollout(key).unwrap().unwrap().progression;
     progression.state = rollout::State::Scheduled;
     let progression = Some(progression);

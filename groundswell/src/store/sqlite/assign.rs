@@ -5,6 +5,7 @@ use groundswell_core::{
     ids::AssignmentId,
     log::{Ids, Listed, Record},
     snapshot::Counts,
+    time::Time,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -95,8 +96,8 @@ impl<'a> Assigner<'a> {
         self.add(device)
     }
 
-    /// Writes the counts, and returns the cohorts with the devices added counted.
-    pub(super) fn finish(self) -> Result<Vec<CohortRecord>, StoreError> {
+    /// Writes the counts, and what the log says of it now, and returns the cohorts with the devices added counted.
+    pub(super) fn finish(self, now: Time) -> Result<Vec<CohortRecord>, StoreError> {
         let mut added = vec![];
         for Cohort { name, row, added: counts } in &self.cohorts {
             if let Some((key, all)) = row {
@@ -113,7 +114,7 @@ impl<'a> Assigner<'a> {
                 Record::Listed(Listed { round: self.round, wave, zone, state, ids })
             })
             .collect();
-        log::write_beside(self.connection, self.rollout, &records)?;
+        log::write(self.connection, self.rollout, now, &records)?;
         if self.round == 1 {
             let sql = "UPDATE rollout SET devices = devices + ?2 WHERE key = ?1";
             let mut statement = self.connection.prepare_cached(sql)?;

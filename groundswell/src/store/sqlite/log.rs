@@ -23,18 +23,6 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes what happened at the time of the row before: whoever does it knows no time.
-pub(super) fn write_beside(
-    connection: &Connection,
-    rollout: RolloutKey,
-    records: &[Record],
-) -> Result<(), StoreError> {
-    let sql = "SELECT at FROM log WHERE rollout = ?1 ORDER BY seq DESC LIMIT 1";
-    let mut last = connection.prepare_cached(sql)?;
-    let at = last.query_row([rollout.0], |row| row.get(0)).unwrap_or(0);
-    write(connection, rollout, Time::from_millis(at), records)
-}
-
 /// Puts `base` in the place of a row, which the log begins with from then on, and says how many bytes
 /// of text it is.
 pub(super) fn shorten(

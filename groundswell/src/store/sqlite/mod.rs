@@ -203,13 +203,14 @@ impl Store for SqliteStore {
         cohorts: &[CohortName],
         devices: &[Assign],
         all_new: bool,
+        now: Time,
     ) -> Result<Vec<CohortRecord>, StoreError> {
         let transaction = self.write()?;
         let mut assigner = assign::Assigner::new(&transaction, rollout, round, cohorts);
         for device in devices {
             if all_new { assigner.add(device)? } else { assigner.add_if_new(device, 1)? }
         }
-        let added = assigner.finish()?;
+        let added = assigner.finish(now)?;
         transaction.commit()?;
         Ok(added)
     }
@@ -219,6 +220,7 @@ impl Store for SqliteStore {
         rollout: RolloutKey,
         cohorts: &[CohortName],
         devices: &[(&Device, usize)],
+        now: Time,
     ) -> Result<(), StoreError> {
         let transaction = self.write()?;
         let mut assigner = assign::Assigner::new(&transaction, rollout, 1, cohorts);
@@ -226,7 +228,7 @@ impl Store for SqliteStore {
             let device = DeviceKey(device::upsert(&transaction, device)?.0);
             assigner.add(&Assign { device, cohort: *cohort, state: State::Queued })?;
         }
-        assigner.finish()?;
+        assigner.finish(now)?;
         Ok(transaction.commit()?)
     }
 
@@ -286,9 +288,9 @@ impl Store for SqliteStore {
         Ok(transaction.commit()?)
     }
 
-    fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec) -> Result<(), StoreError> {
+    fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError> {
         let transaction = self.write()?;
-        rollout::set_spec(&transaction, rollout, spec)?;
+        rollout::set_spec(&transaction, rollout, spec, now)?;
         Ok(transaction.commit()?)
     }
 
@@ -320,9 +322,14 @@ impl Store for SqliteStore {
         copy::copy_to(&self.connection, file)
     }
 
-    fn discard(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError> {
+    fn discard(
+        &mut self,
+        rollout: RolloutKey,
+        limit: usize,
+        now: Time,
+    ) -> Result<usize, StoreError> {
         let transaction = self.write()?;
-        let removed = rollout::discard(&transaction, rollout, limit)?;
+        let removed = rollout::discard(&transaction, rollout, limit, now)?;
         transaction.commit()?;
         Ok(removed)
     }
@@ -335,7 +342,7 @@ impl Store for SqliteStore {
 
     fn open_round(&mut self, spec: &Spec, batch: &Batch, canaries: u32) -> Result<u64, StoreError> {
         let transaction = self.write()?;
-        rollout::set_spec(&transaction, batch.rollout, spec)?;
+        rollout::set_spec(&transaction, batch.rollout, spec, batch.at)?;
         commit::write(&transaction, batch)?;
         let devices = round::open(&transaction, batch, canaries)?;
         if devices > 0 {
@@ -350,9 +357,10 @@ impl Store for SqliteStore {
         round: u32,
         from: Option<RoundCursor>,
         limit: usize,
+        now: Time,
     ) -> Result<Option<RoundCursor>, StoreError> {
         let transaction = self.write()?;
-        let next = round::extend(&transaction, rollout, round, from, limit)?;
+        let next = round::extend(&transaction, rollout, round, from, limit, now)?;
         transaction.commit()?;
         Ok(next)
     }

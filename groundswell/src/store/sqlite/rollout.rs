@@ -51,10 +51,11 @@ pub(super) fn set_spec(
     connection: &Connection,
     rollout: RolloutKey,
     spec: &Spec,
+    now: Time,
 ) -> Result<(), StoreError> {
     let sql = "UPDATE rollout SET spec = ?2 WHERE key = ?1";
     connection.execute(sql, params![rollout.0, rows::to_json(spec)?])?;
-    log::write_beside(connection, rollout, &[Record::Spec(Box::new(spec.clone()))])
+    log::write(connection, rollout, now, &[Record::Spec(Box::new(spec.clone()))])
 }
 
 pub(super) fn set_progression(
@@ -77,6 +78,7 @@ pub(super) fn discard(
     connection: &Connection,
     rollout: RolloutKey,
     limit: usize,
+    now: Time,
 ) -> Result<usize, StoreError> {
     let sql = "SELECT a.id FROM assignment a JOIN cohort c ON c.key = a.cohort \
                WHERE c.rollout = ?1 LIMIT ?2";
@@ -88,7 +90,7 @@ pub(super) fn discard(
     }
     let removed = ids.len();
     let unlisted = Record::Unlisted(ids.into_iter().map(AssignmentId).collect());
-    log::write_beside(connection, rollout, &[unlisted])?;
+    log::write(connection, rollout, now, &[unlisted])?;
     if removed < limit {
         connection.execute("DELETE FROM cohort WHERE rollout = ?1", [rollout.0])?;
         connection.execute("UPDATE rollout SET devices = 0 WHERE key = ?1", [rollout.0])?;

@@ -1,6 +1,6 @@
 //! The next round of a rollout: rows for those that ended without the release in the one before.
 
-use groundswell_core::{assignment::State, log};
+use groundswell_core::{assignment::State, log, time::Time};
 use rusqlite::{Connection, params};
 
 use super::{assign::Assigner, read, rows};
@@ -28,6 +28,7 @@ pub(super) fn extend(
     round: u32,
     from: Option<RoundCursor>,
     limit: usize,
+    now: Time,
 ) -> Result<Option<RoundCursor>, StoreError> {
     let mut before = read::cohorts(connection, rollout, round - 1)?;
     before.sort_unstable_by_key(|cohort| cohort.key);
@@ -72,7 +73,7 @@ pub(super) fn extend(
     for device in &devices {
         assigner.add_if_new(device, round)?;
     }
-    assigner.finish()?;
+    assigner.finish(now)?;
     Ok(next)
 }
 
@@ -124,7 +125,7 @@ pub(super) fn open(
     for device in &devices {
         assigner.add(device)?;
     }
-    let cohorts = assigner.finish()?;
+    let cohorts = assigner.finish(batch.at)?;
     let counted = cohorts
         .into_iter()
         .map(|CohortRecord { wave, zone, counts, .. }| log::CohortCounts { wave, zone, counts });

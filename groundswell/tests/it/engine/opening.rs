@@ -42,7 +42,7 @@ fn rollout(
         })
         .collect();
     let assigned: Vec<_> = devices.iter().map(|device| (device, 0)).collect();
-    store.add_devices(key, &[CohortName { wave: 0, zone: None }], &assigned).unwrap();
+    store.add_devices(key, &[CohortName { wave: 0, zone: None }], &assigned, START).unwrap();
     let mut progression = store.rollout(key).unwrap().unwrap().progression;
     progression.state = rollout::State::Scheduled;
     let progression = Some(progression);

@@ -44,7 +44,7 @@ fn write_failed(path: &Path) {
     let assigned: Vec<_> =
         devices.iter().enumerate().map(|(n, device)| (device, usize::from(n >= 100))).collect();
     let cohorts = [0, 1].map(|wave| CohortName { wave, zone: None });
-    store.add_devices(key, &cohorts, &assigned).unwrap();
+    store.add_devices(key, &cohorts, &assigned, START).unwrap();
     let state = State::Failed(FailReason::Rejected);
     let to = Assignment { state, attempt: 1, ..Assignment::queued() };
     let change = |id| Change { id: AssignmentId(id as i64), to, detail: None };

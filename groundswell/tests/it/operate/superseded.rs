@@ -34,7 +34,7 @@ fn add(store: &mut SqliteStore, rollout: RolloutKey, round: u32) {
     let device = store.device_key("pos-01").unwrap().unwrap();
     let cohort = CohortName { wave: 0, zone: None };
     let assign = Assign { device, cohort: 0, state: State::Queued };
-    store.assign(rollout, round, &[cohort], &[assign], true).unwrap();
+    store.assign(rollout, round, &[cohort], &[assign], true, NOW).unwrap();
     let spec = store.rollout(rollout).unwrap().unwrap().spec;
     let started = Progression { started_at: Some(NOW), round, ..Progression::draft(&spec) };
     let batch = Batch::empty(rollout, Epoch(1), NOW);

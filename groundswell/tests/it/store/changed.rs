@@ -119,7 +119,7 @@ fn open_devices_in_the_cohort_of_another_zone_are_found_and_moved() {
         let mut fleet = devices(4);
         let utc = [CohortName { wave: 0, zone: Some(Zone::utc()) }];
         let assigned: Vec<_> = fleet.iter().map(|device| (device, 0)).collect();
-        store.add_devices(key, &utc, &assigned).unwrap();
+        store.add_devices(key, &utc, &assigned, NOW).unwrap();
         let ended = Assignment { state: State::Succeeded, attempt: 1, ..Assignment::queued() };
         let from = store.cohorts(key, 1).unwrap()[0].key;
         let counts = |queued, succeeded| Counts { queued, succeeded, ..Counts::default() };

@@ -53,9 +53,9 @@ fn devices_of_a_push_are_written_down_and_assigned_at_once() {
         let fleet = devices(5);
         let names = [cohort(0, None), cohort(1, None)];
         let first: Vec<_> = fleet[..3].iter().map(|device| (device, 0)).collect();
-        store.add_devices(key, &names, &first).unwrap();
+        store.add_devices(key, &names, &first, NOW).unwrap();
         let rest: Vec<_> = fleet[3..].iter().map(|device| (device, 1)).collect();
-        store.add_devices(key, &names, &rest).unwrap();
+        store.add_devices(key, &names, &rest, NOW).unwrap();
         let cohorts = store.cohorts(key, 1).unwrap();
         assert_eq!(told(&cohorts), [(0, None, queued(3)), (1, None, queued(2))]);
         assert_eq!(store.rollout(key).unwrap().unwrap().devices, 5);
@@ -72,12 +72,12 @@ fn what_is_assigned_comes_back_counted_and_alone() {
         all[1].state = NO_ADDRESS;
         let names =
             [cohort(0, Some("Europe/Oslo")), cohort(0, Some("Asia/Tokyo")), cohort(1, None)];
-        let added = store.assign(key, 1, &names, &all[..4], true).unwrap();
+        let added = store.assign(key, 1, &names, &all[..4], true, NOW).unwrap();
         let one = Counts { queued: 1, skipped: 1, ..Counts::default() };
         let (oslo, tokyo) = (Some("Europe/Oslo"), Some("Asia/Tokyo"));
         assert_eq!(told(&added), [(0, oslo, one), (0, tokyo, queued(1)), (1, None, queued(1))]);
         // Only those that were added are counted, and cohorts that got nobody are not told.
-        let more = store.assign(key, 1, &names, &all[4..], true).unwrap();
+        let more = store.assign(key, 1, &names, &all[4..], true, NOW).unwrap();
         assert_eq!(told(&more), [(1, None, queued(2))]);
         assert_eq!(more[0].key, added[2].key);
         let cohorts = store.cohorts(key, 1).unwrap();
@@ -93,19 +93,19 @@ fn a_device_joins_a_round_once() {
         let key = draft(store, None, &spec());
         let names = [cohort(0, None), cohort(1, None)];
         let mut all = assigns(store, &[0, 0, 1]);
-        store.assign(key, 1, &names, &all[..2], true).unwrap();
+        store.assign(key, 1, &names, &all[..2], true, NOW).unwrap();
         // Another wave makes no difference, nor does being in another rollout.
         all[0].cohort = 1;
         let other = draft(store, None, &spec());
-        store.assign(other, 1, &names, &all, false).unwrap();
-        let joined = store.assign(key, 1, &names, &all, false).unwrap();
+        store.assign(other, 1, &names, &all, false, NOW).unwrap();
+        let joined = store.assign(key, 1, &names, &all, false, NOW).unwrap();
         assert_eq!(told(&joined), [(1, None, queued(1))]);
-        assert_eq!(store.assign(key, 1, &names, &all, false).unwrap(), []);
+        assert_eq!(store.assign(key, 1, &names, &all, false, NOW).unwrap(), []);
         let cohorts = store.cohorts(key, 1).unwrap();
         assert_eq!(told(&cohorts), [(0, None, queued(2)), (1, None, queued(1))]);
         assert_eq!(store.rollout(key).unwrap().unwrap().devices, 3);
         // Nor does another round: what the rollout has had does not join again.
-        assert_eq!(store.assign(key, 2, &names, &all, false).unwrap(), []);
+        assert_eq!(store.assign(key, 2, &names, &all, false, NOW).unwrap(), []);
         assert_eq!(store.rollout(key).unwrap().unwrap().devices, 3);
     });
 }
@@ -115,7 +115,7 @@ fn a_cohort_that_nobody_named_is_refused_and_nothing_is_written() {
     each(|store| {
         let key = draft(store, None, &spec());
         let all = assigns(store, &[0, 1]);
-        let refused = store.assign(key, 1, &[cohort(0, None)], &all, true);
+        let refused = store.assign(key, 1, &[cohort(0, None)], &all, true, NOW);
         assert!(matches!(refused, Err(StoreError::Damaged(_))), "{refused:?}");
         assert_eq!(store.cohorts(key, 1).unwrap(), []);
         assert_eq!(store.count(key, 1).unwrap(), Counts::default());
@@ -150,7 +150,7 @@ fn failed(store: &mut SqliteStore) -> groundswell::store::RolloutKey {
     let key = draft(store, None, &spec());
     let names = [cohort(0, None), cohort(1, Some("Asia/Tokyo")), cohort(1, Some("Europe/Oslo"))];
     let all = assigns(store, &[0, 0, 1, 2, 2]);
-    store.assign(key, 1, &names, &all, true).unwrap();
+    store.assign(key, 1, &names, &all, true, NOW).unwrap();
     let all = ids(store, key, 1);
     let ends = [
         State::Succeeded,
@@ -210,7 +210,7 @@ fn a_round_that_was_cut_short_is_written_to_its_end() {
             let key = failed(store);
             let mut from = None;
             for _ in 0..goes_before {
-                from = store.extend_round(key, 2, from, limit).unwrap();
+                from = store.extend_round(key, 2, from, limit, NOW).unwrap();
                 assert!(from.is_some());
             }
             let some = store.count(key, 2).unwrap();

@@ -58,9 +58,9 @@ fn a_stale_driver_assigns_answers_discards_and_opens_nothing() {
         second.raise_epoch().unwrap();
         let cohorts = [cohort(0, None)];
         let assign = Assign { device, cohort: 0, state: State::Queued };
-        assert!(is_stale(first.assign(new, 1, &cohorts, &[assign], true)));
-        assert!(is_stale(first.discard(key, 10)));
-        assert!(is_stale(first.extend_round(key, 2, None, 10)));
+        assert!(is_stale(first.assign(new, 1, &cohorts, &[assign], true, NOW)));
+        assert!(is_stale(first.discard(key, 10, NOW)));
+        assert!(is_stale(first.extend_round(key, 2, None, 10, NOW)));
         assert!(is_stale(first.answer(seq, &Answer::Already("it was".to_owned()))));
         assert!(is_stale(first.forget_changed(ChangeSeq(1))));
         assert!(is_stale(first.foreign_version()), "one that is idle must notice, too");
@@ -70,7 +70,7 @@ fn a_stale_driver_assigns_answers_discards_and_opens_nothing() {
         // Reading harms nobody, and whoever takes over again may write again.
         assert_eq!(first.count(key, 1).unwrap(), queued(3));
         assert_eq!(first.raise_epoch().unwrap(), Epoch(3));
-        assert_eq!(first.discard(key, 10).unwrap(), 3);
+        assert_eq!(first.discard(key, 10, NOW).unwrap(), 3);
     });
 }
 

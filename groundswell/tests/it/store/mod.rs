@@ -68,7 +68,7 @@ fn rollout_of(store: &mut impl Store, count: usize) -> RolloutKey {
     let key = draft(store, Some(&[count as u8; 32]), &spec());
     let devices = devices(count);
     let devices: Vec<_> = devices.iter().map(|device| (device, 0)).collect();
-    store.add_devices(key, &[cohort(0, None)], &devices).unwrap();
+    store.add_devices(key, &[cohort(0, None)], &devices, NOW).unwrap();
     set_state(store, key, rollout::State::Running);
     key
 }
@@ -154,7 +154,7 @@ fn write_round(store: &mut SqliteStore, key: RolloutKey, round: u32, limit: usiz
     loop {
         goes += 1;
         let before = store.count(key, round).unwrap().total();
-        from = store.extend_round(key, round, from, limit).unwrap();
+        from = store.extend_round(key, round, from, limit, NOW).unwrap();
         assert!(store.count(key, round).unwrap().total() - before <= limit as u64);
         if from.is_none() {
             return goes;

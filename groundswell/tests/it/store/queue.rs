@@ -58,7 +58,7 @@ fn each_cohort_has_a_queue_of_its_own() {
         let key = draft(store, None, &spec());
         let fleet = devices(6);
         let mixed: Vec<_> = fleet.iter().enumerate().map(|(n, device)| (device, n % 2)).collect();
-        store.add_devices(key, &[cohort(0, None), cohort(1, None)], &mixed).unwrap();
+        store.add_devices(key, &[cohort(0, None), cohort(1, None)], &mixed, NOW).unwrap();
         let other = rollout_of(store, 3);
         for (at, expected) in
             [["pos-0", "pos-2", "pos-4"], ["pos-1", "pos-3", "pos-5"]].into_iter().enumerate()
@@ -170,7 +170,7 @@ fn what_is_known_of_a_candidate_comes_with_it_where_it_is_wanted() {
         fleet[0].check_in = Some(Duration::from_secs(90));
         fleet[1].last_seen = None;
         let all: Vec<_> = fleet.iter().map(|device| (device, 0)).collect();
-        store.add_devices(key, &[cohort(0, None)], &all).unwrap();
+        store.add_devices(key, &[cohort(0, None)], &all, NOW).unwrap();
         store.saw(&[Contact { device: "pos-2", at: NOW, version: Some("3.1") }]).unwrap();
         let ids = ids(store, key, 1);
         let due = to(ids[2], State::Away, 1, NOW.as_millis());

@@ -8,7 +8,9 @@ use groundswell::{
 };
 use proptest::{prelude::*, sample::Index};
 
-use super::{batch, cohort, devices, draft, open_round, spec, sum, to, waiting_of, write_round};
+use super::{
+    NOW, batch, cohort, devices, draft, open_round, spec, sum, to, waiting_of, write_round,
+};
 
 /// Devices that take part.
 const FLEET: usize = 12;
@@ -95,7 +97,7 @@ impl Model {
                 *expected.entry(name_of(&names[*cohort])).or_default() += 1;
             }
         }
-        let added = store.assign(key, self.round, &names, &assigns, false).unwrap();
+        let added = store.assign(key, self.round, &names, &assigns, false, NOW).unwrap();
         let added: BTreeMap<_, u64> = added
             .into_iter()
             .map(|cohort| {

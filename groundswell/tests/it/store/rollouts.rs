@@ -1,5 +1,7 @@
 //! Rollouts and releases: written down, found, changed, given up, removed.
 
+use std::time::Duration;
+
 use groundswell::{
     core::{
         assignment::{Assignment, FailReason, SkipReason, State, Step},
@@ -10,13 +12,39 @@ use groundswell::{
         time::Time,
     },
     engine::giving_up::give_up,
-    store::{Batch, Change, DeviceKey, RolloutKey, RolloutRecord, SqliteStore, Store, Which},
+    store::{
+        Assign, Batch, Change, DeviceKey, RolloutKey, RolloutRecord, SqliteStore, Store, Which,
+    },
 };
 
 use super::{
     NOW, batch, cohort, devices, draft, each, ids, open_round, queued, release, rollout_of,
     set_state, spec, to,
 };
+
+#[test]
+fn what_is_logged_without_a_commit_has_the_time_at_which_it_was_done() {
+    each(|store| {
+        let key = draft(store, None, &spec());
+        let [assigned, respecified, discarded] =
+            [1, 2, 3].map(|hours| NOW + Duration::from_hours(hours));
+        let device = devices(1).remove(0);
+        store.put_devices(&[&device]).unwrap();
+        let device = store.device_key(&device.id).unwrap().unwrap();
+        let assign = Assign { device, cohort: 0, state: State::Queued };
+        store.assign(key, 1, &[cohort(0, None)], &[assign], true, assigned).unwrap();
+        store.set_spec(key, &spec(), respecified).unwrap();
+        assert_eq!(store.discard(key, 10, discarded).unwrap(), 1);
+        let mut times = vec![];
+        store
+            .for_each_log_row(key, &mut |row| {
+                times.push(row.at);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(times, [NOW, assigned, respecified, discarded]);
+    });
+}
 
 #[test]
 fn a_rollout_is_a_draft_when_it_is_written_down_and_is_read_as_it_was() {
@@ -39,7 +67,7 @@ fn a_rollout_is_a_draft_when_it_is_written_down_and_is_read_as_it_was() {
         assert!(store.rollout(RolloutKey(key.0 + 1)).unwrap().is_none());
 
         let changed = Spec { on_failure: OnFailure::Abort, ..spec };
-        store.set_spec(key, &changed).unwrap();
+        store.set_spec(key, &changed, NOW).unwrap();
         assert_eq!(store.rollout(key).unwrap().unwrap().spec, changed);
     });
 }
@@ -97,10 +125,10 @@ fn what_is_being_prepared_is_taken_back_in_parts() {
     each(|store| {
         let (kept, key) = (rollout_of(store, 3), rollout_of(store, 7));
         set_state(store, key, rollout::State::Preparing);
-        assert_eq!(store.discard(key, 3).unwrap(), 3);
+        assert_eq!(store.discard(key, 3, NOW).unwrap(), 3);
         assert_eq!(store.count(key, 1).unwrap(), queued(4));
-        assert_eq!(store.discard(key, 4).unwrap(), 4);
-        assert_eq!(store.discard(key, 4).unwrap(), 0);
+        assert_eq!(store.discard(key, 4, NOW).unwrap(), 4);
+        assert_eq!(store.discard(key, 4, NOW).unwrap(), 0);
         assert_eq!(store.cohorts(key, 1).unwrap(), []);
         assert_eq!(store.rollout(key).unwrap().unwrap().devices, 0);
         store.remove(key).unwrap();
@@ -223,7 +251,7 @@ fn whoever_asks_about_a_device_is_told_of_every_round() {
         let key = draft(store, None, &spec());
         let fleet = devices(2);
         let names = [cohort(0, None), cohort(1, Some("Asia/Tokyo"))];
-        store.add_devices(key, &names, &[(&fleet[0], 0), (&fleet[1], 1)]).unwrap();
+        store.add_devices(key, &names, &[(&fleet[0], 0), (&fleet[1], 1)], NOW).unwrap();
         let device = store.device_key("pos-1").unwrap().unwrap();
         let told = |store: &dyn Store| store.standings(device).unwrap();
         let first = &told(store)[0];

@@ -125,7 +125,7 @@ impl World {
             }
             found => {
                 if let Some(record) = found {
-                    while store.discard(record.key, DISCARD)? == DISCARD {}
+                    while store.discard(record.key, DISCARD, now)? == DISCARD {}
                     store.remove(record.key)?;
                 }
                 push.begun += 1;
