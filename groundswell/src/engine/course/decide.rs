@@ -104,7 +104,11 @@ impl Course {
     /// others, if nothing did before the last of them were claimed.
     fn add_reasons(&mut self, now: Time, shared: &Shared) {
         if self.waiting_on.is_empty() && self.counts.waiting() + self.counts.active() > 0 {
-            let snapshot = self.snapshot(now);
+            let mut snapshot = self.snapshot(now);
+            if self.is_put_off {
+                // Enough is claimed ahead: what holds that back holds the others back, too.
+                snapshot.ahead_max = 0;
+            }
             self.waiting_on = plan::plan(&snapshot, &self.spec, now).waiting_on;
         }
         if let Some(rollout) = self.busy.values().find_map(|holder| shared.name_of(*holder)) {

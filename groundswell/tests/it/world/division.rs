@@ -36,9 +36,10 @@ impl Divisions {
         self.expected.insert(key, divide(spec, all));
     }
 
-    /// Whether none was worked out before.
-    pub(crate) const fn is_first(&self) -> bool {
-        !self.has_any
+    /// Whether it is the one of a large world that is worked out: the first, and anew if its devices
+    /// are chosen anew.
+    pub(crate) fn is_first(&self, key: RolloutKey) -> bool {
+        !self.has_any || self.expected.contains_key(&key)
     }
 
     /// The devices of a rollout are written down: all of them, and nobody else.

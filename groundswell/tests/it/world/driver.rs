@@ -294,7 +294,7 @@ impl World {
         let division = choose(&store, spec, self.agenda.clock()).unwrap();
         tell!(self, "{} chose {} devices", self.stamp(), division.devices.len());
         // Counted out device by device, which takes too long for thousands every time.
-        if !self.rhythm.is_large || self.divisions.is_first() {
+        if !self.rhythm.is_large || self.divisions.is_first(key) {
             let devices = self.fleet.devices.iter().map(|device| &device.known);
             self.divisions.chosen(key, spec, devices);
         }

@@ -494,7 +494,11 @@ impl World {
             if driver.engine.counts(key).is_some_and(is_open)
                 && let Some(waiting_on) = driver.engine.waiting_on(key)
             {
-                breaches.extend(self.checker.idle(key, waiting_on.len(), now));
+                let idle = self.checker.idle(key, waiting_on.len(), now).into_iter();
+                let wake = driver.engine.wake_at();
+                let counts = driver.engine.counts(key);
+                let told = || format!("{counts:?}, {} jobs, awake at {wake:?}", driver.jobs.len());
+                breaches.extend(idle.map(|breach| format!("{breach}: {}", told())));
                 let state = driver.engine.progression(key).map(|of| of.state);
                 let counts = driver.engine.counts(key);
                 let held = state
