@@ -88,6 +88,9 @@ pub(super) struct Course {
     refreshing: HashMap<AssignmentId, Candidate>,
     /// Candidates that are to be ended, while they are being read.
     sweep_read: Option<SweepRead>,
+    /// Whether somebody was ended in a sweep and the store does not know yet: whoever reads the queue
+    /// now is given them as if they still waited.
+    is_sweep_unwritten: bool,
     /// Whether something else may be known by now of those that are being read.
     is_page_outdated: bool,
     /// Whether the clock was set back since they were asked for: the cursor went back with it.
@@ -225,6 +228,7 @@ impl Course {
             is_fetching: false,
             refreshing: HashMap::new(),
             sweep_read: None,
+            is_sweep_unwritten: false,
             is_page_outdated: false,
             is_cursor_outdated: false,
             next_away_at: None,

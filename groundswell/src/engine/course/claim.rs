@@ -341,6 +341,7 @@ impl Course {
 
     pub(super) fn may_fetch(&self) -> bool {
         !self.is_fetching
+            && !self.is_sweep_unwritten
             && !self.is_being_written()
             && !self.is_stopping()
             && self.progression.state == rollout::State::Running

@@ -95,6 +95,7 @@ impl Course {
 
     fn batch(&mut self, now: Time) -> Batch {
         self.pending_since = None;
+        self.is_sweep_unwritten = false;
         let has_progressed = std::mem::take(&mut self.pending_progression);
         let mut cohorts = std::mem::take(&mut self.cohorts_before);
         for cohort in &mut self.cohorts {

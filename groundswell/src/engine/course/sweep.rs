@@ -87,6 +87,7 @@ impl Course {
         }
         for mut candidate in swept {
             if ends(why, candidate.assignment.state) {
+                self.is_sweep_unwritten = true;
                 self.change(&mut candidate, &fact, now);
             } else {
                 self.keep(candidate, now);
@@ -105,6 +106,7 @@ impl Course {
         if let Some(why) = self.sweep.as_ref().map(|sweep| sweep.why)
             && self.is_to_be_ended(self.cohort_of(candidate), candidate.assignment.state)
         {
+            self.is_sweep_unwritten = true;
             self.change(candidate, &fact_of(why), now);
         }
     }

@@ -474,11 +474,6 @@ impl Checker {
         rows.filter(|row| row.rollout == key && is_begun(row.state)).count() as u64
     }
 
-    /// Intents that nobody has answered.
-    pub(crate) fn wanted_count(&self) -> usize {
-        self.wanted.len()
-    }
-
     /// The oldest intent that nobody has answered: when it was put.
     pub(crate) fn oldest_wanted(&self) -> Option<(IntentSeq, i64)> {
         self.wanted.iter().map(|(seq, wanted)| (*seq, wanted.put_at)).min_by_key(|(_, at)| *at)
