@@ -54,9 +54,9 @@ impl Course {
 
     /// Has those who join written down, while nothing else of the rollout is.
     pub(super) fn join(&mut self, now: Time, commands: &mut Vec<Command>) {
-        // What was decided before is written down before.
+        // What was decided before is written down before: never, if that could not be written.
         let is_busy = self.is_committing || self.is_joining || !self.log.is_empty();
-        if self.joiners.is_empty() || is_busy {
+        if self.joiners.is_empty() || is_busy || self.has_store_failed {
             return;
         }
         self.is_joining = true;
