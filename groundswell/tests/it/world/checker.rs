@@ -277,7 +277,7 @@ impl Checker {
             if after.round > before.round {
                 (watched.listed_to, watched.is_behind) = (0, true);
             }
-            courses = courses::all(id, before, batch, after);
+            courses = courses_within(id, before, batch, after);
         }
         let is = watched.progression.state;
         watched.cohorts.extend(batch.cohorts.iter().copied());
@@ -556,6 +556,25 @@ impl Checker {
         }
         breaches
     }
+}
+
+/// What happened within a batch, and when: a slow store may write several states at once.
+fn courses_within(
+    rollout: RolloutId,
+    before: Progression,
+    batch: &Batch,
+    after: &Progression,
+) -> Vec<(Observation<'static>, Time)> {
+    let (mut seen, mut was) = (vec![], before);
+    let between = batch.records.iter().filter_map(|record| match record {
+        Record::Stands(progression) => Some(&**progression),
+        _ => None,
+    });
+    for is in between.chain([after]) {
+        seen.extend(courses::observations(rollout, &was, is, batch.at));
+        was.clone_from(is);
+    }
+    seen
 }
 
 fn observe(ledger: &mut Ledger, seen: &Observation<'_>, at: Time) -> Breaches {

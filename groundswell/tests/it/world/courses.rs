@@ -1,38 +1,15 @@
 //! What the ledger is told of a rollout that went on, from two of its written states.
 
-use groundswell::{
-    core::{
-        check::Observation,
-        gate::Ruling,
-        ids::RolloutId,
-        log::Record,
-        rollout::{Progression, State, Wave, WaveState},
-        time::Time,
-    },
-    store::Batch,
+use groundswell::core::{
+    check::Observation,
+    gate::Ruling,
+    ids::RolloutId,
+    rollout::{Progression, State, Wave, WaveState},
+    time::Time,
 };
 
-/// What happened within a batch, and when: a slow store may write several states at once.
-pub(crate) fn all(
-    rollout: RolloutId,
-    before: Progression,
-    batch: &Batch,
-    after: &Progression,
-) -> Vec<(Observation<'static>, Time)> {
-    let (mut seen, mut was) = (vec![], before);
-    let between = batch.records.iter().filter_map(|record| match record {
-        Record::Stands(progression) => Some(&**progression),
-        _ => None,
-    });
-    for is in between.chain([after]) {
-        seen.extend(observations(rollout, &was, is, batch.at));
-        was.clone_from(is);
-    }
-    seen
-}
-
 /// What happened between two states, and when.
-fn observations(
+pub(crate) fn observations(
     rollout: RolloutId,
     before: &Progression,
     after: &Progression,
