@@ -63,13 +63,13 @@ impl Rhythm {
             is_large: true,
             theme: Theme::Any,
             devices: *dice.pick(&[2_000, 6_000, 10_000, 20_000]),
-            beat_ms: *dice.pick(&[500, 5_000, 10_000, 10_000]),
+            beat_ms: *dice.pick(&[1_000, 5_000, 10_000, 10_000]),
             calls_ms: 60_000,
             in_flight_max: *dice.pick(&[1_000, 5_000]),
             look_secs: *dice.pick(&[120, 300]),
             rollouts: dice.range(8, 24),
             calm_hours: dice.range(3, 12),
-            compare_every: 2_000,
+            compare_every: 3_000,
         }
     }
 }
