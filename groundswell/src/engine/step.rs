@@ -340,6 +340,10 @@ impl Engine {
         }
     }
 
+    fn has_store_failed(&self) -> bool {
+        self.ended == Some(Ending::StoreFailed)
+    }
+
     /// Nothing can be written any more: every rollout stops, and keeps what is not durable.
     fn store_failed(&mut self, now: Time) {
         self.stop = true;

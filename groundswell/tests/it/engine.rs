@@ -7,6 +7,7 @@ mod choosing;
 mod contacts;
 mod gone;
 mod opening;
+mod refused;
 mod rounds;
 mod sweeping;
 

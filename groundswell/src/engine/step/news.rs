@@ -19,6 +19,10 @@ pub(super) const OWN: IntentSeq = IntentSeq(0);
 impl Engine {
     /// What others want: acts on rollouts, news of devices, devices that may join.
     pub(super) fn take_up(&mut self, now: Time, looked: Looked, commands: &mut Vec<Command>) {
+        if self.has_store_failed() {
+            // The next driver is told.
+            return;
+        }
         // There may be more than were read at once.
         let is_all = looked.intents.len() < INTENTS_MAX && !looked.has_more;
         self.looked.version = is_all.then_some(looked.version);
@@ -80,6 +84,10 @@ impl Engine {
             self.with(key, |course| course.read(now, cohorts));
             return;
         };
+        if self.has_store_failed() {
+            // What was read may be older than what is kept of it.
+            return;
+        }
         let Some(found) = found else {
             for (seq, _) in wanted {
                 let why = format!("there is no rollout {}", key.0);
