@@ -9,6 +9,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{snapshot::Counts, time::Time};
 
+/// What a gate makes of devices that could not be reached: a rule of its own, because they say
+/// nothing of the release and may say much of the site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreachable {
+    /// They are told beside the others, and not judged.
+    #[default]
+    Ignore,
+    /// They have failed like others.
+    Fail,
+    /// As long as there are any the gate does not rule; an operator may.
+    Wait,
+}
+
+impl Unreachable {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+    const fn is_ignore(&self) -> bool {
+        matches!(self, Self::Ignore)
+    }
+}
+
 /// What a gate judges on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -16,8 +37,11 @@ pub struct Tally {
     pub succeeded: u64,
     /// Devices that failed or timed out, apart from those that could not be reached.
     pub failed: u64,
-    /// Devices that could not be reached: told, not judged.
+    /// Devices that could not be reached.
     pub unreachable: u64,
+    /// What is made of these.
+    #[serde(default, skip_serializing_if = "Unreachable::is_ignore")]
+    pub rule: Unreachable,
     /// Devices that may still succeed.
     pub open: u64,
     /// All devices of the wave.
@@ -26,29 +50,46 @@ pub struct Tally {
 
 impl Tally {
     /// The numbers of a wave whose devices are counted so.
-    pub const fn of(counts: &Counts) -> Self {
+    pub const fn of(counts: &Counts, rule: Unreachable) -> Self {
         Self {
             succeeded: counts.succeeded + counts.current,
             failed: counts.failed + counts.timed_out,
             unreachable: counts.unreachable,
+            rule,
             open: counts.waiting() + counts.active(),
             of: counts.total(),
         }
     }
 
+    /// Devices that count as failed.
+    pub const fn failures(&self) -> u64 {
+        match self.rule {
+            Unreachable::Fail => self.failed + self.unreachable,
+            Unreachable::Ignore | Unreachable::Wait => self.failed,
+        }
+    }
+
     /// Devices that say something about the release.
     pub const fn judged(&self) -> u64 {
-        self.succeeded + self.failed
+        self.succeeded + self.failures()
+    }
+
+    /// Whether the gate waits for devices that could not be reached.
+    pub const fn is_held(&self) -> bool {
+        matches!(self.rule, Unreachable::Wait) && self.unreachable > 0
     }
 }
 
 impl fmt::Display for Tally {
-    /// Such as `9 of 10 succeeded (2 more unreachable)`.
+    /// Such as `9 of 10 succeeded (2 more unreachable)`; whatever the rule, they are told.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} succeeded", self.succeeded, self.judged())?;
-        match self.unreachable {
-            0 => Ok(()),
-            more => write!(f, " ({more} more unreachable)"),
+        match (self.unreachable, self.rule) {
+            (0, _) => Ok(()),
+            (more, Unreachable::Ignore | Unreachable::Wait) => {
+                write!(f, " ({more} more unreachable)")
+            }
+            (count, Unreachable::Fail) => write!(f, " ({count} unreachable)"),
         }
     }
 }
@@ -112,8 +153,12 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Judges a wave that has ended. An empty one is let through; without a minimum, so is any.
+/// Judges a wave that has ended. An empty one is let through; without a minimum, so is any, unless
+/// those that could not be reached are waited for.
 pub const fn judge(tally: &Tally, min_success: Option<u8>) -> Opinion {
+    if tally.is_held() && !bites!(UnreachableForgotten) {
+        return Opinion::NotYet;
+    }
     let Some(min) = min_success else { return Opinion::Go };
     if tally.of == 0 {
         return Opinion::Go;
@@ -128,7 +173,7 @@ pub const fn judge(tally: &Tally, min_success: Option<u8>) -> Opinion {
 pub const fn is_out_of_reach(tally: &Tally, min_success: Option<u8>) -> bool {
     let Some(min) = min_success else { return false };
     let best = tally.succeeded + tally.open;
-    tally.failed > 0 && best * 100 < min as u64 * (tally.judged() + tally.open)
+    tally.failures() > 0 && best * 100 < min as u64 * (tally.judged() + tally.open)
 }
 
 #[cfg(test)]
@@ -138,7 +183,8 @@ mod tests {
     use super::*;
 
     fn tally(succeeded: u64, failed: u64, open: u64) -> Tally {
-        Tally { succeeded, failed, unreachable: 0, open, of: succeeded + failed + open }
+        let of = succeeded + failed + open;
+        Tally { succeeded, failed, open, of, ..Tally::default() }
     }
 
     #[test]

@@ -74,6 +74,7 @@ mod bugs {
         FreezeEndsEarly: "the last minute of a freeze is not frozen",
         WindowInUtc: "windows are judged in UTC",
         DstHourTwice: "a window in an hour that the clock repeats comes twice",
+        UnreachableForgotten: "a gate that waits for devices that could not be reached rules without them",
         UnreachableSucceeds: "a device that cannot be reached counts as success",
         WaveBeforeGate: "the next wave opens before the gate has ruled",
         SoakForgotten: "a wave is judged before its soak is over",

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::Evidence,
-    gate::Tally,
+    gate::{Tally, Unreachable},
     hours::{ClosedBy, Zone},
     ids::RolloutName,
     rollout::PauseReason,
@@ -302,6 +302,14 @@ impl WaitingOn {
                 }
                 text
             }
+            Self::NothingToJudge { wave, of, tally } if tally.is_held() => {
+                let (number, count) = (wave + 1, tally.unreachable);
+                let devices = devices(count, "device", "devices");
+                format!(
+                    "wave {number} of {of} ended, and its gate waits because {devices}could not be \
+                     reached: {tally}; advance goes on without them"
+                )
+            }
             Self::NothingToJudge { wave, of, tally } => format!(
                 "wave {} of {of} ended, and its gate has nothing to judge by: none of {} \
                  was updated or failed{}; advance goes on without",
@@ -507,6 +515,11 @@ mod tests {
             soak(2, Some(95)),
             NothingToJudge { wave: 0, of: 3, tally: nothing },
             NothingToJudge { wave: 0, of: 3, tally: Tally { of: 1, ..Tally::default() } },
+            NothingToJudge {
+                wave: 0,
+                of: 3,
+                tally: Tally { unreachable: 2, rule: Unreachable::Wait, of: 12, ..tally },
+            },
             wave(Some(95)),
             wave(None),
             hours(1, ClosedBy::Window, Some(soon)),

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::{Breach, Invariant, wall};
 use crate::{
     assignment::{FailReason, SkipReason, State},
-    gate::Ruling,
+    gate::{Ruling, Unreachable},
     rollout::Spec,
     snapshot::Counts,
     time::Time,
@@ -320,12 +320,12 @@ impl Books {
 
     /// Why the gate of a wave should not have said go.
     fn doubt(&self, wave: usize, now: Time) -> Option<String> {
-        let (mut all, mut good, mut bad) = (0_u64, 0_u64, 0_u64);
+        let (mut all, mut good, mut bad, mut unreachable) = (0_u64, 0_u64, 0_u64, 0_u64);
         for entry in self.entries.values().filter(|entry| usize::from(entry.wave) == wave) {
             all += 1;
             match entry.state {
                 State::Succeeded | State::Skipped(SkipReason::AlreadyCurrent) => good += 1,
-                State::Failed(FailReason::Unreachable) => {}
+                State::Failed(FailReason::Unreachable) => unreachable += 1,
                 State::Failed(_) | State::TimedOut(_) => bad += 1,
                 _ => {}
             }
@@ -340,6 +340,14 @@ impl Books {
                 return Some("its soak was not over".to_owned());
             }
             Some(_) => {}
+        }
+        match self.spec.unreachable {
+            Unreachable::Ignore => {}
+            Unreachable::Fail => bad += unreachable,
+            Unreachable::Wait if unreachable > 0 => {
+                return Some(format!("{unreachable} that could not be reached are waited for"));
+            }
+            Unreachable::Wait => {}
         }
         let min = u64::from(wanted.min_success?);
         if good + bad == 0 {

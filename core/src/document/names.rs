@@ -28,6 +28,7 @@ pub const FIELDS: [(&str, &[&str]); 9] = [
             "wait_absent",
             "max_failures",
             "on_failure",
+            "unreachable",
             "priority",
             "allow_downgrade",
         ],

@@ -9,6 +9,7 @@ use super::{
     schedule, waves,
 };
 use crate::{
+    gate::Unreachable,
     rollout::{Deadline, Membership, Offline, OnFailure, Strategy, Times, WAIT_ABSENT, WAIT_LIMIT},
     selector::Selector,
     time::Time,
@@ -29,6 +30,9 @@ pub(super) const OFFLINES: [(&str, Offline); 3] =
 
 pub(super) const ON_FAILURES: [(&str, OnFailure); 2] =
     [("pause", OnFailure::Pause), ("abort", OnFailure::Abort)];
+
+pub(super) const UNREACHABLES: [(&str, Unreachable); 3] =
+    [("ignore", Unreachable::Ignore), ("fail", Unreachable::Fail), ("wait", Unreachable::Wait)];
 
 const RELEASE_EXAMPLE: &str = "pos-app 2.3.0";
 
@@ -98,6 +102,7 @@ fn read(table: &Table<'_>) -> Document {
         delivery_timeout: delivery.timeout,
         brake: delivery.brake,
         on_failure: field("on_failure").and_then(|f| f.word(&ON_FAILURES)).unwrap_or_default(),
+        unreachable: field("unreachable").and_then(|f| f.word(&UNREACHABLES)).unwrap_or_default(),
         priority: field("priority").and_then(|f| f.whole(i32::MIN..=i32::MAX)).unwrap_or(0),
         allow_downgrade: field("allow_downgrade").and_then(|f| f.bool()).unwrap_or(false),
     }

@@ -13,12 +13,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     delivery::MODES,
-    read::{MEMBERSHIPS, OFFLINES, ON_FAILURES},
+    read::{MEMBERSHIPS, OFFLINES, ON_FAILURES, UNREACHABLES},
     reader::word_of,
     schedule::WHEN_CLOSED,
 };
 use crate::{
     brake::Brake,
+    gate::Unreachable,
     release::{Digest, Release},
     retry,
     rollout::{Deadline, Schedule, Spec, Verify, WaveSize, WaveSpec, ZoneRule},
@@ -52,9 +53,9 @@ pub fn salt_of(spec: &Spec) -> String {
         delivery_timeout,
         brake,
         on_failure,
+        unreachable,
         priority: _,
         allow_downgrade,
-        judges_unreachable: _,
     } = spec;
     let mut form = Canonical::new();
     form.value("release.name", name);
@@ -78,6 +79,9 @@ pub fn salt_of(spec: &Spec) -> String {
     form.brake(*brake);
     form.value("on_failure", word_of(&ON_FAILURES, on_failure));
     form.value("allow_downgrade", allow_downgrade);
+    if *unreachable != Unreachable::default() {
+        form.value("unreachable", word_of(&UNREACHABLES, unreachable));
+    }
     form.digest().to_string()
 }
 

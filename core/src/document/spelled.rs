@@ -8,7 +8,7 @@ use std::fmt::Display;
 use super::{
     Tree,
     delivery::MODES,
-    read::{MEMBERSHIPS, OFFLINES, ON_FAILURES},
+    read::{MEMBERSHIPS, OFFLINES, ON_FAILURES, UNREACHABLES},
     reader::word_of,
     schedule::WHEN_CLOSED,
 };
@@ -68,6 +68,7 @@ pub fn spelled(spec: &Spec) -> Tree {
         ("timeouts", Some(table(timeouts))),
         ("max_failures", spec.brake.map(max_failures)),
         ("on_failure", Some(text(word_of(&ON_FAILURES, &spec.on_failure)))),
+        ("unreachable", Some(text(word_of(&UNREACHABLES, &spec.unreachable)))),
         ("priority", Some(number(spec.priority))),
         ("allow_downgrade", Some(Tree::Bool(spec.allow_downgrade))),
     ];

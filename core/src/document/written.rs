@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::{DocumentError, Tree, error::Faults, salt_of};
 use crate::{
     brake::Brake,
+    gate::Unreachable,
     release::Release,
     retry,
     rollout::{
@@ -53,6 +54,8 @@ pub struct Document {
     pub brake: Option<Brake>,
     /// What follows when a gate or the brake stops it.
     pub on_failure: OnFailure,
+    /// What gates make of devices that could not be reached.
+    pub unreachable: Unreachable,
     /// Goes before rollouts of a lower one.
     pub priority: i32,
     /// Whether devices that run a newer version are sent this one.
@@ -102,7 +105,7 @@ impl Document {
             on_failure: self.on_failure,
             priority: self.priority,
             allow_downgrade: self.allow_downgrade,
-            judges_unreachable: false,
+            unreachable: self.unreachable,
         };
         spec.salt = self.salt.unwrap_or_else(|| salt_of(&spec));
         if let Err(error) = spec.check() {

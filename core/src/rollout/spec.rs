@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::Brake,
-    gate::Tally,
+    gate::{Tally, Unreachable},
     hours::{Hours, Phase, Zone},
     release::Release,
     retry,
@@ -76,14 +76,12 @@ pub struct Spec {
     pub brake: Option<Brake>,
     /// What follows when a gate or the brake stops it.
     pub on_failure: OnFailure,
+    /// What gates make of devices that could not be reached.
+    pub unreachable: Unreachable,
     /// Goes before rollouts of a lower one.
     pub priority: i32,
     /// Whether devices that run a newer version are sent this one.
     pub allow_downgrade: bool,
-    /// Whether a gate judges devices that could not be reached as failed, and does not leave them
-    /// apart. No document says it: it is for those who watch every device of a wave.
-    #[serde(default)]
-    pub judges_unreachable: bool,
 }
 
 /// By which plan devices are updated. What it adds to a spec is told by the fields beside it; it
@@ -320,9 +318,9 @@ impl Spec {
             delivery_timeout: None,
             brake: None,
             on_failure: OnFailure::Pause,
+            unreachable: Unreachable::Ignore,
             priority: 0,
             allow_downgrade: false,
-            judges_unreachable: false,
         }
     }
 
@@ -338,13 +336,9 @@ impl Spec {
 
     /// What the gate of a wave judges by, whose devices are counted so.
     pub fn tally(&self, counts: &Counts) -> Tally {
-        let mut tally = Tally::of(counts);
+        let mut tally = Tally::of(counts, self.unreachable);
         if bites!(UnreachableSucceeds) {
             tally.succeeded += std::mem::take(&mut tally.unreachable);
-        }
-        if self.judges_unreachable {
-            tally.failed += tally.unreachable;
-            tally.unreachable = 0;
         }
         tally
     }

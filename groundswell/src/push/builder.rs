@@ -6,6 +6,7 @@ use groundswell_core::{
     brake::Brake,
     device::{Address, Device, check_label, check_path},
     event::Event,
+    gate::Unreachable,
     presence::check_interval,
     release::{Digest, Release},
     retry,
@@ -76,7 +77,7 @@ impl Builder {
         let spec = Spec {
             offline: Offline::Try,
             allow_downgrade: true,
-            judges_unreachable: true,
+            unreachable: Unreachable::Fail,
             brake: Some(Brake::default()),
             ..Spec::immediate(release)
         };

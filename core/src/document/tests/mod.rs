@@ -80,6 +80,7 @@ fn complete() -> Value {
         "wait_absent": "12h",
         "max_failures": "5%",
         "on_failure": "abort",
+        "unreachable": "wait",
         "priority": -10,
         "allow_downgrade": true,
     })
@@ -260,9 +261,9 @@ fn the_complete_document_has_every_field() {
             ),
         ),
         on_failure: Abort,
+        unreachable: Wait,
         priority: -10,
         allow_downgrade: true,
-        judges_unreachable: false,
     }
     "#);
 }

@@ -12,7 +12,7 @@ fn it_is_fixed_for_good() {
     );
     assert_eq!(
         salt_of(&spec(complete())),
-        "375e0218f4ef2372f7a7ef68fe0c2edb1cb9235fe844561918a7b33574634f7d"
+        "1f4c957eebc06aaad135a366f5567e0fa5acefb0d223198648ae6dd1b27f6892"
     );
 }
 

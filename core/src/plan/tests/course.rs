@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     brake::Brake,
-    gate::{Ruling, Tally},
+    gate::{Ruling, Tally, Unreachable},
     rollout::{Deadline, Membership, OnFailure},
     waiting::WaitingOn,
 };
@@ -110,7 +110,7 @@ fn what_a_gate_says() {
 
 #[test]
 fn those_not_reached_are_judged_where_every_device_is_watched() {
-    let strict = Spec { judges_unreachable: true, ..three_waves() };
+    let strict = Spec { unreachable: Unreachable::Fail, ..three_waves() };
     let some = Counts { unreachable: 2, ..succeeded(8) };
     let all = Counts { unreachable: 10, ..Counts::default() };
     for (counts, apart, judged) in
@@ -119,6 +119,16 @@ fn those_not_reached_are_judged_where_every_device_is_watched() {
         let snapshot = first(WaveState::Soaking { since: NOW - HOUR }, counts);
         assert_eq!(ruling(&plan(&snapshot, &three_waves(), NOW)), apart);
         assert_eq!(ruling(&plan(&snapshot, &strict, NOW)), judged);
+    }
+    // Whoever waits for them is not let through, whatever the others did, and says so.
+    for spec in [three_waves(), Spec { waves: vec![], ..three_waves() }] {
+        let patient = Spec { unreachable: Unreachable::Wait, ..spec };
+        let mut snapshot = first(WaveState::Soaking { since: NOW - HOUR }, some);
+        let waits = plan(&snapshot, &patient, NOW);
+        assert_eq!(ruling(&waits), None);
+        assert!(matches!(waits.waiting_on[..], [WaitingOn::NothingToJudge { wave: 0, .. }]));
+        snapshot.cohorts[0].counts = succeeded(8);
+        assert_eq!(ruling(&plan(&snapshot, &patient, NOW)), Some(Ruling::Go));
     }
     // Not even the others of the wave are begun once it cannot succeed any more.
     let counts = Counts { unreachable: 2, ..queued(8) };

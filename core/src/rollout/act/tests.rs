@@ -172,7 +172,10 @@ fn advance_is_recorded_with_its_numbers() {
             (verdict.ruling, verdict.at, verdict.min_success),
             (Ruling::Override, NOW, Some(95))
         );
-        assert_eq!(verdict.tally, crate::gate::Tally::of(&numbers().current));
+        assert_eq!(
+            verdict.tally,
+            crate::gate::Tally::of(&numbers().current, crate::gate::Unreachable::Ignore)
+        );
         assert_eq!(advanced.waves[1].state, WaveState::Pending, "the plan opens it");
     }
 }

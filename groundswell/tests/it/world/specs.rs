@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use groundswell::core::{
     brake::Brake,
+    gate::Unreachable,
     hours::{Freeze, Hours, Window, Zone},
     release::{Digest, Release},
     retry::Policy,
@@ -92,6 +93,7 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
             1 => Some(Brake::Percent(dice.range(1, 50) as u8)),
             _ => None,
         },
+        unreachable: unreachable(dice),
         on_failure: if dice.percent(10) { OnFailure::Abort } else { OnFailure::Pause },
         priority: dice.roll(3) as i32 - 1,
         // Versions of releases by different names are judged against each other, too.
@@ -138,6 +140,15 @@ fn waves(dice: &mut Dice, membership: Membership) -> Vec<WaveSpec> {
         sizes.push(WaveSize::Percent(percent as u8));
     }
     sizes.into_iter().map(|size| wave(dice, size)).collect()
+}
+
+/// Most gates leave devices that could not be reached apart, as most operators do.
+fn unreachable(dice: &mut Dice) -> Unreachable {
+    match dice.roll(10) {
+        0..=6 => Unreachable::Ignore,
+        7..=8 => Unreachable::Fail,
+        _ => Unreachable::Wait,
+    }
 }
 
 fn wave(dice: &mut Dice, size: WaveSize) -> WaveSpec {
