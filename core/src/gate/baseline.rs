@@ -249,6 +249,23 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_is_left_of_a_sum_is_never_left_out() {
+        for (failures, results, ppm) in
+            [(40, 1_000, 60_000), (4_000, 100_000, 41_000), (50_000, 100_000, 505_000)]
+        {
+            let rate = f64::from(ppm) / 1e6;
+            let (mut term, mut exact) = (1.0, 1.0);
+            for at in (1..=failures).rev() {
+                term *= at as f64 * (1.0 - rate) / ((results - at + 1) as f64 * rate);
+                exact += term;
+            }
+            let sum = Tail::new(failures, results, 5).sum(ppm) as f64 / (1_u64 << 60) as f64;
+            assert!(sum >= exact * (1.0 - 1e-12), "{sum} {exact}");
+            assert!(sum <= exact * (1.0 + 1e-5), "{sum} {exact}");
+        }
+    }
+
     proptest! {
         #[test]
         fn as_added_up_naively(results in 1_u64..3_000, share in 0.0..1.0_f64, confidence in 1_u8..=99) {

@@ -16,10 +16,15 @@
 //! It needs the two counts and nothing else, and it is computed in logarithms of whole numbers: the
 //! same bits everywhere, for counts of any size. Rounding only ever makes it stop later.
 //!
+//! "Before" is the order in which devices are begun, not the one in which they answer: those that
+//! fail may answer first, and then the first answers are all failures. So a device that is under
+//! way counts as a success until it is known. That can only make e smaller than it will be once all
+//! that were begun have answered, and so the bound holds whatever order they answer in.
+//!
 //! **What alpha covers:** this test alone, under the assumption above. It says nothing of the
 //! absolute cap beside it, of other gates, of several rollouts together, nor of a baseline that is
-//! too low. If those that fail answer sooner than those that succeed, the first results fail more
-//! often than the rest would, and the assumption does not hold.
+//! too low. It does not hold where devices fail together: a store without power is one event, not
+//! thirty failures of a release, each with a chance of its own.
 //!
 //! Read [`Regression`] and [`Test::judge`] first.
 
@@ -173,6 +178,18 @@ impl fmt::Display for Strength {
     }
 }
 
+/// What came of the devices so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Results {
+    /// Devices that succeeded.
+    pub succeeded: u64,
+    /// Devices that failed.
+    pub failed: u64,
+    /// Devices that were begun and may still do either. To leave them out is to let the quickest
+    /// decide.
+    pub under_way: u64,
+}
+
 /// The numbers of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -180,6 +197,8 @@ pub struct Evidence {
     pub failures: u64,
     /// Devices that succeeded or failed.
     pub results: u64,
+    /// Devices under way, which count as successes until they are known.
+    pub under_way: u64,
     /// The rate they are held against.
     pub baseline: Rate,
     /// The evidence for a higher one.
@@ -191,9 +210,12 @@ pub struct Evidence {
 impl fmt::Display for Evidence {
     /// Such as `7 of 40 failed where 2 % fail: evidence 312, stops at 100`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { failures, results, baseline, strength, limit } = self;
-        write!(f, "{failures} of {results} failed where {baseline} fail: ")?;
-        write!(f, "evidence {strength}, stops at {limit}")
+        let Self { failures, results, under_way, baseline, strength, limit } = self;
+        write!(f, "{failures} of {results} failed")?;
+        if *under_way > 0 {
+            write!(f, " ({under_way} more under way)")?;
+        }
+        write!(f, " where {baseline} fail: evidence {strength}, stops at {limit}")
     }
 }
 
@@ -283,9 +305,9 @@ fn alternatives(baseline: Rate) -> Vec<Rate> {
     let mut rates = vec![];
     let mut ppm = u64::from(baseline.ppm());
     while ppm < ALTERNATIVE_ENOUGH_PPM || rates.is_empty() {
-        // Odds of 3/2 x ppm : (whole - ppm), as a share of the whole; rounded up, so that it is
-        // above the one before however small that is.
-        ppm = (3 * ppm * whole).div_ceil(3 * ppm + 2 * (whole - ppm));
+        // Odds of 3/2 x ppm : (whole - ppm), as a share of the whole; above the one before however
+        // small that is.
+        ppm = (3 * ppm * whole).div_ceil(3 * ppm + 2 * (whole - ppm)).max(ppm + 1);
         rates.push(Rate::at_most_whole(ppm as u32));
     }
     rates
@@ -314,13 +336,15 @@ pub struct Test {
 impl Test {
     /// Judges the results so far. Stops once e has reached 1/alpha, or more devices failed than
     /// are put up with. The same counts give the same finding; a further failure never gives less
-    /// evidence, a further success never more.
-    pub fn judge(&self, succeeded: u64, failed: u64) -> Finding {
+    /// evidence, a further success or device under way never more.
+    pub fn judge(&self, results: Results) -> Finding {
+        let Results { succeeded, failed, under_way } = results;
         let evidence = Evidence {
             failures: failed,
             results: succeeded.saturating_add(failed),
+            under_way,
             baseline: self.baseline,
-            strength: self.strength(succeeded, failed),
+            strength: self.strength(succeeded.saturating_add(under_way), failed),
             limit: self.limit,
         };
         if evidence.strength >= self.limit {

@@ -15,6 +15,10 @@ fn ready(baseline: &str) -> Test {
     asked(rate(baseline), None).prepare().unwrap()
 }
 
+fn ended(succeeded: u64, failed: u64) -> Results {
+    Results { succeeded, failed, under_way: 0 }
+}
+
 fn as_f64(log: i128) -> f64 {
     log as f64 / (1_u64 << POINT_BITS) as f64
 }
@@ -23,7 +27,7 @@ fn as_f64(log: i128) -> f64 {
 fn golden_findings() {
     let test = asked(rate("2%"), Some(40)).prepare().unwrap();
     let found = [(0, 0), (0, 1), (0, 2), (33, 7), (300, 12), (980, 20), (900, 40), (2_000, 41)]
-        .map(|(succeeded, failed)| test.judge(succeeded, failed).to_string())
+        .map(|(succeeded, failed)| test.judge(ended(succeeded, failed)).to_string())
         .join("\n");
     insta::assert_snapshot!(found, @r"
     go on: 0 of 0 failed where 2 % fail: evidence 1, stops at 100
@@ -37,7 +41,7 @@ fn golden_findings() {
     ");
     let bits = [("2%", 33, 7), ("0.01%", 5_000, 3), ("50%", 10, 30), ("0.0001%", 1_000_000_000, 1)]
         .map(|(baseline, succeeded, failed)| {
-            ready(baseline).judge(succeeded, failed).evidence().strength.log10_milli()
+            ready(baseline).judge(ended(succeeded, failed)).evidence().strength.log10_milli()
         });
     assert_eq!(bits, [3_311, 324, 1_725, -435_607]);
 }
@@ -92,12 +96,28 @@ fn strength_is_shown_with_three_digits() {
 #[test]
 fn the_cap_is_beside_the_test() {
     let test = asked(rate("2%"), Some(5)).prepare().unwrap();
-    assert!(!test.judge(10_000, 5).is_stop());
-    let finding = test.judge(10_000, 6);
+    assert!(!test.judge(ended(10_000, 5)).is_stop());
+    let finding = test.judge(ended(10_000, 6));
     assert!(matches!(finding, Finding::Stop { why: Why::Cap { failures_max: 5 }, .. }));
     // Where both would stop, it is the regression that is told.
-    assert!(matches!(test.judge(0, 6), Finding::Stop { why: Why::Regression, .. }));
-    assert!(asked(rate("2%"), Some(0)).prepare().unwrap().judge(0, 1).is_stop());
+    assert!(matches!(test.judge(ended(0, 6)), Finding::Stop { why: Why::Regression, .. }));
+    assert!(asked(rate("2%"), Some(0)).prepare().unwrap().judge(ended(0, 1)).is_stop());
+}
+
+#[test]
+fn who_is_under_way_counts_as_a_success() {
+    let test = ready("2%");
+    assert!(test.judge(ended(0, 2)).is_stop(), "the first two results");
+    let first = Results { succeeded: 0, failed: 2, under_way: 98 };
+    let finding = test.judge(first);
+    assert_eq!(
+        finding.to_string(),
+        "go on: 2 of 2 failed (98 more under way) where 2 % fail: evidence 0.081, stops at 100"
+    );
+    let all = test.judge(ended(98, 2));
+    assert_eq!(finding.evidence().strength, all.evidence().strength);
+    let most = Results { succeeded: u64::MAX, failed: u64::MAX, under_way: u64::MAX };
+    assert!(test.judge(most).is_stop());
 }
 
 #[test]
@@ -123,7 +143,7 @@ fn what_is_logged_reads_back() {
     assert_eq!(short, super::tests::asked(rate("2%"), None));
     assert!(serde_json::from_str::<Regression>(r#"{"baseline":{"given":1},"alpha":21}"#).is_err());
     for (succeeded, failed) in [(0, 9), (9, 0), (1_000, 41)] {
-        let finding = asked.prepare().unwrap().judge(succeeded, failed);
+        let finding = asked.prepare().unwrap().judge(ended(succeeded, failed));
         let text = serde_json::to_string(&finding).unwrap();
         assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding);
     }
@@ -137,7 +157,7 @@ fn false_stops(test: &Test, results: usize) -> f64 {
     let mut stops_up_to = vec![];
     let mut most = 0;
     for failed in 0..=results as u64 {
-        while most <= results as u64 && test.judge(most, failed).is_stop() {
+        while most <= results as u64 && test.judge(ended(most, failed)).is_stop() {
             most += 1;
         }
         stops_up_to.push(most);
@@ -197,7 +217,7 @@ proptest! {
     #[test]
     fn as_by_its_definition(baseline in any_baseline(), succeeded in 0_u64..400, failed in 0_u64..25) {
         let test = asked(baseline, None).prepare().unwrap();
-        let found = test.judge(succeeded, failed).evidence().strength.log10_milli() as f64;
+        let found = test.judge(ended(succeeded, failed)).evidence().strength.log10_milli() as f64;
         let naive = naive(&test, succeeded, failed).log10() * 1_000.0;
         prop_assert!(found <= naive + 1e-6 && naive <= found + 1.0 + 1e-6, "{found} {naive}");
     }
@@ -210,7 +230,7 @@ proptest! {
         more in any_count(),
     ) {
         let test = asked(baseline, None).prepare().unwrap();
-        let strength = |succeeded, failed| test.judge(succeeded, failed).evidence().strength;
+        let strength = |succeeded, failed| test.judge(ended(succeeded, failed)).evidence().strength;
         let now = strength(succeeded, failed);
         for more in [1, more] {
             prop_assert!(strength(succeeded, failed.saturating_add(more)) >= now);
@@ -223,9 +243,9 @@ proptest! {
         let baseline = Rate::from_ppm(baseline).unwrap();
         let test = asked(baseline, None).prepare().unwrap();
         let usual = 1_000 * u64::from(baseline.ppm());
-        prop_assert!(!test.judge(1_000_000_000 - usual, usual).is_stop());
+        prop_assert!(!test.judge(ended(1_000_000_000 - usual, usual)).is_stop());
         let doubled = 2 * usual;
-        prop_assert!(test.judge(1_000_000_000 - doubled, doubled).is_stop());
+        prop_assert!(test.judge(ended(1_000_000_000 - doubled, doubled)).is_stop());
     }
 
     #[test]
