@@ -9,6 +9,7 @@
 #   make chaos   real processes and sockets, killed, held, cut off: SEED=, SECS= (120); root for a small disk
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
+#   make bench-gate  how often gates stop healthy rollouts, and how late bad ones (docs/gates.md); seconds
 #   make bless   accept what operators now read as the new golden text (core/tests/scripts, insta)
 #
 # Set-up is done by the targets themselves: Debian packages by apt when root, a clear message
@@ -16,7 +17,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test sim sim-ci sim-long sim-teeth chaos check check-core bench bless setup-build setup-bench
+.PHONY: demo test sim sim-ci sim-long sim-teeth chaos check check-core bench bench-gate bless setup-build setup-bench
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
@@ -73,6 +74,10 @@ check: setup-build
 bench: setup-build setup-bench
 	cargo build --release --package groundswell
 	bench/run
+
+# Fails if healthy rollouts are stopped more often than promised; draws the picture anew.
+bench-gate: setup-build
+	cargo run --quiet --release --package groundswell-core --example gate -- --svg docs/gates.svg
 
 bless: setup-build
 	./.ci/bless

@@ -1,7 +1,12 @@
 //! May the next wave open: the verdict over a wave, with its evidence.
 //!
-//! Owns the rule of the minimum rate. It looks at counts only, so looking again gives the same
-//! verdict; doubt waits, it never advances.
+//! Owns the rule of the minimum rate, and beside it the test for a regression ([`regression`]). They
+//! look at counts only, so looking again gives the same verdict; doubt waits, it never advances.
+
+pub mod baseline;
+mod log2;
+pub mod rate;
+pub mod regression;
 
 use std::fmt;
 
