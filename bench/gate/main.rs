@@ -27,7 +27,7 @@ use std::{
 };
 
 use groundswell_core::gate::{
-    baseline::{Baseline, upper_bound},
+    baseline::{Baseline, Earlier, upper_bound},
     rate::Rate,
     regression::{self, Alpha, Results, Test},
 };
@@ -86,13 +86,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn test(baseline: Baseline) -> Result<Test, Box<dyn Error>> {
-    let asked = regression::Regression { baseline, alpha: Alpha::default(), failures_max: None };
-    Ok(asked.prepare()?)
+fn test(baseline: Baseline) -> Test {
+    regression::Regression { baseline, alpha: Alpha::default() }.prepare()
 }
 
 fn given(ppm: u32) -> Result<Test, Box<dyn Error>> {
-    test(Baseline::Given(Rate::from_ppm(ppm)?))
+    Ok(test(Baseline::given(Rate::from_ppm(ppm)?)?))
 }
 
 /// Percent of rollouts that are falsely stopped, at most: the upper bound of 99 %.
@@ -157,8 +156,8 @@ fn measured(options: &Options) -> Result<bool, Box<dyn Error>> {
             chance.failures(DEVICES, USUAL_PPM, &mut failures);
             let seen = earlier.len() as u64;
             if let Entry::Vacant(place) = rules.entry(seen) {
-                let baseline = Baseline::Measured { failures: seen, results: results.into() };
-                place.insert(Regression::new(&test(baseline)?, DEVICES));
+                let earlier = Earlier { failures: seen, results: results.into() };
+                place.insert(Regression::new(&test(Baseline::measured(earlier)?), DEVICES));
             }
             outcomes.take(&rules[&seen], &failures, DEVICES);
         }

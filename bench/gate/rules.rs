@@ -116,11 +116,10 @@ mod tests {
     #[test]
     fn the_test_and_its_misuse() {
         let asked = regression::Regression {
-            baseline: Baseline::Given("2%".parse().unwrap()),
+            baseline: Baseline::given("2%".parse().unwrap()).unwrap(),
             alpha: Alpha::default(),
-            failures_max: None,
         };
-        let test = asked.prepare().unwrap();
+        let test = asked.prepare();
         let used = Regression::new(&test, 200);
         let misused = Regression::misused(&test, 200, 100);
         assert_eq!(used.stops_at(&[1, 2], 200), Some(2));

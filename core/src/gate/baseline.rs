@@ -3,6 +3,8 @@
 //! Owns the rate that is given or comes from earlier results, and the bound that is taken of these.
 //! Read [`Baseline`] first.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{log2::Log2, rate::Rate};
@@ -20,19 +22,38 @@ pub const RATE_MAX: Rate = Rate::at_most_whole(990_000);
 /// How sure it is that the true rate of earlier results is not above the bound.
 pub const CONFIDENCE_PERCENT: u8 = 95;
 
-/// The failure rate of a release that is no regression.
+/// The failure rate of a release that is no regression: never 0, never above [`RATE_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Baseline {
-    /// As an operator says.
-    Given(Rate),
-    /// Of what came of earlier updates.
-    Measured {
-        /// Devices that failed.
-        failures: u64,
-        /// Devices that succeeded or failed.
-        results: u64,
-    },
+#[serde(try_from = "Written")]
+pub struct Baseline {
+    rate: Rate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<Earlier>,
+}
+
+/// What came of earlier updates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Devices that failed.
+    pub failures: u64,
+    /// Devices that succeeded or failed.
+    pub results: u64,
+}
+
+/// A baseline as it is stored: its bound is not worked out again.
+#[derive(Deserialize)]
+struct Written {
+    rate: Rate,
+    #[serde(default)]
+    of: Option<Earlier>,
+}
+
+impl TryFrom<Written> for Baseline {
+    type Error = BaselineError;
+
+    fn try_from(Written { rate, of }: Written) -> Result<Self, BaselineError> {
+        Ok(Self { of, ..Self::given(rate)? })
+    }
 }
 
 /// Why there is no rate to hold a release against.
@@ -76,22 +97,46 @@ pub enum BaselineError {
 }
 
 impl Baseline {
-    /// The rate to hold a release against: the one that is given, or the upper bound of what was
-    /// measured with a confidence of [`CONFIDENCE_PERCENT`]. Never 0, never above [`RATE_MAX`].
-    pub fn rate(self) -> Result<Rate, BaselineError> {
-        let rate = match self {
-            Self::Given(rate) => rate,
-            Self::Measured { failures, results } => {
-                if results < RESULTS_MIN {
-                    return Err(BaselineError::TooFewResults { results });
-                }
-                upper_bound(failures, results, CONFIDENCE_PERCENT)?
-            }
-        };
+    /// As an operator says.
+    pub fn given(rate: Rate) -> Result<Self, BaselineError> {
         match rate {
             zero if zero.ppm() == 0 => Err(BaselineError::Zero),
             rate if rate > RATE_MAX => Err(BaselineError::TooHigh { rate }),
-            rate => Ok(rate),
+            rate => Ok(Self { rate, of: None }),
+        }
+    }
+
+    /// The upper bound of what came of earlier updates, with a confidence of
+    /// [`CONFIDENCE_PERCENT`]. Takes milliseconds.
+    pub fn measured(of: Earlier) -> Result<Self, BaselineError> {
+        let Earlier { failures, results } = of;
+        if results < RESULTS_MIN {
+            return Err(BaselineError::TooFewResults { results });
+        }
+        let rate = upper_bound(failures, results, CONFIDENCE_PERCENT)?;
+        Ok(Self { of: Some(of), ..Self::given(rate)? })
+    }
+
+    /// The rate to hold a release against.
+    pub const fn rate(self) -> Rate {
+        self.rate
+    }
+
+    /// What it was measured on, if it was.
+    pub const fn of(self) -> Option<Earlier> {
+        self.of
+    }
+}
+
+impl fmt::Display for Baseline {
+    /// Such as `2 %`, or `0.5974 % (the most that 0 failures of 500 leave plausible)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.rate)?;
+        match self.of {
+            None => Ok(()),
+            Some(Earlier { failures, results }) => {
+                write!(f, " (the most that {failures} failures of {results} leave plausible)")
+            }
         }
     }
 }
@@ -194,7 +239,8 @@ mod tests {
     use super::*;
 
     fn measured(failures: u64, results: u64) -> Result<String, BaselineError> {
-        Baseline::Measured { failures, results }.rate().map(|rate| rate.to_string())
+        Baseline::measured(Earlier { failures, results })
+            .map(|baseline| baseline.rate().to_string())
     }
 
     /// The likelihood of at most so many failures, added up naively.
@@ -232,7 +278,7 @@ mod tests {
         ));
         assert!(matches!(measured(0, u64::MAX), Err(BaselineError::TooManyResults { .. })));
         assert!(matches!(measured(500, 500), Err(BaselineError::TooHigh { .. })));
-        let given = |text: &str| Baseline::Given(text.parse().unwrap()).rate();
+        let given = |text: &str| Baseline::given(text.parse().unwrap());
         assert_eq!(given("0%"), Err(BaselineError::Zero));
         assert!(given("0.0001%").is_ok() && given("99%").is_ok());
         assert_eq!(

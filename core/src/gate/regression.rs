@@ -22,8 +22,8 @@
 //! that were begun have answered, and so the bound holds whatever order they answer in.
 //!
 //! **What alpha covers:** this test alone, under the assumption above. It says nothing of the
-//! absolute cap beside it, of other gates, of several rollouts together, nor of a baseline that is
-//! too low. It does not hold where devices fail together: a store without power is one event, not
+//! cap on failures beside it ([`crate::brake`]), of other gates, of several rollouts together, nor of
+//! a baseline that is too low. It does not hold where devices fail together: a store without power is one event, not
 //! thirty failures of a release, each with a chance of its own.
 //!
 //! Read [`Regression`] and [`Test::judge`] first.
@@ -33,7 +33,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    baseline::{Baseline, BaselineError},
+    baseline::Baseline,
     log2::{self, Log2},
     rate::Rate,
 };
@@ -53,9 +53,6 @@ pub struct Regression {
     /// How often a release that is no regression may be stopped.
     #[serde(default)]
     pub alpha: Alpha,
-    /// The most failures that are put up with, whatever their share. Alpha does not cover it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failures_max: Option<u32>,
 }
 
 /// The chance of a false stop that is put up with, in percent.
@@ -219,44 +216,26 @@ impl fmt::Display for Evidence {
     }
 }
 
-/// What stops a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Why {
-    /// It fails more often than the baseline.
-    Regression,
-    /// More devices failed than are put up with.
-    Cap {
-        /// So many.
-        failures_max: u32,
-    },
-}
-
 /// What the test says of the results so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
     /// Nothing speaks against going on.
     GoOn(Evidence),
-    /// Stop.
-    Stop {
-        /// For this reason; for the regression if for both.
-        why: Why,
-        /// On these numbers.
-        evidence: Evidence,
-    },
+    /// It fails more often than the baseline: stop.
+    Stop(Evidence),
 }
 
 impl Finding {
     /// Whether to stop.
     pub const fn is_stop(&self) -> bool {
-        matches!(self, Self::Stop { .. })
+        matches!(self, Self::Stop(_))
     }
 
     /// The numbers.
     pub const fn evidence(&self) -> &Evidence {
         match self {
-            Self::GoOn(evidence) | Self::Stop { evidence, .. } => evidence,
+            Self::GoOn(evidence) | Self::Stop(evidence) => evidence,
         }
     }
 }
@@ -265,19 +244,15 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::GoOn(evidence) => write!(f, "go on: {evidence}"),
-            Self::Stop { why: Why::Regression, evidence } => write!(f, "stop: {evidence}"),
-            Self::Stop { why: Why::Cap { failures_max }, evidence } => {
-                write!(f, "stop: more than {failures_max} failed; {evidence}")
-            }
+            Self::Stop(evidence) => write!(f, "stop: {evidence}"),
         }
     }
 }
 
 impl Regression {
-    /// Makes the test ready. Once is enough: a measured baseline takes milliseconds, judging
-    /// microseconds.
-    pub fn prepare(&self) -> Result<Test, BaselineError> {
-        let baseline = self.baseline.rate()?;
+    /// Makes the test ready, which takes microseconds, as judging does.
+    pub fn prepare(&self) -> Test {
+        let baseline = self.baseline.rate();
         let rates = alternatives(baseline);
         let share = Log2::ZERO.minus(Log2::of(rates.len() as u64));
         let bets = rates
@@ -288,8 +263,20 @@ impl Regression {
                 success: ratio(rate.rest_ppm(), baseline.rest_ppm()).low,
             })
             .collect();
-        let Self { alpha, failures_max, .. } = *self;
-        Ok(Test { baseline, bets, limit: alpha.limit(), failures_max })
+        Test { baseline, bets, limit: self.alpha.limit() }
+    }
+
+    /// The numbers, if they are those of a regression. While no greater share than the baseline has
+    /// failed nothing has been won, and nothing is worked out.
+    pub fn judge(&self, results: Results) -> Option<Evidence> {
+        let Results { succeeded, failed, under_way } = results;
+        let known = [succeeded, failed, under_way].map(u128::from).into_iter().sum::<u128>();
+        let is_more = u128::from(failed) * u128::from(Rate::WHOLE_PPM)
+            > known * u128::from(self.baseline.rate().ppm());
+        match is_more.then(|| self.prepare().judge(results))? {
+            Finding::Stop(evidence) => Some(evidence),
+            Finding::GoOn(_) => None,
+        }
     }
 }
 
@@ -330,13 +317,12 @@ pub struct Test {
     baseline: Rate,
     bets: Vec<Bet>,
     limit: Strength,
-    failures_max: Option<u32>,
 }
 
 impl Test {
-    /// Judges the results so far. Stops once e has reached 1/alpha, or more devices failed than
-    /// are put up with. The same counts give the same finding; a further failure never gives less
-    /// evidence, a further success or device under way never more.
+    /// Judges the results so far: stops once e has reached 1/alpha. The same counts give the same
+    /// finding; a further failure never gives less evidence, a further success or device under way
+    /// never more.
     pub fn judge(&self, results: Results) -> Finding {
         let Results { succeeded, failed, under_way } = results;
         let evidence = Evidence {
@@ -347,15 +333,8 @@ impl Test {
             strength: self.strength(succeeded.saturating_add(under_way), failed),
             limit: self.limit,
         };
-        if evidence.strength >= self.limit {
-            return Finding::Stop { why: Why::Regression, evidence };
-        }
-        match self.failures_max {
-            Some(failures_max) if failed > u64::from(failures_max) => {
-                Finding::Stop { why: Why::Cap { failures_max }, evidence }
-            }
-            _ => Finding::GoOn(evidence),
-        }
+        let is_enough = evidence.strength >= self.limit;
+        if is_enough { Finding::Stop(evidence) } else { Finding::GoOn(evidence) }
     }
 
     /// The highest value that e has surely reached.

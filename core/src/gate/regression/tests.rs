@@ -1,18 +1,18 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::gate::log2::POINT_BITS;
+use crate::gate::{baseline::Earlier, log2::POINT_BITS};
 
 fn rate(text: &str) -> Rate {
     text.parse().unwrap()
 }
 
-fn asked(baseline: Rate, failures_max: Option<u32>) -> Regression {
-    Regression { baseline: Baseline::Given(baseline), alpha: Alpha::default(), failures_max }
+fn asked(baseline: Rate) -> Regression {
+    Regression { baseline: Baseline::given(baseline).unwrap(), alpha: Alpha::default() }
 }
 
 fn ready(baseline: &str) -> Test {
-    asked(rate(baseline), None).prepare().unwrap()
+    asked(rate(baseline)).prepare()
 }
 
 fn ended(succeeded: u64, failed: u64) -> Results {
@@ -25,8 +25,8 @@ fn as_f64(log: i128) -> f64 {
 
 #[test]
 fn golden_findings() {
-    let test = asked(rate("2%"), Some(40)).prepare().unwrap();
-    let found = [(0, 0), (0, 1), (0, 2), (33, 7), (300, 12), (980, 20), (900, 40), (2_000, 41)]
+    let test = ready("2%");
+    let found = [(0, 0), (0, 1), (0, 2), (33, 7), (300, 12), (980, 20), (900, 40)]
         .map(|(succeeded, failed)| test.judge(ended(succeeded, failed)).to_string())
         .join("\n");
     insta::assert_snapshot!(found, @r"
@@ -37,7 +37,6 @@ fn golden_findings() {
     go on: 12 of 312 failed where 2 % fail: evidence 0.855, stops at 100
     go on: 20 of 1000 failed where 2 % fail: evidence under 0.01, stops at 100
     stop: 40 of 940 failed where 2 % fail: evidence 662, stops at 100
-    stop: more than 40 failed; 41 of 2041 failed where 2 % fail: evidence under 0.01, stops at 100
     ");
     let bits = [("2%", 33, 7), ("0.01%", 5_000, 3), ("50%", 10, 30), ("0.0001%", 1_000_000_000, 1)]
         .map(|(baseline, succeeded, failed)| {
@@ -94,17 +93,6 @@ fn strength_is_shown_with_three_digits() {
 }
 
 #[test]
-fn the_cap_is_beside_the_test() {
-    let test = asked(rate("2%"), Some(5)).prepare().unwrap();
-    assert!(!test.judge(ended(10_000, 5)).is_stop());
-    let finding = test.judge(ended(10_000, 6));
-    assert!(matches!(finding, Finding::Stop { why: Why::Cap { failures_max: 5 }, .. }));
-    // Where both would stop, it is the regression that is told.
-    assert!(matches!(test.judge(ended(0, 6)), Finding::Stop { why: Why::Regression, .. }));
-    assert!(asked(rate("2%"), Some(0)).prepare().unwrap().judge(ended(0, 1)).is_stop());
-}
-
-#[test]
 fn who_is_under_way_counts_as_a_success() {
     let test = ready("2%");
     assert!(test.judge(ended(0, 2)).is_stop(), "the first two results");
@@ -121,29 +109,22 @@ fn who_is_under_way_counts_as_a_success() {
 }
 
 #[test]
-fn a_baseline_that_is_none_is_refused() {
-    assert_eq!(asked(rate("0%"), None).prepare(), Err(BaselineError::Zero));
-    let whole = asked(rate("100%"), None).prepare();
-    assert_eq!(whole, Err(BaselineError::TooHigh { rate: rate("100%") }));
-}
-
-#[test]
 fn what_is_logged_reads_back() {
     let asked = Regression {
-        baseline: Baseline::Measured { failures: 10, results: 1_000 },
+        baseline: Baseline::measured(Earlier { failures: 10, results: 1_000 }).unwrap(),
         alpha: Alpha::from_percent(5).unwrap(),
-        failures_max: Some(40),
     };
     let text = serde_json::to_string(&asked).unwrap();
-    let expected =
-        r#"{"baseline":{"measured":{"failures":10,"results":1000}},"alpha":5,"failures_max":40}"#;
+    let expected = r#"{"baseline":{"rate":16904,"of":{"failures":10,"results":1000}},"alpha":5}"#;
     assert_eq!(text, expected);
     assert_eq!(serde_json::from_str::<Regression>(&text).unwrap(), asked);
-    let short = serde_json::from_str::<Regression>(r#"{"baseline":{"given":20000}}"#).unwrap();
-    assert_eq!(short, super::tests::asked(rate("2%"), None));
-    assert!(serde_json::from_str::<Regression>(r#"{"baseline":{"given":1},"alpha":21}"#).is_err());
+    let short = serde_json::from_str::<Regression>(r#"{"baseline":{"rate":20000}}"#).unwrap();
+    assert_eq!(short, super::tests::asked(rate("2%")));
+    for none in [r#"{"baseline":{"rate":1},"alpha":21}"#, r#"{"baseline":{"rate":0}}"#] {
+        assert!(serde_json::from_str::<Regression>(none).is_err(), "{none}");
+    }
     for (succeeded, failed) in [(0, 9), (9, 0), (1_000, 41)] {
-        let finding = asked.prepare().unwrap().judge(ended(succeeded, failed));
+        let finding = asked.prepare().judge(ended(succeeded, failed));
         let text = serde_json::to_string(&finding).unwrap();
         assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding);
     }
@@ -182,7 +163,7 @@ fn false_stops_stay_below_alpha_however_often_it_is_looked_at() {
     for (baseline, results) in [("0.1%", 3_000), ("2%", 2_000), ("10%", 1_000), ("50%", 400)] {
         for percent in [1, 5, 20] {
             let alpha = Alpha::from_percent(percent).unwrap();
-            let test = Regression { alpha, ..asked(rate(baseline), None) }.prepare().unwrap();
+            let test = Regression { alpha, ..asked(rate(baseline)) }.prepare();
             let stopped = false_stops(&test, results);
             assert!(stopped <= f64::from(percent) / 100.0, "{baseline} {percent}: {stopped}");
             assert!(stopped > f64::from(percent) / 1_000.0, "{baseline} {percent}: {stopped}");
@@ -216,7 +197,7 @@ fn any_count() -> impl Strategy<Value = u64> {
 proptest! {
     #[test]
     fn as_by_its_definition(baseline in any_baseline(), succeeded in 0_u64..400, failed in 0_u64..25) {
-        let test = asked(baseline, None).prepare().unwrap();
+        let test = asked(baseline).prepare();
         let found = test.judge(ended(succeeded, failed)).evidence().strength.log10_milli() as f64;
         let naive = naive(&test, succeeded, failed).log10() * 1_000.0;
         prop_assert!(found <= naive + 1e-6 && naive <= found + 1.0 + 1e-6, "{found} {naive}");
@@ -229,7 +210,7 @@ proptest! {
         failed in any_count(),
         more in any_count(),
     ) {
-        let test = asked(baseline, None).prepare().unwrap();
+        let test = asked(baseline).prepare();
         let strength = |succeeded, failed| test.judge(ended(succeeded, failed)).evidence().strength;
         let now = strength(succeeded, failed);
         for more in [1, more] {
@@ -241,7 +222,7 @@ proptest! {
     #[test]
     fn a_billion_results_are_told_apart(baseline in 1_000_u32..500_000) {
         let baseline = Rate::from_ppm(baseline).unwrap();
-        let test = asked(baseline, None).prepare().unwrap();
+        let test = asked(baseline).prepare();
         let usual = 1_000 * u64::from(baseline.ppm());
         prop_assert!(!test.judge(ended(1_000_000_000 - usual, usual)).is_stop());
         let doubled = 2 * usual;
@@ -258,7 +239,7 @@ proptest! {
     /// Bets are fair, or a little less, at the baseline: that is all the claim about alpha needs.
     #[test]
     fn bets_are_fair(baseline in any_baseline()) {
-        let test = asked(baseline, None).prepare().unwrap();
+        let test = asked(baseline).prepare();
         let failing = f64::from(baseline.ppm()) / 1e6;
         let shares: f64 = test.bets.iter().map(|bet| as_f64(bet.share).exp2()).sum();
         prop_assert!((1.0 - 1e-9..=1.0 + 1e-14).contains(&shares), "{shares}");
@@ -268,5 +249,18 @@ proptest! {
             let expected = failing * failure + (1.0 - failing) * success;
             prop_assert!((1.0 - 1e-9..=1.0 + 1e-14).contains(&expected), "{expected}");
         }
+    }
+}
+
+proptest! {
+    /// What is not worked out while no more fail than should is no stop.
+    #[test]
+    fn judged_at_once_as_by_a_test_that_is_ready(
+        ppm in 1_u32..990_000, succeeded in 0_u64..3_000, failed in 0_u64..200, under_way in 0_u64..200,
+    ) {
+        let asked = asked(Rate::from_ppm(ppm).unwrap());
+        let results = Results { succeeded, failed, under_way };
+        let finding = asked.prepare().judge(results);
+        prop_assert_eq!(asked.judge(results), finding.is_stop().then_some(*finding.evidence()));
     }
 }
