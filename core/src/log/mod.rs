@@ -21,7 +21,10 @@ mod hold;
 mod ids;
 mod record;
 mod recorder;
+mod relative;
 mod replay;
+mod short;
+mod stands;
 mod step;
 
 #[cfg(test)]
@@ -36,7 +39,9 @@ pub use self::{
         Record, Taken,
     },
     recorder::Recorder,
+    relative::{Relative, Timed},
     replay::{Mismatch, Replay, Report},
+    stands::Stands,
     step::{CohortInput, Input, Output, Step},
 };
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{
-    Acted, Base, DECISIONS, Entry, Listed, Output, Record, Step, Taken,
+    Acted, Base, DECISIONS, Entry, Listed, Output, Record, Relative, Stands, Step, Taken,
     book::{Book, Kept},
     hold::Claims,
     step::Frame,
@@ -70,6 +70,8 @@ pub struct Replay {
     zones: String,
     pub(super) spec: Option<Spec>,
     progression: Option<Progression>,
+    /// Where it stood when that was written down last.
+    stood: Option<Progression>,
     pub(super) now: Time,
     entry_at: Time,
     pub(super) frame: Frame,
@@ -91,6 +93,7 @@ impl Replay {
             zones: zones.to_owned(),
             spec: None,
             progression: None,
+            stood: None,
             now: Time::ZERO,
             entry_at: Time::ZERO,
             frame: Frame::default(),
@@ -174,7 +177,7 @@ impl Replay {
             }
             Record::Prepared => self.with_progression(rollout::end_preparing),
             Record::Met(met) => self.book.meet(met),
-            Record::Step(step) => return Record::Step(Box::new(self.step(step))),
+            Record::Step(step) => return Record::Step(Box::new(self.step_at(step))),
             Record::Judged(judged) => return Record::Judged(self.judged(judged)),
             Record::Happened(happened) => return Record::Happened(self.happened(happened)),
             Record::Acted(acted) => return Record::Acted(self.acted(acted)),
@@ -194,7 +197,7 @@ impl Replay {
                     self.book.set(*id, *stood);
                 }
             }
-            Record::Stands(progression) => return self.stands(progression),
+            Record::Stands(stands) => return Record::Stands(Box::new(self.stands(stands))),
         }
         record.clone()
     }
@@ -215,14 +218,17 @@ impl Replay {
         self.progression.as_ref().map_or(1, |progression| progression.round)
     }
 
-    /// What stands for the entries up to here when they are pruned; `None` if there were none.
+    /// What stands for the entries up to here when they are pruned, as the one record of an entry of
+    /// the time of the last; `None` if there were none.
     pub fn base(&self) -> Option<Record> {
         let (spec, progression) = (self.spec.clone()?, self.progression.clone()?);
-        let step = self.frame.whole(progression.clone());
+        let step = Relative::to(self.frame.whole(progression.clone()), self.entry_at);
+        let stood = self.stood.as_ref().map(|stood| Stands::between(Some(&progression), stood));
+        let stood = stood.filter(|stood| *stood != Stands::default());
         let may_go = may_be_taken_back(&progression);
         let Kept { open, ended, counted, met, adjusted } = self.book.to_base(may_go);
         let by = self.by.clone();
-        let base = Base { spec, progression, by, step, open, ended, counted, met, adjusted };
+        let base = Base { spec, progression, stood, by, step, open, ended, counted, met, adjusted };
         Some(Record::Base(Box::new(base)))
     }
 
@@ -232,11 +238,16 @@ impl Replay {
         if let Some((decisions, zones)) = &base.by {
             self.made_by(*decisions, zones);
         }
+        let stood = base.stood.clone().unwrap_or_default().after(Some(&base.progression));
+        let step = base.step.at(self.now);
         self.frame = Frame::default();
-        if self.frame.restore(&base.step.input, base.progression.clone()).is_none() {
+        let snapshot = self.frame.restore(&step.input, base.progression.clone());
+        if let (Ok(stood), Some(snapshot)) = (stood, snapshot) {
+            self.stood = Some(stood);
+            self.frame.follow(&step.output, snapshot.allowance.next_at);
+        } else {
             self.mismatch("what was kept of entries that were pruned makes no sense");
         }
-        self.frame.plan = base.step.output.after(&plan::Plan::default());
         self.claims = Claims::default();
         self.book = Book::of_base(base);
     }
@@ -275,17 +286,24 @@ impl Replay {
         self.book.list(listed);
     }
 
-    fn step(&mut self, step: &Step) -> Step {
+    fn step_at(&mut self, recorded: &Relative<Step>) -> Relative<Step> {
+        let step = recorded.at(self.now);
+        self.step(&step).map_or_else(|| recorded.clone(), |again| Relative::to(again, self.now))
+    }
+
+    /// What is decided on the recorded input; none if it makes no sense.
+    fn step(&mut self, step: &Step) -> Option<Step> {
         let (Some(progression), Some(spec)) = (self.progression.clone(), self.spec.clone()) else {
             self.mismatch("something was decided before there was a spec");
-            return step.clone();
+            return None;
         };
         let before = self.frame.plan.clone();
         let Some(snapshot) = self.frame.restore(&step.input, progression) else {
             self.mismatch("the input of a decision makes no sense");
-            return step.clone();
+            return None;
         };
-        self.frame.plan = step.output.after(&before);
+        let next_at = snapshot.allowance.next_at;
+        self.frame.follow(&step.output, next_at);
         self.hold_input(&snapshot, &spec);
         self.claims = Claims::default();
         let change = step.output.change;
@@ -297,7 +315,7 @@ impl Replay {
                 let what = format!("decided {recorded:?}, and decides {plan:?} on {snapshot:?}");
                 self.mismatch(what);
             }
-            Output::between(&before, &plan)
+            Output::between(&before, &plan, next_at)
         } else {
             self.report.followed += 1;
             step.output.clone()
@@ -305,7 +323,7 @@ impl Replay {
         if let (Some(change), Some(progression)) = (change, &mut self.progression) {
             change.apply(progression, self.now);
         }
-        Step { input: step.input.clone(), output }
+        Some(Step { input: step.input.clone(), output })
     }
 
     fn acted(&mut self, acted: &Acted) -> Acted {
@@ -359,23 +377,35 @@ impl Replay {
         }
     }
 
-    fn stands(&mut self, progression: &Progression) -> Record {
+    fn stands(&mut self, recorded: &Relative<Stands>) -> Relative<Stands> {
+        let now = self.now;
+        let stands = recorded.at(now);
+        let was = self.stood.take();
+        let is = match stands.after(was.as_ref()) {
+            Ok(is) => is,
+            Err(why) => {
+                self.mismatch(format!("where it stood makes no sense: {why}"));
+                self.stood = was;
+                return recorded.clone();
+            }
+        };
         let Some(follows) = &mut self.progression else {
             self.mismatch("it stood somewhere before there was a spec");
-            return Record::Stands(Box::new(progression.clone()));
+            return recorded.clone();
         };
         // Rounds that ended are not written down again.
         let earlier = std::mem::take(&mut follows.earlier);
         let again = follows.clone();
-        *follows = Progression { earlier, ..progression.clone() };
+        *follows = Progression { earlier, ..is.clone() };
+        self.stood = Some(is.clone());
         if !self.is_same_decisions {
-            return Record::Stands(Box::new(progression.clone()));
+            return recorded.clone();
         }
-        if again != *progression {
-            let what = format!("stood at {progression:?}, and what was recorded gives {again:?}");
-            self.mismatch(what);
+        if again != is {
+            self.mismatch(format!("stood at {is:?}, and what was recorded gives {again:?}"));
         }
-        Record::Stands(Box::new(again))
+        let was = was.filter(|_| !stands.is_whole());
+        Relative::to(Stands::between(was.as_ref(), &again), now)
     }
 }
 

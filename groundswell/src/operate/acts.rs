@@ -243,7 +243,7 @@ impl State {
         batch.records = looked_at(&self.store, &record)?;
         let mut answer = |answer: Answer| batch.answers.extend(seq.map(|seq| (seq, answer)));
         let mut told = |done: Result<&Progression, String>| {
-            batch.records.extend(acted(asked, generation, done));
+            batch.records.extend(acted(asked, generation, done, now));
         };
         let done = act(&record.progression, &record.spec, &numbers, asked, now);
         let (state, already) = match done {

@@ -115,7 +115,7 @@ impl DeviceStory {
                 self.say(course::taken_up(*waives_gate).to_owned());
             }
             Record::Taken(taken) => self.taken(taken),
-            Record::Step(step) => self.step(step),
+            Record::Step(step) => self.step(&step.at(self.replay.now)),
             Record::Judged(judged) => self.judged(judged),
             Record::Unclaimed(rows) if rows.iter().any(|(id, _)| self.is_current(*id)) => {
                 self.say(NOT_CLAIMED.to_owned());

@@ -16,7 +16,7 @@ use crate::{
         Acted, Base, Becomes, Entry, Happened, Judged, Listed, Moved, Record, Report, Step, Taken,
         replay::Replay,
     },
-    rollout::{Progression, Spec, State},
+    rollout::{Spec, State},
     time::Time,
     waiting::stamp,
 };
@@ -74,9 +74,9 @@ impl Story {
         match record {
             Record::Spec(spec) => self.spec(spec),
             Record::Acted(acted) => self.acted(record, acted),
-            Record::Step(step) => self.step(record, step),
+            Record::Step(step) => self.step(record, &step.at(self.replay.now)),
             Record::Happened(happened) => self.happened(record, happened),
-            Record::Stands(progression) => self.stands(record, progression),
+            Record::Stands(_) => self.stands(record),
             _ => {
                 self.replay.record(record);
                 self.other(record);
@@ -274,11 +274,14 @@ impl Story {
         self.replay.record(record);
     }
 
-    fn stands(&mut self, record: &Record, progression: &Progression) {
-        let before = self.replay.progression().map(|before| before.state);
+    fn stands(&mut self, record: &Record) {
+        let state = |replay: &Replay| replay.progression().map(|is| is.state);
+        let before = state(&self.replay);
         self.replay.record(record);
-        if before.is_some_and(|before| before != progression.state) {
-            self.say(format!("it is {} now", progression.state));
+        if let (Some(before), Some(is)) = (before, state(&self.replay))
+            && before != is
+        {
+            self.say(format!("it is {is} now"));
         }
     }
 
@@ -297,7 +300,7 @@ mod tests {
         log::{Met, Recorder},
         outcome::{Answer, Outcome},
         release::{Digest, Release},
-        rollout::Act,
+        rollout::{Act, Progression},
     };
 
     const BEGIN: Time = Time::from_millis(1_795_615_200_000);
@@ -347,7 +350,8 @@ mod tests {
         };
         log.push(Record::Spec(Box::new(spec.clone())));
         log.push(Record::Listed(listed));
-        log.push(Record::Stands(Box::new(began)));
+        log.at(BEGIN);
+        log.stands(&began);
         let mut now = BEGIN;
         for id in 1..=DEVICES {
             send(&mut log, &spec, AssignmentId(id), now);
@@ -367,7 +371,7 @@ mod tests {
         let refused = |act, why: &str| {
             Record::Acted(Acted { act, seen: None, refused: Some(why.to_owned()) })
         };
-        let stands = Record::Stands(Box::new(Progression::draft(&spec)));
+        let stands = Record::stands(&Progression::draft(&spec), BEGIN);
         story.entry(&Entry { at: BEGIN, records: vec![Record::Spec(Box::new(spec)), stands] });
         for at in 0..3 {
             let records = vec![refused(Act::Pause, "it has not started")];
