@@ -15,6 +15,7 @@
 mod base;
 mod book;
 mod devices;
+mod difference;
 mod explain;
 mod fact;
 mod hold;

@@ -1,13 +1,14 @@
 //! Running a log again: every decision is made anew on its recorded input, and what follows from
 //! the records is held against the input of the next.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
 use super::{
     Acted, Base, DECISIONS, Entry, Listed, Output, Record, Relative, Stands, Step, Taken,
     book::{Book, Kept},
+    difference::{self, Differences},
     hold::Claims,
     step::Frame,
 };
@@ -32,6 +33,12 @@ pub struct Mismatch {
     pub at: Time,
     /// What.
     pub what: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "entry {}, {}: {}", self.entry, self.at, self.what)
+    }
 }
 
 /// What a replay came to.
@@ -128,6 +135,21 @@ impl Replay {
     /// Where the rollout stands at the end.
     pub const fn progression(&self) -> Option<&Progression> {
         self.progression.as_ref()
+    }
+
+    /// How much did not come out as recorded, so far.
+    pub const fn mismatches(&self) -> u64 {
+        self.report.mismatches_in_all
+    }
+
+    /// What is to happen, at the end.
+    pub const fn spec(&self) -> Option<&Spec> {
+        self.spec.as_ref()
+    }
+
+    /// The id of the device of an assignment that was claimed, as it was then.
+    pub fn device(&self, id: AssignmentId) -> Option<&str> {
+        self.book.device(id)
     }
 
     /// The devices of a round at the end, counted.
@@ -310,11 +332,7 @@ impl Replay {
         let output = if self.is_same_decisions {
             self.report.steps += 1;
             let plan = plan::plan(&snapshot, &spec, self.now);
-            if plan != self.frame.plan {
-                let recorded = &self.frame.plan;
-                let what = format!("decided {recorded:?}, and decides {plan:?} on {snapshot:?}");
-                self.mismatch(what);
-            }
+            self.differs(difference::plan(&self.frame.plan, &plan, &snapshot.cohorts, self.now));
             Output::between(&before, &plan, next_at)
         } else {
             self.report.followed += 1;
@@ -344,9 +362,12 @@ impl Replay {
                 Ok(rollout::Acted::Already(why)) => (None, Some(why.to_owned())),
                 Err(why) => (None, Some(why)),
             };
-        if refused != acted.refused {
-            self.mismatch(format!("{}: was {:?}, and is {refused:?}", acted.act, acted.refused));
-        }
+        let mut fields = Differences::follows();
+        let answer = |why: &Option<String>| {
+            why.as_ref().map_or_else(|| "done".to_owned(), |why| format!("\"{why}\""))
+        };
+        fields.field("answer", (&acted.refused, &refused), answer);
+        self.differs(fields.sentence(&format!("the operator said {act}")));
         if let Some(after) = after {
             let has_begun_round = after.round > self.round();
             self.progression = Some(after);
@@ -373,7 +394,12 @@ impl Replay {
         let numbers = self.numbers(progression);
         match rollout::judge_anew(progression, spec, &numbers, waives_gate, self.now) {
             Ok(rollout::Acted::Changed(after)) => self.progression = Some(*after),
-            other => self.mismatch(format!("it was taken up, and that gives {other:?}")),
+            Ok(rollout::Acted::Already(why)) => {
+                self.mismatch(format!("it was taken up again, which changes nothing: {why}"));
+            }
+            Err(refusal) => {
+                self.mismatch(format!("it was taken up again, which is refused: {refusal}"));
+            }
         }
     }
 
@@ -401,9 +427,8 @@ impl Replay {
         if !self.is_same_decisions {
             return recorded.clone();
         }
-        if again != is {
-            self.mismatch(format!("stood at {is:?}, and what was recorded gives {again:?}"));
-        }
+        let fields = difference::progression(Differences::follows(), &is, &again);
+        self.differs(fields.sentence("where it stands"));
         let was = was.filter(|_| !stands.is_whole());
         Relative::to(Stands::between(was.as_ref(), &again), now)
     }

@@ -179,7 +179,9 @@ impl World {
         let (before, behind) = self.book.entries.split_at(cut);
         let Some(last) = before.last() else { return Ok(()) };
         let mut first = Replay::new(ZONES);
-        before.iter().for_each(|entry| drop(first.entry(entry)));
+        for entry in before {
+            drop(first.entry(entry));
+        }
         let records = vec![first.base().ok_or("nothing is left")?];
         let text = serde_json::to_string(&Entry { at: last.at, records }).map_err(words)?;
         let base: Entry = serde_json::from_str(&text).map_err(words)?;

@@ -1,5 +1,7 @@
 //! How much is written down of a device that is updated.
 
+#![expect(clippy::unwrap_used, reason = "a test, whose numbers are read")]
+
 use groundswell_core::log::Entry;
 
 use super::{script::Script, world::World};

@@ -68,7 +68,7 @@ fn explained(
     is_in: bool,
     (lines, report): (Vec<Line>, Report),
 ) -> Explained {
-    let doubt = report.mismatches.first().map(|first| first.what.clone());
+    let doubt = report.mismatches.first().map(ToString::to_string);
     Explained { rollout: record.key.0, device: device.map(str::to_owned), is_in, lines, doubt }
 }
 

@@ -16,7 +16,7 @@ use std::path::Path;
 use groundswell_core::{
     assignment::State,
     device::Device,
-    ids::{Epoch, RolloutId},
+    ids::{AssignmentId, Epoch, RolloutId},
     log::Record,
     release::Release,
     rollout::Spec,
@@ -246,6 +246,16 @@ pub trait Store: Send {
         &self,
         rollout: RolloutKey,
         each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
+
+    /// The state that a rollout is found by, which is written down beside where it stands.
+    fn state_column(&self, rollout: RolloutKey) -> Result<String, StoreError>;
+
+    /// Hands every assignment of a rollout, in all rounds, to `each` with the id of its device.
+    fn for_each_assigned(
+        &self,
+        rollout: RolloutKey,
+        each: &mut dyn FnMut(AssignmentId, &str),
     ) -> Result<(), StoreError>;
 
     /// Puts `base` in the place of row `seq` of a rollout's log, which begins with it from then on.

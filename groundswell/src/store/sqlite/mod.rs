@@ -26,7 +26,7 @@ use std::{path::Path, time::Duration};
 use groundswell_core::{
     assignment::State,
     device::Device,
-    ids::{Epoch, RolloutId},
+    ids::{AssignmentId, Epoch, RolloutId},
     log::Record,
     release::Release,
     rollout::Spec,
@@ -300,6 +300,18 @@ impl Store for SqliteStore {
         each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         log::for_each(&self.connection, rollout, each)
+    }
+
+    fn state_column(&self, rollout: RolloutKey) -> Result<String, StoreError> {
+        read::state_column(&self.connection, rollout)
+    }
+
+    fn for_each_assigned(
+        &self,
+        rollout: RolloutKey,
+        each: &mut dyn FnMut(AssignmentId, &str),
+    ) -> Result<(), StoreError> {
+        read::for_each_assigned(&self.connection, rollout, each)
     }
 
     fn shorten_log(

@@ -110,3 +110,42 @@ fn a_copy_is_made_while_it_is_driven_and_is_a_state_of_its_own() {
     let names = fs::read_dir(stage.dir()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(!names.into_iter().any(|name| name.to_string_lossy().contains(".partial")));
 }
+
+#[test]
+fn what_is_stored_otherwise_than_the_log_says_is_found() {
+    let stage = Stage::driven(5, Options::default());
+    stage.run(&["rollout", "start", "1"]);
+    stage.until("completed");
+    let swap = "UPDATE assignment SET device = 6 - device WHERE device < 6";
+    for (change, back, sentence) in [
+        (
+            "UPDATE rollout SET state = 'running'",
+            "UPDATE rollout SET state = 'completed'",
+            "at the end: it is found by the state running, and is completed",
+        ),
+        (
+            "UPDATE rollout SET progression = json_set(progression, '$.state', 'failed')",
+            "UPDATE rollout SET progression = json_set(progression, '$.state', 'completed')",
+            "at the end: state: stored is failed, its log ends with completed",
+        ),
+        (
+            "UPDATE rollout SET spec = json_set(spec, '$.limits.max_per_host', 77)",
+            "UPDATE rollout SET spec = json_set(spec, '$.limits.max_per_host', 10)",
+            "at the end: its spec: limits.max_per_host: stored is 77, its log ends with 10",
+        ),
+        (
+            "UPDATE cohort SET counts = json_set(counts, '$.failed', 1)",
+            "UPDATE cohort SET counts = json_set(counts, '$.failed', 0)",
+            "at the end: failed: stored is",
+        ),
+        (swap, swap, "at the end: the device of assignment"),
+    ] {
+        assert!(database(&stage).execute(change, []).unwrap() > 0, "{change}");
+        let ran = stage.run(&["rollout", "replay", "1"]);
+        assert_eq!(ran.code, Some(1), "{change}: {ran:?}");
+        assert!(ran.out.contains(sentence), "{change}: {ran:?}");
+        database(&stage).execute(back, []).unwrap();
+        let ran = stage.run(&["rollout", "replay", "1"]);
+        assert_eq!(ran.code, Some(0), "{back}: {ran:?}");
+    }
+}
