@@ -1,8 +1,8 @@
 //! The log as it is kept: run again, pruned, copied, and found to be changed.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use groundswell::sim::Options;
+use groundswell::{clock::Clock, sim::Options};
 
 use super::driven::Stage;
 
@@ -11,6 +11,12 @@ const STATE: &str = "groundswell-data";
 
 fn database(stage: &Stage) -> rusqlite::Connection {
     rusqlite::Connection::open(stage.dir().join(STATE).join("state.db")).unwrap()
+}
+
+/// A moment behind all that is written down, as operators write it; it has passed by the time that a
+/// program runs which is started then.
+fn now() -> String {
+    (Clock::System.now() + Duration::from_millis(1)).to_string()
 }
 
 fn replay(stage: &Stage) -> (Option<i32>, serde_json::Value) {
@@ -49,13 +55,13 @@ fn a_log_that_was_changed_is_found_out_and_kept() {
     let ran = stage.run(&["rollout", "replay", "1"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.out.contains("does NOT run again"), "{ran:?}");
-    let pruned = stage.run(&["state", "prune", "--before", "2099-01-01T00:00:00Z"]);
+    let pruned = stage.run(&["state", "prune", "--before", &now()]);
     assert!(pruned.out.contains("rollout 1: all kept: its log does not run again"), "{pruned:?}");
     database(&stage).execute("UPDATE log SET body = '[{\"at\":' WHERE seq = 3", []).unwrap();
     let ran = stage.run(&["rollout", "replay", "1"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.err.contains("row 3 of the log"), "{ran:?}");
-    let pruned = stage.run(&["state", "prune", "--before", "2099-01-01T00:00:00Z"]);
+    let pruned = stage.run(&["state", "prune", "--before", &now()]);
     assert_eq!(pruned.code, Some(1), "{pruned:?}");
     assert!(pruned.out.contains("rollout 1: all kept: its log cannot be read: "), "{pruned:?}");
 }
@@ -77,14 +83,17 @@ fn what_is_left_of_a_log_runs_again_while_it_is_driven() {
             .query_row("SELECT sum(length(body)) FROM log", [], |row| row.get(0))
             .unwrap()
     };
-    let (bytes_before, later) = (bytes(), "2099-01-01T00:00:00Z");
-    let ran = stage.run(&["state", "prune", "--before", later, "--output", "json"]);
+    let (bytes_before, later) = (bytes(), now());
+    let ran = stage.run(&["state", "prune", "--before", &later, "--output", "json"]);
     assert_eq!((ran.code, rows()), (Some(0), 1), "{ran:?}");
     assert_eq!(ran.json()[0]["bytes"], bytes_before - bytes(), "what was gained");
     let (code, report) = replay(&stage);
     assert_eq!((code, &report["mismatches_in_all"]), (Some(0), &0.into()), "{report}");
     assert_eq!(report["devices"], 5, "those that ended before are there");
     assert_eq!(stage.run(&["state", "prune", "--before", "yesterday"]).code, Some(2));
+    let all = stage.run(&["state", "prune", "--before", "-0d"]);
+    assert_eq!(all.code, Some(2), "{all:?}");
+    assert!(all.err.contains("--before -0s is not in the past"), "{all:?}");
 }
 
 #[test]
