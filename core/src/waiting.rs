@@ -437,6 +437,12 @@ pub fn stamp(at: Time, now: Time) -> String {
     format!("{} UTC", zone.local_text(at, now))
 }
 
+/// The same to the second, beside other times that have them.
+pub fn stamp_secs(at: Time, now: Time) -> String {
+    let secs = at.as_millis().div_euclid(1_000).rem_euclid(60);
+    format!("{}:{secs:02} UTC", Zone::utc().local_text(at, now))
+}
+
 /// How long it is from `now` to `at`, such as `45 s`, `12 min`, `5 h 12 min` or `3 d 4 h`.
 pub fn left(at: Time, now: Time) -> String {
     span(at.since(now))
@@ -543,6 +549,15 @@ mod tests {
             WaitingOn::Turn,
             WaitingOn::OwnWave { wave: 1, of: 3 },
         ]
+    }
+
+    #[test]
+    fn a_time_is_told_to_the_minute_or_to_the_second() {
+        let now = Time::from_millis(1_795_615_200_000);
+        let at = now + Duration::from_millis(65_900);
+        assert_eq!([stamp(at, now), stamp_secs(at, now)], ["14:01 UTC", "14:01:05 UTC"]);
+        let at = now + Duration::from_hours(24);
+        assert_eq!(stamp_secs(at, now), "Thu 2026-11-26 14:00:00 UTC");
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod tests;
 
 pub use self::{
     base::{Base, OpenRows},
-    explain::{DeviceStory, Line, Story},
+    explain::{DeviceStory, Line, Others, Story},
     ids::Ids,
     record::{
         Acted, Becomes, Beside, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Moved,

@@ -6,7 +6,7 @@ use super::{Base, Ids, Relative, Stands, Step};
 use crate::{
     assignment::{Assignment, Fact, SkipReason, State},
     hours::Zone,
-    ids::{AssignmentId, Epoch, RolloutId},
+    ids::{AssignmentId, Epoch},
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
     time::Time,
@@ -213,8 +213,8 @@ pub enum Becomes {
     Claimed,
     /// It waits for a place on its host.
     Host,
-    /// It waits for the rollout that has it.
-    Busy(RolloutId),
+    /// It waits for the rollout that has it, the one of this number.
+    Busy(i64),
     /// It is left as it is.
     Skipped(SkipReason),
     /// It is not there.

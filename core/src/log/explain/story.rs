@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Line, course,
+    Line, Others, course,
     fact::way,
     flow::Flow,
     line::Lines,
@@ -18,7 +18,7 @@ use crate::{
     },
     rollout::{Spec, State},
     time::Time,
-    waiting::stamp,
+    waiting::stamp_secs,
 };
 
 /// Nothing is sent for a claim before it is durable.
@@ -38,6 +38,8 @@ pub struct Story {
     names: HashMap<AssignmentId, String>,
     /// The driver that has it.
     driver: Option<Epoch>,
+    /// Other rollouts by their numbers, as people know them.
+    others: Others,
 }
 
 impl Default for Story {
@@ -50,11 +52,17 @@ impl Default for Story {
             waits: Waits::default(),
             names: HashMap::new(),
             driver: None,
+            others: Others::default(),
         }
     }
 }
 
 impl Story {
+    /// The story of a rollout beside others.
+    pub fn beside(others: Others) -> Self {
+        Self { others, ..Self::default() }
+    }
+
     /// Takes in the next entry.
     pub fn entry(&mut self, entry: &Entry) {
         self.replay.begin(entry);
@@ -114,7 +122,7 @@ impl Story {
                 self.say(course::taken_up(*waives_gate).to_owned());
             }
             Record::SetBack(before) => {
-                let was = stamp(*before, self.replay.now);
+                let was = stamp_secs(*before, self.replay.now);
                 self.say(format!("the clock was set back, it was {was}"));
             }
             _ => {}
@@ -204,7 +212,9 @@ impl Story {
     fn judged(&mut self, judged: &Judged) {
         let what = match judged.becomes {
             Becomes::Host => "had to wait for a place on the host".to_owned(),
-            Becomes::Busy(rollout) => format!("had to wait for rollout {rollout}"),
+            Becomes::Busy(rollout) => {
+                format!("had to wait for {}", self.others.name(rollout))
+            }
             // What happened to them follows.
             Becomes::Claimed | Becomes::Skipped(_) | Becomes::Away => return,
         };

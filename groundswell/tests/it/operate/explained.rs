@@ -15,8 +15,9 @@ macro_rules! assert_explained {
 
 fn filters() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\d\d:\d\d:\d\d", "HH:MM:SS");
+    settings.add_filter(r"(\w{3} \d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC", "TO-THE-SECOND");
     settings.add_filter(r"(\w{3} \d{4}-\d\d-\d\d )?\d\d:\d\d UTC", "TIME");
+    settings.add_filter(r"\d\d:\d\d:\d\d", "HH:MM:SS");
     settings
 }
 
@@ -68,7 +69,8 @@ fn what_happened_is_told_wave_by_wave_and_device_by_device() {
       HH:MM:SS  wave 2 of 2 opened: 4 devices
       HH:MM:SS  its turn: runs 1.0.0
       HH:MM:SS  claimed for attempt 1
-      HH:MM:SS  attempt 1: accepted, HTTP 200; asked for its version until TIME
+      HH:MM:SS  attempt 1: accepted, HTTP 200; asked for its version until
+                TO-THE-SECOND
       HH:MM:SS  reports version 2.0.0: succeeded
     ");
     let json = stage.run(&["rollout", "explain", "1", "pos-0", "--output", "json"]).json();
