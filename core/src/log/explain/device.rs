@@ -210,7 +210,7 @@ impl DeviceStory {
             let _ = write!(text, " for round {round}");
         }
         if of > 1 {
-            let _ = write!(text, ", in wave {} of {of}", wave + 1);
+            let _ = write!(text, ", in wave {} of {of}", wave.saturating_add(1));
         }
         let has_hours =
             self.replay.spec.as_ref().is_some_and(|spec| !spec.schedule.is_always_open());

@@ -204,7 +204,7 @@ impl Story {
         if listed.state.is_terminal() {
             self.flow.add(now, listed.state.as_str(), count, [].into_iter());
         } else if course::is_joined(listed, &self.replay) {
-            let wave = format!("joined wave {}", listed.wave + 1);
+            let wave = format!("joined wave {}", listed.wave.saturating_add(1));
             self.flow.add(now, &wave, count, [].into_iter());
         }
     }

@@ -129,3 +129,49 @@ fn hours_that_were_taken_for_others_are_told() {
     hours: wave 1 in UTC: recorded open until 2025-11-24T00:00:00.000Z, follows closed until 2025-11-24T02:00:00.000Z; wave 1 in UTC, closed for good: recorded at 2025-11-24T00:00:00.000Z, follows never
     "#);
 }
+
+/// A log whose numbers of waves were damaged, a little and beyond all reason: it is told that it does
+/// not fit together, whoever reads it.
+#[test]
+fn a_wave_that_is_not_there_is_told_and_no_panic() {
+    let told = Told::new().json();
+    for wave in ["7", "18446744073709551615"] {
+        for (was, is) in [
+            (r#""listed":{"round":1,"wave":0"#, r#""listed":{"round":1,"wave":7"#),
+            (r#"{"w":0,"#, r#"{"w":7,"#),
+            (r#""of":[0,null]"#, r#""of":[7,null]"#),
+            (r#""open_wave":0"#, r#""open_wave":7"#),
+            (r#""change":"begin""#, r#""change":{"soak":7}"#),
+            (r#""change":"begin""#, r#""change":{"rule":[7,[0,"stop",[0,1,0,0,1],50]]}"#),
+            (r#"[0,{"open":0},[]]"#, r#"[7,{"open":0},[]]"#),
+            (r#"[{"paused":"operator"}]"#, r#"[{"wave":[7,9,0,1,null]}]"#),
+            (r#"[{"paused":"operator"}]"#, r#"[{"soak":[7,9,60,null,[0,1,0,0,1]]}]"#),
+            (
+                r#"[{"paused":"operator"}]"#,
+                r#"[{"nothing_to_judge":{"wave":7,"of":9,"tally":{"succeeded":0,"failed":0,"unreachable":0,"open":0,"of":1}}}]"#,
+            ),
+            (
+                r#"[{"paused":"operator"}]"#,
+                r#"[{"deadline":{"devices":1,"at":5,"before":{"wave":{"wave":7,"of":9}}}}]"#,
+            ),
+        ] {
+            let changed = |text: &String| text.replace(was, &is.replace('7', wave));
+            let changed: Vec<String> = told.iter().map(changed).collect();
+            assert_ne!(changed, told, "{was}");
+            let found = replay(&changed).0.mismatches;
+            assert!(!found.is_empty(), "{is}");
+            let mut story = Story::default();
+            let mut devices = (1..=3).map(|id| DeviceStory::new("till", [AssignmentId(id)]));
+            let mut devices: Vec<DeviceStory> = devices.by_ref().collect();
+            for text in &changed {
+                let entry = serde_json::from_str(text).unwrap();
+                story.entry(&entry);
+                devices.iter_mut().for_each(|device| device.entry(&entry));
+            }
+            assert!(!story.finish().1.mismatches.is_empty(), "{is}");
+            for device in devices {
+                assert!(!device.finish().1.mismatches.is_empty(), "{is}");
+            }
+        }
+    }
+}

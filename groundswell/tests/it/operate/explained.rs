@@ -1,6 +1,6 @@
 //! What happened, told by the log.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use groundswell::sim::Options;
 
@@ -154,4 +154,24 @@ fn why_it_stopped_is_told_and_who_is_not_in_it() {
     --- err
     error: there is no rollout `3`: they are numbered 1 to 2; `groundswell rollout list` has them
     ");
+}
+
+#[test]
+fn a_device_is_told_while_its_driver_writes() {
+    let options = Options { latency: Duration::from_millis(20), ..Options::default() };
+    let stage = Stage::driven(400, options);
+    stage.run(&["rollout", "start", "1"]);
+    let (mut told, mut states) = (0, vec![]);
+    while states.last().is_none_or(|state| state != "completed") {
+        for device in ["pos-0", "pos-399"] {
+            let ran = stage.run(&["rollout", "explain", "1", device]);
+            // A note would say that what it read does not fit together.
+            assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
+            told += usize::from(ran.out.contains("chosen, in wave"));
+        }
+        states.push(stage.rollout("1")["state"].as_str().unwrap().to_owned());
+    }
+    assert!(told > 2 && states.iter().any(|state| state == "running"), "{told} {states:?}");
+    let ran = stage.run(&["rollout", "explain", "1", "pos-399"]);
+    assert!(ran.out.contains("reports version 2.0.0: succeeded"), "{ran:?}");
 }
