@@ -84,6 +84,9 @@ impl StoreError {
     }
 }
 
+/// What takes an assignment and the id of its device.
+pub type EachAssigned<'a> = &'a mut dyn FnMut(AssignmentId, &str);
+
 /// A device that a selector chose, as far as dividing it into waves needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Chosen<'a> {
@@ -252,11 +255,7 @@ pub trait Store: Send {
     fn state_column(&self, rollout: RolloutKey) -> Result<String, StoreError>;
 
     /// Hands every assignment of a rollout, in all rounds, to `each` with the id of its device.
-    fn for_each_assigned(
-        &self,
-        rollout: RolloutKey,
-        each: &mut dyn FnMut(AssignmentId, &str),
-    ) -> Result<(), StoreError>;
+    fn for_each_assigned(&self, of: RolloutKey, each: EachAssigned<'_>) -> Result<(), StoreError>;
 
     /// Puts `base` in the place of row `seq` of a rollout's log, which begins with it from then on.
     /// Says how many bytes of text it is.

@@ -161,12 +161,14 @@ fn a_wave_that_is_not_there_is_told_and_no_panic() {
             let found = replay(&changed).0.mismatches;
             assert!(!found.is_empty(), "{is}");
             let mut story = Story::default();
-            let mut devices = (1..=3).map(|id| DeviceStory::new("till", [AssignmentId(id)]));
-            let mut devices: Vec<DeviceStory> = devices.by_ref().collect();
+            let devices = (1..=3).map(|id| DeviceStory::new("till", [AssignmentId(id)]));
+            let mut devices: Vec<DeviceStory> = devices.collect();
             for text in &changed {
                 let entry = serde_json::from_str(text).unwrap();
                 story.entry(&entry);
-                devices.iter_mut().for_each(|device| device.entry(&entry));
+                for device in &mut devices {
+                    device.entry(&entry);
+                }
             }
             assert!(!story.finish().1.mismatches.is_empty(), "{is}");
             for device in devices {

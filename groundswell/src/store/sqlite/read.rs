@@ -7,7 +7,8 @@ use rusqlite::{Connection, Params, params};
 
 use super::{ended::is_unfinished, rows};
 use crate::store::{
-    CohortKey, CohortRecord, DeviceKey, RolloutKey, RolloutRecord, Standing, StoreError, Which,
+    CohortKey, CohortRecord, DeviceKey, EachAssigned, RolloutKey, RolloutRecord, Standing,
+    StoreError, Which,
 };
 
 pub(super) fn find(
@@ -42,7 +43,7 @@ pub(super) fn state_column(connection: &Connection, key: RolloutKey) -> Result<S
 pub(super) fn for_each_assigned(
     connection: &Connection,
     key: RolloutKey,
-    each: &mut dyn FnMut(AssignmentId, &str),
+    each: EachAssigned<'_>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT a.id, d.id FROM cohort c JOIN assignment a ON a.cohort = c.key \
                JOIN device d ON d.key = a.device WHERE c.rollout = ?1";

@@ -2,7 +2,12 @@
 
 use std::{fs, time::Duration};
 
-use groundswell::sim::Options;
+use groundswell::{
+    clock::Clock,
+    core::rollout::Act,
+    sim::Options,
+    store::{Answer, Intent, RolloutKey, SqliteStore, Store},
+};
 
 use super::driven::Stage;
 
@@ -174,4 +179,26 @@ fn a_device_is_told_while_its_driver_writes() {
     assert!(told > 2 && states.iter().any(|state| state == "running"), "{told} {states:?}");
     let ran = stage.run(&["rollout", "explain", "1", "pos-399"]);
     assert!(ran.out.contains("reports version 2.0.0: succeeded"), "{ran:?}");
+}
+
+#[test]
+fn an_act_on_what_has_moved_on_is_told_though_nobody_drove() {
+    let stage = Stage::new(3, Options::default());
+    stage.run(&["rollout", "start", "1"]);
+    // Somebody had asked a driver, which ended before it looked.
+    let database = stage.dir().join("groundswell-data/state.db");
+    let (rollout, generation) = (RolloutKey(1), Some(0));
+    let intent = Intent::Act { rollout, act: Act::Advance, generation };
+    let asked =
+        SqliteStore::open(&database).unwrap().put_intent(&intent, Clock::System.now()).unwrap();
+    let ran = stage.run(&["rollout", "cancel", "1"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = stage.told(&["rollout", "explain", "1"]);
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = "the operator said advance, and nothing changed: it has moved on since you looked";
+    assert!(told.contains(line), "{told}");
+    let answer = SqliteStore::open(&database).unwrap().answer_to(asked).unwrap();
+    assert!(matches!(answer, Some(Answer::Refused(_))), "{answer:?}");
+    let ran = stage.run(&["rollout", "replay", "1"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }
