@@ -135,6 +135,7 @@ pub struct CohortCounts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// In which round.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
     pub round: u32,
     /// In which wave, counted from 0.
     pub wave: usize,

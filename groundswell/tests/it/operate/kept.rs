@@ -158,3 +158,27 @@ fn what_is_stored_otherwise_than_the_log_says_is_found() {
         assert_eq!(ran.code, Some(0), "{back}: {ran:?}");
     }
 }
+
+#[test]
+fn what_is_written_down_of_a_device_is_little() {
+    // Of 3 devices it is some 400: outcomes come one by one, or two at once.
+    let waves = "[[waves]]\ncount = 4\nmin_success = 90\n".repeat(99);
+    let waves = format!("{waves}[[waves]]\npercent = 100\nmin_success = 90\n");
+    for (what, devices, fields) in [
+        ("100 waves of 4", 400, waves.as_str()),
+        ("60 a second", 120, "[limits]\nper_minute = 3600\n"),
+        // What is written once takes some 1,800 bytes: of fewer than 8 it is more for each.
+        ("few", 16, ""),
+    ] {
+        let stage = Stage::driven(devices, Options::default());
+        let spec = format!("release = 'pos-app 2.0.0'\n{fields}");
+        fs::write(stage.dir().join("spec.toml"), spec).unwrap();
+        assert_eq!(stage.run(&["rollout", "create", "spec.toml"]).code, Some(0), "{what}");
+        stage.run(&["rollout", "start", "2"]);
+        stage.until_of("2", "completed");
+        let bytes: i64 = database(&stage)
+            .query_row("SELECT sum(length(body)) FROM log WHERE rollout = 2", [], |row| row.get(0))
+            .unwrap();
+        assert!(bytes <= 400 * devices as i64, "{what}: {} bytes a device", bytes / devices as i64);
+    }
+}
