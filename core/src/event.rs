@@ -218,10 +218,12 @@ impl Kind {
         match *change {
             Change::Begin => Self::RolloutBegan,
             Change::OpenWave(wave) => {
-                Self::WaveOpened { wave: wave + 1, of, devices: devices(wave) }
+                Self::WaveOpened { wave: wave.saturating_add(1), of, devices: devices(wave) }
             }
-            Change::Soak(wave) => Self::WaveEnded { wave: wave + 1, of },
-            Change::Rule(wave, verdict) => Self::GateRuled { wave: wave + 1, of, verdict },
+            Change::Soak(wave) => Self::WaveEnded { wave: wave.saturating_add(1), of },
+            Change::Rule(wave, verdict) => {
+                Self::GateRuled { wave: wave.saturating_add(1), of, verdict }
+            }
             Change::Pause { reason, evidence } => Self::RolloutPaused { reason, evidence },
             Change::Abort { reason, evidence } => Self::RolloutAborting { reason, evidence },
             Change::Complete => Self::RolloutCompleted { counts },

@@ -290,7 +290,7 @@ impl WaitingOn {
     fn of_wave(&self, now: Time) -> String {
         match self {
             Self::Soak { wave, of, until, min_success, tally } => {
-                let (number, when) = (wave + 2, when(*until, now));
+                let (number, when) = (wave.saturating_add(2), when(*until, now));
                 let mut text = if number > *of {
                     format!("wave {of} of {of}, the last, is judged {when}")
                 } else {
@@ -313,7 +313,7 @@ impl WaitingOn {
             Self::NothingToJudge { wave, of, tally } => format!(
                 "wave {} of {of} ended, and its gate has nothing to judge by: none of {} \
                  was updated or failed{}; advance goes on without",
-                wave + 1,
+                wave.saturating_add(1),
                 devices(tally.of, "device", "devices").trim_end(),
                 match tally.unreachable {
                     0 => String::new(),
@@ -321,7 +321,7 @@ impl WaitingOn {
                 }
             ),
             Self::Wave { wave, of, ended, devices, min_success } => {
-                let (number, next) = (wave + 1, wave + 2);
+                let (number, next) = (wave.saturating_add(1), wave.saturating_add(2));
                 let mut text = format!(
                     "wave {next} of {of} waits for wave {number}: {ended} of {devices} ended"
                 );
@@ -349,7 +349,7 @@ impl WaitingOn {
             }
             Self::Turn => "its turn comes after others of its wave".to_owned(),
             Self::OwnWave { wave, of } => {
-                format!("in wave {} of {of}, which is not open", wave + 1)
+                format!("in wave {} of {of}, which is not open", wave.saturating_add(1))
             }
             _ => String::new(),
         }
@@ -362,7 +362,9 @@ impl Before {
             Self::Window => ("its window opens".to_owned(), true),
             Self::Freeze => ("its freeze ends".to_owned(), true),
             Self::Try => ("it is tried again".to_owned(), true),
-            Self::Wave { wave, of } => (format!("wave {} of {of} opens", wave + 1), false),
+            Self::Wave { wave, of } => {
+                (format!("wave {} of {of} opens", wave.saturating_add(1)), false)
+            }
         };
         let of = if count == 1 && its { String::new() } else { format!(" ({count} devices)") };
         let of = if count == 1 { of.replace("devices", "device") } else { of };
@@ -443,6 +445,12 @@ fn when(at: Time, now: Time) -> String {
 pub fn stamp(at: Time, now: Time) -> String {
     let zone = Zone::utc();
     format!("{} UTC", zone.local_text(at, now))
+}
+
+/// The same to the second, beside other times that have them.
+pub fn stamp_secs(at: Time, now: Time) -> String {
+    let secs = at.as_millis().div_euclid(1_000).rem_euclid(60);
+    format!("{}:{secs:02} UTC", Zone::utc().local_text(at, now))
 }
 
 /// How long it is from `now` to `at`, such as `45 s`, `12 min`, `5 h 12 min` or `3 d 4 h`.
@@ -556,6 +564,15 @@ mod tests {
             WaitingOn::Turn,
             WaitingOn::OwnWave { wave: 1, of: 3 },
         ]
+    }
+
+    #[test]
+    fn a_time_is_told_to_the_minute_or_to_the_second() {
+        let now = Time::from_millis(1_795_615_200_000);
+        let at = now + Duration::from_millis(65_900);
+        assert_eq!([stamp(at, now), stamp_secs(at, now)], ["14:01 UTC", "14:01:05 UTC"]);
+        let at = now + Duration::from_hours(24);
+        assert_eq!(stamp_secs(at, now), "Thu 2026-11-26 14:00:00 UTC");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod stories {
     pub(crate) mod kept;
     pub(crate) mod random;
     pub(crate) mod script;
+    mod size;
     pub(crate) mod world;
 }
 
@@ -50,6 +51,9 @@ fn tell(name: &str, text: &str, is_blessed: bool) -> String {
         world.step(line).unwrap_or_else(|why| panic!("{name}: {line}: {why}"));
     }
     world.hold_log().unwrap_or_else(|why| panic!("{name}: its log: {why}"));
+    for cut in 0..world.book.entries.len() {
+        world.hold_cut(cut).unwrap_or_else(|why| panic!("{name}: its log: {why}"));
+    }
     kept::hold(name, &world.book.entries, ZONES, is_blessed);
     world.explain(&script.explained).unwrap_or_else(|why| panic!("{name}: {why}"));
     world.told

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CohortCounts, Ids, Listed, Met, Step};
+use super::{CohortCounts, Ids, Listed, Met, Relative, Stands, Step};
 use crate::{
     assignment::{Assignment, State},
     ids::AssignmentId,
@@ -16,12 +16,15 @@ pub struct Base {
     pub spec: Spec,
     /// Where the rollout stands.
     pub progression: Progression,
+    /// Where it stood when that was written down last, as far as that was elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stood: Option<Stands>,
     /// The decisions that the driver was made with, and its time zone database; none before there
     /// was a driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<(u32, String)>,
     /// The last decision that was written down, whole.
-    pub step: Step,
+    pub step: Relative<Step>,
     /// Assignments that have not ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<OpenRows>,

@@ -127,6 +127,10 @@ impl Book {
         Some(self.adjusted.get(&id).copied().unwrap_or(row.assignment))
     }
 
+    pub(super) fn device(&self, id: AssignmentId) -> Option<&str> {
+        self.met.get(&id).map(|(_, device)| &**device)
+    }
+
     /// The round, the wave and the name of the zone of an assignment.
     pub(super) fn cohort(&self, id: AssignmentId) -> Option<&Name> {
         self.rows.get(&id).map(|row| &self.cohorts[row.cohort])

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Becomes, Happened, Judged, replay::Replay};
+use super::{
+    Becomes, Happened, Judged,
+    difference::{self, Differences},
+    replay::Replay,
+};
 use crate::{
     admit::{Judgment, Known, consider},
     assignment::{self, Fact, State},
@@ -43,8 +47,9 @@ impl Replay {
             };
             if again != judged.becomes {
                 becomes = again;
-                let was = judged.becomes;
-                self.mismatch(format!("device of assignment {id}: was {was:?}, and is {again:?}"));
+                let mut fields = Differences::follows();
+                fields.field("its turn", (&judged.becomes, &again), |it| difference::becomes(*it));
+                self.differs(fields.sentence(&format!("assignment {id}")));
             }
         }
         Judged { becomes, ..judged.clone() }
@@ -60,7 +65,8 @@ impl Replay {
         let mut again = happened.clone();
         for id in happened.ids.iter() {
             let Some(from) = self.book.get(id) else {
-                self.mismatch(format!("{:?} of assignment {id}, which is not there", again.fact));
+                let fact = difference::fact(&again.fact);
+                self.mismatch(format!("assignment {id}: {fact} is recorded, and it is not there"));
                 continue;
             };
             if happened.fact == Fact::Claimed {
@@ -81,11 +87,10 @@ impl Replay {
                 }
             };
             if to != happened.assignment(self.now) {
-                let was = happened.assignment(self.now);
-                self.mismatch(format!(
-                    "{:?} of assignment {id} made {from:?} into {was:?}, and makes {to:?} of it",
-                    happened.fact
-                ));
+                let fields = difference::assignment(&happened.assignment(self.now), &to);
+                let fact = difference::fact(&happened.fact);
+                let what = format!("assignment {id}, {}, after {fact}", from.state);
+                self.differs(fields.sentence(&what));
                 let ids = again.ids;
                 let floor = happened.floor(self.now);
                 again = Happened::to_one(id, happened.fact.clone(), &to, floor, self.now);

@@ -3,11 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{CohortCounts, book::named, replay::Replay};
+use super::{
+    CohortCounts,
+    book::named,
+    difference::{self, Differences, cohort_name, phase},
+    replay::Replay,
+};
 use crate::{
     assignment::{Assignment, State},
     ids::AssignmentId,
-    rollout::Spec,
+    rollout::{Progression, Spec},
     snapshot::{Counts, Snapshot},
 };
 
@@ -20,14 +25,32 @@ pub(super) struct Claims {
 }
 
 impl Replay {
+    /// Says what does not come out as recorded, if anything.
+    pub(super) fn differs(&mut self, what: Option<String>) {
+        if let Some(what) = what {
+            self.mismatch(what);
+        }
+    }
+
+    /// What else is stored of the rollout at the end is what its log ends with: where it stands, and
+    /// its devices counted.
+    pub fn hold_stored(&mut self, stored: &Progression, counts: &Counts) {
+        let mut fields = Differences::between("stored is", "its log ends with");
+        match self.progression() {
+            Some(ends) => fields = difference::progression(fields, stored, ends),
+            None => self.mismatch("it is stored, and its log does not tell of it"),
+        }
+        fields.counts("", counts, &self.counts(stored.round));
+        self.differs(fields.sentence("at the end"));
+    }
+
     /// Rows that were counted by the store are those that follow from the records.
     pub(super) fn hold_counts(&mut self, cohorts: &[CohortCounts], what: &str) {
-        let mut found: Vec<_> = named(cohorts).filter(|(_, counts)| counts.total() > 0).collect();
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let follow = self.book.counted(self.round());
-        if found != follow {
-            self.mismatch(format!("{what} {found:?}, and what was recorded gives {follow:?}"));
-        }
+        let found: BTreeMap<_, _> = named(cohorts).collect();
+        let follow: BTreeMap<_, _> = self.book.counted(self.round()).into_iter().collect();
+        let mut fields = Differences::follows();
+        fields.cohorts(&found, &follow);
+        self.differs(fields.sentence(what));
     }
 
     /// What a decision was made on follows from what was recorded before it.
@@ -37,27 +60,29 @@ impl Replay {
             let zone = cohort.zone.as_ref().map_or("", |zone| zone.name()).to_owned();
             *seen.entry((cohort.wave, zone)).or_default() += cohort.counts;
         }
-        if seen != *self.book.driver() {
-            let follow = self.book.driver().clone();
-            self.mismatch(format!("decided on {seen:?}, and what was recorded gives {follow:?}"));
-        }
+        let mut fields = Differences::follows();
+        fields.cohorts(&seen, self.book.driver());
+        self.differs(fields.sentence("devices a decision was made on"));
         if !self.is_same_zones {
             return;
         }
         let now = self.now;
         let started_at = snapshot.progression.started_at;
-        let mut wrong = vec![];
+        let mut fields = Differences::follows();
         for cohort in &snapshot.cohorts {
             let Some(zone) = &cohort.zone else { continue };
-            let is_open = spec.schedule.hours.at(zone, now).is_open();
+            let is = spec.schedule.hours.at(zone, now);
             let closes = started_at.and_then(|at| spec.schedule.closes_for_good_at(zone, at));
-            if is_open != cohort.phase.is_open() || closes != cohort.closes_for_good_at {
-                wrong.push(format!("hours in {} were taken for {:?}", zone.name(), cohort.phase));
+            let name = cohort_name(cohort.wave, zone.name());
+            if is.is_open() != cohort.phase.is_open() {
+                fields.field(&name, (&cohort.phase, &is), |is| phase(*is));
             }
+            let ends = format!("{name}, closed for good");
+            fields.field(&ends, (&cohort.closes_for_good_at, &closes), |at| {
+                at.map_or_else(|| "never".to_owned(), |at| format!("at {at}"))
+            });
         }
-        for what in wrong {
-            self.mismatch(what);
-        }
+        self.differs(fields.sentence("hours"));
     }
 
     /// A claim is one of those that the last decision on counts allows: a driver claims at once, or
@@ -85,11 +110,8 @@ impl Replay {
             ));
         }
         if !is_open && let Some((_, wave, zone)) = self.book.cohort(id) {
-            let place = if zone.is_empty() { String::new() } else { format!(" in {zone}") };
-            let wave = wave + 1;
-            self.mismatch(format!(
-                "assignment {id} was claimed in wave {wave}{place}, which is not open"
-            ));
+            let place = cohort_name(*wave, zone);
+            self.mismatch(format!("assignment {id} was claimed in {place}, which is not open"));
         }
     }
 }

@@ -15,13 +15,17 @@
 mod base;
 mod book;
 mod devices;
+mod difference;
 mod explain;
 mod fact;
 mod hold;
 mod ids;
 mod record;
 mod recorder;
+mod relative;
 mod replay;
+mod short;
+mod stands;
 mod step;
 
 #[cfg(test)]
@@ -29,14 +33,16 @@ mod tests;
 
 pub use self::{
     base::{Base, OpenRows},
-    explain::{DeviceStory, Line, Story},
+    explain::{DeviceStory, Line, Others, Story},
     ids::Ids,
     record::{
         Acted, Becomes, Beside, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Moved,
         Record, Taken,
     },
     recorder::Recorder,
+    relative::{Relative, Timed},
     replay::{Mismatch, Replay, Report},
+    stands::Stands,
     step::{CohortInput, Input, Output, Step},
 };
 

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Base, Ids, Step};
+use super::{Base, Ids, Relative, Stands, Step};
 use crate::{
     assignment::{Assignment, Fact, SkipReason, State},
     hours::Zone,
-    ids::{AssignmentId, Epoch, RolloutId},
+    ids::{AssignmentId, Epoch},
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
     time::Time,
@@ -53,7 +53,7 @@ pub enum Record {
     /// Devices that were claimed for the first time, by name.
     Met(Vec<Met>),
     /// What was decided on counts.
-    Step(Box<Step>),
+    Step(Box<Relative<Step>>),
     /// What was decided on devices whose turn had come.
     Judged(Judged),
     /// What happened to devices.
@@ -73,7 +73,7 @@ pub enum Record {
     /// The clock was set back; before that it was this time.
     SetBack(Time),
     /// The rollout stands there since.
-    Stands(Box<Progression>),
+    Stands(Box<Relative<Stands>>),
 }
 
 impl Record {
@@ -84,9 +84,14 @@ impl Record {
         }
     }
 
-    /// Where a rollout stands since. Rounds that ended are not written down again.
-    pub fn stands(progression: &Progression) -> Self {
-        Self::Stands(Box::new(Progression { earlier: vec![], ..progression.clone() }))
+    /// Where a rollout stands since `now`, the time of the record; whatever is said of that before.
+    pub fn stands(progression: &Progression, now: Time) -> Self {
+        Self::stands_since(None, progression, now)
+    }
+
+    /// The same, if the log says that it stood there before.
+    pub fn stands_since(was: Option<&Progression>, is: &Progression, now: Time) -> Self {
+        Self::Stands(Box::new(Relative::to(Stands::between(was, is), now)))
     }
 }
 
@@ -130,6 +135,7 @@ pub struct CohortCounts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// In which round.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
     pub round: u32,
     /// In which wave, counted from 0.
     pub wave: usize,
@@ -208,8 +214,8 @@ pub enum Becomes {
     Claimed,
     /// It waits for a place on its host.
     Host,
-    /// It waits for the rollout that has it.
-    Busy(RolloutId),
+    /// It waits for the rollout that has it, the one of this number.
+    Busy(i64),
     /// It is left as it is.
     Skipped(SkipReason),
     /// It is not there.
@@ -218,29 +224,63 @@ pub enum Becomes {
 
 /// Something that happened to devices, and where they stand since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Happened {
     /// What.
-    #[serde(rename = "f", with = "super::fact")]
     pub fact: Fact,
     /// The state.
     pub to: State,
     /// Attempts that count.
-    #[serde(rename = "n", default = "first", skip_serializing_if = "is_first")]
     pub attempt: u32,
     /// When they are due, in milliseconds from then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<i64>,
     /// Whether an update may have arrived of which nothing is known.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubt: bool,
     /// Since when they are away, in milliseconds before then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<i64>,
     /// They may be due no sooner, in milliseconds from then: others were read up to there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<i64>,
     /// Which ones.
     pub ids: Ids,
+}
+
+/// The same as it is written: without what is as a rule.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    #[serde(rename = "f", with = "super::fact")]
+    fact: Fact,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<State>,
+    #[serde(rename = "n", default = "first", skip_serializing_if = "is_first")]
+    attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due: Option<i64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    doubt: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    away: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    floor: Option<i64>,
+    ids: Ids,
+}
+
+impl From<Happened> for Written {
+    fn from(happened: Happened) -> Self {
+        let Happened { fact, to, attempt, due, doubt, away, floor, ids } = happened;
+        let to = Some(to).filter(|to| super::short::usual(&fact) != Some(*to));
+        Self { fact, to, attempt, due, doubt, away, floor, ids }
+    }
+}
+
+impl TryFrom<Written> for Happened {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let Written { fact, to, attempt, due, doubt, away, floor, ids } = written;
+        let to = to.or_else(|| super::short::usual(&fact));
+        let to = to.ok_or("it is not said where a fact led")?;
+        Ok(Self { fact, to, attempt, due, doubt, away, floor, ids })
+    }
 }
 
 impl Becomes {

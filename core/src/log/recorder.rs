@@ -1,7 +1,8 @@
 //! Writing the log as things happen.
 
 use super::{
-    Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Moved, Record, Taken, fact,
+    Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Moved, Record, Relative,
+    Taken, fact,
 };
 use crate::{
     admit::Known,
@@ -27,6 +28,9 @@ const TEXT_BYTES_EACH: usize = 16;
 /// few, are written down at length.
 const TEXT_BYTES_AHEAD: usize = 4_096;
 
+/// What records are told from as long as nobody has said what time it is.
+const UNSAID: Time = Time::ZERO;
+
 /// Collects the records of a rollout between two commits.
 ///
 /// A decision on counts is written down when something comes of it: it changes the rollout, ends
@@ -37,6 +41,8 @@ pub struct Recorder {
     records: Vec<Record>,
     at: Option<Time>,
     frame: Frame,
+    /// Where the rollout stood last, as far as that was written down here.
+    stood: Option<Box<Progression>>,
     /// A decision that nothing has come of yet.
     held: Option<Box<(Snapshot, Plan)>>,
     /// What was known of devices when their turn came, and those seen first: put in front of what
@@ -65,6 +71,10 @@ impl Recorder {
         }
     }
 
+    fn now(&self) -> Time {
+        self.at.unwrap_or(UNSAID)
+    }
+
     /// Whether nothing was written down since [`Recorder::take`].
     pub fn is_empty(&self) -> bool {
         matches!(self.records[..], [] | [Record::At(_)]) && self.judged.is_empty()
@@ -79,9 +89,17 @@ impl Recorder {
         }
         self.at = None;
         let mut records = std::mem::take(&mut self.records);
+        // What was written down before it was said what time it is, is of the entry's.
+        let mut is_timed = false;
         for record in &mut records {
-            if let Record::At(millis) = record {
-                *millis = now.as_millis() - *millis;
+            match record {
+                Record::At(millis) => {
+                    *millis = now.as_millis() - *millis;
+                    is_timed = true;
+                }
+                Record::Step(step) if !is_timed => **step = Relative::to(step.at(UNSAID), now),
+                Record::Stands(is) if !is_timed => **is = Relative::to(is.at(UNSAID), now),
+                _ => {}
             }
         }
         if let Some(Record::At(0)) = records.first() {
@@ -93,6 +111,7 @@ impl Recorder {
     /// A driver took the rollout over.
     pub fn taken(&mut self, taken: Taken) {
         self.frame = Frame::default();
+        self.stood = None;
         self.records.push(Record::Taken(taken));
     }
 
@@ -103,7 +122,9 @@ impl Recorder {
 
     /// The rollout stands there since.
     pub fn stands(&mut self, progression: &Progression) {
-        self.records.push(Record::stands(progression));
+        let stood = self.stood.take();
+        self.records.push(Record::stands_since(stood.as_deref(), progression, self.now()));
+        self.stood = Some(Box::new(progression.clone()));
     }
 
     /// The driver counts these, too.
@@ -138,7 +159,8 @@ impl Recorder {
     pub fn decided(&mut self) {
         if let Some(held) = self.held.take() {
             let (snapshot, plan) = *held;
-            self.records.push(Record::Step(Box::new(self.frame.record(snapshot, &plan))));
+            let step = Relative::to(self.frame.record(snapshot, &plan), self.now());
+            self.records.push(Record::Step(Box::new(step)));
             self.front = self.records.len();
         }
     }
@@ -169,7 +191,7 @@ impl Recorder {
             return;
         }
         self.decided();
-        let now = self.at.unwrap_or(Time::ZERO).as_millis();
+        let now = self.now().as_millis();
         let seen = known.map(|known| known.last_seen.map(|at| now - at.as_millis()));
         let of = known.map(|known| KnownOf {
             check_in: known.check_in.map(|every| every.as_secs()),
@@ -207,7 +229,7 @@ impl Recorder {
         }
         let mut fact = fact.clone();
         fact::shorten(&mut fact, fact::TEXT_BYTES_MAX);
-        let now = self.at.unwrap_or(Time::ZERO);
+        let now = self.now();
         let mut happened = Happened::to_one(id, fact, to, floor, now);
         if self.has_joined(&happened) {
             return;

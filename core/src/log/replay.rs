@@ -1,13 +1,14 @@
 //! Running a log again: every decision is made anew on its recorded input, and what follows from
 //! the records is held against the input of the next.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
 use super::{
-    Acted, Base, DECISIONS, Entry, Listed, Output, Record, Step, Taken,
+    Acted, Base, DECISIONS, Entry, Listed, Output, Record, Relative, Stands, Step, Taken,
     book::{Book, Kept},
+    difference::{self, Differences},
     hold::Claims,
     step::Frame,
 };
@@ -32,6 +33,12 @@ pub struct Mismatch {
     pub at: Time,
     /// What.
     pub what: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "entry {}, {}: {}", self.entry, self.at, self.what)
+    }
 }
 
 /// What a replay came to.
@@ -70,6 +77,8 @@ pub struct Replay {
     zones: String,
     pub(super) spec: Option<Spec>,
     progression: Option<Progression>,
+    /// Where it stood when that was written down last.
+    stood: Option<Progression>,
     pub(super) now: Time,
     entry_at: Time,
     pub(super) frame: Frame,
@@ -91,6 +100,7 @@ impl Replay {
             zones: zones.to_owned(),
             spec: None,
             progression: None,
+            stood: None,
             now: Time::ZERO,
             entry_at: Time::ZERO,
             frame: Frame::default(),
@@ -125,6 +135,21 @@ impl Replay {
     /// Where the rollout stands at the end.
     pub const fn progression(&self) -> Option<&Progression> {
         self.progression.as_ref()
+    }
+
+    /// How much did not come out as recorded, so far.
+    pub const fn mismatches(&self) -> u64 {
+        self.report.mismatches_in_all
+    }
+
+    /// What is to happen, at the end.
+    pub const fn spec(&self) -> Option<&Spec> {
+        self.spec.as_ref()
+    }
+
+    /// The id of the device of an assignment that was claimed, as it was then.
+    pub fn device(&self, id: AssignmentId) -> Option<&str> {
+        self.book.device(id)
     }
 
     /// The devices of a round at the end, counted.
@@ -174,7 +199,7 @@ impl Replay {
             }
             Record::Prepared => self.with_progression(rollout::end_preparing),
             Record::Met(met) => self.book.meet(met),
-            Record::Step(step) => return Record::Step(Box::new(self.step(step))),
+            Record::Step(step) => return Record::Step(Box::new(self.step_at(step))),
             Record::Judged(judged) => return Record::Judged(self.judged(judged)),
             Record::Happened(happened) => return Record::Happened(self.happened(happened)),
             Record::Acted(acted) => return Record::Acted(self.acted(acted)),
@@ -194,7 +219,7 @@ impl Replay {
                     self.book.set(*id, *stood);
                 }
             }
-            Record::Stands(progression) => return self.stands(progression),
+            Record::Stands(stands) => return Record::Stands(Box::new(self.stands(stands))),
         }
         record.clone()
     }
@@ -215,14 +240,17 @@ impl Replay {
         self.progression.as_ref().map_or(1, |progression| progression.round)
     }
 
-    /// What stands for the entries up to here when they are pruned; `None` if there were none.
+    /// What stands for the entries up to here when they are pruned, as the one record of an entry of
+    /// the time of the last; `None` if there were none.
     pub fn base(&self) -> Option<Record> {
         let (spec, progression) = (self.spec.clone()?, self.progression.clone()?);
-        let step = self.frame.whole(progression.clone());
+        let step = Relative::to(self.frame.whole(progression.clone()), self.entry_at);
+        let stood = self.stood.as_ref().map(|stood| Stands::between(Some(&progression), stood));
+        let stood = stood.filter(|stood| *stood != Stands::default());
         let may_go = may_be_taken_back(&progression);
         let Kept { open, ended, counted, met, adjusted } = self.book.to_base(may_go);
         let by = self.by.clone();
-        let base = Base { spec, progression, by, step, open, ended, counted, met, adjusted };
+        let base = Base { spec, progression, stood, by, step, open, ended, counted, met, adjusted };
         Some(Record::Base(Box::new(base)))
     }
 
@@ -232,11 +260,16 @@ impl Replay {
         if let Some((decisions, zones)) = &base.by {
             self.made_by(*decisions, zones);
         }
+        let stood = base.stood.clone().unwrap_or_default().after(Some(&base.progression));
+        let step = base.step.at(self.now);
         self.frame = Frame::default();
-        if self.frame.restore(&base.step.input, base.progression.clone()).is_none() {
+        let snapshot = self.frame.restore(&step.input, base.progression.clone());
+        if let (Ok(stood), Some(snapshot)) = (stood, snapshot) {
+            self.stood = Some(stood);
+            self.frame.follow(&step.output, snapshot.allowance.next_at);
+        } else {
             self.mismatch("what was kept of entries that were pruned makes no sense");
         }
-        self.frame.plan = base.step.output.after(&plan::Plan::default());
         self.claims = Claims::default();
         self.book = Book::of_base(base);
     }
@@ -275,29 +308,32 @@ impl Replay {
         self.book.list(listed);
     }
 
-    fn step(&mut self, step: &Step) -> Step {
+    fn step_at(&mut self, recorded: &Relative<Step>) -> Relative<Step> {
+        let step = recorded.at(self.now);
+        self.step(&step).map_or_else(|| recorded.clone(), |again| Relative::to(again, self.now))
+    }
+
+    /// What is decided on the recorded input; none if it makes no sense.
+    fn step(&mut self, step: &Step) -> Option<Step> {
         let (Some(progression), Some(spec)) = (self.progression.clone(), self.spec.clone()) else {
             self.mismatch("something was decided before there was a spec");
-            return step.clone();
+            return None;
         };
         let before = self.frame.plan.clone();
         let Some(snapshot) = self.frame.restore(&step.input, progression) else {
             self.mismatch("the input of a decision makes no sense");
-            return step.clone();
+            return None;
         };
-        self.frame.plan = step.output.after(&before);
+        let next_at = snapshot.allowance.next_at;
+        self.frame.follow(&step.output, next_at);
         self.hold_input(&snapshot, &spec);
         self.claims = Claims::default();
         let change = step.output.change;
         let output = if self.is_same_decisions {
             self.report.steps += 1;
             let plan = plan::plan(&snapshot, &spec, self.now);
-            if plan != self.frame.plan {
-                let recorded = &self.frame.plan;
-                let what = format!("decided {recorded:?}, and decides {plan:?} on {snapshot:?}");
-                self.mismatch(what);
-            }
-            Output::between(&before, &plan)
+            self.differs(difference::plan(&self.frame.plan, &plan, &snapshot.cohorts, self.now));
+            Output::between(&before, &plan, next_at)
         } else {
             self.report.followed += 1;
             step.output.clone()
@@ -305,7 +341,7 @@ impl Replay {
         if let (Some(change), Some(progression)) = (change, &mut self.progression) {
             change.apply(progression, self.now);
         }
-        Step { input: step.input.clone(), output }
+        Some(Step { input: step.input.clone(), output })
     }
 
     fn acted(&mut self, acted: &Acted) -> Acted {
@@ -326,9 +362,12 @@ impl Replay {
                 Ok(rollout::Acted::Already(why)) => (None, Some(why.to_owned())),
                 Err(why) => (None, Some(why)),
             };
-        if refused != acted.refused {
-            self.mismatch(format!("{}: was {:?}, and is {refused:?}", acted.act, acted.refused));
-        }
+        let mut fields = Differences::follows();
+        let answer = |why: &Option<String>| {
+            why.as_ref().map_or_else(|| "done".to_owned(), |why| format!("\"{why}\""))
+        };
+        fields.field("answer", (&acted.refused, &refused), answer);
+        self.differs(fields.sentence(&format!("the operator said {act}")));
         if let Some(after) = after {
             let has_begun_round = after.round > self.round();
             self.progression = Some(after);
@@ -355,27 +394,43 @@ impl Replay {
         let numbers = self.numbers(progression);
         match rollout::judge_anew(progression, spec, &numbers, waives_gate, self.now) {
             Ok(rollout::Acted::Changed(after)) => self.progression = Some(*after),
-            other => self.mismatch(format!("it was taken up, and that gives {other:?}")),
+            Ok(rollout::Acted::Already(why)) => {
+                self.mismatch(format!("it was taken up again, which changes nothing: {why}"));
+            }
+            Err(refusal) => {
+                self.mismatch(format!("it was taken up again, which is refused: {refusal}"));
+            }
         }
     }
 
-    fn stands(&mut self, progression: &Progression) -> Record {
+    fn stands(&mut self, recorded: &Relative<Stands>) -> Relative<Stands> {
+        let now = self.now;
+        let stands = recorded.at(now);
+        let was = self.stood.take();
+        let is = match stands.after(was.as_ref()) {
+            Ok(is) => is,
+            Err(why) => {
+                self.mismatch(format!("where it stood makes no sense: {why}"));
+                self.stood = was;
+                return recorded.clone();
+            }
+        };
         let Some(follows) = &mut self.progression else {
             self.mismatch("it stood somewhere before there was a spec");
-            return Record::Stands(Box::new(progression.clone()));
+            return recorded.clone();
         };
         // Rounds that ended are not written down again.
         let earlier = std::mem::take(&mut follows.earlier);
         let again = follows.clone();
-        *follows = Progression { earlier, ..progression.clone() };
+        *follows = Progression { earlier, ..is.clone() };
+        self.stood = Some(is.clone());
         if !self.is_same_decisions {
-            return Record::Stands(Box::new(progression.clone()));
+            return recorded.clone();
         }
-        if again != *progression {
-            let what = format!("stood at {progression:?}, and what was recorded gives {again:?}");
-            self.mismatch(what);
-        }
-        Record::Stands(Box::new(again))
+        let fields = difference::progression(Differences::follows(), &is, &again);
+        self.differs(fields.sentence("where it stands"));
+        let was = was.filter(|_| !stands.is_whole());
+        Relative::to(Stands::between(was.as_ref(), &again), now)
     }
 }
 

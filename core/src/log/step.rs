@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::stands::said;
 use crate::{
     hours::{Phase, Zone},
     plan::{Change, Plan, Sweep},
@@ -57,12 +58,18 @@ pub struct CohortInput {
     /// Wave and zone, if there was none in this place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<(usize, Option<Zone>)>,
-    /// Whether its devices may be touched.
+    /// Whether its devices may be touched; if there was none in this place, they may always unless
+    /// this says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// When it is closed for good; [`Time::ZERO`] for never.
-    #[serde(rename = "end", default, skip_serializing_if = "Option::is_none")]
-    pub closes_for_good_at: Option<Time>,
+    /// When it is closed for good, if ever.
+    #[serde(
+        rename = "end",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "said"
+    )]
+    pub closes_for_good_at: Option<Option<Time>>,
     /// Its devices.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none", with = "short_option")]
     pub counts: Option<crate::snapshot::Counts>,
@@ -81,13 +88,18 @@ pub struct Output {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<Vec<usize>>,
     /// A change of the rollout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "super::short::change")]
     pub change: Option<Change>,
     /// Devices to be ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
     /// What is waited for, if that is something else than before.
-    #[serde(rename = "wait", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "wait",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "super::short::waits"
+    )]
     pub waiting_on: Option<Vec<WaitingOn>>,
     /// When to decide again.
     #[serde(rename = "wake", default, skip_serializing_if = "Option::is_none")]
@@ -105,8 +117,9 @@ impl Output {
         *self == Self::default()
     }
 
-    /// What tells `plan` from the one before.
-    pub fn between(before: &Plan, plan: &Plan) -> Self {
+    /// What tells `plan` from the one before, if the rate allows the next claim at `next_at`.
+    pub fn between(before: &Plan, plan: &Plan, next_at: Time) -> Self {
+        let waits_before = later(&before.waiting_on, next_at);
         let is_none = plan.claims_max == 0 && plan.fresh_max == 0;
         Self {
             claims_max: (!is_none).then_some(plan.claims_max),
@@ -114,13 +127,14 @@ impl Output {
             open: (plan.open != before.open).then(|| plan.open.clone()),
             change: plan.change,
             sweep: plan.sweep.clone(),
-            waiting_on: (plan.waiting_on != before.waiting_on).then(|| plan.waiting_on.clone()),
+            waiting_on: (plan.waiting_on != waits_before).then(|| plan.waiting_on.clone()),
             wake_at: plan.wake_at,
         }
     }
 
-    /// The plan that this made of the one before.
-    pub fn after(&self, before: &Plan) -> Plan {
+    /// The plan that this made of the one before, if the rate allows the next claim at `next_at`.
+    pub fn after(&self, before: &Plan, next_at: Time) -> Plan {
+        let waiting_on = self.waiting_on.clone();
         let claims_max = self.claims_max.unwrap_or(0);
         Plan {
             claims_max,
@@ -128,10 +142,22 @@ impl Output {
             open: self.open.clone().unwrap_or_else(|| before.open.clone()),
             change: self.change,
             sweep: self.sweep.clone(),
-            waiting_on: self.waiting_on.clone().unwrap_or_else(|| before.waiting_on.clone()),
+            waiting_on: waiting_on.unwrap_or_else(|| later(&before.waiting_on, next_at)),
             wake_at: self.wake_at,
         }
     }
+}
+
+/// What was waited for, with the time that the rate says now: at a constant rate that changes with
+/// each device, and is in the input.
+fn later(waiting_on: &[WaitingOn], next_at: Time) -> Vec<WaitingOn> {
+    let mut waiting_on = waiting_on.to_vec();
+    for reason in &mut waiting_on {
+        if let WaitingOn::Rate { next_at: said, .. } = reason {
+            *said = next_at;
+        }
+    }
+    waiting_on
 }
 
 /// The step that was written down last, whole.
@@ -160,6 +186,9 @@ impl Default for Frame {
     }
 }
 
+/// Hours that never end.
+const ALWAYS: Phase = Phase::Open { until: None };
+
 fn changed<T: PartialEq + Clone>(kept: &mut T, now: T) -> Option<T> {
     let is_changed = *kept != now;
     if is_changed {
@@ -171,7 +200,7 @@ fn changed<T: PartialEq + Clone>(kept: &mut T, now: T) -> Option<T> {
 impl Frame {
     /// What tells this step from the one before, which it takes the place of.
     pub(super) fn record(&mut self, snapshot: Snapshot, plan: &Plan) -> Step {
-        let output = Output::between(&self.plan, plan);
+        let output = Output::between(&self.plan, plan, snapshot.allowance.next_at);
         self.plan.clone_from(plan);
         let allowance = changed(&mut self.allowance, snapshot.allowance);
         let input = Input {
@@ -204,20 +233,22 @@ impl Frame {
                 inputs.push(CohortInput {
                     place,
                     of,
-                    phase: Some(cohort.phase),
-                    closes_for_good_at: cohort.closes_for_good_at,
+                    phase: Some(cohort.phase).filter(|phase| *phase != ALWAYS),
+                    closes_for_good_at: cohort.closes_for_good_at.map(Some),
                     counts: Some(cohort.counts),
                 });
                 self.cohorts.truncate(place);
                 self.cohorts.push(cohort);
                 continue;
             };
-            let closes = changed(&mut kept.closes_for_good_at, cohort.closes_for_good_at);
             let input = CohortInput {
                 place,
                 of: None,
                 phase: changed(&mut kept.phase, cohort.phase),
-                closes_for_good_at: closes.map(|at| at.unwrap_or(Time::ZERO)),
+                closes_for_good_at: changed(
+                    &mut kept.closes_for_good_at,
+                    cohort.closes_for_good_at,
+                ),
                 counts: changed(&mut kept.counts, cohort.counts),
             };
             let is_changed = input.phase.is_some()
@@ -226,6 +257,11 @@ impl Frame {
             inputs.extend(is_changed.then_some(input));
         }
         inputs
+    }
+
+    /// Takes over what was decided on its input.
+    pub(super) fn follow(&mut self, output: &Output, next_at: Time) {
+        self.plan = output.after(&self.plan, next_at);
     }
 
     /// The input of the next step; `None` if it makes no sense.
@@ -261,16 +297,14 @@ impl Frame {
     fn restore_cohort(&mut self, input: &CohortInput) -> Option<()> {
         if let Some((wave, zone)) = input.of.clone() {
             (self.cohorts.len() >= input.place).then(|| self.cohorts.truncate(input.place))?;
-            let closes_for_good_at = input.closes_for_good_at;
-            let (phase, counts) = (input.phase?, input.counts?);
+            let closes_for_good_at = input.closes_for_good_at.flatten();
+            let (phase, counts) = (input.phase.unwrap_or(ALWAYS), input.counts?);
             self.cohorts.push(Cohort { wave, zone, phase, closes_for_good_at, counts });
             return Some(());
         }
         let cohort = self.cohorts.get_mut(input.place)?;
         cohort.phase = input.phase.unwrap_or(cohort.phase);
-        if let Some(at) = input.closes_for_good_at {
-            cohort.closes_for_good_at = (at > Time::ZERO).then_some(at);
-        }
+        cohort.closes_for_good_at = input.closes_for_good_at.unwrap_or(cohort.closes_for_good_at);
         cohort.counts = input.counts.unwrap_or(cohort.counts);
         Some(())
     }

@@ -162,7 +162,7 @@ pub fn act_seen(
 }
 
 /// Why an act of somebody who has seen another generation is refused.
-const MOVED_ON: &str =
+pub const MOVED_ON: &str =
     "it has moved on since you looked; look again, and say it again if you mean it";
 
 /// Takes a rollout up again by a changed spec: what made it stop is judged anew, whatever it was.

@@ -10,7 +10,10 @@ mod spec;
 mod stand;
 
 pub use self::{
-    act::{Act, Acted, Numbers, Refusal, act, act_seen, end_preparing, judge_anew, unsendable},
+    act::{
+        Act, Acted, MOVED_ON, Numbers, Refusal, act, act_seen, end_preparing, judge_anew,
+        unsendable,
+    },
     progression::{PauseReason, Progression, State, VERDICTS_MAX, Wave, WaveState},
     prospect::{Never, Times},
     round::{ROUNDS_MAX, Round},

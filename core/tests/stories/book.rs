@@ -127,10 +127,11 @@ impl World {
     fn explain_rest(&mut self, devices: &[String]) -> Done {
         let half = self.book.entries.len() / 2;
         let mut replay = Replay::new(ZONES);
+        let mut at = Time::ZERO;
         for entry in self.book.entries.drain(..half) {
             replay.entry(&entry);
+            at = entry.at;
         }
-        let at = self.book.entries[0].at;
         let records = vec![replay.base().ok_or("nothing is left")?];
         self.book.entries.insert(0, Entry { at, records });
         let before = devices.iter().take_while(|device| *device != "what is left");
@@ -170,6 +171,26 @@ impl World {
         for row in &self.rows {
             assert_eq!(replay.assignment(row.id), Some(row.assignment), "{}", self.told);
         }
+        Ok(())
+    }
+
+    /// What is left of it when it is cut there runs again as before.
+    pub(crate) fn hold_cut(&self, cut: usize) -> Done {
+        let (before, behind) = self.book.entries.split_at(cut);
+        let Some(last) = before.last() else { return Ok(()) };
+        let mut first = Replay::new(ZONES);
+        for entry in before {
+            drop(first.entry(entry));
+        }
+        let records = vec![first.base().ok_or("nothing is left")?];
+        let text = serde_json::to_string(&Entry { at: last.at, records }).map_err(words)?;
+        let base: Entry = serde_json::from_str(&text).map_err(words)?;
+        let mut rest = Replay::new(ZONES);
+        for entry in [&base].into_iter().chain(behind) {
+            assert_eq!(rest.entry(entry), *entry, "cut at {cut}:\n{}", self.told);
+        }
+        assert_eq!(rest.report().mismatches, [], "cut at {cut}:\n{}", self.told);
+        assert_eq!(rest.progression(), first.progression().and(Some(&self.progression)));
         Ok(())
     }
 }

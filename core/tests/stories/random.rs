@@ -109,5 +109,6 @@ proptest! {
         }
         prop_assert!(world.progression.state.is_ended(), "{}", world.told);
         world.hold_log().unwrap();
+        world.hold_cut(world.book.entries.len() / 2).unwrap();
     }
 }

@@ -3,9 +3,10 @@
 use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
-use groundswell_core::moment::Moment;
+use groundswell_core::{moment::Moment, time::Time};
 
 use super::{
+    Failure,
     state::{self, Told},
     text::{count, date},
 };
@@ -50,7 +51,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             on.show(&backup, || copied(&backup))?;
         }
         Verb::Prune { before } => {
-            let before = before.resolve(Clock::System.now());
+            let before = passed(*before, Clock::System.now())?;
             let pruned = State::open_existing(&on.state)?.prune(before)?;
             let note = pruned
                 .is_empty()
@@ -62,6 +63,19 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         }
     }
     Ok(0)
+}
+
+/// The time before which a log goes, if it has passed: another one would take all there is, and who
+/// writes `-0d` or a year to come rather made a mistake.
+fn passed(before: Moment, now: Time) -> Result<Time, Failure> {
+    let time = before.resolve(now);
+    if time < now {
+        return Ok(time);
+    }
+    Err(Failure::input(anyhow::anyhow!(
+        "--before {before} is not in the past: all that was written down would go; name a time that \
+         has passed, or an age such as -90d"
+    )))
 }
 
 fn copied(Backup { file, bytes, artifacts }: &Backup) -> String {
@@ -88,4 +102,29 @@ fn taken_back(pruned: &[Pruned]) -> String {
         };
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_take_all_of_a_log_is_refused() {
+        let now = Time::from_millis(1_795_615_200_000);
+        let ask =
+            |text: &str| passed(text.parse().unwrap(), now).map_err(|why| why.error.to_string());
+        assert_eq!(ask("-1s"), Ok(Time::from_millis(1_795_615_199_000)));
+        assert_eq!(ask("2026-11-25T13:59:59Z"), Ok(Time::from_millis(1_795_615_199_000)));
+        for (text, shown) in [
+            ("-0d", "-0s"),
+            ("2026-11-25T14:00:00Z", "2026-11-25T14:00:00.000Z"),
+            ("2062-11-01T00:00:00Z", "2062-11-01T00:00:00.000Z"),
+        ] {
+            let why = format!(
+                "--before {shown} is not in the past: all that was written down would go; name a \
+                 time that has passed, or an age such as -90d"
+            );
+            assert_eq!(ask(text), Err(why));
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use groundswell_core::{
     log::{Acted, Beside, CohortCounts, DECISIONS, Record},
     rollout::{Act, Progression},
+    time::Time,
 };
 
 use crate::{
@@ -33,14 +34,15 @@ pub(crate) fn looked_at(
     Ok(vec![decider(), Record::Counted(cohorts.iter().map(counted).collect())])
 }
 
-/// An operator's act, and where the rollout stands since, or why nothing changed.
+/// An operator's act at this time, and where the rollout stands since, or why nothing changed.
 pub(crate) fn acted(
     act: Act,
     seen: Option<u64>,
     done: Result<&Progression, String>,
+    now: Time,
 ) -> impl Iterator<Item = Record> {
     let (stands, refused) = match done {
-        Ok(progression) => (Some(Record::stands(progression)), None),
+        Ok(progression) => (Some(Record::stands(progression, now)), None),
         Err(why) => (None, Some(why)),
     };
     [Record::Acted(Acted { act, seen, refused })].into_iter().chain(stands)

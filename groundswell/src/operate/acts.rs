@@ -5,7 +5,7 @@ use std::time::Duration;
 use groundswell_core::{
     assignment,
     ids::Epoch,
-    rollout::{self, Act, Acted, Progression, act},
+    rollout::{self, Act, Acted, MOVED_ON, Progression, act},
     snapshot::Counts,
     time::Time,
 };
@@ -230,20 +230,20 @@ impl State {
     ) -> Result<Acting, OperateError> {
         let Wanted { rollout, act: asked, generation } = *wanted;
         let record = self.known(rollout)?;
-        if generation.is_some_and(|seen| seen != record.progression.generation) {
-            let error = OperateError::MovedOn { rollout: rollout.0 };
-            if let Some(seq) = seq {
-                self.store.answer(seq, &Answer::Refused(error.to_string()))?;
-            }
-            return Err(error);
-        }
         let numbers = numbers(&self.store, &record)?;
         let open = open(&numbers.all);
         let mut batch = Batch::empty(rollout, Epoch(0), now);
         batch.records = looked_at(&self.store, &record)?;
+        if generation.is_some_and(|seen| seen != record.progression.generation) {
+            let error = OperateError::MovedOn { rollout: rollout.0 };
+            batch.records.extend(acted(asked, generation, Err(MOVED_ON.to_owned()), now));
+            batch.answers.extend(seq.map(|seq| (seq, Answer::Refused(error.to_string()))));
+            self.store.commit(&batch)?;
+            return Err(error);
+        }
         let mut answer = |answer: Answer| batch.answers.extend(seq.map(|seq| (seq, answer)));
         let mut told = |done: Result<&Progression, String>| {
-            batch.records.extend(acted(asked, generation, done));
+            batch.records.extend(acted(asked, generation, done, now));
         };
         let done = act(&record.progression, &record.spec, &numbers, asked, now);
         let (state, already) = match done {

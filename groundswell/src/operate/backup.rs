@@ -32,6 +32,13 @@ pub enum BackupError {
     /// There is something already.
     #[error("{} is there already: name another file, or take it away", .0.display())]
     Exists(PathBuf),
+    /// There is no room for it.
+    #[error(
+        "{} cannot be written, its disk is full: make room there and run the same command, or name \
+         a file on another disk",
+        .0.display()
+    )]
+    NoRoom(PathBuf),
     /// It cannot be written, or not be made to last.
     #[error("{} cannot be written", path.display())]
     Write {
@@ -57,8 +64,8 @@ impl State {
             return Err(BackupError::Exists(file.to_owned()).into());
         }
         let partial = Partial::beside(file)?;
-        self.copy_to(&partial.path)?;
-        let bytes = partial.sync()?;
+        self.copy_to(&partial.path, file)?;
+        let bytes = partial.sync().map_err(|source| BackupError::write(file, source))?;
         partial.put_in_place(file, &|from, to| fs::hard_link(from, to))?;
         let folder = File::open(folder_of(file)).and_then(|folder| folder.sync_all());
         folder.map_err(|source| BackupError::write(file, source))?;
@@ -66,10 +73,12 @@ impl State {
         Ok(Backup { file: file.to_owned(), bytes, artifacts })
     }
 
-    fn copy_to(&self, file: &Path) -> Result<(), OperateError> {
-        self.store.copy_to(file).map_err(|error| match error {
+    /// Copies it to `partial`, which will be `file`.
+    fn copy_to(&self, partial: &Path, file: &Path) -> Result<(), OperateError> {
+        self.store.copy_to(partial).map_err(|error| match error {
             StoreError::Damaged(what) => BackupError::Damaged(what).into(),
             // It is the copy that takes room, not the state.
+            error if error.is_of_full_disk() => BackupError::NoRoom(file.to_owned()).into(),
             StoreError::Disk(error) => BackupError::write(file, io::Error::other(error)).into(),
             error => OperateError::Store(error),
         })
@@ -78,7 +87,10 @@ impl State {
 
 impl BackupError {
     fn write(path: &Path, source: io::Error) -> Self {
-        Self::Write { path: path.to_owned(), source }
+        match source.kind() {
+            io::ErrorKind::StorageFull => Self::NoRoom(path.to_owned()),
+            _ => Self::Write { path: path.to_owned(), source },
+        }
     }
 }
 
@@ -107,12 +119,10 @@ impl Partial {
     }
 
     /// Makes it last, and says how many bytes it has.
-    fn sync(&self) -> Result<u64, BackupError> {
-        let synced = File::open(&self.path).and_then(|copy| {
-            copy.sync_all()?;
-            Ok(copy.metadata()?.len())
-        });
-        synced.map_err(|source| BackupError::write(&self.path, source))
+    fn sync(&self) -> io::Result<u64> {
+        let copy = File::open(&self.path)?;
+        copy.sync_all()?;
+        Ok(copy.metadata()?.len())
     }
 
     /// Gives it the name it was made for, unless there is something of that name: whoever made that

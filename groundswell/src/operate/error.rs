@@ -189,7 +189,9 @@ impl OperateError {
                 | Self::Store(_)
                 | Self::ImportCut { .. }
                 | Self::Takeover(_)
-                | Self::Backup(BackupError::Write { .. } | BackupError::Damaged(_))
+                | Self::Backup(
+                    BackupError::NoRoom(_) | BackupError::Write { .. } | BackupError::Damaged(_)
+                )
                 | Self::Artifact(ArtifactError::Keep { .. })
                 | Self::NoAnswer { .. }
                 | Self::Hangs { .. }

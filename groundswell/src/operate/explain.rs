@@ -2,12 +2,12 @@
 
 use groundswell_core::{
     ids::AssignmentId,
-    log::{DeviceStory, Entry, Line, Record, Report, Story},
+    log::{DeviceStory, Entry, Line, Others, Record, Report, Story},
 };
 use serde::Serialize;
 
 use super::{OperateError, State};
-use crate::store::{LogRow, RolloutKey, RolloutRecord, Store, StoreError};
+use crate::store::{LogRow, RolloutKey, RolloutRecord, Store, StoreError, Which};
 
 /// What the log of a rollout tells.
 #[derive(Clone, Debug, Serialize)]
@@ -33,7 +33,7 @@ impl State {
     /// # Errors
     /// [`OperateError::Store`] if it cannot be read, or makes no sense.
     pub fn explain(&self, record: &RolloutRecord) -> Result<Explained, OperateError> {
-        let mut story = Story::default();
+        let mut story = Story::beside(self.others()?);
         for_each_entry(&self.store, record.key, &mut |entry| story.entry(entry))?;
         Ok(explained(record, None, true, story.finish()))
     }
@@ -49,16 +49,25 @@ impl State {
     ) -> Result<Explained, OperateError> {
         let (key, _) = self.find_device(id)?;
         let (mut is_in, mut story) = (false, DeviceStory::new(id, vec![]));
+        let others = self.others()?;
         // Its assignments and what the log says of them: of one moment.
         self.store.at_once(&mut |store| {
             let standings = store.standings(key)?;
             let here = standings.iter().filter(|standing| standing.rollout == record.key);
             let ids: Vec<AssignmentId> = here.map(|standing| standing.id).collect();
             is_in = !ids.is_empty();
-            story = DeviceStory::new(id, ids);
+            story = DeviceStory::new(id, ids).beside(others.clone());
             for_each_entry(store, record.key, &mut |entry| story.entry(entry))
         })?;
         Ok(explained(record, Some(id), is_in, story.finish()))
+    }
+
+    /// All rollouts with their releases, as a story calls those that it comes across.
+    fn others(&self) -> Result<Others, OperateError> {
+        let all = self.store.rollouts(Which::All)?.into_iter();
+        Ok(all
+            .map(|of| (of.key.0, format!("{} {}", of.spec.release.name, of.spec.release.version)))
+            .collect())
     }
 }
 
@@ -68,7 +77,7 @@ fn explained(
     is_in: bool,
     (lines, report): (Vec<Line>, Report),
 ) -> Explained {
-    let doubt = report.mismatches.first().map(|first| first.what.clone());
+    let doubt = report.mismatches.first().map(ToString::to_string);
     Explained { rollout: record.key.0, device: device.map(str::to_owned), is_in, lines, doubt }
 }
 

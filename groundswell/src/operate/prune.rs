@@ -74,7 +74,7 @@ pub fn prune(
         Ok(())
     })?;
     if let Some(first) = report.mismatches.first() {
-        let kept = Some(format!("its log does not run again: {}", first.what));
+        let kept = Some(format!("its log does not run again: {first}"));
         return Ok(Some(Pruned { rollout: rollout.0, rows: 0, bytes: 0, kept }));
     }
     let Some(base) = base else { return Ok(None) };

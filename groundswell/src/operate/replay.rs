@@ -1,7 +1,13 @@
 //! Running the log of a rollout again: the bytes must be the same, and what the store says of the
 //! rollout must follow from it.
 
-use groundswell_core::log::{Entry, Record, Replay, Report};
+use std::collections::BTreeSet;
+
+use groundswell_core::{
+    log::{Entry, Record, Replay, Report},
+    rollout::Spec,
+};
+use serde_json::{Map, Value};
 
 use super::{OperateError, State};
 use crate::{
@@ -9,8 +15,8 @@ use crate::{
     store::{LogRow, RolloutKey, Store, StoreError},
 };
 
-/// Longest part of a record that is repeated when it differs, in characters.
-const ECHO_MAX: usize = 300;
+/// Longest part of a row that is repeated when it differs, in characters: enough to find it.
+const ECHO_MAX: usize = 40;
 
 impl State {
     /// Runs the log of a rollout again.
@@ -53,37 +59,86 @@ pub(super) fn replay_by(
 fn again(replay: &mut Replay, LogRow { seq, at, body }: &LogRow) -> Result<(), StoreError> {
     let what = |error| StoreError::Damaged(format!("row {seq} of the log: {error}"));
     let records: Vec<Record> = serde_json::from_str(body).map_err(what)?;
+    let found = replay.mismatches();
     let again = replay.entry(&Entry { at: *at, records });
     let text = serde_json::to_string(&again.records).map_err(what)?;
-    if text != *body {
-        replay.mismatch(format!("row {seq} of the log: {}", first_difference(body, &text)));
+    // What differs in what it says was told.
+    if text != *body && replay.mismatches() == found {
+        replay.mismatch(written_otherwise(*seq, body, &text));
     }
     Ok(())
+}
+
+/// Where two texts differ that say the same.
+fn written_otherwise(seq: i64, was: &str, is: &str) -> String {
+    let same = was.chars().zip(is.chars()).take_while(|(was, is)| was == is).count();
+    let from = |text: &str| -> String { text.chars().skip(same).take(ECHO_MAX).collect() };
+    format!(
+        "row {seq} of the log says the same, and is not written as this program does: from \
+         character {} on it is {} and would be {}",
+        same + 1,
+        from(was),
+        from(is)
+    )
 }
 
 /// What the log ends with is what else is stored.
 fn hold_end(store: &dyn Store, rollout: RolloutKey, replay: &mut Replay) -> Result<(), StoreError> {
     let Some(record) = store.rollout(rollout)? else { return Ok(()) };
-    let round = record.progression.round;
-    let ends = replay.progression();
-    if ends != Some(&record.progression) {
-        let what = format!("it stands at {:?}, and its log ends with {ends:?}", record.progression);
-        replay.mismatch(what);
+    let counts = store.cohorts(rollout, record.progression.round)?;
+    let counts = counts.iter().map(|cohort| cohort.counts).sum();
+    replay.hold_stored(&record.progression, &counts);
+    let (found_by, is) = (store.state_column(rollout)?, record.progression.state);
+    if found_by != is.as_str() {
+        replay.mismatch(format!("at the end: it is found by the state {found_by}, and is {is}"));
     }
-    let counts = store.cohorts(rollout, round)?.iter().map(|cohort| cohort.counts).sum();
-    let follow = replay.counts(round);
-    if follow != counts {
-        replay.mismatch(format!("its devices are {counts:?}, and its log ends with {follow:?}"));
+    if let Some(ends) = replay.spec() {
+        let differing = differing(&record.spec, ends)?;
+        if !differing.is_empty() {
+            replay.mismatch(format!("at the end: its spec: {}", differing.join("; ")));
+        }
+    }
+    let mut others = vec![];
+    store.for_each_assigned(rollout, &mut |id, device| {
+        if let Some(named) = replay.device(id).filter(|named| *named != device) {
+            let what = format!("stored is {device}, its log says {named}");
+            others.push(format!("at the end: the device of assignment {id}: {what}"));
+        }
+    })?;
+    for what in others {
+        replay.mismatch(what);
     }
     Ok(())
 }
 
-/// From where two texts differ.
-fn first_difference(was: &str, is: &str) -> String {
-    let same = was.chars().zip(is.chars()).take_while(|(was, is)| was == is).count();
-    let from = |text: &str| text.chars().skip(same.saturating_sub(40)).take(ECHO_MAX).collect();
-    let (was, is): (String, String) = (from(was), from(is));
-    format!("was written as ...{was} and would be written as ...{is}")
+/// The fields of a spec that differ, each with what is stored and what the log ends with.
+fn differing(stored: &Spec, ends: &Spec) -> Result<Vec<String>, StoreError> {
+    let value = |spec: &Spec| {
+        serde_json::to_value(spec).map_err(|error| StoreError::Damaged(error.to_string()))
+    };
+    let mut all = vec![];
+    compare("", &value(stored)?, &value(ends)?, &mut all);
+    Ok(all)
+}
+
+fn compare(name: &str, stored: &Value, ends: &Value, all: &mut Vec<String>) {
+    let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+    match (stored, ends) {
+        _ if stored == ends => {}
+        (Value::Object(stored), Value::Object(ends)) => {
+            let keys: BTreeSet<&String> = stored.keys().chain(ends.keys()).collect();
+            for key in keys {
+                let of = |all: &Map<String, Value>| all.get(key).cloned().unwrap_or_default();
+                compare(&below(key), &of(stored), &of(ends), all);
+            }
+        }
+        (Value::Array(stored), Value::Array(ends)) if stored.len() == ends.len() => {
+            for (number, (stored, ends)) in stored.iter().zip(ends).enumerate() {
+                compare(&below(&(number + 1).to_string()), stored, ends, all);
+            }
+        }
+        _ => all.push(format!("{name}: stored is {stored}, its log ends with {ends}")),
+    }
 }
 
 #[cfg(test)]

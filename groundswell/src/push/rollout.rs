@@ -57,7 +57,7 @@ pub fn go_on<S: Store>(
     let waives_gate = wanted.canaries == 0;
     let asked = judge_anew(&record.progression, &record.spec, &numbers, waives_gate, now);
     record.progression = changed(asked).map_err(lost)?;
-    records.extend([Record::TakenUp { waives_gate }, Record::stands(&record.progression)]);
+    records.extend([Record::TakenUp { waives_gate }, Record::stands(&record.progression, now)]);
     store.set_spec(record.key, &record.spec, now)?;
     store.commit(&standing(&record, records, now))?;
     Ok(record)
@@ -80,7 +80,7 @@ pub fn retry<S: Store>(
     record.spec = wanted.spec.clone();
     let asked = act(&record.progression, &record.spec, &numbers, Act::Retry, now);
     record.progression = changed(asked).map_err(PushError::NothingToRetry)?;
-    records.extend(acted(Act::Retry, None, Ok(&record.progression)));
+    records.extend(acted(Act::Retry, None, Ok(&record.progression), now));
     end_preparing(&mut record.progression);
     store.open_round(&record.spec, &standing(&record, records, now), wanted.canaries)?;
     Ok(record)
@@ -125,7 +125,8 @@ pub fn create<S: Store>(
     record.progression = changed(asked).map_err(lost)?;
     // Rows of a choice that is known are kept when it is given up before it begins.
     let mut records = vec![decider()];
-    records.extend(acted(Act::Start, None, Ok(&record.progression)));
+    records.extend(acted(Act::Start, None, Ok(&record.progression), now));
+    let stood = record.progression.clone();
     record.progression.prepared = Some(Digest(wanted.identity).to_string());
     records.push(Record::Chosen(record.progression.prepared.clone()));
     store.commit(&standing(&record, records, now))?;
@@ -146,7 +147,8 @@ pub fn create<S: Store>(
     }
     let mut records = looked_at(store, &record)?;
     end_preparing(&mut record.progression);
-    records.extend([Record::Prepared, Record::stands(&record.progression)]);
+    let stands = Record::stands_since(Some(&stood), &record.progression, now);
+    records.extend([Record::Prepared, stands]);
     record.devices = wanted.devices.len() as u64;
     store.commit(&standing(&record, records, now))?;
     Ok(record)

@@ -16,7 +16,7 @@ use std::path::Path;
 use groundswell_core::{
     assignment::State,
     device::Device,
-    ids::{Epoch, RolloutId},
+    ids::{AssignmentId, Epoch, RolloutId},
     log::Record,
     release::Release,
     rollout::Spec,
@@ -83,6 +83,9 @@ impl StoreError {
         matches!(self, Self::Database(error) if error.sqlite_error_code() == busy)
     }
 }
+
+/// What takes an assignment and the id of its device.
+pub type EachAssigned<'a> = &'a mut dyn FnMut(AssignmentId, &str);
 
 /// A device that a selector chose, as far as dividing it into waves needs.
 #[derive(Clone, Copy, Debug)]
@@ -247,6 +250,12 @@ pub trait Store: Send {
         rollout: RolloutKey,
         each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
+
+    /// The state that a rollout is found by, which is written down beside where it stands.
+    fn state_column(&self, rollout: RolloutKey) -> Result<String, StoreError>;
+
+    /// Hands every assignment of a rollout, in all rounds, to `each` with the id of its device.
+    fn for_each_assigned(&self, of: RolloutKey, each: EachAssigned<'_>) -> Result<(), StoreError>;
 
     /// Puts `base` in the place of row `seq` of a rollout's log, which begins with it from then on.
     /// Says how many bytes of text it is.

@@ -298,3 +298,26 @@ fn assert_full(ran: &Ran) {
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.err.contains("No space left on device") || ran.err.contains("full"), "{ran:?}");
 }
+
+#[test]
+fn a_copy_without_room_says_so_and_leaves_nothing_behind() {
+    let ground = Ground::new(3, Options::default());
+    let copies = ground.dir.path().join("copies");
+    let Some(disk) = SmallDisk::mount(&copies, 8) else { return };
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_groundswell"));
+        command.current_dir(ground.dir.path()).args(args).arg("--state").arg(ground.state());
+        Ran::from(command.output().unwrap())
+    };
+    assert_eq!(run(&["device", "import", "devices.csv"]).code, Some(0));
+    disk.fill();
+    let ran = run(&["state", "backup", "copies/copy.db"]);
+    let told = "error: copies/copy.db cannot be written, its disk is full: make room there and run the \
+                same command, or name a file on another disk\n";
+    assert_eq!((ran.code, &*ran.out, &*ran.err), (Some(3), "", told));
+    let left: Vec<_> = fs::read_dir(&copies).unwrap().map(|at| at.unwrap().file_name()).collect();
+    assert_eq!(left, ["ballast"], "nothing is left of it");
+    disk.make_room();
+    let ran = run(&["state", "backup", "copies/copy.db"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}

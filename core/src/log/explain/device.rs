@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::{
-    Line, course,
+    Line, Others, course,
     fact::Happening,
     line::Lines,
     story::NOT_CLAIMED,
@@ -18,7 +18,7 @@ use crate::{
         Taken, replay::Replay,
     },
     plan::Change,
-    rollout::Spec,
+    rollout::{self, Spec},
     time::Time,
     waiting::{WaitingOn, span},
 };
@@ -44,6 +44,8 @@ pub struct DeviceStory {
     judged: Option<Becomes>,
     /// The driver that has the rollout.
     driver: Option<Epoch>,
+    /// Other rollouts by their numbers, as people know them.
+    others: Others,
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +68,14 @@ impl DeviceStory {
             closed: None,
             judged: None,
             driver: None,
+            others: Others::default(),
         }
+    }
+
+    /// The same beside other rollouts.
+    #[must_use]
+    pub fn beside(self, others: Others) -> Self {
+        Self { others, ..self }
     }
 
     /// Takes in the next entry.
@@ -115,7 +124,7 @@ impl DeviceStory {
                 self.say(course::taken_up(*waives_gate).to_owned());
             }
             Record::Taken(taken) => self.taken(taken),
-            Record::Step(step) => self.step(step),
+            Record::Step(step) => self.step(&step.at(self.replay.now)),
             Record::Judged(judged) => self.judged(judged),
             Record::Unclaimed(rows) if rows.iter().any(|(id, _)| self.is_current(*id)) => {
                 self.say(NOT_CLAIMED.to_owned());
@@ -180,9 +189,16 @@ impl DeviceStory {
         let Some(id) = self.ids.iter().rev().copied().find(is_open) else { return };
         self.say("what was written down before this is pruned".to_owned());
         self.begin(id, "in the rollout");
-        if let Some(is) = self.assignment() {
+        if let (Some(is), Some((_, place))) = (self.assignment(), self.current.clone()) {
             self.say(format!("by then it is {}", is.state));
+            self.hours(is.state, &place);
         }
+    }
+
+    fn is_opened(&self, place: &Place) -> bool {
+        self.replay.progression().is_some_and(|progression| {
+            progression.waves.get(place.wave).is_some_and(|wave| wave.state.is_opened())
+        })
     }
 
     /// The device is in the rollout, or in a further round of it.
@@ -194,7 +210,7 @@ impl DeviceStory {
             let _ = write!(text, " for round {round}");
         }
         if of > 1 {
-            let _ = write!(text, ", in wave {} of {of}", wave + 1);
+            let _ = write!(text, ", in wave {} of {of}", wave.saturating_add(1));
         }
         let has_hours =
             self.replay.spec.as_ref().is_some_and(|spec| !spec.schedule.is_always_open());
@@ -251,12 +267,8 @@ impl DeviceStory {
             self.change(change, &place);
             return;
         }
-        let is_opened = self.replay.progression().is_some_and(|progression| {
-            progression.waves.get(place.wave).is_some_and(|wave| wave.state.is_opened())
-        });
-        if is.state == State::Retrying || is_opened && is.state.is_waiting() {
-            self.hours(&place);
-        }
+        let is_opened = self.is_opened(&place);
+        self.hours(is.state, &place);
         if is.state == State::Queued {
             let at = self.replay.now;
             let reasons = self.replay.frame.plan.waiting_on.iter();
@@ -282,8 +294,14 @@ impl DeviceStory {
         }
     }
 
-    /// Whether its own hours keep it.
-    fn hours(&mut self, place: &Place) {
+    /// Whether its own hours keep it, and nothing that comes before them does.
+    fn hours(&mut self, is: State, place: &Place) {
+        let is_running =
+            self.replay.progression().is_some_and(|of| of.state == rollout::State::Running);
+        let may_go = is == State::Retrying || self.is_opened(place) && is.is_waiting();
+        if !is_running || !may_go {
+            return;
+        }
         let now = self.replay.now;
         let cohorts = self.replay.frame.cohorts.iter();
         let mut own = cohorts.filter(|cohort| {
@@ -328,7 +346,7 @@ impl DeviceStory {
                     self.replay.spec.as_ref().map_or(0, |spec: &Spec| spec.limits.max_per_host);
                 format!("; waits for a place on its host, at most {max} may be open there")
             }
-            Becomes::Busy(rollout) => format!("; busy with rollout {rollout}"),
+            Becomes::Busy(rollout) => format!("; busy with {}", self.others.name(rollout)),
             _ if known.is_empty() => return,
             _ => String::new(),
         };

@@ -6,7 +6,7 @@ use crate::{
     outcome::{Answer, Outcome},
     rollout::Spec,
     time::Time,
-    waiting::{left, stamp},
+    waiting::{left, stamp_secs},
 };
 
 /// Something that happened to one device.
@@ -108,22 +108,22 @@ impl Happening<'_> {
     /// What the device waits for from now on, or how it ended.
     fn follows(&self) -> String {
         let Self { to, now, .. } = *self;
-        let (due, away) = (to.due_at, stamp(to.away_since, now));
+        let (due, away) = (to.due_at, stamp_secs(to.away_since, now));
         match to.state {
             State::Queued => String::new(),
             State::Delivering => "sent to".to_owned(),
-            State::Verifying => format!("asked for its version until {}", stamp(due, now)),
+            State::Verifying => format!("asked for its version until {}", stamp_secs(due, now)),
             State::Retrying if due <= now => format!("attempt {} is due now", to.attempt + 1),
             State::Retrying => {
-                let (at, wait) = (stamp(due, now), left(due, now));
+                let (at, wait) = (stamp_secs(due, now), left(due, now));
                 format!("attempt {} is due at {at}, in {wait}", to.attempt + 1)
             }
             State::Away if due <= now => "due now".to_owned(),
             State::Away if to.attempt == 0 => {
-                format!("away since {away}, waited for until {}", stamp(due, now))
+                format!("away since {away}, waited for until {}", stamp_secs(due, now))
             }
             State::Away | State::Absent if due < Time::MAX => {
-                format!("away since {away}, tried again at {}", stamp(due, now))
+                format!("away since {away}, tried again at {}", stamp_secs(due, now))
             }
             State::Away | State::Absent => {
                 format!("away since {away}, due on any contact; no wave waits for it")

@@ -10,8 +10,9 @@ mod device;
 mod fact;
 mod flow;
 mod line;
+mod others;
 mod spec;
 mod story;
 mod wait;
 
-pub use self::{device::DeviceStory, line::Line, story::Story};
+pub use self::{device::DeviceStory, line::Line, others::Others, story::Story};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Line, course,
+    Line, Others, course,
     fact::way,
     flow::Flow,
     line::Lines,
@@ -16,9 +16,9 @@ use crate::{
         Acted, Base, Becomes, Entry, Happened, Judged, Listed, Moved, Record, Report, Step, Taken,
         replay::Replay,
     },
-    rollout::{Progression, Spec, State},
+    rollout::{Spec, State},
     time::Time,
-    waiting::stamp,
+    waiting::stamp_secs,
 };
 
 /// Nothing is sent for a claim before it is durable.
@@ -38,6 +38,8 @@ pub struct Story {
     names: HashMap<AssignmentId, String>,
     /// The driver that has it.
     driver: Option<Epoch>,
+    /// Other rollouts by their numbers, as people know them.
+    others: Others,
 }
 
 impl Default for Story {
@@ -50,11 +52,17 @@ impl Default for Story {
             waits: Waits::default(),
             names: HashMap::new(),
             driver: None,
+            others: Others::default(),
         }
     }
 }
 
 impl Story {
+    /// The story of a rollout beside others.
+    pub fn beside(others: Others) -> Self {
+        Self { others, ..Self::default() }
+    }
+
     /// Takes in the next entry.
     pub fn entry(&mut self, entry: &Entry) {
         self.replay.begin(entry);
@@ -74,9 +82,9 @@ impl Story {
         match record {
             Record::Spec(spec) => self.spec(spec),
             Record::Acted(acted) => self.acted(record, acted),
-            Record::Step(step) => self.step(record, step),
+            Record::Step(step) => self.step(record, &step.at(self.replay.now)),
             Record::Happened(happened) => self.happened(record, happened),
-            Record::Stands(progression) => self.stands(record, progression),
+            Record::Stands(_) => self.stands(record),
             _ => {
                 self.replay.record(record);
                 self.other(record);
@@ -114,7 +122,7 @@ impl Story {
                 self.say(course::taken_up(*waives_gate).to_owned());
             }
             Record::SetBack(before) => {
-                let was = stamp(*before, self.replay.now);
+                let was = stamp_secs(*before, self.replay.now);
                 self.say(format!("the clock was set back, it was {was}"));
             }
             _ => {}
@@ -196,7 +204,7 @@ impl Story {
         if listed.state.is_terminal() {
             self.flow.add(now, listed.state.as_str(), count, [].into_iter());
         } else if course::is_joined(listed, &self.replay) {
-            let wave = format!("joined wave {}", listed.wave + 1);
+            let wave = format!("joined wave {}", listed.wave.saturating_add(1));
             self.flow.add(now, &wave, count, [].into_iter());
         }
     }
@@ -204,7 +212,9 @@ impl Story {
     fn judged(&mut self, judged: &Judged) {
         let what = match judged.becomes {
             Becomes::Host => "had to wait for a place on the host".to_owned(),
-            Becomes::Busy(rollout) => format!("had to wait for rollout {rollout}"),
+            Becomes::Busy(rollout) => {
+                format!("had to wait for {}", self.others.name(rollout))
+            }
             // What happened to them follows.
             Becomes::Claimed | Becomes::Skipped(_) | Becomes::Away => return,
         };
@@ -274,11 +284,14 @@ impl Story {
         self.replay.record(record);
     }
 
-    fn stands(&mut self, record: &Record, progression: &Progression) {
-        let before = self.replay.progression().map(|before| before.state);
+    fn stands(&mut self, record: &Record) {
+        let state = |replay: &Replay| replay.progression().map(|is| is.state);
+        let before = state(&self.replay);
         self.replay.record(record);
-        if before.is_some_and(|before| before != progression.state) {
-            self.say(format!("it is {} now", progression.state));
+        if let (Some(before), Some(is)) = (before, state(&self.replay))
+            && before != is
+        {
+            self.say(format!("it is {is} now"));
         }
     }
 
@@ -297,7 +310,7 @@ mod tests {
         log::{Met, Recorder},
         outcome::{Answer, Outcome},
         release::{Digest, Release},
-        rollout::Act,
+        rollout::{Act, Progression},
     };
 
     const BEGIN: Time = Time::from_millis(1_795_615_200_000);
@@ -347,7 +360,8 @@ mod tests {
         };
         log.push(Record::Spec(Box::new(spec.clone())));
         log.push(Record::Listed(listed));
-        log.push(Record::Stands(Box::new(began)));
+        log.at(BEGIN);
+        log.stands(&began);
         let mut now = BEGIN;
         for id in 1..=DEVICES {
             send(&mut log, &spec, AssignmentId(id), now);
@@ -367,7 +381,7 @@ mod tests {
         let refused = |act, why: &str| {
             Record::Acted(Acted { act, seen: None, refused: Some(why.to_owned()) })
         };
-        let stands = Record::Stands(Box::new(Progression::draft(&spec)));
+        let stands = Record::stands(&Progression::draft(&spec), BEGIN);
         story.entry(&Entry { at: BEGIN, records: vec![Record::Spec(Box::new(spec)), stands] });
         for at in 0..3 {
             let records = vec![refused(Act::Pause, "it has not started")];

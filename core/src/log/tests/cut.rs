@@ -11,7 +11,8 @@ fn a_log_that_is_cut_anywhere_runs_on_from_what_is_kept() {
         for entry in before {
             drop(first.entry(entry));
         }
-        let base = Entry { at: NOON, records: vec![first.base().unwrap()] };
+        let at = before.last().unwrap().at;
+        let base = Entry { at, records: vec![first.base().unwrap()] };
         let text = serde_json::to_string(&base).unwrap();
         let mut second = Replay::new(ZONES);
         for entry in std::iter::once(&serde_json::from_str(&text).unwrap()).chain(behind) {
@@ -42,7 +43,7 @@ fn what_is_taken_back_behind_a_cut_is_known_one_by_one() {
         unwritten.state = state;
         let records = vec![
             Record::Spec(Box::new(spec())),
-            Record::Stands(Box::new(unwritten)),
+            Record::stands(&unwritten, NOON),
             listed(State::Queued, 1..=2),
             listed(skipped, 3..=5),
         ];
@@ -78,4 +79,19 @@ fn each_device_is_kept_with_its_own_host() {
     drop(replay.entry(&Entry { at: NOON, records }));
     let Some(Record::Base(base)) = replay.base() else { panic!("no base") };
     assert_eq!(base.met, ids.map(met).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_changed_behind_a_cut_is_told_from_where_it_stood_when_that_was_said() {
+    let stood = Progression::draft(&spec());
+    let mut first = Replay::new(ZONES);
+    let chosen = Record::Chosen(Some("digest".to_owned()));
+    let records = vec![Record::Spec(Box::new(spec())), Record::stands(&stood, NOON), chosen];
+    drop(first.entry(&Entry { at: NOON, records }));
+    assert_eq!(first.progression().unwrap().prepared.as_deref(), Some("digest"));
+    let is = Progression { generation: 1, ..stood.clone() };
+    let records = vec![first.base().unwrap(), Record::stands_since(Some(&stood), &is, NOON)];
+    let mut second = Replay::new(ZONES);
+    drop(second.entry(&Entry { at: NOON, records }));
+    assert_eq!(second.progression(), Some(&is));
 }

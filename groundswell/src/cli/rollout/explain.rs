@@ -70,8 +70,10 @@ fn split(at: Time) -> (String, String) {
     )
 }
 
-/// A text in lines that fit beside its time.
+/// A text in lines that fit beside its time; one that is in it stays with its zone.
 fn wrapped(text: &str) -> String {
+    const WITH_ZONE: &str = "\u{a0}UTC";
+    let text = text.replace(" UTC", WITH_ZONE);
     let mut lines = String::new();
     let mut width = 0;
     for word in text.split(' ') {
@@ -86,7 +88,7 @@ fn wrapped(text: &str) -> String {
         lines.push_str(word);
         width += len;
     }
-    lines
+    lines.replace(WITH_ZONE, " UTC")
 }
 
 #[cfg(test)]
@@ -105,6 +107,10 @@ mod tests {
                 "            not wait for 1 of them"
             ]
         );
+        let text = "attempt 1: accepted, HTTP 200; asked for its version until 17:55:32 UTC";
+        let zoned =
+            "attempt 1: accepted, HTTP 200; asked for its version until\n            17:55:32 UTC";
+        assert_eq!(wrapped(text), zoned, "a time stays with its zone");
         assert_eq!(wrapped("sent"), "sent");
         let long = "x".repeat(200);
         assert_eq!(wrapped(&long), long, "what has no gaps is not broken");

@@ -160,8 +160,8 @@ impl Course {
             }
             if let Some(holder) = shared.busy_with(candidate.device, self.key) {
                 // Of one that is not driven any more nothing is said rather than something wrong.
-                if let Some(name) = shared.name_of(holder) {
-                    self.log_judged(&candidate, Becomes::Busy(name.id));
+                if shared.name_of(holder).is_some() {
+                    self.log_judged(&candidate, Becomes::Busy(holder.0));
                 }
                 self.busy.insert(candidate.device, holder);
                 shared.park(self.key, candidate);

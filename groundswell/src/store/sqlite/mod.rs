@@ -34,12 +34,12 @@ use groundswell_core::{
     snapshot::Counts,
     time::Time,
 };
-use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
     Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
-    DeviceKey, Intent, IntentSeq, LogRow, Page, Put, Review, Reviewed, RolloutKey, RolloutRecord,
-    RoundCursor, Standing, Store, StoreError, Unfinished, Want, Which,
+    DeviceKey, EachAssigned, Intent, IntentSeq, LogRow, Page, Put, Review, Reviewed, RolloutKey,
+    RolloutRecord, RoundCursor, Standing, Store, StoreError, Unfinished, Want, Which,
 };
 
 /// Numbered, applied in order; a file is never changed once it was released.
@@ -81,7 +81,7 @@ impl SqliteStore {
         connection.pragma_update(None, "foreign_keys", "OFF")?;
         connection.busy_timeout(BUSY_MAX)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        keep_plans(&connection)?;
+        reader::keep_plans(&connection)?;
         let mut store = Self { connection, epoch: None };
         store.migrate()?;
         Ok(store)
@@ -139,12 +139,6 @@ impl SqliteStore {
         epoch::refuse_stale(&transaction, own)?;
         Ok(transaction)
     }
-}
-
-/// Has statements planned once: otherwise those that a partial index might serve are planned again
-/// whenever a parameter changes, which takes ten times as long as running them.
-fn keep_plans(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 impl Store for SqliteStore {
@@ -300,6 +294,14 @@ impl Store for SqliteStore {
         each: &mut dyn FnMut(LogRow) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         log::for_each(&self.connection, rollout, each)
+    }
+
+    fn state_column(&self, rollout: RolloutKey) -> Result<String, StoreError> {
+        read::state_column(&self.connection, rollout)
+    }
+
+    fn for_each_assigned(&self, of: RolloutKey, each: EachAssigned<'_>) -> Result<(), StoreError> {
+        read::for_each_assigned(&self.connection, of, each)
     }
 
     fn shorten_log(

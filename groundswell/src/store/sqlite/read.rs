@@ -7,7 +7,8 @@ use rusqlite::{Connection, Params, params};
 
 use super::{ended::is_unfinished, rows};
 use crate::store::{
-    CohortKey, CohortRecord, DeviceKey, RolloutKey, RolloutRecord, Standing, StoreError, Which,
+    CohortKey, CohortRecord, DeviceKey, EachAssigned, RolloutKey, RolloutRecord, Standing,
+    StoreError, Which,
 };
 
 pub(super) fn find(
@@ -30,6 +31,29 @@ pub(super) fn rollout(
 ) -> Result<Option<RolloutRecord>, StoreError> {
     let sql = format!("SELECT {} FROM rollout WHERE key = ?1", rows::ROLLOUT_COLUMNS);
     Ok(all(connection, &sql, [key.0], rows::rollout)?.pop())
+}
+
+/// The state that a rollout is found by.
+pub(super) fn state_column(connection: &Connection, key: RolloutKey) -> Result<String, StoreError> {
+    let sql = "SELECT state FROM rollout WHERE key = ?1";
+    Ok(connection.query_row(sql, [key.0], |row| row.get(0))?)
+}
+
+/// Every assignment of a rollout, with the id of its device.
+pub(super) fn for_each_assigned(
+    connection: &Connection,
+    key: RolloutKey,
+    each: EachAssigned<'_>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT a.id, d.id FROM cohort c JOIN assignment a ON a.cohort = c.key \
+               JOIN device d ON d.key = a.device WHERE c.rollout = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query([key.0])?;
+    while let Some(row) = found.next()? {
+        let device = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+        each(AssignmentId(row.get(0)?), device);
+    }
+    Ok(())
 }
 
 pub(super) fn rollouts(

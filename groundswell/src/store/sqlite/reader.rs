@@ -3,9 +3,9 @@
 use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use super::{BUSY_MAX, keep_plans};
+use super::BUSY_MAX;
 use crate::store::StoreError;
 
 /// What means something else in the path of a URI (<https://www.sqlite.org/uri.html>).
@@ -61,4 +61,10 @@ fn is_of_place(error: &rusqlite::Error) -> bool {
                 | ErrorCode::SystemIoFailure
         )
     )
+}
+
+/// Has statements planned once: otherwise those that a partial index might serve are planned again
+/// whenever a parameter changes, which takes ten times as long as running them.
+pub(super) fn keep_plans(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }

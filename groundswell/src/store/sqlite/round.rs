@@ -132,7 +132,7 @@ pub(super) fn open(
     let records = [
         log::Record::Counted(counted.collect()),
         log::Record::Prepared,
-        log::Record::stands(progression),
+        log::Record::stands(progression, batch.at),
     ];
     super::log::write(connection, rollout, batch.at, &records)?;
     Ok(devices.len() as u64)

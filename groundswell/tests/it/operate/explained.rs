@@ -1,8 +1,13 @@
 //! What happened, told by the log.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use groundswell::sim::Options;
+use groundswell::{
+    clock::Clock,
+    core::rollout::Act,
+    sim::Options,
+    store::{Answer, Intent, RolloutKey, SqliteStore, Store},
+};
 
 use super::driven::Stage;
 
@@ -15,8 +20,9 @@ macro_rules! assert_explained {
 
 fn filters() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\d\d:\d\d:\d\d", "HH:MM:SS");
+    settings.add_filter(r"(\w{3} \d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC", "TO-THE-SECOND");
     settings.add_filter(r"(\w{3} \d{4}-\d\d-\d\d )?\d\d:\d\d UTC", "TIME");
+    settings.add_filter(r"\d\d:\d\d:\d\d", "HH:MM:SS");
     settings
 }
 
@@ -68,7 +74,8 @@ fn what_happened_is_told_wave_by_wave_and_device_by_device() {
       HH:MM:SS  wave 2 of 2 opened: 4 devices
       HH:MM:SS  its turn: runs 1.0.0
       HH:MM:SS  claimed for attempt 1
-      HH:MM:SS  attempt 1: accepted, HTTP 200; asked for its version until TIME
+      HH:MM:SS  attempt 1: accepted, HTTP 200; asked for its version until
+                TO-THE-SECOND
       HH:MM:SS  reports version 2.0.0: succeeded
     ");
     let json = stage.run(&["rollout", "explain", "1", "pos-0", "--output", "json"]).json();
@@ -152,4 +159,46 @@ fn why_it_stopped_is_told_and_who_is_not_in_it() {
     --- err
     error: there is no rollout `3`: they are numbered 1 to 2; `groundswell rollout list` has them
     ");
+}
+
+#[test]
+fn a_device_is_told_while_its_driver_writes() {
+    let options = Options { latency: Duration::from_millis(20), ..Options::default() };
+    let stage = Stage::driven(400, options);
+    stage.run(&["rollout", "start", "1"]);
+    let (mut told, mut states) = (0, vec![]);
+    while states.last().is_none_or(|state| state != "completed") {
+        for device in ["pos-0", "pos-399"] {
+            let ran = stage.run(&["rollout", "explain", "1", device]);
+            // A note would say that what it read does not fit together.
+            assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
+            told += usize::from(ran.out.contains("chosen, in wave"));
+        }
+        states.push(stage.rollout("1")["state"].as_str().unwrap().to_owned());
+    }
+    assert!(told > 2 && states.iter().any(|state| state == "running"), "{told} {states:?}");
+    let ran = stage.run(&["rollout", "explain", "1", "pos-399"]);
+    assert!(ran.out.contains("reports version 2.0.0: succeeded"), "{ran:?}");
+}
+
+#[test]
+fn an_act_on_what_has_moved_on_is_told_though_nobody_drove() {
+    let stage = Stage::new(3, Options::default());
+    stage.run(&["rollout", "start", "1"]);
+    // Somebody had asked a driver, which ended before it looked.
+    let database = stage.dir().join("groundswell-data/state.db");
+    let (rollout, generation) = (RolloutKey(1), Some(0));
+    let intent = Intent::Act { rollout, act: Act::Advance, generation };
+    let asked =
+        SqliteStore::open(&database).unwrap().put_intent(&intent, Clock::System.now()).unwrap();
+    let ran = stage.run(&["rollout", "cancel", "1"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = stage.told(&["rollout", "explain", "1"]);
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = "the operator said advance, and nothing changed: it has moved on since you looked";
+    assert!(told.contains(line), "{told}");
+    let answer = SqliteStore::open(&database).unwrap().answer_to(asked).unwrap();
+    assert!(matches!(answer, Some(Answer::Refused(_))), "{answer:?}");
+    let ran = stage.run(&["rollout", "replay", "1"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }

@@ -38,7 +38,7 @@ impl World {
         for row in self.checker.rows.logged(key, logged) {
             let records: Vec<Record> = serde_json::from_str(&row.body).unwrap();
             let progression = records.iter().rev().find_map(|record| match record {
-                Record::Stands(progression) => Some((**progression).clone()),
+                Record::Stands(stands) => stands.at(row.at).after(None).ok(),
                 _ => None,
             });
             let batch = Batch { records, progression, ..Batch::empty(key, Epoch(0), row.at) };

@@ -323,7 +323,7 @@ impl Checker {
     fn cover(&mut self, batch: &Batch, mut state: RolloutState) {
         for record in &batch.records {
             match record {
-                Record::Stands(progression) => state = progression.state,
+                Record::Stands(stands) => state = stands.timeless().state.unwrap_or(state),
                 Record::Acted(acted) => self.coverage.act(state, acted.act),
                 Record::Happened(happened) => {
                     for id in happened.ids.iter() {
@@ -565,16 +565,17 @@ fn courses_within(
     batch: &Batch,
     after: &Progression,
 ) -> Vec<(Observation<'static>, Time)> {
-    let (mut seen, mut was) = (vec![], before);
-    let between = batch.records.iter().filter_map(|record| match record {
-        Record::Stands(progression) => Some(&**progression),
-        _ => None,
-    });
-    for is in between.chain([after]) {
-        seen.extend(courses::observations(rollout, &was, is, batch.at));
-        was.clone_from(is);
+    let (mut stood, mut now) = (vec![before], batch.at);
+    for record in &batch.records {
+        match record {
+            Record::At(ms) => now = Time::from_millis(batch.at.as_millis() - ms),
+            Record::Stands(stands) => stood.push(stands.at(now).after(stood.last()).unwrap()),
+            _ => {}
+        }
     }
-    seen
+    stood.push(after.clone());
+    let between = stood.windows(2);
+    between.flat_map(|two| courses::observations(rollout, &two[0], &two[1], batch.at)).collect()
 }
 
 fn observe(ledger: &mut Ledger, seen: &Observation<'_>, at: Time) -> Breaches {
