@@ -30,7 +30,7 @@ pub enum Unreachable {
 
 impl Unreachable {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
-    const fn is_ignore(&self) -> bool {
+    pub(crate) const fn is_ignore(&self) -> bool {
         matches!(self, Self::Ignore)
     }
 }

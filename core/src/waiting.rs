@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::Evidence,
-    gate::{Tally, Unreachable},
+    gate::Tally,
     hours::{ClosedBy, Zone},
     ids::RolloutName,
     rollout::PauseReason,
@@ -477,6 +477,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::gate::Unreachable;
     use crate::ids::RolloutId;
 
     /// 2026-11-25T14:00:00Z

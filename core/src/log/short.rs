@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     assignment::{Fact, State},
-    gate::{Ruling, Tally, Verdict},
+    gate::{Ruling, Tally, Unreachable, Verdict},
     outcome::{Answer, Outcome},
     plan::Change,
     rollout::{Wave, WaveState},
@@ -24,19 +24,27 @@ pub(super) const fn usual(fact: &Fact) -> Option<State> {
     }
 }
 
-/// Succeeded, failed, unreachable, open, and all.
+/// Succeeded, failed, unreachable, open, and all; and what is made of those unreachable, if that is
+/// not what is mostly made of them.
 #[derive(Serialize, Deserialize)]
-struct ShortTally(u64, u64, u64, u64, u64);
+struct ShortTally(
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    #[serde(default, skip_serializing_if = "Unreachable::is_ignore")] Unreachable,
+);
 
 impl From<Tally> for ShortTally {
-    fn from(Tally { succeeded, failed, unreachable, open, of }: Tally) -> Self {
-        Self(succeeded, failed, unreachable, open, of)
+    fn from(Tally { succeeded, failed, unreachable, rule, open, of }: Tally) -> Self {
+        Self(succeeded, failed, unreachable, open, of, rule)
     }
 }
 
 impl From<ShortTally> for Tally {
-    fn from(ShortTally(succeeded, failed, unreachable, open, of): ShortTally) -> Self {
-        Self { succeeded, failed, unreachable, open, of }
+    fn from(ShortTally(succeeded, failed, unreachable, open, of, rule): ShortTally) -> Self {
+        Self { succeeded, failed, unreachable, rule, open, of }
     }
 }
 

@@ -77,6 +77,7 @@ pub struct Spec {
     /// What follows when a gate or the brake stops it.
     pub on_failure: OnFailure,
     /// What gates make of devices that could not be reached.
+    #[serde(default, skip_serializing_if = "Unreachable::is_ignore")]
     pub unreachable: Unreachable,
     /// Goes before rollouts of a lower one.
     pub priority: i32,

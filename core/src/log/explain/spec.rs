@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use crate::{
     brake::Brake,
     event::devices_of,
+    gate::Unreachable,
     retry,
     rollout::{
         Deadline, Limits, Membership, Offline, OnFailure, Spec, Verify, WAIT_ABSENT, WaveSize,
@@ -130,6 +131,11 @@ fn limits(spec: &Spec) -> Vec<String> {
     if spec.on_failure == OnFailure::Abort {
         phrases.push("aborted where it would be paused".to_owned());
     }
+    phrases.extend(match spec.unreachable {
+        Unreachable::Ignore => None,
+        Unreachable::Fail => Some("gates count those not reached as failed".to_owned()),
+        Unreachable::Wait => Some("gates wait for those not reached".to_owned()),
+    });
     if spec.priority != 0 {
         phrases.push(format!("priority {}", spec.priority));
     }

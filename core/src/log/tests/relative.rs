@@ -3,7 +3,7 @@
 use super::{super::stands::Stands, *};
 use crate::{
     brake,
-    gate::{self, Tally},
+    gate::{self, Tally, Unreachable},
     plan::Change,
     rollout::{PauseReason, Wave, WaveState},
     waiting::Before,
@@ -46,7 +46,8 @@ fn cohort() -> impl Strategy<Value = Cohort> {
     )
 }
 
-const TALLY: Tally = Tally { succeeded: 3, failed: 1, unreachable: 2, open: 0, of: 6 };
+const TALLY: Tally =
+    Tally { succeeded: 3, failed: 1, unreachable: 2, rule: Unreachable::Wait, open: 0, of: 6 };
 
 fn reason() -> impl Strategy<Value = WaitingOn> {
     (0..9_u32, time(), maybe_time()).prop_map(|(kind, at, maybe)| {
