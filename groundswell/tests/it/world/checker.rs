@@ -281,7 +281,9 @@ impl Checker {
         }
         let is = watched.progression.state;
         watched.cohorts.extend(batch.cohorts.iter().copied());
-        let is_behind = watched.is_behind && is != RolloutState::Preparing;
+        // Of a draft acts may be refused, long before anybody is listed.
+        let may_list = !matches!(is, RolloutState::Draft | RolloutState::Preparing);
+        let is_behind = watched.is_behind && may_list;
         self.cover(batch, was);
         let mut breaches = vec![];
         // Claims come last: what is decided before them in the same step comes before them here.
@@ -308,7 +310,7 @@ impl Checker {
         // Those who are listed by now were there before it began.
         let progression = &self.rollouts[&batch.rollout].progression;
         self.turns.stands(batch.rollout, progression, batch.at);
-        if is != RolloutState::Preparing && is_last {
+        if may_list && is_last {
             let counts = self.rollouts[&batch.rollout].cohorts.values().copied().sum();
             let counted = Observation::Counted { rollout: id, counts: &counts };
             breaches.extend(self.observe(&counted, batch.at));

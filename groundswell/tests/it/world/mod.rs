@@ -574,15 +574,14 @@ impl World {
             let Some(progress) = driver.engine.progress(key, now, 0) else {
                 self.fail(&format!("rollout {} is not driven", key.0));
             };
-            let can_wait = |reason: &WaitingOn| {
-                matches!(
-                    reason,
-                    WaitingOn::Away { .. }
-                        | WaitingOn::Joiners { .. }
-                        | WaitingOn::Hours { .. }
-                        | WaitingOn::StartAt { .. }
-                        | WaitingOn::Rate { .. }
-                )
+            let can_wait = |reason: &WaitingOn| match reason {
+                WaitingOn::Soak { until, .. } => *until > now,
+                WaitingOn::Away { .. }
+                | WaitingOn::Joiners { .. }
+                | WaitingOn::Hours { .. }
+                | WaitingOn::StartAt { .. }
+                | WaitingOn::Rate { .. } => true,
+                _ => false,
             };
             if !progress.waiting_on.iter().any(can_wait) {
                 let state = record.progression;
