@@ -1,7 +1,8 @@
 //! When a rollout stops by itself.
 //!
-//! Owns the brake of a push: a number or a share of failures. It looks at counts only, so looking
-//! again gives the same verdict.
+//! Owns the brake, a number or a share of failures, and the words for whatever stops a rollout
+//! between its gates: the brake, or the [regression test](crate::gate::regression). Both look at
+//! counts only, so looking again gives the same verdict.
 
 use std::{
     fmt::{self, Write as _},
@@ -10,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{snapshot::Counts, time::Time};
+use crate::{gate::regression, snapshot::Counts, time::Time};
 
 /// A percentage is not judged before this many devices have failed: 10 % of the first dozen is
 /// one terminal that was switched off, not a bad release.
@@ -62,9 +63,19 @@ impl fmt::Display for Brake {
     }
 }
 
-/// The numbers a verdict was made on.
+/// What a verdict was made on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
+#[serde(untagged)]
+pub enum Evidence {
+    /// More failed than may.
+    Failures(Failures),
+    /// More failed than the baseline explains.
+    Regression(regression::Evidence),
+}
+
+/// The numbers of the brake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
     /// Devices that failed, could not be reached or timed out.
     pub failures: u64,
     /// Of these, the ones that could not be reached.
@@ -83,11 +94,11 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Verdicts of the brake that are kept of a round: each but the first takes an operator who
+/// Verdicts that are kept of a round: each but the first takes an operator who
 /// accepted the one before.
 pub const VERDICTS_MAX: usize = 8;
 
-/// What the brake did for good, or an operator over it, and on which numbers.
+/// What stopped it for good, or an operator over that, and on which numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// When.
@@ -102,11 +113,11 @@ pub struct Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ruling {
-    /// By the brake: nothing new is claimed.
+    /// Nothing new is claimed.
     Pause,
-    /// By the brake: the rollout is given up.
+    /// The rollout is given up.
     Abort,
-    /// By an operator: it goes on, these failures put up with.
+    /// By an operator: it goes on, what came of devices so far put up with.
     Accept,
 }
 
@@ -114,9 +125,10 @@ impl fmt::Display for Verdict {
     /// Such as `aborted by the brake: 3 of 19 devices failed, at most 2 may`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ruling, evidence, .. } = self;
+        let by = evidence.by();
         match ruling {
-            Ruling::Pause => write!(f, "paused by the brake: {evidence}"),
-            Ruling::Abort => write!(f, "aborted by the brake: {evidence}"),
+            Ruling::Pause => write!(f, "paused by the {by}: {evidence}"),
+            Ruling::Abort => write!(f, "aborted by the {by}: {evidence}"),
             Ruling::Accept => write!(f, "accepted by the operator: {}", evidence.in_numbers()),
         }
     }
@@ -132,6 +144,40 @@ impl Verdict {
 }
 
 impl Evidence {
+    /// What judges by it, in words.
+    pub const fn by(&self) -> &'static str {
+        match self {
+            Self::Failures(_) => "brake",
+            Self::Regression(_) => "regression test",
+        }
+    }
+
+    /// The same in one short word, to stand before it.
+    pub const fn heading(&self) -> &'static str {
+        match self {
+            Self::Failures(_) => "brake",
+            Self::Regression(_) => "test",
+        }
+    }
+
+    fn in_numbers(&self) -> String {
+        match self {
+            Self::Failures(failures) => failures.in_numbers(),
+            Self::Regression(evidence) => evidence.in_numbers(),
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failures(failures) => failures.fmt(f),
+            Self::Regression(evidence) => evidence.fmt(f),
+        }
+    }
+}
+
+impl Failures {
     fn in_numbers(&self) -> String {
         let Self { failures, unreachable, ended, accepted, .. } = self;
         let mut numbers = format!("{failures} of {ended} devices failed");
@@ -145,7 +191,7 @@ impl Evidence {
     }
 }
 
-impl fmt::Display for Evidence {
+impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, at most {} may", self.in_numbers(), self.allowed)
     }
@@ -155,23 +201,23 @@ impl Brake {
     /// Whether to stop now, and on which numbers. `accepted` failures are put up with and looked at
     /// no more.
     pub fn judge(self, counts: &Counts, accepted: u64) -> Option<Evidence> {
-        let evidence = self.look(counts, accepted);
-        let Evidence { failures, ended, .. } = evidence;
+        let numbers = self.look(counts, accepted);
+        let Failures { failures, ended, .. } = numbers;
         let stops = match self {
             Self::Count(allowed) => failures > u64::from(allowed),
             Self::Percent(percent) => {
                 failures >= PERCENT_FAILURES_MIN && failures * 100 > ended * u64::from(percent)
             }
         };
-        stops.then_some(evidence)
+        stops.then_some(Evidence::Failures(numbers))
     }
 
     /// The numbers it judges on.
-    pub fn look(self, counts: &Counts, accepted: u64) -> Evidence {
+    pub fn look(self, counts: &Counts, accepted: u64) -> Failures {
         let failures = counts.failures().saturating_sub(accepted);
         let ended = counts.ended().saturating_sub(accepted);
         let unreachable = counts.unreachable.min(failures);
-        Evidence { failures, unreachable, ended, allowed: self, accepted }
+        Failures { failures, unreachable, ended, allowed: self, accepted }
     }
 }
 

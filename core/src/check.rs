@@ -5,6 +5,7 @@
 //! a mistake there is not made twice. Type to read first: [`Invariant`].
 
 mod ledger;
+mod odds;
 mod rollout;
 mod wall;
 
@@ -17,7 +18,14 @@ use serde::{Deserialize, Serialize};
 
 pub use self::ledger::Ledger;
 use crate::{
-    assignment::State, gate::Ruling, ids::RolloutId, rollout::Schedule, snapshot::Counts,
+    assignment::State,
+    gate::{
+        Ruling,
+        regression::{Evidence, Results},
+    },
+    ids::RolloutId,
+    rollout::Schedule,
+    snapshot::Counts,
     time::Time,
 };
 
@@ -199,6 +207,20 @@ pub enum Observation<'a> {
         rollout: RolloutId,
         /// Which one, counted from 0.
         wave: usize,
+    },
+    /// An operator said to advance over the regression test.
+    Accepted {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// What came of devices before, which it looks at no more.
+        results: Results,
+    },
+    /// The regression test stopped a rollout.
+    Regressed {
+        /// Which one.
+        rollout: RolloutId,
+        /// On these numbers.
+        evidence: Evidence,
     },
     /// The gate of a wave ruled, or an operator's advance took its place.
     GateRuled {

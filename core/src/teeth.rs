@@ -74,6 +74,8 @@ mod bugs {
         FreezeEndsEarly: "the last minute of a freeze is not frozen",
         WindowInUtc: "windows are judged in UTC",
         DstHourTwice: "a window in an hour that the clock repeats comes twice",
+        RegressionForgotten: "nobody looks at the regression test",
+        UnderWayForgotten: "the regression test leaves out those under way, and the first to answer decide",
         UnreachableForgotten: "a gate that waits for devices that could not be reached rules without them",
         UnreachableSucceeds: "a device that cannot be reached counts as success",
         WaveBeforeGate: "the next wave opens before the gate has ruled",

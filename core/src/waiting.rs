@@ -242,8 +242,11 @@ impl WaitingOn {
             Self::Paused(PauseReason::Brake) => {
                 "paused by the brake: advance accepts these failures and goes on".to_owned()
             }
+            Self::Paused(PauseReason::Regression) => {
+                "paused by the regression test: advance accepts what came of devices so far".into()
+            }
             Self::Braked(evidence) => {
-                format!("paused by the brake: {evidence}; advance accepts that")
+                format!("paused by the {}: {evidence}; advance accepts that", evidence.by())
             }
             Self::Paused(PauseReason::Gate) => {
                 "paused by the gate: advance overrides it".to_owned()
@@ -477,8 +480,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::gate::Unreachable;
     use crate::ids::RolloutId;
+    use crate::{brake::Failures, gate::Unreachable};
 
     /// 2026-11-25T14:00:00Z
     const NOW: Time = Time::from_millis(1_795_615_200_000);
@@ -503,7 +506,8 @@ mod tests {
         let busy = |devices| Busy { devices, rollout: other.clone() };
         let evidence = |unreachable, accepted| {
             let allowed = crate::brake::Brake::Count(2);
-            Evidence { failures: 3, unreachable, ended: 19, allowed, accepted }
+            let numbers = Failures { failures: 3, unreachable, ended: 19, allowed, accepted };
+            Evidence::Failures(numbers)
         };
         vec![
             WaitingOn::Stopping,
@@ -514,6 +518,7 @@ mod tests {
             WaitingOn::Paused(PauseReason::Operator),
             WaitingOn::Paused(PauseReason::Gate),
             WaitingOn::Paused(PauseReason::Brake),
+            WaitingOn::Paused(PauseReason::Regression),
             WaitingOn::Paused(PauseReason::Artifact),
             WaitingOn::Braked(evidence(0, 0)),
             WaitingOn::Braked(evidence(2, 3)),

@@ -132,6 +132,7 @@ fn toml(text: &str) -> Result<Tree, Broken> {
 mod tests {
     use groundswell_core::{
         document::FIELDS,
+        gate::baseline::Earlier,
         release::{Digest, Release},
         rollout::Spec,
     };
@@ -157,7 +158,7 @@ mod tests {
             artifact: Digest([7; 32]),
             artifact_bytes: 1,
         };
-        document.into_spec(release).unwrap()
+        document.into_spec(release, Earlier { failures: 9, results: 1_000 }).unwrap()
     }
 
     #[test]

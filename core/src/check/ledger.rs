@@ -137,6 +137,8 @@ impl Ledger {
         let (Observation::WaveOpened { rollout, .. }
         | Observation::WaveEnded { rollout, .. }
         | Observation::Advanced { rollout, .. }
+        | Observation::Accepted { rollout, .. }
+        | Observation::Regressed { rollout, .. }
         | Observation::GateRuled { rollout, .. }
         | Observation::Stopped { rollout }
         | Observation::Resumed { rollout }
@@ -161,6 +163,8 @@ impl Ledger {
             Observation::WaveOpened { wave, .. } => books.open_wave(wave, breaches),
             Observation::WaveEnded { wave, .. } => books.end_wave(wave, now, breaches),
             Observation::Advanced { wave, .. } => books.advance(wave),
+            Observation::Accepted { results, .. } => books.accepted = results,
+            Observation::Regressed { evidence, .. } => books.check_stop(&evidence, breaches),
             Observation::GateRuled { wave, ruling, .. } => books.rule(wave, ruling, now, breaches),
             Observation::Stopped { .. } => books.stop(true),
             Observation::Resumed { .. } => books.stop(false),

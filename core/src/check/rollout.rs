@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::{Breach, Invariant, wall};
 use crate::{
     assignment::{FailReason, SkipReason, State},
-    gate::{Ruling, Unreachable},
+    gate::{Ruling, Unreachable, regression::Results},
     rollout::Spec,
     snapshot::Counts,
     time::Time,
@@ -51,19 +51,21 @@ pub(super) struct Books {
     gates: Vec<Gate>,
     entries: HashMap<u32, Entry>,
     /// Devices in each state.
-    tally: BTreeMap<State, u64>,
+    pub(super) tally: BTreeMap<State, u64>,
     /// Open deliveries to each host.
     hosts: HashMap<u32, u32>,
     zones: HashMap<Option<Box<str>>, TimeZone>,
     /// Deliveries whose first byte left and which have not ended.
     sending: u64,
+    /// What an operator has accepted of the regression test.
+    pub(super) accepted: Results,
     is_stopped: bool,
     has_restarted: bool,
 }
 
-type Breaches = Vec<Breach>;
+pub(super) type Breaches = Vec<Breach>;
 
-fn breach(breaches: &mut Breaches, invariant: Invariant, what: String) {
+pub(super) fn breach(breaches: &mut Breaches, invariant: Invariant, what: String) {
     breaches.push(Breach { invariant, what });
 }
 
@@ -79,6 +81,7 @@ impl Books {
             hosts: HashMap::new(),
             zones: HashMap::new(),
             sending: 0,
+            accepted: Results::default(),
             is_stopped: false,
             has_restarted: false,
         }
@@ -94,7 +97,7 @@ impl Books {
         self.ahead_max = ahead_max;
     }
 
-    fn count(&self, states: &[State]) -> u64 {
+    pub(super) fn count(&self, states: &[State]) -> u64 {
         states.iter().map(|state| self.tally.get(state).copied().unwrap_or(0)).sum()
     }
 
@@ -182,6 +185,7 @@ impl Books {
             breach(breaches, Invariant::Hours, format!("{id} was claimed {closed}"));
         }
         self.check_limits(who, entry.state != State::Retrying, breaches);
+        self.check_odds(id, breaches);
     }
 
     fn closed(&mut self, who: Who<'_>, now: Time) -> Option<String> {
@@ -392,6 +396,7 @@ impl Books {
         self.tally.clear();
         self.hosts.clear();
         self.sending = 0;
+        self.accepted = Results::default();
         self.is_stopped = false;
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod names;
 mod read;
 mod reader;
+mod regression;
 mod salt;
 mod schedule;
 mod spelled;
@@ -24,6 +25,7 @@ mod tests;
 pub use self::{
     error::{DocumentError, FAULTS_MAX, Fault},
     names::FIELDS,
+    regression::RegressionName,
     salt::salt_of,
     spelled::spelled,
     tree::Tree,

@@ -4,7 +4,7 @@ use crate::{hours::echo, spelling::nearest};
 
 /// The tables of a document, by the field that holds them, with the names of their fields. The
 /// first is the document itself.
-pub const FIELDS: [(&str, &[&str]); 9] = [
+pub const FIELDS: [(&str, &[&str]); 10] = [
     (
         "",
         &[
@@ -27,6 +27,7 @@ pub const FIELDS: [(&str, &[&str]); 9] = [
             "offline",
             "wait_absent",
             "max_failures",
+            "regression",
             "on_failure",
             "unreachable",
             "priority",
@@ -41,6 +42,7 @@ pub const FIELDS: [(&str, &[&str]); 9] = [
     ("retry", &["attempts", "backoff", "multiplier", "max_backoff", "jitter_percent"]),
     ("verify", &["mode", "first"]),
     ("timeouts", &["delivering", "verifying"]),
+    ("regression", &["baseline", "alpha_percent"]),
 ];
 
 /// Names that other systems have for our fields.

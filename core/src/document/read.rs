@@ -6,7 +6,7 @@ use super::{
     Document, DocumentError, ReleaseName, Tree, delivery,
     error::Faults,
     reader::{Field, Table},
-    schedule, waves,
+    regression, schedule, waves,
 };
 use crate::{
     gate::Unreachable,
@@ -101,6 +101,7 @@ fn read(table: &Table<'_>) -> Document {
         verify: delivery.verify,
         delivery_timeout: delivery.timeout,
         brake: delivery.brake,
+        regression: regression::regression(table),
         on_failure: field("on_failure").and_then(|f| f.word(&ON_FAILURES)).unwrap_or_default(),
         unreachable: field("unreachable").and_then(|f| f.word(&UNREACHABLES)).unwrap_or_default(),
         priority: field("priority").and_then(|f| f.whole(i32::MIN..=i32::MAX)).unwrap_or(0),

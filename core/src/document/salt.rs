@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     brake::Brake,
-    gate::Unreachable,
+    gate::{Unreachable, regression::Regression},
     release::{Digest, Release},
     retry,
     rollout::{Deadline, Schedule, Spec, Verify, WaveSize, WaveSpec, ZoneRule},
@@ -52,6 +52,7 @@ pub fn salt_of(spec: &Spec) -> String {
         verify,
         delivery_timeout,
         brake,
+        regression,
         on_failure,
         unreachable,
         priority: _,
@@ -77,6 +78,7 @@ pub fn salt_of(spec: &Spec) -> String {
     form.verify(verify);
     form.maybe("delivery_timeout", delivery_timeout.map(|span| span.as_nanos()));
     form.brake(*brake);
+    form.regression(regression.as_ref());
     form.value("on_failure", word_of(&ON_FAILURES, on_failure));
     form.value("allow_downgrade", allow_downgrade);
     if *unreachable != Unreachable::default() {
@@ -165,6 +167,13 @@ impl Canonical {
             None => {}
             Some(Brake::Count(count)) => self.value("max_failures.count", count),
             Some(Brake::Percent(percent)) => self.value("max_failures.percent", percent),
+        }
+    }
+
+    fn regression(&mut self, regression: Option<&Regression>) {
+        if let Some(Regression { baseline, alpha }) = regression {
+            self.value("regression.baseline_ppm", baseline.rate().ppm());
+            self.value("regression.alpha_percent", alpha.percent());
         }
     }
 

@@ -10,10 +10,12 @@ use super::{
     delivery::MODES,
     read::{MEMBERSHIPS, OFFLINES, ON_FAILURES, UNREACHABLES},
     reader::word_of,
+    regression::MEASURED,
     schedule::WHEN_CLOSED,
 };
 use crate::{
     brake::Brake,
+    gate::regression::Regression,
     hours::Freeze,
     release::Release,
     rollout::{Deadline, Schedule, Spec, WaveSize, WaveSpec, ZoneRule},
@@ -67,6 +69,7 @@ pub fn spelled(spec: &Spec) -> Tree {
         ),
         ("timeouts", Some(table(timeouts))),
         ("max_failures", spec.brake.map(max_failures)),
+        ("regression", spec.regression.as_ref().map(regression)),
         ("on_failure", Some(text(word_of(&ON_FAILURES, &spec.on_failure)))),
         ("unreachable", Some(text(word_of(&UNREACHABLES, &spec.unreachable)))),
         ("priority", Some(number(spec.priority))),
@@ -110,6 +113,14 @@ fn max_failures(brake: Brake) -> Tree {
         Brake::Count(count) => number(count),
         Brake::Percent(percent) => text(format_args!("{percent}%")),
     }
+}
+
+fn regression(Regression { baseline, alpha }: &Regression) -> Tree {
+    let baseline = match baseline.of() {
+        Some(_) => text(MEASURED),
+        None => text(baseline.rate().to_string().replace(' ', "")),
+    };
+    table([("baseline", Some(baseline)), ("alpha_percent", Some(number(alpha.percent())))])
 }
 
 fn schedule(schedule: &Schedule) -> [(&'static str, Option<Tree>); 4] {

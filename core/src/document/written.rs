@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::{DocumentError, Tree, error::Faults, salt_of};
+use super::{DocumentError, RegressionName, Tree, error::Faults, salt_of};
 use crate::{
     brake::Brake,
-    gate::Unreachable,
+    gate::{
+        Unreachable,
+        baseline::{BaselineError, Earlier},
+    },
     release::Release,
     retry,
     rollout::{
@@ -52,7 +55,9 @@ pub struct Document {
     pub delivery_timeout: Option<Duration>,
     /// When to stop by itself.
     pub brake: Option<Brake>,
-    /// What follows when a gate or the brake stops it.
+    /// What a release that fails more often than it should is told by.
+    pub regression: Option<RegressionName>,
+    /// What follows when a gate, the brake or the regression test stops it.
     pub on_failure: OnFailure,
     /// What gates make of devices that could not be reached.
     pub unreachable: Unreachable,
@@ -72,12 +77,18 @@ pub struct ReleaseName {
 }
 
 impl Document {
-    /// What is to happen, with the release that the document names.
+    /// Whether what came of earlier rollouts matters: [`Document::into_spec`] is given it then.
+    pub fn asks_for_earlier(&self) -> bool {
+        self.regression.is_some_and(|regression| regression.baseline.is_none())
+    }
+
+    /// What is to happen, with the release that the document names, and the results of earlier
+    /// rollouts of the same release name.
     ///
     /// # Errors
-    /// [`DocumentError`] if it is another release, or if a field was set since to what it cannot
-    /// be.
-    pub fn into_spec(self, release: Release) -> Result<Spec, DocumentError> {
+    /// [`DocumentError`] if it is another release, if there are too few earlier results for what is
+    /// asked, or if a field was set since to what it cannot be.
+    pub fn into_spec(self, release: Release, earlier: Earlier) -> Result<Spec, DocumentError> {
         let faults = Faults::default();
         let ReleaseName { name, version } = &self.release;
         if (name, version) != (&release.name, &release.version) {
@@ -85,6 +96,11 @@ impl Document {
             let what = format!("is {name} {version}, but {other} {other_version} was looked up");
             faults.push("release", what);
         }
+        let regression = self.regression.and_then(|asked| {
+            let refuse =
+                |error: BaselineError| faults.push("regression.baseline", error.to_string());
+            asked.against(earlier).map_err(refuse).ok()
+        });
         let mut spec = Spec {
             release,
             select: self.select,
@@ -102,6 +118,7 @@ impl Document {
             verify: self.verify,
             delivery_timeout: self.delivery_timeout,
             brake: self.brake,
+            regression,
             on_failure: self.on_failure,
             priority: self.priority,
             allow_downgrade: self.allow_downgrade,

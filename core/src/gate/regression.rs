@@ -28,11 +28,14 @@
 //!
 //! Read [`Regression`] and [`Test::judge`] first.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::Counts;
+
 use super::{
+    Tally,
     baseline::Baseline,
     log2::{self, Log2},
     rate::Rate,
@@ -187,6 +190,24 @@ pub struct Results {
     pub under_way: u64,
 }
 
+impl Results {
+    /// Those of devices counted so, of which `before` are looked at no more: an operator has accepted
+    /// them. Who was found to run the release was not tried.
+    pub const fn of(tally: &Tally, counts: &Counts, before: &Self) -> Self {
+        Self {
+            succeeded: counts.succeeded.saturating_sub(before.succeeded),
+            failed: tally.failures().saturating_sub(before.failed),
+            under_way: counts.active(),
+        }
+    }
+
+    /// Whether there are none.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The numbers of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -204,15 +225,24 @@ pub struct Evidence {
     pub limit: Strength,
 }
 
-impl fmt::Display for Evidence {
-    /// Such as `7 of 40 failed where 2 % fail: evidence 312, stops at 100`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { failures, results, under_way, baseline, strength, limit } = self;
-        write!(f, "{failures} of {results} failed")?;
+impl Evidence {
+    /// Such as `7 of 40 devices failed (3 more under way)`.
+    pub fn in_numbers(&self) -> String {
+        let Self { failures, results, under_way, .. } = self;
+        let mut numbers = format!("{failures} of {results} devices failed");
         if *under_way > 0 {
-            write!(f, " ({under_way} more under way)")?;
+            let _ = write!(numbers, " ({under_way} more under way)");
         }
-        write!(f, " where {baseline} fail: evidence {strength}, stops at {limit}")
+        numbers
+    }
+}
+
+impl fmt::Display for Evidence {
+    /// Such as `7 of 40 devices failed where 2 % fail: evidence 312, stops at 100`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { baseline, strength, limit, .. } = self;
+        let numbers = self.in_numbers();
+        write!(f, "{numbers} where {baseline} fail: evidence {strength}, stops at {limit}")
     }
 }
 

@@ -197,6 +197,10 @@ pub(super) fn progression(
     fields.field("ended", (&was.ended_at, &is.ended_at), |at| time(at.as_ref()));
     let accepted = (&was.failures_accepted, &is.failures_accepted);
     fields.field("failures accepted", accepted, u64::to_string);
+    let accepted = (&was.results_accepted, &is.results_accepted);
+    fields.field("results accepted", accepted, |of| {
+        format!("{} succeeded and {} failed", of.succeeded, of.failed)
+    });
     fields.field("verdicts of the brake", (&was.brakes, &is.brakes), |verdicts| {
         list(verdicts.iter().map(|verdict| format!("{verdict}, at {}", verdict.at)))
     });

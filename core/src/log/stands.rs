@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::relative::Timed;
 use crate::{
     brake,
+    gate::regression::Results,
     rollout::{PauseReason, Progression, State, WAVES_LIMIT, Wave},
     time::Time,
 };
@@ -32,6 +33,8 @@ pub struct Stands {
     ended_at: Option<Option<Time>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failures_accepted: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    results_accepted: Option<Results>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     brakes: Option<Vec<brake::Verdict>>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "said")]
@@ -63,6 +66,7 @@ fn blank(waves: usize) -> Progression {
         started_at: None,
         ended_at: None,
         failures_accepted: 0,
+        results_accepted: Results::default(),
         brakes: vec![],
         prepared: None,
         no_device: false,
@@ -106,6 +110,7 @@ impl Stands {
             started_at,
             ended_at,
             failures_accepted,
+            results_accepted,
             brakes,
             prepared,
             no_device,
@@ -122,6 +127,7 @@ impl Stands {
             started_at: changed(&was.started_at, started_at),
             ended_at: changed(&was.ended_at, ended_at),
             failures_accepted: changed(&was.failures_accepted, failures_accepted),
+            results_accepted: changed(&was.results_accepted, results_accepted),
             brakes: changed(&was.brakes, brakes),
             prepared: changed(&was.prepared, prepared),
             no_device: changed(&was.no_device, no_device),
@@ -165,6 +171,7 @@ impl Stands {
         set(&mut is.started_at, self.started_at.as_ref());
         set(&mut is.ended_at, self.ended_at.as_ref());
         set(&mut is.failures_accepted, self.failures_accepted.as_ref());
+        set(&mut is.results_accepted, self.results_accepted.as_ref());
         set(&mut is.brakes, self.brakes.as_ref());
         set(&mut is.prepared, self.prepared.as_ref());
         set(&mut is.no_device, self.no_device.as_ref());

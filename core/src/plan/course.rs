@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Change, Plan, Sweep, SweepReason, limit};
 use crate::{
-    gate::{self, Opinion, Ruling, Verdict},
+    brake::Evidence,
+    gate::{self, Opinion, Ruling, Verdict, regression::Results},
     rollout::{Membership, OnFailure, PauseReason, Spec, Wave, WaveState},
     snapshot::{Cohort, Counts, Snapshot},
     time::Time,
@@ -38,7 +39,9 @@ pub(super) fn paused(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     }
     let braked = progression.brakes.last().map(|verdict| verdict.evidence);
     let reasons = progression.paused.iter().map(|reason| match (reason, braked) {
-        (PauseReason::Brake, Some(evidence)) => WaitingOn::Braked(evidence),
+        (PauseReason::Brake | PauseReason::Regression, Some(evidence)) => {
+            WaitingOn::Braked(evidence)
+        }
         _ => WaitingOn::Paused(*reason),
     });
     let mut plan = Plan { waiting_on: reasons.collect(), ..Plan::default() };
@@ -71,6 +74,9 @@ pub(super) fn running(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
         return Plan::change(change);
     }
     if let Some(change) = brake(snapshot, spec, &counts) {
+        return Plan::change(change);
+    }
+    if let Some(change) = regression(snapshot, spec, &counts) {
         return Plan::change(change);
     }
     let mut plan = Plan::default();
@@ -150,11 +156,21 @@ fn brake(snapshot: &Snapshot, spec: &Spec, counts: &Counts) -> Option<Change> {
     Some(stop(spec, PauseReason::Brake, Some(evidence)))
 }
 
-const fn stop(
-    spec: &Spec,
-    reason: PauseReason,
-    evidence: Option<crate::brake::Evidence>,
-) -> Change {
+/// Looked at after every result: that is what the test is made for.
+fn regression(snapshot: &Snapshot, spec: &Spec, counts: &Counts) -> Option<Change> {
+    if counts.waiting() + counts.active() == 0 || bites!(RegressionForgotten) {
+        return None;
+    }
+    let before = &snapshot.progression.results_accepted;
+    let mut results = Results::of(&spec.tally(counts), counts, before);
+    if bites!(UnderWayForgotten) {
+        results.under_way = 0;
+    }
+    let evidence = spec.regression.as_ref()?.judge(results)?;
+    Some(stop(spec, PauseReason::Regression, Some(Evidence::Regression(evidence))))
+}
+
+const fn stop(spec: &Spec, reason: PauseReason, evidence: Option<Evidence>) -> Change {
     match spec.on_failure {
         OnFailure::Pause => Change::Pause { reason, evidence },
         OnFailure::Abort => Change::Abort { reason, evidence },

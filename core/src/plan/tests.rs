@@ -52,6 +52,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         started_at: Some(NOW - HOUR),
         ended_at: None,
         failures_accepted: 0,
+        results_accepted: crate::gate::regression::Results::default(),
         brakes: vec![],
         prepared: None,
         no_device: false,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     brake,
-    gate::{Ruling, Verdict},
+    gate::{Ruling, Verdict, regression::Results},
     snapshot::Counts,
     time::Time,
 };
@@ -277,6 +277,9 @@ impl Asked<'_> {
             State::Paused if paused.contains(&PauseReason::Gate) => {
                 self.refuse("the gate of its wave stopped it; advance overrides the gate")
             }
+            State::Paused if paused.contains(&PauseReason::Regression) => self.refuse(
+                "the regression test stopped it; advance accepts what came of devices so far",
+            ),
             State::Paused => self.refuse("the brake stopped it; advance accepts these failures"),
             State::Preparing | State::Scheduled | State::Running => {
                 Ok(Acted::Already("it is not paused"))
@@ -301,7 +304,8 @@ impl Asked<'_> {
                 progression.paused.remove(&PauseReason::Brake);
                 let counts = &self.numbers.all;
                 if let Some(brake) = self.spec.brake {
-                    let evidence = brake.look(counts, progression.failures_accepted);
+                    let numbers = brake.look(counts, progression.failures_accepted);
+                    let evidence = brake::Evidence::Failures(numbers);
                     let ruling = brake::Ruling::Accept;
                     let verdict = brake::Verdict { at: self.now, ruling, evidence };
                     verdict.keep(&mut progression.brakes);
@@ -309,6 +313,9 @@ impl Asked<'_> {
                 progression.failures_accepted = counts.failures();
                 unpause(progression);
             });
+        }
+        if progression.paused.contains(&PauseReason::Regression) {
+            return self.change(|progression| self.accept_results(progression));
         }
         let Some(wave) = progression.current() else {
             return self.refuse("all of its waves have passed");
@@ -322,6 +329,22 @@ impl Asked<'_> {
             WaveState::Pending => self.refuse("no wave is open yet"),
             _ => self.change(|progression| self.pass(progression, wave)),
         }
+    }
+
+    /// The regression test begins anew with who answers from now on.
+    fn accept_results(&self, progression: &mut Progression) {
+        progression.paused.remove(&PauseReason::Regression);
+        let counts = &self.numbers.all;
+        let tally = self.spec.tally(counts);
+        if let Some(asked) = &self.spec.regression {
+            let results = Results::of(&tally, counts, &progression.results_accepted);
+            let evidence = brake::Evidence::Regression(*asked.prepare().judge(results).evidence());
+            let (at, ruling) = (self.now, brake::Ruling::Accept);
+            brake::Verdict { at, ruling, evidence }.keep(&mut progression.brakes);
+        }
+        let (succeeded, failed) = (counts.succeeded, tally.failures());
+        progression.results_accepted = Results { succeeded, failed, under_way: 0 };
+        unpause(progression);
     }
 
     fn pass(&self, progression: &mut Progression, wave: usize) {

@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{Round, Spec};
-use crate::{brake, gate::Verdict, time::Time};
+use crate::{
+    brake,
+    gate::{Verdict, regression::Results},
+    time::Time,
+};
 
 /// Where a rollout stands, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,6 +104,8 @@ pub enum PauseReason {
     Gate,
     /// More devices failed than `max_failures` allows.
     Brake,
+    /// More devices failed than the baseline of the regression test explains.
+    Regression,
     /// The artifact cannot be read.
     Artifact,
 }
@@ -110,6 +116,7 @@ impl fmt::Display for PauseReason {
             Self::Operator => "operator",
             Self::Gate => "gate",
             Self::Brake => "brake",
+            Self::Regression => "regression",
             Self::Artifact => "artifact",
         })
     }
@@ -133,7 +140,10 @@ pub struct Progression {
     pub ended_at: Option<Time>,
     /// Failures that an operator has accepted by advancing over the brake.
     pub failures_accepted: u64,
-    /// What the brake did in this round, and operators over it, in order; at most
+    /// What came of devices before an operator advanced over the regression test.
+    #[serde(default, skip_serializing_if = "Results::is_none")]
+    pub results_accepted: Results,
+    /// What the brake and the regression test did in this round, and operators over them, in order; at most
     /// [`VERDICTS_MAX`](crate::brake::VERDICTS_MAX).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brakes: Vec<brake::Verdict>,
@@ -240,6 +250,7 @@ impl Progression {
             started_at: None,
             ended_at: None,
             failures_accepted: 0,
+            results_accepted: Results::default(),
             brakes: vec![],
             prepared: None,
             no_device: false,

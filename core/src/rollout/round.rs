@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Progression, State, Wave};
-use crate::{brake, snapshot::Counts, time::Time};
+use crate::{brake, gate::regression::Results, snapshot::Counts, time::Time};
 
 /// Earlier rounds that are kept, the last ones: they are read and written with every change of the
 /// rollout, and whoever has retried so often looks at how it went lately. The log has them all.
@@ -52,6 +52,7 @@ impl Progression {
         self.started_at = None;
         self.ended_at = None;
         self.failures_accepted = 0;
+        self.results_accepted = Results::default();
         self.prepared = None;
     }
 }

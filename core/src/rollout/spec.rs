@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::Brake,
-    gate::{Tally, Unreachable},
+    gate::{Tally, Unreachable, regression::Regression},
     hours::{Hours, Phase, Zone},
     release::Release,
     retry,
@@ -74,6 +74,9 @@ pub struct Spec {
     pub delivery_timeout: Option<Duration>,
     /// When to stop by itself, apart from gates.
     pub brake: Option<Brake>,
+    /// What a release that fails more often than it should is told by, after every result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regression: Option<Regression>,
     /// What follows when a gate or the brake stops it.
     pub on_failure: OnFailure,
     /// What gates make of devices that could not be reached.
@@ -318,6 +321,7 @@ impl Spec {
             verify: Verify::default(),
             delivery_timeout: None,
             brake: None,
+            regression: None,
             on_failure: OnFailure::Pause,
             unreachable: Unreachable::Ignore,
             priority: 0,

@@ -2,7 +2,13 @@
 
 use std::path::Path;
 
-use groundswell_core::{ids::RolloutId, rollout::Spec, time::Time};
+use groundswell_core::{
+    gate::{Tally, Unreachable, baseline::Earlier},
+    ids::RolloutId,
+    rollout::Spec,
+    snapshot::Counts,
+    time::Time,
+};
 
 use super::{OperateError, State};
 use crate::{
@@ -19,7 +25,13 @@ impl State {
     pub fn read_spec(&self, file: &Path, now: Time) -> Result<Spec, OperateError> {
         let document = spec_file::read(file, now)?;
         let (release, _) = self.find_release(&document.release.name, &document.release.version)?;
-        Ok(document.into_spec(release)?)
+        let earlier = if document.asks_for_earlier() {
+            let counts = self.store.completed(&release.name)?;
+            earlier(&counts, document.unreachable)
+        } else {
+            Earlier::default()
+        };
+        Ok(document.into_spec(release, earlier)?)
     }
 
     /// Writes a rollout down as a draft.
@@ -34,4 +46,10 @@ impl State {
         let id = RolloutId(uuid::Uuid::now_v7());
         Ok((self.store.create(id, None, spec, now)?, id))
     }
+}
+
+/// What came of devices that were updated before, by the rule for those that could not be reached.
+const fn earlier(counts: &Counts, unreachable: Unreachable) -> Earlier {
+    let failures = Tally::of(counts, unreachable).failures();
+    Earlier { failures, results: failures + counts.succeeded }
 }

@@ -307,6 +307,10 @@ pub trait Store: Send {
     /// The cohorts of a round, with their devices counted.
     fn cohorts(&self, rollout: RolloutKey, round: u32) -> Result<Vec<CohortRecord>, StoreError>;
 
+    /// The devices of all completed rollouts of a release name, counted: what came of what went well
+    /// enough.
+    fn completed(&self, release_name: &str) -> Result<Counts, StoreError>;
+
     /// The devices of a round, counted one by one.
     fn count(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError>;
 

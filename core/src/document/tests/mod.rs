@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    gate::baseline::Earlier,
     release::{Digest, Release},
     rollout::Spec,
 };
@@ -36,7 +37,7 @@ fn release() -> Release {
 }
 
 fn spec(document: Value) -> Spec {
-    read(&with_release(document)).unwrap().into_spec(release()).unwrap()
+    read(&with_release(document)).unwrap().into_spec(release(), Earlier::default()).unwrap()
 }
 
 /// What is said of a document that cannot be used.
@@ -79,6 +80,7 @@ fn complete() -> Value {
         "offline": "try",
         "wait_absent": "12h",
         "max_failures": "5%",
+        "regression": {"baseline": "0.5%", "alpha_percent": 5},
         "on_failure": "abort",
         "unreachable": "wait",
         "priority": -10,
@@ -260,6 +262,21 @@ fn the_complete_document_has_every_field() {
                 5,
             ),
         ),
+        regression: Some(
+            RegressionName {
+                baseline: Some(
+                    Baseline {
+                        rate: Rate(
+                            5000,
+                        ),
+                        of: None,
+                    },
+                ),
+                alpha: Alpha(
+                    5,
+                ),
+            },
+        ),
         on_failure: Abort,
         unreachable: Wait,
         priority: -10,
@@ -295,14 +312,14 @@ fn the_other_forms_mean_the_same() {
 fn another_release_than_the_one_named_is_refused() {
     let document = read(&with_release(json!({}))).unwrap();
     let other = Release { version: "2.4.0".to_owned(), ..release() };
-    insta::assert_snapshot!(document.into_spec(other).unwrap_err(), @"release: is pos-app 2.3.0, but pos-app 2.4.0 was looked up");
+    insta::assert_snapshot!(document.into_spec(other, Earlier::default()).unwrap_err(), @"release: is pos-app 2.3.0, but pos-app 2.4.0 was looked up");
 }
 
 #[test]
 fn what_was_set_since_is_checked_again() {
     let mut document = read(&with_release(json!({}))).unwrap();
     document.limits.max_in_flight = 0;
-    insta::assert_snapshot!(document.into_spec(release()).unwrap_err(), @"limits.max_in_flight: must be a whole number from 1 to 10000, not 0");
+    insta::assert_snapshot!(document.into_spec(release(), Earlier::default()).unwrap_err(), @"limits.max_in_flight: must be a whole number from 1 to 10000, not 0");
 }
 
 #[test]

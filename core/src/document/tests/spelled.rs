@@ -16,7 +16,7 @@ fn what_is_spelled_reads_back_as_the_same() {
     for document in documents {
         let spec = spec(document);
         let spelled = serde_json::to_value(spelled(&spec)).unwrap();
-        let again = read(&spelled).unwrap().into_spec(release()).unwrap();
+        let again = read(&spelled).unwrap().into_spec(release(), Earlier::default()).unwrap();
         assert_eq!(again, spec, "{spelled}");
     }
 }

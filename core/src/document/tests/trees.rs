@@ -74,7 +74,7 @@ proptest! {
             Ok(document) => {
                 let ReleaseName { name, version } = document.release.clone();
                 let release = Release { name, version, ..release() };
-                let spec = document.into_spec(release);
+                let spec = document.into_spec(release, Earlier::default());
                 prop_assert!(spec.is_ok(), "read, but no spec: {spec:?}");
             }
             Err(error) => {

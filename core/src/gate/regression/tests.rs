@@ -30,13 +30,13 @@ fn golden_findings() {
         .map(|(succeeded, failed)| test.judge(ended(succeeded, failed)).to_string())
         .join("\n");
     insta::assert_snapshot!(found, @r"
-    go on: 0 of 0 failed where 2 % fail: evidence 1, stops at 100
-    go on: 1 of 1 failed where 2 % fail: evidence 23.3, stops at 100
-    stop: 2 of 2 failed where 2 % fail: evidence 826, stops at 100
-    stop: 7 of 40 failed where 2 % fail: evidence 2,040, stops at 100
-    go on: 12 of 312 failed where 2 % fail: evidence 0.855, stops at 100
-    go on: 20 of 1000 failed where 2 % fail: evidence under 0.01, stops at 100
-    stop: 40 of 940 failed where 2 % fail: evidence 662, stops at 100
+    go on: 0 of 0 devices failed where 2 % fail: evidence 1, stops at 100
+    go on: 1 of 1 devices failed where 2 % fail: evidence 23.3, stops at 100
+    stop: 2 of 2 devices failed where 2 % fail: evidence 826, stops at 100
+    stop: 7 of 40 devices failed where 2 % fail: evidence 2,040, stops at 100
+    go on: 12 of 312 devices failed where 2 % fail: evidence 0.855, stops at 100
+    go on: 20 of 1000 devices failed where 2 % fail: evidence under 0.01, stops at 100
+    stop: 40 of 940 devices failed where 2 % fail: evidence 662, stops at 100
     ");
     let bits = [("2%", 33, 7), ("0.01%", 5_000, 3), ("50%", 10, 30), ("0.0001%", 1_000_000_000, 1)]
         .map(|(baseline, succeeded, failed)| {
@@ -100,7 +100,7 @@ fn who_is_under_way_counts_as_a_success() {
     let finding = test.judge(first);
     assert_eq!(
         finding.to_string(),
-        "go on: 2 of 2 failed (98 more under way) where 2 % fail: evidence 0.081, stops at 100"
+        "go on: 2 of 2 devices failed (98 more under way) where 2 % fail: evidence 0.081, stops at 100"
     );
     let all = test.judge(ended(98, 2));
     assert_eq!(finding.evidence().strength, all.evidence().strength);

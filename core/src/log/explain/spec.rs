@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use crate::{
     brake::Brake,
     event::devices_of,
-    gate::Unreachable,
+    gate::{Unreachable, regression::Regression},
     retry,
     rollout::{
         Deadline, Limits, Membership, Offline, OnFailure, Spec, Verify, WAIT_ABSENT, WaveSize,
@@ -127,6 +127,10 @@ fn limits(spec: &Spec) -> Vec<String> {
     phrases.extend(spec.brake.map(|brake| match brake {
         Brake::Count(count) => format!("stops if more than {} failed", devices_of(count.into())),
         Brake::Percent(percent) => format!("stops if more than {percent} % failed"),
+    }));
+    phrases.extend(spec.regression.map(|Regression { baseline, alpha }| {
+        let percent = alpha.percent();
+        format!("stops if more fail than {baseline} explains, wrongly in {percent} of 100 cases")
     }));
     if spec.on_failure == OnFailure::Abort {
         phrases.push("aborted where it would be paused".to_owned());

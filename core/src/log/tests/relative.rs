@@ -164,6 +164,10 @@ fn progression() -> impl Strategy<Value = Progression> {
                 started_at,
                 ended_at,
                 failures_accepted,
+                results_accepted: gate::regression::Results {
+                    succeeded: failures_accepted,
+                    ..<_>::default()
+                },
                 brakes,
                 prepared,
                 no_device,

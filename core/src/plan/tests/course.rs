@@ -3,7 +3,11 @@
 use super::*;
 use crate::{
     brake::Brake,
-    gate::{Ruling, Tally, Unreachable},
+    gate::{
+        Ruling, Tally, Unreachable,
+        baseline::Baseline,
+        regression::{Regression, Results},
+    },
     rollout::{Deadline, Membership, OnFailure},
     waiting::WaitingOn,
 };
@@ -353,4 +357,47 @@ fn whoever_chose_nobody_is_told_at_once_and_not_that_it_went_well() {
     let dynamic = Spec { membership: Membership::Dynamic, ..spec };
     nobody.progression.state = State::Scheduled;
     assert_eq!(plan(&nobody, &dynamic, NOW).change, None);
+}
+
+#[test]
+fn a_regression_stops_it_after_any_result() {
+    let baseline = Baseline::given("2%".parse().unwrap()).unwrap();
+    let regression = Some(Regression { baseline, alpha: <_>::default() });
+    let spec = Spec { regression, ..three_waves() };
+    let some = Counts { succeeded: 33, failed: 7, queued: 60, ..Counts::default() };
+    let reason = |spec: &Spec, counts| match plan(&running(counts), spec, NOW).change {
+        Some(Change::Pause { reason, .. }) => Some(reason),
+        Some(Change::Abort { .. }) => panic!("nobody wanted that"),
+        _ => None,
+    };
+    assert_eq!(reason(&spec, some), Some(PauseReason::Regression));
+    for (counts, why) in [
+        (Counts { failed: 1, ..some }, "1 of 34 is no wonder"),
+        (Counts { verifying: 300, ..some }, "those under way may all succeed"),
+        (Counts { failed: 0, unreachable: 7, ..some }, "those not reached are left out"),
+        (Counts { failed: 7, queued: 0, ..some }, "nobody is left to be kept from it"),
+    ] {
+        assert_eq!(reason(&spec, counts), None, "{why}");
+    }
+    let current = Counts { succeeded: 0, current: 1_000, ..some };
+    assert_eq!(reason(&spec, current), Some(PauseReason::Regression), "they were not tried");
+    let strict = Spec { unreachable: Unreachable::Fail, ..spec.clone() };
+    let unreachable = Counts { failed: 0, unreachable: 7, ..some };
+    assert_eq!(reason(&strict, unreachable), Some(PauseReason::Regression));
+
+    // It says on which numbers, and goes on from what an operator accepted.
+    let mut snapshot = running(some);
+    let (waits, _) = settle(&mut snapshot, &spec, NOW);
+    let words: Vec<_> = waits.waiting_on.iter().map(|reason| reason.in_words(NOW)).collect();
+    let told = "paused by the regression test: 7 of 40 devices failed where 2 % fail: evidence 2,040, \
+                stops at 100; advance accepts that";
+    assert_eq!(words, [told]);
+    snapshot.progression.state = State::Running;
+    snapshot.progression.paused.clear();
+    snapshot.progression.results_accepted = Results { succeeded: 33, failed: 6, under_way: 0 };
+    assert_eq!(plan(&snapshot, &spec, NOW).change, None, "1 of 1 since");
+    snapshot.cohorts[0].counts.failed += 1;
+    assert!(plan(&snapshot, &spec, NOW).change.is_some(), "2 of 2 since");
+    let abort = Spec { on_failure: OnFailure::Abort, ..spec };
+    assert!(matches!(plan(&running(some), &abort, NOW).change, Some(Change::Abort { .. })));
 }

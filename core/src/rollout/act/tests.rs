@@ -234,6 +234,23 @@ fn what_was_accepted_over_the_brake_is_kept_with_its_numbers() {
 }
 
 #[test]
+fn advancing_over_the_regression_test_begins_it_anew() {
+    let baseline = crate::gate::baseline::Baseline::given("2%".parse().unwrap()).unwrap();
+    let regression = Some(crate::gate::regression::Regression { baseline, alpha: <_>::default() });
+    let spec = Spec { regression, ..spec() };
+    let stopped = standing(State::Paused, &[PauseReason::Regression]);
+    let acted = act(&stopped, &spec, &numbers(), Act::Advance, NOW).unwrap();
+    let Acted::Changed(advanced) = acted else { panic!("{acted:?}") };
+    let Counts { succeeded, failed, timed_out, .. } = numbers().all;
+    let accepted = Results { succeeded, failed: failed + timed_out, under_way: 0 };
+    assert_eq!((advanced.state, advanced.results_accepted), (State::Running, accepted));
+    let words: Vec<_> = advanced.brakes.iter().map(ToString::to_string).collect();
+    insta::assert_debug_snapshot!(words, @"");
+    let refused = act(&stopped, &spec, &numbers(), Act::Resume, NOW).unwrap_err();
+    assert!(refused.why.starts_with("the regression test stopped it"), "{}", refused.why);
+}
+
+#[test]
 fn the_last_wave_has_no_next_one_but_its_stop_can_be_overridden() {
     let mut progression = standing(State::Running, &[]);
     progression.waves[0].state = WaveState::Passed { at: NOW };
@@ -252,10 +269,12 @@ fn the_last_wave_has_no_next_one_but_its_stop_can_be_overridden() {
 fn a_round_begins_from_the_start() {
     let mut ended = standing(State::Failed, &[]);
     ended.failures_accepted = 2;
+    ended.results_accepted.failed = 2;
     ended.ended_at = Some(NOW);
     let again = changed(&ended, Act::Retry);
     assert_eq!((again.state, again.round, again.started_at), (State::Preparing, 2, None));
     assert_eq!((again.failures_accepted, again.generation), (0, 8));
+    assert_eq!(again.results_accepted, Results::default());
     assert_eq!((&again.waves, again.ended_at), (&Progression::pending(2), None));
     let [first] = &again.earlier[..] else { panic!("{again:?}") };
     assert_eq!((first.number, first.state, first.counts), (1, State::Failed, numbers().all));

@@ -46,6 +46,7 @@ fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progres
     let of = before.waves.len();
     if let (Act::Advance, Some(wave), None) = (act, before.current(), already)
         && !before.paused.contains(&PauseReason::Brake)
+        && !before.paused.contains(&PauseReason::Regression)
         && wave + 1 < of
     {
         let _ = write!(words, ", on with wave {} of {of}", wave + 2);

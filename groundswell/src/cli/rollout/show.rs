@@ -95,7 +95,7 @@ pub(super) fn show(
         ("time left", overview.eta_secs.map(time_left)),
     ];
     let brakes = overview.brakes.iter();
-    let brakes = brakes.map(|verdict| ("brake", Some(waves::braked(verdict))));
+    let brakes = brakes.map(|verdict| (verdict.evidence.heading(), Some(waves::braked(verdict))));
     words.push_str(&fields(told.into_iter().chain(brakes)));
     if overview.waves.len() > 1 && overview.counts.total() > 0 {
         words.push('\n');

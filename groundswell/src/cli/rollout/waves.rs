@@ -47,7 +47,7 @@ pub(super) fn earlier(rounds: &[RoundView], now: Time) -> String {
         let _ = writeln!(told, "\nround {of}: {began}{state}{ended}");
         let _ = writeln!(told, "  devices  {}: {}", all.total(), counts(all));
         for verdict in brakes {
-            let _ = writeln!(told, "  brake    {}", braked(verdict));
+            let _ = writeln!(told, "  {:<8} {}", verdict.evidence.heading(), braked(verdict));
         }
         if waves.len() > 1 {
             let columns = [number("wave"), text("state")];
@@ -60,9 +60,11 @@ pub(super) fn earlier(rounds: &[RoundView], now: Time) -> String {
     told
 }
 
-/// What the brake did, or an operator over it, where it stands beside that word.
+/// What the brake or the regression test did, or an operator over it, where it stands beside that
+/// word.
 pub(super) fn braked(verdict: &brake::Verdict) -> String {
-    format!("{}, {}", date(verdict.at), verdict.to_string().replacen(" by the brake", "", 1))
+    let by = format!(" by the {}", verdict.evidence.by());
+    format!("{}, {}", date(verdict.at), verdict.to_string().replacen(&by, "", 1))
 }
 
 /// What was said of waves, a line each; where several verdicts were given, each has its time.

@@ -34,9 +34,10 @@ pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result
     Ok(())
 }
 
-/// What the brake did, and operators over it; the reason that holds has the last of a pause.
+/// What the brake and the regression test did, and operators over it; the reason that holds has the last of a pause.
 fn braked(overview: &Overview) -> String {
-    let is_waiting = overview.paused.contains(&PauseReason::Brake);
+    let is_waiting = overview.paused.contains(&PauseReason::Brake)
+        || overview.paused.contains(&PauseReason::Regression);
     let told = overview.brakes.len() - usize::from(is_waiting && !overview.brakes.is_empty());
     let mut words = String::new();
     for verdict in &overview.brakes[..told] {

@@ -371,6 +371,10 @@ impl Store for SqliteStore {
         read::cohorts(&self.connection, rollout, round)
     }
 
+    fn completed(&self, release_name: &str) -> Result<Counts, StoreError> {
+        read::completed(&self.connection, release_name)
+    }
+
     fn count(&self, rollout: RolloutKey, round: u32) -> Result<Counts, StoreError> {
         read::count(&self.connection, rollout, round)
     }

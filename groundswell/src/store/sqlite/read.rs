@@ -106,6 +106,15 @@ pub(super) fn cohorts(
     })
 }
 
+pub(super) fn completed(connection: &Connection, release_name: &str) -> Result<Counts, StoreError> {
+    let sql = "SELECT c.counts FROM rollout r JOIN cohort c ON c.rollout = r.key \
+               WHERE r.state = 'completed' AND json_extract(r.spec, '$.release.name') = ?1";
+    let counts = all(connection, sql, [release_name], |row| {
+        rows::json::<Counts>(&row.get::<_, String>(0)?)
+    })?;
+    Ok(counts.into_iter().sum())
+}
+
 /// The assignments of the rounds that a condition holds for.
 fn of_rounds(condition: &str) -> String {
     format!(

@@ -1,6 +1,7 @@
 //! What the ledger is told of a rollout that went on, from two of its written states.
 
 use groundswell::core::{
+    brake,
     check::Observation,
     gate::Ruling,
     ids::RolloutId,
@@ -24,8 +25,18 @@ pub(crate) fn observations(
     for (number, (was, is)) in waves.iter().zip(&after.waves).enumerate() {
         wave(rollout, number, was, is, at, &mut seen);
     }
+    if after.results_accepted != before.results_accepted {
+        seen.push((Observation::Accepted { rollout, results: after.results_accepted }, at));
+    }
     if after.state == State::Running && before.state != State::Running {
         seen.push((Observation::Resumed { rollout }, at));
+    }
+    if let Some(verdict) = after.brakes.last()
+        && !before.brakes.contains(verdict)
+        && verdict.ruling != brake::Ruling::Accept
+        && let brake::Evidence::Regression(evidence) = verdict.evidence
+    {
+        seen.push((Observation::Regressed { rollout, evidence }, at));
     }
     seen
 }

@@ -519,7 +519,12 @@ impl World {
         let key = batch.rollout;
         let wrong = match batch.progression.as_ref().map(|progression| progression.state) {
             None | Some(RolloutState::Draft | RolloutState::Preparing) => None,
-            Some(RolloutState::Canceling | RolloutState::Aborting) => self.divisions.given_up(key),
+            Some(
+                RolloutState::Canceling
+                | RolloutState::Canceled
+                | RolloutState::Aborting
+                | RolloutState::Aborted,
+            ) => self.divisions.given_up(key),
             Some(_) => self.divisions.prepared(key, &self.checker.rows),
         };
         self.breached(wrong.as_slice());

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use groundswell::core::{
     brake::Brake,
-    gate::Unreachable,
+    gate::{
+        Unreachable,
+        baseline::Baseline,
+        rate::Rate,
+        regression::{Alpha, Regression},
+    },
     hours::{Freeze, Hours, Window, Zone},
     release::{Digest, Release},
     retry::Policy,
@@ -93,6 +98,7 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
             1 => Some(Brake::Percent(dice.range(1, 50) as u8)),
             _ => None,
         },
+        regression: dice.percent(if large.is_some() { 5 } else { 25 }).then(|| regression(dice)),
         unreachable: unreachable(dice),
         on_failure: if dice.percent(10) { OnFailure::Abort } else { OnFailure::Pause },
         priority: dice.roll(3) as i32 - 1,
@@ -140,6 +146,14 @@ fn waves(dice: &mut Dice, membership: Membership) -> Vec<WaveSpec> {
         sizes.push(WaveSize::Percent(percent as u8));
     }
     sizes.into_iter().map(|size| wave(dice, size)).collect()
+}
+
+/// Devices here fail often: a baseline that is near to that is noticed late, or never.
+fn regression(dice: &mut Dice) -> Regression {
+    let percent = *dice.pick(&[1_u32, 5, 20, 40]);
+    let rate = Rate::from_ppm(percent * 10_000).unwrap();
+    let alpha = Alpha::from_percent(*dice.pick(&[1, 5, 20])).unwrap();
+    Regression { baseline: Baseline::given(rate).unwrap(), alpha }
 }
 
 /// Most gates leave devices that could not be reached apart, as most operators do.
