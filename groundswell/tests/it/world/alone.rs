@@ -54,11 +54,11 @@ impl World {
 
     /// Whoever had asked before has an answer.
     fn look_at_answers(&mut self, key: RolloutKey) {
-        for seq in self.checker.wanted_of(key) {
+        for seq in self.checker.intents.of(key) {
             let Some(answer) = self.desk.answer_to(seq).unwrap() else {
                 self.fail(&format!("intent {} was passed over while nobody drives", seq.0))
             };
-            if let Err(why) = self.checker.answered(&self.desk, seq, &answer) {
+            if let Err(why) = self.checker.intents.answered(&self.desk, seq, &answer) {
                 self.fail(&why);
             }
         }

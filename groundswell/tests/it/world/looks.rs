@@ -126,7 +126,7 @@ impl World {
             };
             let known = self.facts.iter().filter(is_known).count() as u64;
             let open = driver.open_to(key) + known;
-            if is_stopped && claimed > open && !self.checker.is_wanted(key) {
+            if is_stopped && claimed > open && !self.checker.intents.is_wanted(key) {
                 let (key, state) = (key.0, progression.state);
                 self.fail(&format!(
                     "rollout {key} is {state}, which was acknowledged, and has {claimed} claims: \

@@ -15,6 +15,7 @@ mod division;
 mod driver;
 mod faults;
 mod fleet;
+mod intents;
 mod long;
 mod looks;
 mod operator;
@@ -355,7 +356,7 @@ impl World {
         }
         if !self.steps.is_multiple_of(50)
             || self.operator.to_create > 0
-            || self.checker.oldest_wanted().is_some()
+            || self.checker.intents.oldest().is_some()
         {
             return false;
         }
@@ -549,7 +550,7 @@ impl World {
             self.fail(&format!("a planted failure, behind {updates} updates and a restart"));
         }
         let Some(driver) = &self.driver else { return };
-        if let Some((seq, put_at)) = self.checker.oldest_wanted() {
+        if let Some((seq, put_at)) = self.checker.intents.oldest() {
             let waited = self.agenda.now - put_at.max(driver.up_since);
             // A slow store has jobs for each device that called while nobody drove, one by one.
             let is_slow = self.faults.store_max_ms >= 1_000;

@@ -151,7 +151,7 @@ impl World {
             let key = self.desk.device_key(&self.fleet.devices[no].known.id).unwrap().unwrap();
             if !self.desk.waiting(key).unwrap().is_empty() {
                 let seq = self.desk.put_intent(&Intent::Contact { device: key }, clock).unwrap();
-                self.checker.wanted(seq, None, (self.agenda.now, clock));
+                self.checker.intents.put(seq, None, (self.agenda.now, clock));
             }
         }
     }
@@ -197,7 +197,7 @@ impl World {
         let intent = Intent::Act { rollout, act, generation };
         let seq = self.desk.put_intent(&intent, clock).unwrap();
         tell!(self, "{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0);
-        self.checker.wanted(seq, Some((rollout, act)), (self.agenda.now, clock));
+        self.checker.intents.put(seq, Some((rollout, act)), (self.agenda.now, clock));
     }
 
     /// Somebody does something to some rollout, sensible or not.
@@ -271,12 +271,12 @@ impl World {
     }
 
     pub(crate) fn answered(&mut self, seq: IntentSeq, answer: &Answer) {
-        let act = self.checker.act_of(seq);
+        let act = self.checker.intents.act_of(seq);
         if let (Some((key, act)), Answer::Done { .. }) = (act, answer) {
             self.acknowledged(key, act);
         }
         let desk = &self.desk;
-        if let Err(why) = self.checker.answered(desk, seq, answer) {
+        if let Err(why) = self.checker.intents.answered(desk, seq, answer) {
             self.fail(&why);
         }
         tell!(self, "{} intent {}: {answer:?}", self.stamp(), seq.0);
