@@ -8,6 +8,7 @@ mod ended;
 mod explained;
 mod kept;
 mod output;
+mod regression;
 mod releases;
 mod restored;
 mod superseded;

@@ -1,0 +1,44 @@
+//! A release that fails more often than it should, as operators see it stopped.
+
+use std::fs;
+
+use groundswell::sim::Options;
+
+use super::{assert_told, driven::Stage};
+
+const ONE_BY_ONE: &str = "release = 'pos-app 2.0.0'\nsalt = 'fixed'\n\
+    limits = { max_in_flight = 1, max_unverified = 1 }\n[regression]\nbaseline = '2%'";
+
+#[test]
+fn it_is_stopped_after_two_of_two_and_goes_on_if_somebody_says_so() {
+    let faults = vec!["status:400:1".parse().unwrap()];
+    let mut stage = Stage::new(6, Options { faults, ..Options::default() });
+    fs::write(stage.dir().join("test.toml"), ONE_BY_ONE).unwrap();
+    stage.run(&["rollout", "create", "test.toml"]);
+    stage.drive();
+    stage.run(&["rollout", "start", "2"]);
+    stage.until_of("2", "paused");
+    assert_told!(stage.told(&["rollout", "why", "2"]), @"");
+    assert_told!(stage.told(&["rollout", "resume", "2"]), @"");
+    assert_told!(stage.told(&["rollout", "advance", "2"]), @"");
+    stage.until_of("2", "paused");
+    assert_told!(stage.told(&["rollout", "show", "2"]), @"");
+    assert_eq!(stage.rollout("2")["brakes"][1]["ruling"], "accept");
+    assert_eq!(stage.run(&["rollout", "replay", "2"]).code, Some(0));
+}
+
+#[test]
+fn a_baseline_is_measured_on_what_went_well_before() {
+    let stage = Stage::driven(600, Options::default());
+    let measured = ONE_BY_ONE.replace("2%", "measured");
+    fs::write(stage.dir().join("measured.toml"), measured).unwrap();
+    assert_told!(stage.told(&["rollout", "create", "measured.toml"]), @"");
+    stage.run(&["rollout", "start", "1"]);
+    stage.until("completed");
+    assert_eq!(stage.run(&["rollout", "create", "measured.toml"]).code, Some(0));
+    let told = stage.told(&["rollout", "explain", "2"]);
+    let words = "stops if more fail than 0.4981 % (the most that 0 failures of 600 leave plausible) explains";
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains(words), "{told}");
+    assert_eq!(stage.rollout("2")["spec"]["regression"]["baseline"], "measured");
+}
