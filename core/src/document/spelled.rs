@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     brake::Brake,
+    budget::{Budget, Limit},
     hours::Freeze,
     release::Release,
     rollout::{Deadline, Schedule, Spec, WaveSize, WaveSpec, ZoneRule},
@@ -48,6 +49,7 @@ pub fn spelled(spec: &Spec) -> Tree {
                 ("per_minute", limits.per_minute.map(number)),
             ])),
         ),
+        ("budgets", budgets(&spec.budgets)),
         (
             "retry",
             Some(table([
@@ -95,6 +97,17 @@ fn release(release: &Release) -> Tree {
         return text(format_args!("{name} {version}"));
     }
     table([("name", Some(text(name))), ("version", Some(text(version)))])
+}
+
+fn budgets(budgets: &[Budget]) -> Option<Tree> {
+    let budget = |Budget { per, limit, counts_down }: &Budget| {
+        let limit = match limit {
+            Limit::Max(max) => ("max", Some(number(*max))),
+            Limit::Percent(percent) => ("max_percent", Some(number(*percent))),
+        };
+        table([("per", Some(text(per))), limit, ("count_down", Some(Tree::Bool(*counts_down)))])
+    };
+    (!budgets.is_empty()).then(|| Tree::List(budgets.iter().map(budget).collect()))
 }
 
 fn deadline(deadline: Deadline) -> Tree {

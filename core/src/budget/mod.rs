@@ -1,0 +1,17 @@
+//! How many devices of one failure domain (a store, a pair, a region) may be out of order at once.
+//!
+//! Owns what a budget is and how it is written, and the names of domains. Knows no database and no rollout:
+//! rollouts, devices and candidates are what its caller makes of them. Types to read first:
+//! [`Budget`], [`Domain`].
+
+mod domain;
+mod limit;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::limit::repeated;
+pub use self::{
+    domain::{Domain, DomainError, Per, PerError},
+    limit::{BUDGETS_MAX, Budget, Limit, budget_faults},
+};
