@@ -1,10 +1,12 @@
 //! How many devices of one failure domain (a store, a pair, a region) may be out of order at once.
 //!
-//! Owns what a budget is and how it is written, and the names of domains. Knows no database and no rollout:
+//! Owns what a budget is and how it is written, and the slots of every domain and who waits for
+//! them. Knows no database and no rollout:
 //! rollouts, devices and candidates are what its caller makes of them. Types to read first:
-//! [`Budget`], [`Domain`].
+//! [`Budget`], [`Domain`], [`Domains`].
 
 mod domain;
+mod domains;
 mod limit;
 
 #[cfg(test)]
@@ -13,5 +15,6 @@ mod tests;
 pub(crate) use self::limit::repeated;
 pub use self::{
     domain::{Domain, DomainError, Per, PerError},
+    domains::{Admission, Candidate, Domains, Place, Released, Standing, Waiting, WaitingAt, Why},
     limit::{BUDGETS_MAX, Budget, Limit, budget_faults},
 };
