@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 
 mod cost;
+mod feasible;
 mod model;
 mod one_domain;
 mod random;
