@@ -263,6 +263,35 @@ fn a_lower_limit_is_waited_for_while_there_is_hope() {
     assert_eq!(woken(&mut slots), [3, 6]);
 }
 
+/// However many others come, in each of its domains, and are allowed more.
+#[test]
+fn a_low_limit_has_its_turn_among_ever_new_others() {
+    let mut slots = Slots::new();
+    let mut open = std::collections::VecDeque::new();
+    let (store, region) = ([max(S, 9, 5)], [max(R, 99, 5)]);
+    for device in 100..200_u64 {
+        let others = if device % 2 == 0 { &store } else { &region };
+        if let Claimed(device) = admit(&mut slots, 2, device, others) {
+            open.push_back(device);
+        }
+        if device == 120 {
+            let low = [max(S, 9, 1), max(R, 99, 1)];
+            assert_eq!(admit(&mut slots, 1, 1, &low), parked(S));
+        }
+        if device >= 120 {
+            slots.free(open.pop_front().unwrap());
+        }
+        open.extend(woken(&mut slots));
+        if open.contains(&1) {
+            // Those that were before it in either, and no more.
+            let younger = open.iter().filter(|device| **device > 120).count();
+            assert_eq!((open.len() - younger, device < 150), (1, true), "{open:?}");
+            return;
+        }
+    }
+    panic!("it starves");
+}
+
 #[test]
 fn who_waits_without_hope_keeps_nothing() {
     let mut slots = Slots::new();
