@@ -15,6 +15,7 @@ pub mod teeth;
 pub mod admit;
 pub mod assignment;
 pub mod brake;
+pub mod budget;
 pub mod check;
 pub mod device;
 pub mod document;

@@ -98,6 +98,13 @@ impl Faults {
                 let most = crate::rollout::WAVES_LIMIT;
                 self.push("waves", format!("there are {count}, the most is {most}"));
             }
+            SpecError::Budget { budget, field, why } => {
+                self.push(format!("budgets[{budget}].{field}"), why.as_str());
+            }
+            SpecError::TooManyBudgets(count) => {
+                let most = crate::budget::BUDGETS_MAX;
+                self.push("budgets", format!("there are {count}, the most is {most}"));
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //!
 //! A place is a path such as `waves[2].min_success`; the first wave is 1, as everywhere.
 
+mod budgets;
 mod delivery;
 mod error;
 mod names;

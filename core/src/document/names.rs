@@ -19,6 +19,7 @@ pub const FIELDS: [(&str, &[&str]); 10] = [
             "when_closed",
             "waves",
             "limits",
+            "budgets",
             "retry",
             "verify",
             "timeouts",
@@ -39,6 +40,7 @@ pub const FIELDS: [(&str, &[&str]); 10] = [
     ("time_zone", &["fixed"]),
     ("waves", &["percent", "count", "select", "soak", "min_success"]),
     ("limits", &["max_in_flight", "max_unverified", "max_per_host", "per_minute"]),
+    ("budgets", &["per", "max", "max_percent", "count_down"]),
     ("retry", &["attempts", "backoff", "multiplier", "max_backoff", "jitter_percent"]),
     ("verify", &["mode", "first"]),
     ("timeouts", &["delivering", "verifying"]),
@@ -46,7 +48,7 @@ pub const FIELDS: [(&str, &[&str]); 10] = [
 ];
 
 /// Names that other systems have for our fields.
-const SYNONYMS: [(&str, &str); 15] = [
+const SYNONYMS: [(&str, &str); 17] = [
     ("filter", "select"),
     ("query", "select"),
     ("targets", "select"),
@@ -58,6 +60,8 @@ const SYNONYMS: [(&str, &str); 15] = [
     ("concurrency", "limits.max_in_flight"),
     ("parallel", "limits.max_in_flight"),
     ("rate", "limits.per_minute"),
+    ("max_unavailable", "budgets.max"),
+    ("domains", "budgets"),
     ("schedule", "windows"),
     ("blackout", "freezes"),
     ("error_threshold", "max_failures"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Document, DocumentError, ReleaseName, Tree, delivery,
+    Document, DocumentError, ReleaseName, Tree, budgets, delivery,
     error::Faults,
     reader::{Field, Table},
     regression, schedule, waves,
@@ -97,6 +97,7 @@ fn read(table: &Table<'_>) -> Document {
         offline: offline(table, strategy),
         wait_absent: wait_absent(table),
         limits: delivery.limits,
+        budgets: budgets::budgets(table),
         retry: delivery.retry,
         verify: delivery.verify,
         delivery_timeout: delivery.timeout,

@@ -5,7 +5,7 @@
 //! same ones that go first.
 //!
 //! Left out are the salt itself and what a running rollout may be given without becoming another
-//! one: limits and priority; and what no document says. With all else the order changes.
+//! one: limits, budgets and priority; and what no document says. With all else the order changes.
 
 use std::fmt::Display;
 
@@ -48,6 +48,7 @@ pub fn salt_of(spec: &Spec) -> String {
         offline,
         wait_absent,
         limits: _,
+        budgets: _,
         retry,
         verify,
         delivery_timeout,

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     brake::Brake,
+    budget::{Budget, Limit},
     gate::regression::Regression,
     hours::Freeze,
     release::Release,
@@ -50,6 +51,7 @@ pub fn spelled(spec: &Spec) -> Tree {
                 ("per_minute", limits.per_minute.map(number)),
             ])),
         ),
+        ("budgets", budgets(&spec.budgets)),
         (
             "retry",
             Some(table([
@@ -99,6 +101,17 @@ fn release(release: &Release) -> Tree {
         return text(format_args!("{name} {version}"));
     }
     table([("name", Some(text(name))), ("version", Some(text(version)))])
+}
+
+fn budgets(budgets: &[Budget]) -> Option<Tree> {
+    let budget = |Budget { per, limit, counts_down }: &Budget| {
+        let limit = match limit {
+            Limit::Max(max) => ("max", Some(number(*max))),
+            Limit::Percent(percent) => ("max_percent", Some(number(*percent))),
+        };
+        table([("per", Some(text(per))), limit, ("count_down", Some(Tree::Bool(*counts_down)))])
+    };
+    (!budgets.is_empty()).then(|| Tree::List(budgets.iter().map(budget).collect()))
 }
 
 fn deadline(deadline: Deadline) -> Tree {

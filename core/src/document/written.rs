@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::{DocumentError, RegressionName, Tree, error::Faults, salt_of};
 use crate::{
     brake::Brake,
+    budget::Budget,
     gate::{
         Unreachable,
         baseline::{BaselineError, Earlier},
@@ -47,6 +48,8 @@ pub struct Document {
     pub wait_absent: Duration,
     /// How much may happen at once.
     pub limits: Limits,
+    /// How many devices of each failure domain may be out of order at once.
+    pub budgets: Vec<Budget>,
     /// When a device is tried again.
     pub retry: retry::Policy,
     /// How a device shows that it runs the release.
@@ -114,6 +117,7 @@ impl Document {
             offline: self.offline,
             wait_absent: self.wait_absent,
             limits: self.limits,
+            budgets: self.budgets,
             retry: self.retry,
             verify: self.verify,
             delivery_timeout: self.delivery_timeout,

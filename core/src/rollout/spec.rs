@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::Brake,
+    budget::{BUDGETS_MAX, Budget, budget_faults},
     gate::{Tally, Unreachable, regression::Regression},
     hours::{Hours, Phase, Zone},
     release::Release,
@@ -66,6 +67,9 @@ pub struct Spec {
     pub wait_absent: Duration,
     /// How much may happen at once.
     pub limits: Limits,
+    /// How many devices of each failure domain may be out of order at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
     /// When a device is tried again.
     pub retry: retry::Policy,
     /// How a device shows that it runs the release.
@@ -317,6 +321,7 @@ impl Spec {
             offline: Offline::Skip,
             wait_absent: WAIT_ABSENT,
             limits: Limits::default(),
+            budgets: vec![],
             retry: retry::Policy::default(),
             verify: Verify::default(),
             delivery_timeout: None,
@@ -368,7 +373,8 @@ impl Spec {
         if self.verify.timeout > VERIFY_TIMEOUT_LIMIT {
             return Err(SpecError::VerifyTimeout(self.verify.timeout));
         }
-        wave_faults(&self.waves, self.membership).into_iter().next().map_or(Ok(()), Err)
+        let faults = budget_faults(&self.budgets).into_iter();
+        faults.chain(wave_faults(&self.waves, self.membership)).next().map_or(Ok(()), Err)
     }
 }
 
@@ -454,6 +460,19 @@ pub enum SpecError {
     /// More than anybody looks at.
     #[error("waves: there are {0}, the most is {WAVES_LIMIT}")]
     TooManyWaves(usize),
+    /// A budget that cannot be.
+    #[error("budgets[{budget}].{field}: {why}")]
+    Budget {
+        /// Which one, counted from 1.
+        budget: usize,
+        /// Which of its fields.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// More than are looked at with every claim.
+    #[error("budgets: there are {0}, the most is {BUDGETS_MAX}")]
+    TooManyBudgets(usize),
 }
 
 /// How much may happen at once.

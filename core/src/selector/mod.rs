@@ -102,6 +102,17 @@ impl Selector {
     }
 }
 
+impl Field {
+    /// Reads a field that stands alone, such as `tag.region`, by the rules that it has in an
+    /// expression.
+    ///
+    /// # Errors
+    /// [`SelectorError`] as for an expression.
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        parse::parse_field(text)
+    }
+}
+
 impl fmt::Display for Selector {
     /// The canonical text: reads back as an equal selector.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -75,6 +75,20 @@ pub(super) fn parse(text: &str) -> Result<Expr, SelectorError> {
     parsed.map_err(|fault| SelectorError::new(text, fault))
 }
 
+/// A field that stands alone.
+pub(super) fn parse_field(text: &str) -> Result<Field, SelectorError> {
+    if text.len() > TEXT_BYTES_MAX {
+        let problem = Problem::TooLong(text.len());
+        return Err(SelectorError::new(text, Fault { at: 0..0, problem }));
+    }
+    let mut input = Input { input: LocatingSlice::new(text), state: Counts::default() };
+    let parsed = field(&mut input).and_then(|field| match rest(&input) {
+        "" => Ok(field),
+        _ => Err(expected(&input, "the end", "")),
+    });
+    parsed.map_err(|fault| SelectorError::new(text, fault))
+}
+
 /// Whether a key can be written without quotes.
 pub(super) fn is_bare_key(key: &str) -> bool {
     !key.is_empty() && key.chars().all(is_name_char)

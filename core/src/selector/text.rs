@@ -33,7 +33,7 @@ fn write_joined(f: &mut fmt::Formatter<'_>, parts: &[Expr], joint: &str) -> fmt:
 }
 
 fn write_comparison(f: &mut fmt::Formatter<'_>, comparison: &Comparison) -> fmt::Result {
-    write_field(f, &comparison.field)?;
+    write!(f, "{}", comparison.field)?;
     match &comparison.test {
         Test::Present => f.write_str("==*"),
         Test::Absent => f.write_str("!=*"),
@@ -53,13 +53,16 @@ fn write_comparison(f: &mut fmt::Formatter<'_>, comparison: &Comparison) -> fmt:
     }
 }
 
-fn write_field(f: &mut fmt::Formatter<'_>, field: &Field) -> fmt::Result {
-    if let Field::Tag(key) = field {
-        f.write_str("tag.")?;
-        return if is_bare_key(key) { f.write_str(key) } else { write_quoted(f, [&**key]) };
+impl fmt::Display for Field {
+    /// As written in an expression; [`Field::parse`] reads it back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Tag(key) = self {
+            f.write_str("tag.")?;
+            return if is_bare_key(key) { f.write_str(key) } else { write_quoted(f, [&**key]) };
+        }
+        let name = Self::NAMED.iter().find(|(_, named)| named == self).map_or("", |(name, _)| name);
+        f.write_str(name)
     }
-    let name = Field::NAMED.iter().find(|(_, named)| named == field).map_or("", |(name, _)| name);
-    f.write_str(name)
 }
 
 fn write_list(f: &mut fmt::Formatter<'_>, one: &str, many: &str, values: &[Value]) -> fmt::Result {

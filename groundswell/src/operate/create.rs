@@ -24,6 +24,9 @@ impl State {
     /// there is instead.
     pub fn read_spec(&self, file: &Path, now: Time) -> Result<Spec, OperateError> {
         let document = spec_file::read(file, now)?;
+        if !document.budgets.is_empty() {
+            return Err(OperateError::BudgetsNotKept);
+        }
         let (release, _) = self.find_release(&document.release.name, &document.release.version)?;
         let earlier = if document.asks_for_earlier() {
             let counts = self.store.completed(&release.name)?;

@@ -43,6 +43,12 @@ pub enum OperateError {
     /// A file cannot be kept.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// The driver does not keep budgets yet.
+    #[error(
+        "budgets: this version does not keep them yet, and carries out no rollout without what it \
+         asks for; leave them out"
+    )]
+    BudgetsNotKept,
     /// There is no state at all.
     #[error(
         "there is no state in {}: `groundswell device import` begins one; or name another \

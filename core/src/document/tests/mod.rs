@@ -69,6 +69,10 @@ fn complete() -> Value {
         "limits": {
             "max_in_flight": 200, "max_unverified": 500, "max_per_host": 5, "per_minute": 600,
         },
+        "budgets": [
+            {"per": "tag.store", "max": 1},
+            {"per": "tag.\"sales region\"", "max_percent": 2, "count_down": true},
+        ],
         "retry": {
             "attempts": 5, "backoff": "2s", "multiplier": 1.5, "max_backoff": "5m",
             "jitter_percent": 20,
@@ -242,6 +246,26 @@ fn the_complete_document_has_every_field() {
                 600,
             ),
         },
+        budgets: [
+            Budget {
+                per: Tag(
+                    "store",
+                ),
+                limit: Max(
+                    1,
+                ),
+                counts_down: false,
+            },
+            Budget {
+                per: Tag(
+                    "sales region",
+                ),
+                limit: Percent(
+                    2,
+                ),
+                counts_down: true,
+            },
+        ],
         retry: Policy {
             attempts_max: 5,
             initial: 2s,
@@ -299,11 +323,15 @@ fn the_other_forms_mean_the_same() {
     same(json!({"wait_absent": "24h"}), json!({"wait_absent": "1d"}));
     same(json!({"time_zone": "UTC"}), json!({}));
     same(
+        json!({"budgets": [{"per": " tag.'store' ", "max": 1, "max_percent": null}]}),
+        json!({"budgets": [{"per": "tag.store", "max": 1, "count_down": false}]}),
+    );
+    same(
         json!({"freezes": [{"from": "2026-12-20", "to": "2027-01-02"}]}),
         json!({"freezes": ["2026-12-20..2027-01-02"]}),
     );
     same(
-        json!({"windows": [], "waves": [], "freezes": null, "salt": null, "limits": {}}),
+        json!({"windows": [], "waves": [], "freezes": null, "salt": null, "limits": {}, "budgets": []}),
         json!({}),
     );
 }
@@ -320,6 +348,37 @@ fn what_was_set_since_is_checked_again() {
     let mut document = read(&with_release(json!({}))).unwrap();
     document.limits.max_in_flight = 0;
     insta::assert_snapshot!(document.into_spec(release(), Earlier::default()).unwrap_err(), @"limits.max_in_flight: must be a whole number from 1 to 10000, not 0");
+}
+
+#[test]
+fn budgets_set_since_are_checked_again() {
+    use crate::budget::{Budget, Limit, Per};
+    let refused = |budgets: &[(&str, Limit)]| {
+        let mut document = read(&with_release(json!({}))).unwrap();
+        let budget = |&(key, limit): &(&str, Limit)| Budget {
+            per: Per::Tag(key.to_owned()),
+            limit,
+            counts_down: false,
+        };
+        document.budgets = budgets.iter().map(budget).collect();
+        document.into_spec(release()).unwrap_err().to_string()
+    };
+    insta::assert_snapshot!(refused(&[("a", Limit::Max(1)), ("b", Limit::Max(0))]), @"budgets[2].max: must be at least 1");
+    insta::assert_snapshot!(refused(&[("a", Limit::Percent(101))]), @"budgets[1].max_percent: must be between 1 and 100");
+    insta::assert_snapshot!(refused(&[("a", Limit::Max(1)), ("a", Limit::Max(2))]), @"budgets[2].per: budgets[1] has tag.a already; keep the one that is meant, or write another tag");
+    insta::assert_snapshot!(refused(&[("a", Limit::Max(1)); 17]), @"budgets: there are 17, the most is 16");
+}
+
+/// Logs and states that are there already have none.
+#[test]
+fn a_spec_without_budgets_is_stored_as_before() {
+    let bare = serde_json::to_value(spec(json!({}))).unwrap();
+    assert!(bare.get("budgets").is_none());
+    assert!(serde_json::from_value::<Spec>(bare).unwrap().budgets.is_empty());
+    let complete = spec(complete());
+    let stored = serde_json::to_value(&complete).unwrap();
+    assert_eq!(stored["budgets"][1]["per"], "tag.\"sales region\"");
+    assert_eq!(serde_json::from_value::<Spec>(stored).unwrap(), complete);
 }
 
 #[test]

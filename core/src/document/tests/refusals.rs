@@ -65,8 +65,8 @@ fn names() {
     {"filter":"id==a"}
       unknown field "filter"; did you mean "select"?
     {"a\nb":1,"xyzzy":true}
-      unknown field "a\nb"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, limits, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
-      unknown field "xyzzy"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, limits, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
+      unknown field "a\nb"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
+      unknown field "xyzzy"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
     {"limits":{"color":"red","max_inflight":5,"priority":5,"rate":5}}
       limits: unknown field "color"; the fields are max_in_flight, max_unverified, max_per_host and per_minute
       limits: unknown field "max_inflight"; did you mean "max_in_flight"?
@@ -322,6 +322,63 @@ fn waves() {
       waves[1].soak: must be from 0s to 365d, not 366d
     {"waves":[(100 times){"count":1}]}
       waves: there are 101, the most is 100
+    "#);
+}
+
+#[test]
+fn budgets() {
+    let many = || (0..17).map(|n| json!({"per": format!("tag.t{n}"), "max": 1}));
+    insta::assert_snapshot!(told([
+        json!({"budgets": {"per": "tag.store", "max": 1}}),
+        json!({"budgets": "tag.store"}),
+        json!({"budgets": [{"max": 1}, {"per": "tag.store"}, {"per": 5, "max": 1, "max_percent": 2}]}),
+        json!({"budgets": [{"per": "tag.a", "max": 0}, {"per": "tag.b", "max_percent": 101},
+            {"per": "tag.c", "max_percent": "2%"}, {"per": "tag.d", "max": -1}]}),
+        json!({"budgets": [{"per": "store", "max": 1}, {"per": "tag.", "max": 1},
+            {"per": "tag.a==*", "max": 1}, {"per": "tag.sales region", "max": 1},
+            {"per": "tag.\"a*\"", "max": 1}, {"per": "tag.\"a\nb\"", "max": 1}, {"per": "", "max": 1}]}),
+        json!({"budgets": [{"per": "tag.store", "max": 0}, {"per": "tag.region", "max": 1},
+            {"per": "tag.\"store\"", "max": 2}, {"per": "tag.store", "maximum": 2}]}),
+        json!({"budgets": [{"per": "tag.store", "max": 1, "count_down": "yes", "max_percents": 1}]}),
+        json!({"budgets": many().collect::<Vec<_>>()}),
+        json!({"max_percent": 5, "max_unavailable": 1}),
+    ]).replace(&many().map(|budget| budget.to_string()).collect::<Vec<_>>().join(","), "(17)"), @r#"
+    {"budgets":{"max":1,"per":"tag.store"}}
+      budgets: must be a list, not a table; write [[budgets]] in TOML, [{...}] in JSON
+    {"budgets":"tag.store"}
+      budgets: must be a list, not "tag.store"; write [{ per = "tag.store", max = 1 }]
+    {"budgets":[{"max":1},{"per":"tag.store"},{"max":1,"max_percent":2,"per":5}]}
+      budgets[1].per: is missing; write one such as "tag.store"
+      budgets[2]: says no limit; write max = 1, or max_percent = 2
+      budgets[3].per: must be a text in quotes, not 5; write one such as "tag.store"
+      budgets[3]: has both max and max_percent; keep one
+    {"budgets":[{"max":0,"per":"tag.a"},{"max_percent":101,"per":"tag.b"},{"max_percent":"2%","per":"tag.c"},{"max":-1,"per":"tag.d"}]}
+      budgets[1].max: must be a whole number from 1 to 4294967295, not 0
+      budgets[2].max_percent: must be a whole percentage from 1 to 100, not 101
+      budgets[3].max_percent: must be a whole percentage from 1 to 100, not "2%"; write 2
+      budgets[4].max: must be a whole number from 1 to 4294967295, not -1
+    {"budgets":[{"max":1,"per":"store"},{"max":1,"per":"tag."},{"max":1,"per":"tag.a==*"},{"max":1,"per":"tag.sales region"},{"max":1,"per":"tag.\"a*\""},{"max":1,"per":"tag.\"a\nb\""},{"max":1,"per":""}]}
+      budgets[1].per: `store` is no tag; did you mean tag.store?
+      budgets[2].per: `tag.` is no tag; write tag. and the key of one, such as tag.store, or tag."opened in" if the key has blanks
+      budgets[3].per: `tag.a==*` is no tag; write tag. and the key of one, such as tag.store, or tag."opened in" if the key has blanks
+      budgets[4].per: `tag.sales region` is no tag; write tag. and the key of one, such as tag.store, or tag."opened in" if the key has blanks
+      budgets[5].per: `tag.\"a*\"` is no tag; write tag. and the key of one, such as tag.store, or tag."opened in" if the key has blanks
+      budgets[6].per: the key has a control character at byte 1
+      budgets[7].per: `` is no tag; write tag. and the key of one, such as tag.store, or tag."opened in" if the key has blanks
+    {"budgets":[{"max":0,"per":"tag.store"},{"max":1,"per":"tag.region"},{"max":2,"per":"tag.\"store\""},{"maximum":2,"per":"tag.store"}]}
+      budgets[1].max: must be a whole number from 1 to 4294967295, not 0
+      budgets[4]: unknown field "maximum"; the fields are per, max, max_percent and count_down
+      budgets[4]: says no limit; write max = 1, or max_percent = 2
+      budgets[3].per: budgets[1] has tag.store already; keep the one that is meant, or write another tag
+      budgets[4].per: budgets[1] has tag.store already; keep the one that is meant, or write another tag
+    {"budgets":[{"count_down":"yes","max":1,"max_percents":1,"per":"tag.store"}]}
+      budgets[1]: unknown field "max_percents"; did you mean "max_percent"?
+      budgets[1].count_down: must be true or false, without quotes, not "yes"
+    {"budgets":[(17)]}
+      budgets: there are 17, the most is 16
+    {"max_percent":5,"max_unavailable":1}
+      unknown field "max_percent"; it belongs to "budgets"
+      unknown field "max_unavailable"; did you mean "budgets.max"?
     "#);
 }
 

@@ -330,3 +330,12 @@ fn the_guide_shows_what_its_example_does() {
     let page = include_str!("../../../../docs/operate.md");
     assert!(page.contains(&indented.collect::<Vec<_>>().join("\n")), "{told}");
 }
+
+/// A rollout without what keeps it from doing harm is none that anybody ordered.
+#[test]
+fn a_spec_with_budgets_is_refused_while_nobody_keeps_them() {
+    let desk = Desk::set();
+    desk.keep("b.toml", "release = 'pos-app 2.0.0'\nbudgets = [{ per = 'tag.region', max = 1 }]");
+    assert_told!(desk.told(&["rollout", "create", "b.toml"]), @"");
+    assert!(desk.told(&["rollout", "list"]).contains("no rollout"), "{}", desk.told(&["rollout", "list"]));
+}
