@@ -4,7 +4,7 @@ use crate::{hours::echo, spelling::nearest};
 
 /// The tables of a document, by the field that holds them, with the names of their fields. The
 /// first is the document itself.
-pub const FIELDS: [(&str, &[&str]); 10] = [
+pub const FIELDS: [(&str, &[&str]); 11] = [
     (
         "",
         &[

@@ -116,7 +116,7 @@ impl fmt::Display for PauseReason {
             Self::Operator => "operator",
             Self::Gate => "gate",
             Self::Brake => "brake",
-            Self::Regression => "regression",
+            Self::Regression => "regression test",
             Self::Artifact => "artifact",
         })
     }

@@ -67,7 +67,7 @@ impl Shared {
         self.waiting.remove(&device).unwrap_or_default()
     }
 
-    /// Everybody of a rollout who waits for a device; nobody waits afterwards.
+    /// Everybody of a rollout who waits for a device, in order; nobody waits afterwards.
     pub(super) fn withdraw(&mut self, rollout: RolloutKey) -> Vec<Candidate> {
         let mut withdrawn = vec![];
         self.waiting.retain(|_, queue| {
@@ -78,6 +78,7 @@ impl Shared {
             withdrawn.extend(own.into_iter().map(|(_, candidate)| candidate));
             !queue.is_empty()
         });
+        withdrawn.sort_unstable_by_key(|candidate| candidate.id);
         withdrawn
     }
 

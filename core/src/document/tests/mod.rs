@@ -287,15 +287,13 @@ fn the_complete_document_has_every_field() {
             ),
         ),
         regression: Some(
-            RegressionName {
-                baseline: Some(
-                    Baseline {
-                        rate: Rate(
-                            5000,
-                        ),
-                        of: None,
-                    },
-                ),
+            Regression {
+                baseline: Baseline {
+                    rate: Rate(
+                        5000,
+                    ),
+                    of: None,
+                },
                 alpha: Alpha(
                     5,
                 ),
@@ -361,7 +359,7 @@ fn budgets_set_since_are_checked_again() {
             counts_down: false,
         };
         document.budgets = budgets.iter().map(budget).collect();
-        document.into_spec(release()).unwrap_err().to_string()
+        document.into_spec(release(), Earlier::default()).unwrap_err().to_string()
     };
     insta::assert_snapshot!(refused(&[("a", Limit::Max(1)), ("b", Limit::Max(0))]), @"budgets[2].max: must be at least 1");
     insta::assert_snapshot!(refused(&[("a", Limit::Percent(101))]), @"budgets[1].max_percent: must be between 1 and 100");

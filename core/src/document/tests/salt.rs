@@ -12,7 +12,7 @@ fn it_is_fixed_for_good() {
     );
     assert_eq!(
         salt_of(&spec(complete())),
-        "1f4c957eebc06aaad135a366f5567e0fa5acefb0d223198648ae6dd1b27f6892"
+        "617c6dc115596286d58ad83b69126004e3d3aea2deefbded3a65adeb9dd9e0e7"
     );
 }
 

@@ -336,6 +336,14 @@ fn the_guide_shows_what_its_example_does() {
 fn a_spec_with_budgets_is_refused_while_nobody_keeps_them() {
     let desk = Desk::set();
     desk.keep("b.toml", "release = 'pos-app 2.0.0'\nbudgets = [{ per = 'tag.region', max = 1 }]");
-    assert_told!(desk.told(&["rollout", "create", "b.toml"]), @"");
-    assert!(desk.told(&["rollout", "list"]).contains("no rollout"), "{}", desk.told(&["rollout", "list"]));
+    assert_told!(desk.told(&["rollout", "create", "b.toml"]), @"
+    exit 2
+    --- err
+    error: budgets: this version does not keep them yet, and carries out no rollout without what it asks for; leave them out
+    ");
+    assert!(
+        desk.told(&["rollout", "list"]).contains("no rollout"),
+        "{}",
+        desk.told(&["rollout", "list"])
+    );
 }

@@ -18,7 +18,13 @@ fn it_is_stopped_after_two_of_two_and_goes_on_if_somebody_says_so() {
     stage.drive();
     stage.run(&["rollout", "start", "2"]);
     stage.until_of("2", "paused");
-    assert_told!(stage.told(&["rollout", "why", "2"]), @"");
+    assert_told!(stage.told(&["rollout", "why", "2"]), @"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, immediate, paused by the regression test
+
+    paused by the regression test: 2 of 2 devices failed where 2 % fail: evidence 826, stops at 100; advance accepts that
+    ");
     assert_told!(stage.told(&["rollout", "resume", "2"]), @"");
     assert_told!(stage.told(&["rollout", "advance", "2"]), @"");
     stage.until_of("2", "paused");
@@ -32,7 +38,12 @@ fn a_baseline_is_measured_on_what_went_well_before() {
     let stage = Stage::driven(600, Options::default());
     let measured = ONE_BY_ONE.replace("2%", "measured");
     fs::write(stage.dir().join("measured.toml"), measured).unwrap();
-    assert_told!(stage.told(&["rollout", "create", "measured.toml"]), @"");
+    assert_told!(stage.told(&["rollout", "create", "measured.toml"]), @"
+    exit 2
+    --- err
+    error: the spec: 1 mistake
+      regression.baseline: 0 earlier results are too few for a baseline, 500 are the least; give a rate instead
+    ");
     stage.run(&["rollout", "start", "1"]);
     stage.until("completed");
     assert_eq!(stage.run(&["rollout", "create", "measured.toml"]).code, Some(0));

@@ -1,10 +1,7 @@
 //! Who notices what should not happen: the ledger of the core, told what became durable, and what
 //! only this world can see (the rows themselves, intents, rates).
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use groundswell::{
     core::{
@@ -14,13 +11,11 @@ use groundswell::{
         ids::{AssignmentId, RolloutId},
         log::{Happened, Record},
         outcome::Outcome,
-        rollout::{Act, Progression, Spec, State as RolloutState},
+        rollout::{Progression, Spec, State as RolloutState},
         snapshot::Counts,
         time::Time,
     },
-    store::{
-        Answer, Batch, Change, CohortKey, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job,
-    },
+    store::{Batch, Change, CohortKey, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job},
 };
 
 use super::{

@@ -25,6 +25,10 @@ pub(crate) struct Turns {
     /// The rows of each device, by its number.
     of_device: Vec<Vec<usize>>,
     rollouts: BTreeMap<RolloutKey, Course>,
+    /// The latest time at which anything was written, and what it was when the clock was set last:
+    /// whoever was due by then, and is handed back, stays due by the clock of that time.
+    latest: Time,
+    latest_before: Time,
 }
 
 #[derive(Debug)]
@@ -71,6 +75,7 @@ impl Turns {
     pub(crate) fn stands(&mut self, key: RolloutKey, progression: &Progression, at: Time) {
         let Some(course) = self.rollouts.get_mut(&key) else { return };
         course.unsettled = course.unsettled.saturating_sub(1);
+        self.latest = self.latest.max(at);
         if progression.state == RolloutState::Running && !course.has_begun {
             course.has_begun = true;
             course.keeps_since = Some(at);
@@ -91,7 +96,7 @@ impl Turns {
         let row = self.rows.get(id as usize)?.as_ref()?;
         let is_claim = matches!(to.state, State::Delivering | State::Verifying);
         let breach = match row.state {
-            State::Retrying if is_claim && at < row.due_at => {
+            State::Retrying if is_claim && at < row.due_at && self.latest_before < row.due_at => {
                 let due_at = row.due_at;
                 Some(format!("{device} was tried again, but is to wait until {due_at}"))
             }
@@ -124,6 +129,7 @@ impl Turns {
 
     /// The clock was set: what is to wait by the old one is not known to wait by the new one.
     pub(crate) fn clock_set(&mut self, now: Time) {
+        self.latest_before = self.latest;
         self.rows.iter_mut().flatten().for_each(|row| row.due_at = Time::ZERO);
         for course in self.rollouts.values_mut() {
             course.unsettled = UNSETTLED;
