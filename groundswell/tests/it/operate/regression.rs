@@ -25,10 +25,39 @@ fn it_is_stopped_after_two_of_two_and_goes_on_if_somebody_says_so() {
 
     paused by the regression test: 2 of 2 devices failed where 2 % fail: evidence 826, stops at 100; advance accepts that
     ");
-    assert_told!(stage.told(&["rollout", "resume", "2"]), @"");
-    assert_told!(stage.told(&["rollout", "advance", "2"]), @"");
+    assert_told!(stage.told(&["rollout", "resume", "2"]), @"
+    exit 2
+    --- err
+    error: rollout 2: cannot resume a paused rollout: the regression test stopped it; advance accepts what came of devices so far
+    ");
+    assert_told!(stage.told(&["rollout", "advance", "2"]), @"
+    exit 0
+    --- out
+    rollout 2 (pos-app 2.0.0) is running
+    ");
     stage.until_of("2", "paused");
-    assert_told!(stage.told(&["rollout", "show", "2"]), @"");
+    assert_told!(stage.told(&["rollout", "show", "2"]), @r#"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, immediate, paused by the regression test
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      devices  6: 4 failed, 2 queued
+      failed   4: 4 rejected
+      test     TIME, paused: 2 of 2 devices failed where 2 % fail: evidence 826, stops at 100
+      test     TIME, accepted by the operator: 2 of 2 devices failed
+      test     TIME, paused: 2 of 2 devices failed where 2 % fail: evidence 826, stops at 100
+
+    4 devices failed:
+      pos-3  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-2  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-1  failed: rejected: HTTP 400: {"error":"refused by design"}
+      pos-5  failed: rejected: HTTP 400: {"error":"refused by design"}
+
+    paused by the regression test: 2 of 2 devices failed where 2 % fail: evidence 826, stops at 100; advance accepts that
+    "#);
     assert_eq!(stage.rollout("2")["brakes"][1]["ruling"], "accept");
     assert_eq!(stage.run(&["rollout", "replay", "2"]).code, Some(0));
 }
