@@ -346,12 +346,11 @@ impl Books {
             Some(_) => {}
         }
         match self.spec.unreachable {
-            Unreachable::Ignore => {}
             Unreachable::Fail => bad += unreachable,
             Unreachable::Wait if unreachable > 0 => {
                 return Some(format!("{unreachable} that could not be reached are waited for"));
             }
-            Unreachable::Wait => {}
+            Unreachable::Ignore | Unreachable::Wait => {}
         }
         let min = u64::from(wanted.min_success?);
         if good + bad == 0 {

@@ -44,6 +44,7 @@ pub(super) fn regression(table: &Table<'_>) -> Option<RegressionName> {
 }
 
 /// `"2%"`, or `"measured"`.
+#[expect(clippy::option_option, reason = "what cannot be read is not what is to be measured")]
 fn baseline(field: &Field<'_>) -> Option<Option<Baseline>> {
     let text = field.text("2%")?;
     if text == MEASURED {

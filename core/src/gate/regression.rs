@@ -202,7 +202,6 @@ impl Results {
     }
 
     /// Whether there are none.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

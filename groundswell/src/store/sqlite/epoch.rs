@@ -21,3 +21,13 @@ pub(super) fn refuse_stale(connection: &Connection, own: Option<Epoch>) -> Resul
     let current = current(connection)?;
     if current == own { Ok(()) } else { Err(StoreError::Stale { own, current }) }
 }
+
+/// What changes when another connection has written; refused to whoever is stale.
+pub(super) fn foreign_version(
+    connection: &Connection,
+    own: Option<Epoch>,
+) -> Result<i64, StoreError> {
+    refuse_stale(connection, own)?;
+    let mut version = connection.prepare_cached("PRAGMA data_version")?;
+    Ok(version.query_row([], |row| row.get(0))?)
+}

@@ -497,9 +497,7 @@ impl Store for SqliteStore {
     }
 
     fn foreign_version(&self) -> Result<i64, StoreError> {
-        epoch::refuse_stale(&self.connection, self.epoch)?;
-        let mut version = self.connection.prepare_cached("PRAGMA data_version")?;
-        Ok(version.query_row([], |row| row.get(0))?)
+        epoch::foreign_version(&self.connection, self.epoch)
     }
 }
 

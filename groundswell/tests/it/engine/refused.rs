@@ -15,7 +15,7 @@ use groundswell::{
         takeover,
     },
     store::{
-        Batch, Intent, RolloutKey, SqliteStore, Store, StoreError,
+        Batch, ChangeSeq, Intent, RolloutKey, SqliteStore, Store, StoreError,
         writer::{Done, Job, do_job},
     },
 };
@@ -28,7 +28,7 @@ struct Held {
     facts: Vec<Fact>,
     commit: Option<Box<Batch>>,
     /// Whether the next commit is the one.
-    is_held: bool,
+    holds_next: bool,
     open: Vec<AssignmentId>,
     /// What the store was asked to do, apart from looking and commits.
     jobs: Vec<&'static str>,
@@ -48,7 +48,7 @@ impl Held {
         let manner = Manner { is_heard: false, gather, in_flight_max: 8, look_every };
         let engine = Engine::new(taken, epoch, manner, world.now());
         let (facts, jobs, open) = (vec![], vec![], vec![]);
-        Self { engine, facts, commit: None, is_held: false, open, jobs, ending: None }
+        Self { engine, facts, commit: None, holds_next: false, open, jobs, ending: None }
     }
 
     fn steps(&mut self, world: &mut World, count: u32) {
@@ -56,9 +56,9 @@ impl Held {
             world.now += 10;
             for command in self.engine.step(world.now(), std::mem::take(&mut self.facts)) {
                 match command {
-                    Command::Store(Job::Commit(batch)) if self.is_held => {
+                    Command::Store(Job::Commit(batch)) if self.holds_next => {
                         self.commit = Some(batch);
-                        self.is_held = false;
+                        self.holds_next = false;
                     }
                     Command::Store(job) => {
                         self.jobs.extend(match job {
@@ -79,21 +79,18 @@ impl Held {
 
     /// One of those that are open ends, and that stays under way in the store.
     fn holds_a_result(&mut self, world: &mut World) {
-        let id = self.open.pop().expect("deliveries are open");
+        let id = self.open.pop().unwrap();
         let outcome = Outcome::Accepted { status: 200 };
         self.facts.push(Fact::Delivered(world.record.key, id, outcome));
-        self.is_held = true;
+        self.holds_next = true;
         self.steps(world, 9);
         assert!(self.commit.is_some(), "a commit is under way");
     }
 
-    /// What was under way comes to this.
-    fn comes_to(&mut self, world: &mut World, result: Result<(), StoreError>) {
-        let batch = self.commit.take().expect("a commit is under way");
-        if result.is_ok() {
-            world.store.commit(&batch).unwrap();
-        }
-        self.facts.push(Fact::Store(Done::Committed(*batch, result)));
+    /// What was under way is refused.
+    fn is_refused(&mut self) {
+        let batch = self.commit.take().unwrap();
+        self.facts.push(Fact::Store(Done::Committed(*batch, Err(StoreError::WriterDied))));
     }
 }
 
@@ -128,8 +125,8 @@ fn a_rollout_that_the_store_failed_is_not_taken_up_again() {
     // The answer to what was looked for comes last.
     let act = Intent::Act { rollout: idle, act: Act::Pause, generation: None };
     desk(dir.path(), 721).put_intent(&act, world.now()).unwrap();
-    let looked = do_job(&mut world.store, Job::Look { seen: None, after: Default::default() });
-    held.comes_to(&mut world, Err(StoreError::WriterDied));
+    let looked = do_job(&mut world.store, Job::Look { seen: None, after: ChangeSeq(0) });
+    held.is_refused();
     held.steps(&mut world, 5);
     assert_eq!(held.ending, None);
     held.facts.push(Fact::Store(looked));
