@@ -161,7 +161,7 @@ impl fmt::Display for Verdict {
 /// Judges a wave that has ended. An empty one is let through; without a minimum, so is any, unless
 /// those that could not be reached are waited for.
 pub const fn judge(tally: &Tally, min_success: Option<u8>) -> Opinion {
-    if tally.is_held() && !bites!(UnreachableForgotten) {
+    if tally.is_held() {
         return Opinion::NotYet;
     }
     let Some(min) = min_success else { return Opinion::Go };

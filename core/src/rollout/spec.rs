@@ -347,6 +347,9 @@ impl Spec {
     /// What the gate of a wave judges by, whose devices are counted so.
     pub fn tally(&self, counts: &Counts) -> Tally {
         let mut tally = Tally::of(counts, self.unreachable);
+        if bites!(UnreachableForgotten) {
+            tally.rule = Unreachable::Ignore;
+        }
         if bites!(UnreachableSucceeds) {
             tally.succeeded += std::mem::take(&mut tally.unreachable);
         }
