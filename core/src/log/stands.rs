@@ -57,24 +57,6 @@ pub(super) fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(from).map(Some)
 }
 
-fn blank(waves: usize) -> Progression {
-    Progression {
-        state: State::Draft,
-        paused: BTreeSet::new(),
-        round: 1,
-        generation: 0,
-        started_at: None,
-        ended_at: None,
-        failures_accepted: 0,
-        results_accepted: Results::default(),
-        brakes: vec![],
-        prepared: None,
-        no_device: false,
-        waves: Progression::pending(waves),
-        earlier: vec![],
-    }
-}
-
 fn changed<T: PartialEq + Clone>(was: &T, is: &T) -> Option<T> {
     (was != is).then(|| is.clone())
 }
@@ -89,7 +71,7 @@ impl Stands {
     /// All of it, whatever was before.
     pub fn whole(is: &Progression) -> Self {
         let waves = is.waves.len();
-        Self { wave_count: Some(waves), ..Self::since(&blank(waves), is) }
+        Self { wave_count: Some(waves), ..Self::since(&Progression::blank(waves), is) }
     }
 
     /// What changed since it stood there; all of it if there are other waves.
@@ -150,7 +132,7 @@ impl Stands {
             (Some(count), _) if count > WAVES_LIMIT => {
                 return Err(format!("it has {count} waves, the most is {WAVES_LIMIT}"));
             }
-            (Some(count), _) => blank(count),
+            (Some(count), _) => Progression::blank(count),
             (None, Some(was)) => Progression { earlier: vec![], ..was.clone() },
             (None, None) => {
                 return Err("it says what changed, and nothing before says of what".to_owned());

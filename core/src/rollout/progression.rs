@@ -242,6 +242,11 @@ impl WaveState {
 impl Progression {
     /// A rollout that was just written down.
     pub fn draft(spec: &Spec) -> Self {
+        Self::blank(spec.wave_count())
+    }
+
+    /// The same, of so many waves.
+    pub(crate) fn blank(waves: usize) -> Self {
         Self {
             state: State::Draft,
             paused: BTreeSet::new(),
@@ -254,7 +259,7 @@ impl Progression {
             brakes: vec![],
             prepared: None,
             no_device: false,
-            waves: Self::pending(spec.wave_count()),
+            waves: Self::pending(waves),
             earlier: vec![],
         }
     }
