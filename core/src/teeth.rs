@@ -69,6 +69,13 @@ mod bugs {
     }
 
     bugs! {
+        FailedFreed: "a device that failed gives back its slots",
+        SlotsLostAtRestart: "a driver that starts knows nothing of slots that are held",
+        RetryForgetsSlot: "a device that waits to be tried again gives back its slots",
+        ShareRoundedUp: "a share of a domain is rounded up",
+        ParkedNeverWoken: "nobody who waits for a domain is woken",
+        OthersForgotten: "devices that other rollouts have count in no domain",
+        FreedTooEarly: "a slot is given on before it is durable that it is free",
         MaxPerHostForgotten: "the limit for each host is forgotten",
         FreezeForgotten: "a freeze is forgotten",
         FreezeEndsEarly: "the last minute of a freeze is not frozen",

@@ -151,6 +151,14 @@ pub enum WaitingOn {
         /// The limit for one host.
         max: u32,
     },
+    /// As many devices of failure domains are out of order as may be. Only whoever keeps the slots
+    /// of each domain can say it.
+    Domain {
+        /// How many devices wait for one.
+        devices: u64,
+        /// The one that the first of them waits for.
+        full: crate::budget::Full,
+    },
     /// Devices are busy with another rollout.
     Busy {
         /// How many.
@@ -267,6 +275,10 @@ impl WaitingOn {
                 format!(
                     "{devices}{verb} for a place on {its} host, at most {max} may be open there"
                 )
+            }
+            Self::Domain { devices: 1, full } => format!("1 device waits for {full}"),
+            Self::Domain { devices, full } => {
+                format!("{devices} devices wait for failure domains, the first for {full}")
             }
             Self::Unverified { max } => {
                 let devices = devices(u64::from(*max), "is", "are");

@@ -7,6 +7,7 @@
 use crate::{
     admit::{Judged, Judgment, judge},
     assignment::{Assignment, SkipReason, State},
+    budget::Full,
     hours::{Phase, Zone},
     ids::RolloutName,
     presence::Presence,
@@ -30,6 +31,8 @@ pub struct Subject<'a> {
     pub judged: Judged<'a>,
     /// Another rollout that it is busy with.
     pub busy_with: Option<&'a RolloutName>,
+    /// One of its failure domains that has no room for it.
+    pub full: Option<&'a Full>,
 }
 
 /// Why a device is where it is.
@@ -66,6 +69,10 @@ pub fn why(
             waiting_on.extend(own_wave(subject, progression));
             waiting_on.extend(hours(subject, spec, deadline));
             waiting_on.extend(subject.busy_with.map(busy));
+            // One to be tried again has its slots.
+            let full = subject.full.filter(|_| state.is_waiting());
+            waiting_on
+                .extend(full.map(|full| WaitingOn::Domain { devices: 1, full: full.clone() }));
             let (presence, outlook) = presence(subject, spec, deadline, now);
             waiting_on.extend(presence);
             if waiting_on.is_empty() {
@@ -181,6 +188,7 @@ mod tests {
             phase: Phase::Open { until: None },
             judged: HERE,
             busy_with: None,
+            full: None,
         }
     }
 

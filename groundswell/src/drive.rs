@@ -24,7 +24,7 @@ use crate::{
         takeover::{TakeoverError, recover, take},
     },
     store::{
-        DeviceKey, RolloutRecord, SqliteStore, Store, StoreError, Which,
+        DeviceKey, FailedDevice, RolloutRecord, SqliteStore, Store, StoreError, Which,
         dir::{self, DirError, StateDir},
     },
 };
@@ -159,7 +159,7 @@ impl Driver {
         Client::new(http.clone())?;
         let clock = http.clock.clone();
         let Some(begun) = begin_with_room(path, &stop).await? else { return Ok(()) };
-        let Begun { dir, store, reserve, taken, kept, epoch } = begun;
+        let Begun { dir, store, reserve, taken, kept, failed, epoch } = begun;
         if let Some(told) = told {
             // Whoever asked may be gone.
             let _ = told.send(());
@@ -178,6 +178,7 @@ impl Driver {
         let manner = Manner { is_heard, gather, in_flight_max, look_every: Some(look_every) };
         clock.follow_wall();
         let mut engine = Engine::new(taken, epoch, manner, clock.now());
+        engine.know_failed(failed);
         for (push, devices) in &kept {
             engine.keep_from(push, devices);
         }
@@ -205,6 +206,8 @@ struct Begun {
     taken: Vec<crate::engine::step::Taken>,
     /// Pushes that are left to their commands, and the devices they have active.
     kept: Vec<(RolloutRecord, Vec<DeviceKey>)>,
+    /// Devices that keep their slots because they failed.
+    failed: Vec<FailedDevice>,
     epoch: groundswell_core::ids::Epoch,
 }
 
@@ -264,8 +267,9 @@ fn begin(dir: Arc<StateDir>) -> Result<Begun, DriveError> {
     let taken: Result<Vec<_>, StoreError> =
         rollouts.into_iter().map(|record| take(&store, record)).collect();
     let taken = taken?;
+    let failed = store.failed_devices(None)?;
     reserve.show_driving();
-    Ok(Begun { dir, store, reserve, taken, kept, epoch })
+    Ok(Begun { dir, store, reserve, taken, kept, failed, epoch })
 }
 
 #[cfg(test)]

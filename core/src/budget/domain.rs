@@ -35,6 +35,15 @@ pub enum PerError {
     Key(#[from] ValueError),
 }
 
+impl Per {
+    /// The key of the tag whose values divide devices.
+    pub fn tag(&self) -> &str {
+        match self {
+            Self::Tag(key) => key,
+        }
+    }
+}
+
 impl fmt::Display for Per {
     /// [`Per::from_str`] reads it back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

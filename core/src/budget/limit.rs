@@ -36,6 +36,9 @@ impl Limit {
     pub fn of(self, devices: u32) -> u32 {
         match self {
             Self::Max(max) => max,
+            Self::Percent(percent) if bites!(ShareRoundedUp) => {
+                (devices * u32::from(percent)).div_ceil(100)
+            }
             Self::Percent(percent) => {
                 let share = u64::from(devices) * u64::from(percent) / 100;
                 u32::try_from(share).unwrap_or(u32::MAX)

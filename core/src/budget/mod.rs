@@ -7,6 +7,8 @@
 
 mod domain;
 mod domains;
+mod fate;
+mod full;
 mod limit;
 mod unmeetable;
 
@@ -16,7 +18,11 @@ mod tests;
 pub(crate) use self::limit::repeated;
 pub use self::{
     domain::{Domain, DomainError, Per, PerError},
-    domains::{Admission, Candidate, Domains, Place, Released, Standing, Waiting, WaitingAt, Why},
+    domains::{
+        Admission, Candidate, Domains, Fullness, Place, Released, Standing, Waiting, WaitingAt, Why,
+    },
+    fate::Fate,
+    full::{Full, NAMED_MAX},
     limit::{BUDGETS_MAX, Budget, Limit, budget_faults},
     unmeetable::{DomainCount, Problem, unmeetable},
 };

@@ -40,9 +40,10 @@ impl Replay {
                 (Judgment::Skip(reason), _) => Becomes::Skipped(reason),
                 (Judgment::Wait { .. }, _) => Becomes::Away,
                 // Places and devices that are busy are looked at when it is claimed.
-                (Judgment::Go, goes @ (Becomes::Claimed | Becomes::Host | Becomes::Busy(_))) => {
-                    goes
-                }
+                (
+                    Judgment::Go,
+                    goes @ (Becomes::Claimed | Becomes::Host | Becomes::Domain | Becomes::Busy(_)),
+                ) => goes,
                 (Judgment::Go, _) => Becomes::Claimed,
             };
             if again != judged.becomes {

@@ -283,6 +283,7 @@ pub(super) fn becomes(becomes: Becomes) -> String {
     match becomes {
         Becomes::Claimed => "claimed".to_owned(),
         Becomes::Host => "waits for its host".to_owned(),
+        Becomes::Domain => "waits for its failure domain".to_owned(),
         Becomes::Busy(rollout) => format!("busy with rollout {rollout}"),
         Becomes::Skipped(reason) => crate::assignment::State::Skipped(reason).to_string(),
         Becomes::Away => "away".to_owned(),

@@ -214,6 +214,8 @@ pub enum Becomes {
     Claimed,
     /// It waits for a place on its host.
     Host,
+    /// It waits for a slot in one of its failure domains.
+    Domain,
     /// It waits for the rollout that has it, the one of this number.
     Busy(i64),
     /// It is left as it is.

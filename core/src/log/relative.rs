@@ -160,6 +160,7 @@ impl Timed for WaitingOn {
             | Self::Unverified { .. }
             | Self::Active { .. }
             | Self::Host { .. }
+            | Self::Domain { .. }
             | Self::Busy { .. }
             | Self::NeverSeen
             | Self::Delivery

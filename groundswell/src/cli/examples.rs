@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 32] = [
+const EXAMPLES: [(&str, &str); 35] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -33,6 +33,9 @@ const EXAMPLES: [(&str, &str); 32] = [
     ("rollout why", "groundswell rollout why 1 pos-1"),
     ("rollout explain", "groundswell rollout explain 1 pos-1"),
     ("rollout replay", "groundswell rollout replay 1"),
+    ("budget", "groundswell budget list"),
+    ("budget list", "groundswell budget list --output json"),
+    ("budget release", "groundswell budget release tag.store=0042 pos-7 --reason 'replaced'"),
     ("run", "groundswell run --state /var/lib/groundswell"),
     ("state", "groundswell state backup /backup/monday.db"),
     ("state backup", "groundswell state backup /backup/monday.db"),

@@ -2,6 +2,7 @@
 //!
 //! Owns arguments, exit codes and messages. Start with [`Command`].
 
+pub mod budget;
 pub mod demo;
 pub mod device;
 mod examples;
@@ -54,6 +55,8 @@ pub enum Command {
     Release(release::Args),
     /// Rollouts: create, start, pause, advance, watch and the rest
     Rollout(rollout::Args),
+    /// Failure domains of which devices are out of order: list, release
+    Budget(budget::Args),
     /// Drive the rollouts of a state directory until stopped
     Run(Box<run::Args>),
     /// A state directory itself: copies of it, and what of its log is kept
@@ -100,6 +103,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Push(args) => push::run(&args),
         Command::Device(args) => device::run(&args),
         Command::Release(args) => release::run(&args),
+        Command::Budget(args) => budget::run(&args),
         Command::Rollout(args) => rollout::run(&args),
         Command::Run(args) => run::run(&args),
         Command::State(args) => upkeep::run(&args),

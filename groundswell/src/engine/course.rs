@@ -20,12 +20,16 @@ mod sweep;
 mod take_in;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use groundswell_core::{
     admit::{Rate, Slots},
     assignment::{self, Assignment, State},
     bites,
+    budget::Per,
     event::{Event, Kind},
     ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     log::{CohortCounts, DECISIONS, Recorder, Taken},
@@ -41,6 +45,7 @@ use hashbrown::{HashMap, HashSet};
 use self::sweep::SweepRead;
 use super::{
     beside::counted,
+    budgets::Freed,
     cohort::Cohort,
     fact::{Ending, Manner, Wake},
     pace::Pace,
@@ -110,9 +115,13 @@ pub(super) struct Course {
     watch: Watch,
     /// Devices that are not active any more: as far as that waits for a commit, is in the one under
     /// way, or is durable since the last step. Only then another rollout may claim them.
-    freed: Vec<DeviceKey>,
-    committing_freed: Vec<DeviceKey>,
-    durably_freed: Vec<DeviceKey>,
+    freed: Vec<Freed>,
+    committing_freed: Vec<Freed>,
+    durably_freed: Vec<Freed>,
+    /// The kinds of failure domains that are asked about with every candidate.
+    pers: Arc<[Per]>,
+    /// The cohorts whose hours were on when it was last decided.
+    opened: Vec<usize>,
     preparation: prepare::Preparation,
     /// Devices that were written since.
     changes: changed::Changes,
@@ -242,6 +251,8 @@ impl Course {
             freed: vec![],
             committing_freed: vec![],
             durably_freed: vec![],
+            pers: Arc::from([]),
+            opened: vec![],
             preparation: prepare::Preparation::default(),
             changes: changed::Changes::new(manner.look_every.is_none()),
             joiners: vec![],
@@ -391,7 +402,10 @@ impl Course {
     }
 
     /// Devices that are durably not active any more since this was last asked.
-    pub(super) fn take_freed(&mut self) -> Vec<DeviceKey> {
+    pub(super) fn take_freed(&mut self) -> Vec<Freed> {
+        if bites!(FreedTooEarly) {
+            self.durably_freed.append(&mut self.committing_freed);
+        }
         std::mem::take(&mut self.durably_freed)
     }
 
@@ -411,7 +425,36 @@ impl Course {
 
     /// Whether anything is asked about a device before it is claimed.
     pub(super) fn asks_what_is_known(&self) -> bool {
-        self.spec.asks_what_is_known() || !self.rivals.is_empty()
+        self.spec.asks_what_is_known() || !self.rivals.is_empty() || !self.pers.is_empty()
+    }
+
+    /// These kinds of failure domains are asked about with every candidate from now on.
+    pub(super) fn ask_domains(&mut self, pers: &Arc<[Per]>) {
+        if self.pers != *pers {
+            self.pers = Arc::clone(pers);
+            self.is_dirty = true;
+            self.forget_fresh();
+        }
+    }
+
+    /// A candidate that waited for slots has them now.
+    pub(super) fn slotted(&mut self, candidate: Candidate) {
+        // Something else may be known of it by now.
+        self.keep_stale(candidate);
+    }
+
+    /// Nobody waits for slots, or has them without being claimed: nothing is claimed for a while.
+    pub(super) fn lay_down_slots(&mut self, shared: &mut Shared) {
+        for candidate in shared.budgets.withdraw(self.key) {
+            self.keep_stale(candidate);
+        }
+        let queues = self.cohorts.iter_mut().flat_map(|cohort| {
+            let Cohort { fresh, stale, .. } = cohort;
+            fresh.iter_mut().chain(stale)
+        });
+        for candidate in queues.chain(self.refreshing.values_mut()) {
+            shared.budgets.hand_back(candidate);
+        }
     }
 
     fn keep_stale(&mut self, candidate: Candidate) {

@@ -6,6 +6,7 @@
 //! same step. Types to read first: [`fact::Fact`], [`fact::Command`].
 
 pub(crate) mod beside;
+mod budgets;
 pub mod choose;
 pub(crate) mod cohort;
 mod course;

@@ -7,7 +7,8 @@
 use groundswell_core::{bites, ids::RolloutName};
 use hashbrown::{HashMap, hash_map::Entry};
 
-use crate::store::{Candidate, DeviceKey, RolloutKey};
+use super::budgets::Budgets;
+use crate::store::{Candidate, DeviceKey, RolloutKey, SlotsRead};
 
 /// Devices that are active, and who waits for them.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(super) struct Shared {
     waiting: HashMap<DeviceKey, Vec<(RolloutKey, Candidate)>>,
     /// The rollouts that are driven.
     pub(super) names: HashMap<RolloutKey, RolloutName>,
+    /// The slots of their failure domains.
+    pub(super) budgets: Budgets,
 }
 
 impl Shared {
@@ -88,6 +91,26 @@ impl Shared {
         all.filter(move |(of, _)| *of == rollout).map(|(_, candidate)| candidate)
     }
 
+    /// A device that failed was heard of; says whether it is to be forgotten that it failed. While
+    /// it is under way again what comes of that counts.
+    pub(super) fn is_recovered(&self, device: DeviceKey) -> bool {
+        self.budgets.has_failed(device) && !self.active.contains_key(&device)
+    }
+
+    /// It is durable that these devices are well.
+    pub(super) fn recovered(&mut self, devices: &[DeviceKey]) {
+        for device in devices {
+            if self.is_recovered(*device) {
+                self.budgets.recovered(*device);
+            }
+        }
+    }
+
+    /// What was read of failure domains.
+    pub(super) fn told_slots(&mut self, read: SlotsRead) {
+        self.budgets.told(read, self.active.keys());
+    }
+
     /// The name of a rollout that is driven.
     pub(super) fn name_of(&self, rollout: RolloutKey) -> Option<&RolloutName> {
         self.names.get(&rollout)
@@ -127,6 +150,8 @@ mod tests {
             }),
             has_address: true,
             known: None,
+            values: Box::default(),
+            has_slots: false,
         }
     }
 

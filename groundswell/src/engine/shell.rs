@@ -204,6 +204,8 @@ pub(super) fn without_error(done: Done) -> (Done, Option<StoreError>) {
         Done::Waiting(seq, result) => parted!(Done::Waiting, result, seq),
         Done::Forgotten(result) => parted!(Done::Forgotten, result),
         Done::Reviewed(key, result) => parted!(Done::Reviewed, result, key),
+        Done::Slots(result) => parted!(Done::Slots, result),
+        Done::Recovered(devices, result) => parted!(Done::Recovered, result, devices),
         Done::Answered(seq, result) => parted!(Done::Answered, result, seq),
     }
 }

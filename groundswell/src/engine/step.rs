@@ -17,7 +17,8 @@ pub use self::news::PUSH_ACTS;
 pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
 use super::{course::Course, places::Places, shared::Shared};
 use crate::store::{
-    Candidate, ChangeSeq, CohortRecord, DeviceKey, Intent, IntentSeq, RolloutKey, RolloutRecord,
+    Candidate, ChangeSeq, CohortRecord, DeviceKey, FailedDevice, Intent, IntentSeq, RolloutKey,
+    RolloutRecord,
     writer::{Done, Job},
 };
 
@@ -119,6 +120,13 @@ impl Engine {
         for device in course.active_devices() {
             self.shared.hold(device, course.key);
         }
+        if self.shared.budgets.add(&course.spec.budgets) {
+            let pers = self.shared.budgets.pers();
+            for other in self.courses.values_mut() {
+                other.ask_domains(&pers);
+            }
+        }
+        course.ask_domains(&self.shared.budgets.pers());
         self.courses.insert(course.key, course);
     }
 
@@ -147,6 +155,7 @@ impl Engine {
                 course.clock_set_back(self.last_now, now);
             }
             self.looked.due_at = now;
+            self.shared.budgets.clock_set_back(now);
         }
         self.last_now = now;
         for fact in facts {
@@ -171,6 +180,7 @@ impl Engine {
             self.hand_on(*key);
             self.ask_who_waits(*key, commands);
         }
+        self.hand_out_slots();
         let claimants = self.courses.values().map(Course::claimant);
         let mut places = Places::new(self.manner.in_flight_max, claimants);
         for (_, key) in &order {
@@ -185,6 +195,25 @@ impl Engine {
         if self.started() != started {
             self.settle_rivals();
         }
+        if !self.stop
+            && let Some(want) = self.shared.budgets.ask(now)
+        {
+            commands.push(Command::Store(Job::Slots(want)));
+        }
+    }
+
+    /// Gives slots that are free to who has waited for them for the longest time.
+    fn hand_out_slots(&mut self) {
+        while let Some((key, mut candidate)) = self.shared.budgets.next_woken() {
+            candidate.has_slots = true;
+            match self.courses.get_mut(&key).filter(|course| course.ending.is_none()) {
+                Some(course) => {
+                    course.is_dirty = true;
+                    course.slotted(candidate);
+                }
+                None => self.shared.budgets.hand_back(&mut candidate),
+            }
+        }
     }
 
     fn started(&self) -> Vec<RolloutKey> {
@@ -195,8 +224,12 @@ impl Engine {
     /// Hands devices that a rollout is durably done with to those who wait for them.
     fn hand_on(&mut self, key: RolloutKey) {
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
-        for device in freed {
-            for (rollout, candidate) in self.shared.free(device) {
+        for freed in freed {
+            self.shared.budgets.settle(&freed);
+            if !freed.was_claimed {
+                continue;
+            }
+            for (rollout, candidate) in self.shared.free(freed.device) {
                 self.with(rollout, |course| course.woken(candidate));
             }
         }
@@ -236,6 +269,11 @@ impl Engine {
         }
     }
 
+    /// Devices that failed before: they keep their slots.
+    pub fn know_failed(&mut self, failed: Vec<FailedDevice>) {
+        self.shared.budgets.know_failed(failed);
+    }
+
     /// Lets go of rollouts that are done with.
     fn close(&mut self) {
         let done: Vec<RolloutKey> = self
@@ -246,11 +284,17 @@ impl Engine {
             .collect();
         for key in done {
             drop(self.shared.withdraw(key));
+            drop(self.shared.budgets.withdraw(key));
+            if let Some(course) = self.courses.get_mut(&key) {
+                course.lay_down_slots(&mut self.shared);
+            }
             self.hand_on(key);
             let ending = self.courses.get(&key).and_then(|course| course.ending);
             if self.manner.look_every.is_some() && ending == Some(Ending::Ended) {
                 self.courses.remove(&key);
                 self.shared.names.remove(&key);
+                let budgets = self.courses.values().flat_map(|course| &course.spec.budgets);
+                self.shared.budgets.keep_only(budgets);
             }
             self.ended = match (self.ended, ending) {
                 (Some(Ending::StoreFailed), _) => Some(Ending::StoreFailed),
@@ -327,6 +371,11 @@ impl Engine {
             Done::Answered(seq, Ok(())) => {
                 self.taken_up.remove(&seq);
             }
+            Done::Slots(Ok(read)) => {
+                self.shared.told_slots(read);
+                self.courses.values_mut().for_each(|course| course.is_dirty = true);
+            }
+            Done::Recovered(devices, Ok(())) => self.shared.recovered(&devices),
             Done::Fetched(_, Err(_))
             | Done::Assigned(_, Err(_))
             | Done::Discarded(_, Err(_))
@@ -335,6 +384,8 @@ impl Engine {
             | Done::Looked(Err(_))
             | Done::Waiting(_, Err(_))
             | Done::Answered(_, Err(_))
+            | Done::Slots(Err(_))
+            | Done::Recovered(_, Err(_))
             | Done::Reviewed(_, Err(_))
             | Done::Forgotten(Err(_)) => self.store_failed(now),
         }
@@ -376,8 +427,9 @@ impl Engine {
     pub fn wake_at(&self) -> Wake {
         let look = self.manner.look_every.filter(|_| self.may_look());
         let look = look.map(|_| (self.looked.due_at, "look"));
+        let slots = self.shared.budgets.wake_at().filter(|_| !self.stop).map(|at| (at, "slots"));
         let going_on = self.courses.values().filter(|course| course.ending.is_none());
-        going_on.filter_map(Course::wake_at).chain(look).min_by_key(|(at, _)| *at)
+        going_on.filter_map(Course::wake_at).chain(look).chain(slots).min_by_key(|(at, _)| *at)
     }
 
     /// The rollouts that are driven.

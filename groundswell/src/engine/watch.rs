@@ -196,6 +196,8 @@ mod tests {
             }),
             has_address: true,
             known: None,
+            values: Box::default(),
+            has_slots: false,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use groundswell_core::{
+    budget::Problem,
     gate::{Tally, Unreachable, baseline::Earlier},
     ids::RolloutId,
     rollout::Spec,
@@ -24,9 +25,6 @@ impl State {
     /// there is instead.
     pub fn read_spec(&self, file: &Path, now: Time) -> Result<Spec, OperateError> {
         let document = spec_file::read(file, now)?;
-        if !document.budgets.is_empty() {
-            return Err(OperateError::BudgetsNotKept);
-        }
         let (release, _) = self.find_release(&document.release.name, &document.release.version)?;
         let earlier = if document.asks_for_earlier() {
             let counts = self.store.completed(&release.name)?;
@@ -34,7 +32,10 @@ impl State {
         } else {
             Earlier::default()
         };
-        Ok(document.into_spec(release, earlier)?)
+        let spec = document.into_spec(release, earlier)?;
+        let mut problems = self.budget_problems(&spec, now)?;
+        problems.retain(Problem::is_error);
+        if problems.is_empty() { Ok(spec) } else { Err(OperateError::Budgets(problems)) }
     }
 
     /// Writes a rollout down as a draft.

@@ -184,9 +184,11 @@ impl State {
             check_label("version", version)?;
         }
         let (device, _) = self.find_device(id)?;
+        // Whoever keeps slots because it failed is well by that.
+        let had_failed = !self.store.failed_devices(Some(device))?.is_empty();
         self.store.saw(&[Contact { device: id, at: now, version }])?;
         let waiting = self.store.waiting(device)?.len();
-        if waiting > 0 {
+        if waiting > 0 || had_failed {
             self.store.put_intent(&Intent::Contact { device }, now)?;
         }
         Ok(waiting)

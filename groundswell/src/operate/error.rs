@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use groundswell_core::{
-    document::DocumentError, release::Digest, rollout::Refusal, selector::SelectorError,
+    budget::{DomainError, Problem},
+    document::DocumentError,
+    release::Digest,
+    rollout::Refusal,
+    selector::SelectorError,
 };
 
 use super::BackupError;
@@ -43,12 +47,26 @@ pub enum OperateError {
     /// A file cannot be kept.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// The driver does not keep budgets yet.
-    #[error(
-        "budgets: this version does not keep them yet, and carries out no rollout without what it \
-         asks for; leave them out"
-    )]
-    BudgetsNotKept,
+    /// Budgets by which the rollout could never go.
+    #[error("{}", budgets_text(.0))]
+    Budgets(Vec<Problem>),
+    /// Not the name of a failure domain.
+    #[error(transparent)]
+    Domain(#[from] DomainError),
+    /// Nothing is released.
+    #[error("{device} {why}")]
+    Slot {
+        /// The device.
+        device: String,
+        /// Why not.
+        why: String,
+    },
+    /// No reason, or a novel.
+    #[error("--reason: say in 1 to {max} characters why it does no harm there")]
+    Reason {
+        /// The most characters.
+        max: usize,
+    },
     /// There is no state at all.
     #[error(
         "there is no state in {}: `groundswell device import` begins one; or name another \
@@ -222,4 +240,10 @@ fn rollout_hint(last: Option<i64>) -> String {
         Some(1) => "the only one is 1".to_owned(),
         Some(last) => format!("they are numbered 1 to {last}; `groundswell rollout list` has them"),
     }
+}
+
+fn budgets_text(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+    let mistakes = if problems.len() == 1 { "mistake" } else { "mistakes" };
+    format!("the spec: {} {mistakes}{}", problems.len(), lines.concat())
 }

@@ -6,6 +6,7 @@
 
 mod acts;
 mod backup;
+mod budgets;
 mod create;
 mod devices;
 mod error;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     backup::{Backup, BackupError},
+    budgets::{DomainView, HolderView, LimitView, REASON_CHARS_MAX, SlotReleased, Why},
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
     explain::Explained,

@@ -101,7 +101,7 @@ impl State {
             records.insert(standing.rollout, record);
         }
         last.sort_by_key(|standing| std::cmp::Reverse(standing.rollout));
-        let all = Standings { every: &every, last: &last, records: &records };
+        let all = Standings { key, every: &every, last: &last, records: &records };
         last.iter().map(|standing| self.why_of(standing, &all, device, now)).collect()
     }
 
@@ -123,6 +123,11 @@ impl State {
             None => Phase::Open { until: None },
         };
         let busy_with = all.busy_with(standing.rollout);
+        let full = if assignment.state.is_waiting() {
+            self.full_domain(all.key, &device.tags, &spec.budgets, now)?
+        } else {
+            None
+        };
         let subject = Subject {
             assignment,
             wave: standing.wave,
@@ -135,6 +140,7 @@ impl State {
                 is_superseded: all.is_superseded(&self.store.rivals(record.key)?),
             },
             busy_with: busy_with.as_ref(),
+            full: full.as_ref(),
         };
         let held_by = plan::plan(&self.snapshot(record, now)?, spec, now).waiting_on;
         let Why { waiting_on, outlook } = why(&subject, spec, progression, &held_by, now);
@@ -162,6 +168,8 @@ impl State {
 
 /// Where a device stands in all rollouts that have it: in every round, and in the last of each.
 struct Standings<'a> {
+    /// The device.
+    key: DeviceKey,
     every: &'a [Standing],
     last: &'a [Standing],
     records: &'a HashMap<RolloutKey, RolloutRecord>,

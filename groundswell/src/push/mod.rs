@@ -54,7 +54,7 @@ use crate::{
         takeover,
     },
     store::{
-        StoreError,
+        Store as _, StoreError,
         dir::{self, DirError},
     },
 };
@@ -246,7 +246,8 @@ impl Push {
         };
         let is_heard = hub.is_heard();
         let manner = Manner { is_heard, gather, in_flight_max: u32::MAX, look_every: None };
-        let engine = Engine::new(vec![taken], epoch, manner, clock.now());
+        let mut engine = Engine::new(vec![taken], epoch, manner, clock.now());
+        engine.know_failed(store.failed_devices(None)?);
         let parts = Box::new((client, Arc::new(shipment), order.headers));
         let shell = Shell {
             outlets: Outlets::One(Some(parts)),

@@ -7,6 +7,7 @@
 mod changed;
 pub mod dir;
 pub mod reserve;
+mod slots;
 pub mod sqlite;
 mod values;
 pub mod writer;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use groundswell_core::{
     assignment::State,
+    budget::{DomainCount, Per},
     device::Device,
     ids::{AssignmentId, Epoch, RolloutId},
     log::Record,
@@ -28,6 +30,7 @@ use serde::Serialize;
 
 pub use self::{
     changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
+    slots::{FailedDevice, Member, Sizes, SlotChange, SlotRelease, SlotsRead, SlotsWant, Values},
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
@@ -323,6 +326,28 @@ pub trait Store: Send {
 
     /// The assignments of a rollout that are active.
     fn active(&self, rollout: RolloutKey) -> Result<Vec<Candidate>, StoreError>;
+
+    /// What is known of failure domains.
+    fn slots(&self, want: &SlotsWant) -> Result<SlotsRead, StoreError>;
+
+    /// The domains of a kind that devices are in which the selector chooses at `now`, in the order of
+    /// their values; those that lack the tag come first.
+    fn chosen_domains(
+        &self,
+        per: &Per,
+        select: Option<&Selector>,
+        now: Time,
+    ) -> Result<Vec<DomainCount>, StoreError>;
+
+    /// Devices that keep their slots because they failed, in the order of their rows.
+    /// With a device only that one.
+    fn failed_devices(&self, only: Option<DeviceKey>) -> Result<Vec<FailedDevice>, StoreError>;
+
+    /// Writes down that an operator releases a slot of a device that failed.
+    fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError>;
+
+    /// Forgets that these devices failed: they were seen to be well.
+    fn recovered(&mut self, devices: &[DeviceKey]) -> Result<(), StoreError>;
 
     /// Rollouts of the same release name that are newer and were started.
     fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError>;

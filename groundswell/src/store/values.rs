@@ -7,6 +7,7 @@ use std::sync::Arc;
 pub use groundswell_core::admit::Known;
 use groundswell_core::{
     assignment::{Assignment, State},
+    budget::Per,
     device::Endpoint,
     hours::Zone,
     ids::{AssignmentId, Epoch, RolloutId, RolloutName},
@@ -18,7 +19,7 @@ use groundswell_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Move;
+use super::{Move, SlotChange, Values};
 
 /// Longest detail of an assignment that is kept, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1_200;
@@ -112,6 +113,10 @@ pub struct Candidate {
     pub has_address: bool,
     /// What is known of it, where that was asked for.
     pub known: Option<Box<Known>>,
+    /// In which failure domains it is, of the kinds that were asked for.
+    pub values: Values,
+    /// Whether it has its slots in them, and is to be claimed next. Never in the store.
+    pub has_slots: bool,
 }
 
 /// How far the devices that are away have been read, by when they are due, and which.
@@ -151,6 +156,8 @@ pub struct Want {
     pub is_known_wanted: bool,
     /// Rollouts that supersede this one.
     pub rivals: Vec<RolloutKey>,
+    /// Kinds of failure domains.
+    pub pers: Arc<[Per]>,
 }
 
 /// Which candidates of a cohort are wanted.
@@ -175,8 +182,8 @@ pub struct Page {
     pub cursor: Cursor,
     /// How far the queue of a cohort was read.
     pub queue: Option<QueueRead>,
-    /// What is known now of those it was asked for.
-    pub refreshed: Vec<(AssignmentId, Known)>,
+    /// What is known now of those it was asked for, and in which failure domains they are.
+    pub refreshed: Vec<(AssignmentId, Known, Values)>,
     /// When the next one falls due.
     pub next_due_at: Option<Time>,
 }
@@ -241,6 +248,9 @@ pub struct Batch {
     /// Assignments that belong to other cohorts from now on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moves: Vec<Move>,
+    /// What became of the slots of devices that are not under way any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<SlotChange>,
     /// What is written down of it in the log.
     #[serde(default)]
     pub records: Vec<Record>,
@@ -268,6 +278,7 @@ impl Batch {
             at,
             changes: vec![],
             moves: vec![],
+            slots: vec![],
             records: vec![],
             progression: None,
             cohorts: vec![],
@@ -307,10 +318,19 @@ pub enum Intent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         generation: Option<u64>,
     },
-    /// A device was heard of that rollouts wait for.
+    /// A device was heard of that rollouts wait for, or that keeps slots because it failed.
     Contact {
         /// Which one.
         device: DeviceKey,
+    },
+    /// An operator released a slot of a device that failed; that is written down.
+    Released {
+        /// Of which device.
+        device: DeviceKey,
+        /// What it had failed in.
+        assignment: AssignmentId,
+        /// In which domain.
+        domain: String,
     },
 }
 

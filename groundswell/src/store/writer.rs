@@ -14,8 +14,8 @@ use groundswell_core::time::Time;
 
 use super::{
     Answer, Assign, Batch, Candidate, ChangeSeq, CohortName, CohortRecord, DeviceKey, Intent,
-    IntentSeq, Page, Review, Reviewed, RolloutKey, RolloutRecord, RoundCursor, Store, StoreError,
-    Want,
+    IntentSeq, Page, Review, Reviewed, RolloutKey, RolloutRecord, RoundCursor, SlotsRead,
+    SlotsWant, Store, StoreError, Want,
 };
 
 /// Rows taken back in one transaction: some 20 ms of it.
@@ -56,6 +56,10 @@ pub enum Job {
     Forget(ChangeSeq),
     /// Hold devices that were written against a rollout.
     Review(Review),
+    /// Read what is known of failure domains.
+    Slots(SlotsWant),
+    /// Forget that devices failed: they were seen to be well.
+    Recover(Vec<DeviceKey>),
     /// Answer an intent that changes nothing.
     Answer(IntentSeq, Answer),
 }
@@ -125,6 +129,10 @@ pub enum Done {
     Forgotten(Result<(), StoreError>),
     /// What devices that were written mean to a rollout.
     Reviewed(RolloutKey, Result<Reviewed, StoreError>),
+    /// What is known of failure domains.
+    Slots(Result<SlotsRead, StoreError>),
+    /// It is forgotten that these devices failed.
+    Recovered(Vec<DeviceKey>, Result<(), StoreError>),
     /// An intent was answered.
     Answered(IntentSeq, Result<(), StoreError>),
 }
@@ -201,6 +209,8 @@ fn failed(job: Job) -> Done {
         Job::Waiting(seq, _) => Done::Waiting(seq, Err(died())),
         Job::Forget(_) => Done::Forgotten(Err(died())),
         Job::Review(review) => Done::Reviewed(review.rollout, Err(died())),
+        Job::Slots(_) => Done::Slots(Err(died())),
+        Job::Recover(devices) => Done::Recovered(devices, Err(died())),
         Job::Answer(seq, _) => Done::Answered(seq, Err(died())),
     }
 }
@@ -248,6 +258,8 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
         Job::Waiting(seq, device) => Done::Waiting(*seq, store.waiting(*device)),
         Job::Forget(up_to) => Done::Forgotten(store.forget_changed(*up_to)),
         Job::Review(review) => Done::Reviewed(review.rollout, store.review(review)),
+        Job::Slots(want) => Done::Slots(store.slots(want)),
+        Job::Recover(devices) => Done::Recovered(devices.clone(), store.recovered(devices)),
         Job::Answer(seq, answer) => Done::Answered(*seq, store.answer(*seq, answer)),
     })
 }

@@ -1,6 +1,6 @@
 //! What is told of domains: who holds, who waits.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Domains, holders::Why, parked::Parked, state::State};
 use crate::budget::{Budget, Domain};
@@ -42,6 +42,19 @@ pub struct Waiting<'a, T> {
     pub what: &'a T,
 }
 
+/// Who keeps others out of a domain.
+#[derive(Clone, Copy, Debug)]
+pub struct Fullness<'a> {
+    /// How many may be out of order at once.
+    pub limit: u32,
+    /// Devices that are under way.
+    pub under_way: u32,
+    /// Devices that are down and hold no slot, where they count.
+    pub down: u32,
+    /// Devices that have failed, in order.
+    pub failed: &'a BTreeSet<u64>,
+}
+
 impl<T> Domains<T> {
     /// Every domain of the kinds of these budgets that somebody holds a slot in, is down in or
     /// waits for, in order, with the limits of these budgets. Costs O(all that is told and holds).
@@ -52,6 +65,16 @@ impl<T> Domains<T> {
             Some(standing(state, domain, budget))
         };
         self.registry.sorted().into_iter().filter_map(of_state).collect()
+    }
+
+    /// Who keeps others out of a domain, by this budget, and which devices failed there; none if
+    /// nobody holds a slot in it, is down in it or waits for it. Costs O(1).
+    pub fn fullness(&self, domain: &Domain, budget: &Budget) -> Option<Fullness<'_>> {
+        let state = &self.registry[self.registry.find(domain)?];
+        let (under_way, down) = state.busy();
+        let limit = budget.limit.of(state.devices().unwrap_or(0));
+        let down = if budget.counts_down { down } else { 0 };
+        Some(Fullness { limit, under_way, down, failed: state.failed() })
     }
 
     /// How many domains are remembered.

@@ -49,7 +49,7 @@ use self::{
 };
 pub use self::{
     holders::{Released, Why},
-    list::{Standing, Waiting, WaitingAt},
+    list::{Fullness, Standing, Waiting, WaitingAt},
 };
 use super::{Domain, Limit};
 use crate::admit::Class;
@@ -191,6 +191,9 @@ impl<T> Domains<T> {
     ///
     /// Costs O(those that move on).
     pub fn next_woken(&mut self) -> Option<T> {
+        if bites!(ParkedNeverWoken) {
+            return None;
+        }
         while let Some(&key) = self.open.front() {
             self.step();
             let Some(ticket) = self.registry[key].first_ready() else {

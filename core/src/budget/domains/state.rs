@@ -74,6 +74,8 @@ pub(super) struct State {
     /// which must not change while they wait.
     width: u32,
     marks: BTreeMap<u64, Mark>,
+    /// Those of them that have failed: few, and named.
+    failed: BTreeSet<u64>,
     tally: Tally,
     /// By which terms slots are reserved, and how many by each.
     promised: Vec<(Terms, u32)>,
@@ -90,6 +92,7 @@ impl State {
             wanted: 0,
             width: 0,
             marks: BTreeMap::new(),
+            failed: BTreeSet::new(),
             tally: Tally::default(),
             promised: vec![],
             lines: vec![],
@@ -153,6 +156,12 @@ impl State {
         } else {
             self.marks.insert(device, mark);
         }
+        match (before, after) {
+            (Kind::Failed, Kind::Failed) => {}
+            (Kind::Failed, _) => drop(self.failed.remove(&device)),
+            (_, Kind::Failed) => drop(self.failed.insert(device)),
+            _ => {}
+        }
         if let Some(count) = self.tally.of(before) {
             *count -= 1;
         }
@@ -176,6 +185,16 @@ impl State {
             }
             (None, false) => {}
         }
+    }
+
+    /// How many are under way, and how many down hold no slot.
+    pub(super) const fn busy(&self) -> (u32, u32) {
+        (self.tally.under_way, self.tally.down(true))
+    }
+
+    /// Those that have failed, in order.
+    pub(super) const fn failed(&self) -> &BTreeSet<u64> {
+        &self.failed
     }
 
     fn limit(&self, terms: Terms) -> u32 {

@@ -346,6 +346,10 @@ impl DeviceStory {
                     self.replay.spec.as_ref().map_or(0, |spec: &Spec| spec.limits.max_per_host);
                 format!("; waits for a place on its host, at most {max} may be open there")
             }
+            Becomes::Domain => {
+                "; waits for a slot in a failure domain, of which as many as may be are out of order"
+                    .to_owned()
+            }
             Becomes::Busy(rollout) => format!("; busy with {}", self.others.name(rollout)),
             _ if known.is_empty() => return,
             _ => String::new(),

@@ -212,6 +212,7 @@ impl Story {
     fn judged(&mut self, judged: &Judged) {
         let what = match judged.becomes {
             Becomes::Host => "had to wait for a place on the host".to_owned(),
+            Becomes::Domain => "had to wait for a slot in a failure domain".to_owned(),
             Becomes::Busy(rollout) => {
                 format!("had to wait for {}", self.others.name(rollout))
             }

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use groundswell_core::{
     assignment::{self, Assignment, State},
+    bites,
+    budget::Fate,
     ids::AssignmentId,
     time::Time,
 };
 
 use super::Course;
 use crate::{
-    engine::story,
+    engine::{budgets::Freed, story},
     store::{Candidate, Change, CohortKey},
 };
 
@@ -53,9 +55,7 @@ impl Course {
             self.pending_missing.insert(candidate.id);
             self.missing_here.remove(&candidate.id);
         }
-        if from.state.is_active() && !to.state.is_active() {
-            self.freed.push(candidate.device);
-        }
+        self.settle_slots(candidate, from.state, to.state);
         let detail = story::shorten(self.with_doubt(candidate.id, from, to, transition.detail));
         if self.manner.is_heard {
             for kind in story::events(&candidate.endpoint.id, from, to, &detail) {
@@ -69,6 +69,23 @@ impl Course {
         self.pending.push(Change { id: candidate.id, to, detail });
         self.pending_since.get_or_insert(now);
         self.sweep_again(candidate, now);
+    }
+
+    /// Notes what becomes of the slots of one that is not under way any more.
+    fn settle_slots(&mut self, candidate: &mut Candidate, from: State, to: State) {
+        let (device, id) = (candidate.device, candidate.id);
+        let mut push = |fate, was_claimed| {
+            let is_named = fate == Fate::Kept && !self.pers.is_empty();
+            let name = is_named.then(|| Box::from(&*candidate.endpoint.id));
+            self.freed.push(Freed { device, name, id, fate, was_claimed });
+        };
+        if let Some(fate) = Fate::of(from, to) {
+            push(fate, true);
+        } else if !to.is_active() && std::mem::take(&mut candidate.has_slots) {
+            push(Fate::HandedBack, false);
+        } else if to == State::Retrying && bites!(RetryForgetsSlot) {
+            push(Fate::Freed, false);
+        }
     }
 
     pub(super) fn count(&mut self, cohort: CohortKey, from: State, to: State) {

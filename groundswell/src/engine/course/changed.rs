@@ -240,6 +240,7 @@ impl Course {
         let queued =
             self.cohorts.iter().flat_map(|cohort| cohort.fresh.iter().chain(&cohort.stale));
         let parked = self.slots.waiting().chain(shared.waiting_of(self.key));
+        let parked = parked.chain(shared.budgets.waiting_of(self.key));
         let all = queued.chain(parked).chain(self.refreshing.values());
         all.map(|candidate| candidate.id).collect()
     }

@@ -33,7 +33,8 @@ impl Course {
             return;
         }
         self.take_due(now, plan);
-        let mut fresh_max = plan.fresh_max;
+        let is_unsure = shared.budgets.is_unsure(&self.spec.budgets);
+        let mut fresh_max = if is_unsure { 0 } else { plan.fresh_max };
         let mut places = plan.claims_max;
         let mut claims = 0;
         while places > 0 {
@@ -49,6 +50,8 @@ impl Course {
             }
             if !was.state.is_active() {
                 shared.hold(candidate.device, self.key);
+                shared.budgets.claimed(&candidate, &self.spec.budgets);
+                candidate.has_slots = false;
             }
             self.change(&mut candidate, &assignment::Fact::Claimed, now);
             if candidate.assignment.state == State::Verifying {
@@ -134,49 +137,91 @@ impl Course {
 
     fn next_fresh(&mut self, now: Time, plan: &Plan, shared: &mut Shared) -> Option<Candidate> {
         while let Some(candidate) = self.slots.next_woken(Class::Fresh) {
-            if self.is_open(&candidate, plan) && !self.is_busy(&candidate, shared) {
-                return Some(candidate);
+            let endpoint = candidate.endpoint.clone();
+            let may_go = self.is_open(&candidate, plan) && !self.is_busy(&candidate, shared);
+            if may_go && shared.budgets.knows(&candidate) {
+                if let Some(candidate) = self.give_slots(candidate, shared) {
+                    return Some(candidate);
+                }
+            } else {
+                self.keep_stale(candidate);
             }
-            self.slots.free(candidate.endpoint.address.origin());
-            self.keep_fresh(candidate);
+            self.slots.free(endpoint.address.origin());
         }
-        while let Some(mut candidate) = self.pop_fresh(plan) {
-            if self.slots.parked(Class::Fresh) >= PARKED_MAX {
+        while let Some(candidate) = self.pop_fresh(plan) {
+            let parked = self.slots.parked(Class::Fresh) + shared.budgets.parked(self.key);
+            if parked >= PARKED_MAX && !candidate.has_slots {
                 self.keep_fresh(candidate);
                 return None;
             }
-            match self.judge(&candidate, now) {
-                Judgment::Go => {}
-                Judgment::Skip(reason) => {
-                    self.log_judged(&candidate, Becomes::Skipped(reason));
-                    self.change(&mut candidate, &assignment::Fact::Skipped(reason), now);
-                    continue;
-                }
-                Judgment::Wait { since } => {
-                    self.log_judged(&candidate, Becomes::Away);
-                    self.change(&mut candidate, &assignment::Fact::Away { since }, now);
-                    continue;
-                }
-            }
-            if let Some(holder) = shared.busy_with(candidate.device, self.key) {
-                // Of one that is not driven any more nothing is said rather than something wrong.
-                if shared.name_of(holder).is_some() {
-                    self.log_judged(&candidate, Becomes::Busy(holder.0));
-                }
-                self.busy.insert(candidate.device, holder);
-                shared.park(self.key, candidate);
-                continue;
-            }
-            let endpoint = candidate.endpoint.clone();
-            let host = endpoint.address.origin();
-            let is_free = self.slots.has_place(Class::Fresh, host);
-            let becomes = if is_free { Becomes::Claimed } else { Becomes::Host };
-            self.log_judged(&candidate, becomes);
-            if let Admission::Claimed(candidate) = self.slots.admit(candidate, Class::Fresh, host) {
+            if let Some(candidate) = self.try_fresh(candidate, now, shared) {
                 return Some(candidate);
             }
         }
         None
+    }
+
+    /// Whether this one may be claimed: where not it is skipped, or kept where it waits.
+    fn try_fresh(
+        &mut self,
+        mut candidate: Candidate,
+        now: Time,
+        shared: &mut Shared,
+    ) -> Option<Candidate> {
+        if !shared.budgets.knows(&candidate) {
+            self.keep_stale(candidate);
+            return None;
+        }
+        match self.judge(&candidate, now) {
+            Judgment::Go => {}
+            Judgment::Skip(reason) => {
+                self.log_judged(&candidate, Becomes::Skipped(reason));
+                self.change(&mut candidate, &assignment::Fact::Skipped(reason), now);
+                return None;
+            }
+            Judgment::Wait { since } => {
+                self.log_judged(&candidate, Becomes::Away);
+                self.change(&mut candidate, &assignment::Fact::Away { since }, now);
+                return None;
+            }
+        }
+        if let Some(holder) = shared.busy_with(candidate.device, self.key) {
+            // Of one that is not driven any more nothing is said rather than something wrong.
+            if shared.name_of(holder).is_some() {
+                self.log_judged(&candidate, Becomes::Busy(holder.0));
+            }
+            shared.budgets.hand_back(&mut candidate);
+            self.busy.insert(candidate.device, holder);
+            shared.park(self.key, candidate);
+            return None;
+        }
+        let endpoint = candidate.endpoint.clone();
+        let host = endpoint.address.origin();
+        if self.slots.has_place(Class::Fresh, host) {
+            candidate = self.give_slots(candidate, shared)?;
+            self.log_judged(&candidate, Becomes::Claimed);
+        } else {
+            shared.budgets.hand_back(&mut candidate);
+            self.log_judged(&candidate, Becomes::Host);
+        }
+        match self.slots.admit(candidate, Class::Fresh, host) {
+            Admission::Claimed(candidate) => Some(candidate),
+            _ => None,
+        }
+    }
+
+    /// Has a candidate take its slots in its failure domains, or wait for them.
+    fn give_slots(&mut self, candidate: Candidate, shared: &mut Shared) -> Option<Candidate> {
+        if candidate.has_slots || self.spec.budgets.is_empty() {
+            return Some(candidate);
+        }
+        let (id, has_address, known) =
+            (candidate.id, candidate.has_address, candidate.known.clone());
+        let given = shared.budgets.admit(self.key, candidate, &self.spec.budgets);
+        if given.is_none() {
+            self.log.judged(id, has_address, known.as_deref(), Becomes::Domain);
+        }
+        given
     }
 
     fn pop_fresh(&mut self, plan: &Plan) -> Option<Candidate> {
@@ -279,6 +324,7 @@ impl Course {
             refresh,
             is_known_wanted: !is_sweep && self.spec.asks_what_is_known(),
             rivals: if is_sweep { vec![] } else { self.rivals.clone() },
+            pers: self.pers.clone(),
         })
     }
 

@@ -9,10 +9,12 @@ use groundswell_core::{
 use super::{Course, Readiness};
 use crate::{
     engine::{
+        budgets::Freed,
         fact::{Command, Ending},
+        shared::Shared,
         step::DRAIN_MAX,
     },
-    store::{Answer, Batch, Told, writer::Job},
+    store::{Answer, Batch, SlotChange, Told, writer::Job},
 };
 
 /// Results that are enough company.
@@ -23,7 +25,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 impl Course {
     /// Commits when there are claims, when results waited long enough or are many.
-    pub(super) fn commit(&mut self, now: Time, commands: &mut Vec<Command>) {
+    pub(super) fn commit(&mut self, now: Time, shared: &Shared, commands: &mut Vec<Command>) {
         if self.is_committing || self.is_joining || self.has_store_failed {
             return;
         }
@@ -46,8 +48,7 @@ impl Course {
         self.committing_away_at = self.pending_away_at.take();
         self.pending_away.clear();
         self.committing_missing = std::mem::take(&mut self.pending_missing);
-        self.committing_freed.append(&mut self.freed);
-        let batch = self.batch(now);
+        let batch = self.batch(now, shared);
         commands.push(Command::Store(Job::Commit(Box::new(batch))));
     }
 
@@ -93,7 +94,13 @@ impl Course {
         }
     }
 
-    fn batch(&mut self, now: Time) -> Batch {
+    fn batch(&mut self, now: Time, shared: &Shared) -> Batch {
+        let slot = |freed: &Freed| {
+            let had_failed = shared.budgets.has_failed(freed.device);
+            SlotChange::of(freed.id, freed.fate, had_failed).filter(|_| freed.was_claimed)
+        };
+        let slots = self.freed.iter().filter_map(slot).collect();
+        self.committing_freed.append(&mut self.freed);
         self.pending_since = None;
         self.is_sweep_unwritten = false;
         let has_progressed = std::mem::take(&mut self.pending_progression);
@@ -111,6 +118,7 @@ impl Course {
             at: now,
             changes: std::mem::take(&mut self.pending),
             moves: self.changes.commit(),
+            slots,
             records: self.log.take(now),
             progression: has_progressed.then(|| self.progression.clone()),
             cohorts,
@@ -154,14 +162,14 @@ impl Course {
         self.counts.verifying > 0 && self.readiness != Readiness::Failed
     }
 
-    pub(super) fn end(&mut self, now: Time, commands: &mut Vec<Command>) {
+    pub(super) fn end(&mut self, now: Time, shared: &Shared, commands: &mut Vec<Command>) {
         let is_drained = self.stop.is_some_and(|at| now.since(at) >= DRAIN_MAX);
         // What is being written is waited for in any case: the store always comes to an end.
         if (!self.open.is_empty() && !is_drained) || self.is_committing || self.is_joining {
             return;
         }
         if self.has_store_failed {
-            let last = self.batch(now);
+            let last = self.batch(now, shared);
             let mut batches = std::mem::take(&mut self.unwritten);
             if !last.is_empty() {
                 batches.push(last);

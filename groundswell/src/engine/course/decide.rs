@@ -49,11 +49,11 @@ impl Course {
         if let Some(job) = self.fetch(now, &plan) {
             commands.push(Command::Store(job));
         }
-        self.commit(now, commands);
+        self.commit(now, shared, commands);
         self.prepare(now, commands);
         self.join(now, commands);
         self.meter.observe(now, self.counts.ended());
-        self.end(now, commands);
+        self.end(now, shared, commands);
     }
 
     /// Plans, carries out what concerns the rollout itself, and claims what may be claimed.
@@ -76,6 +76,9 @@ impl Course {
             }
             if self.sweep.is_some() && !self.busy.is_empty() {
                 self.take_back_busy(shared);
+            }
+            if !self.spec.budgets.is_empty() {
+                self.lay_down_unneeded(&plan, shared);
             }
             self.sweep_now(now);
             self.expire_closed(&plan);
@@ -100,6 +103,15 @@ impl Course {
         }
     }
 
+    /// Who may not go for a while waits for no slots, and has none: others may go meanwhile.
+    fn lay_down_unneeded(&mut self, plan: &Plan, shared: &mut Shared) {
+        let has_closed = self.opened.iter().any(|at| !plan.open.contains(at));
+        if has_closed || !self.may_send() || self.sweep.is_some() {
+            self.lay_down_slots(shared);
+        }
+        self.opened.clone_from(&plan.open);
+    }
+
     /// What keeps devices that only the driver knows of: counts do not show it. And what keeps all
     /// others, if nothing did before the last of them were claimed.
     fn add_reasons(&mut self, now: Time, shared: &Shared) {
@@ -114,6 +126,10 @@ impl Course {
         if let Some(rollout) = self.busy.values().find_map(|holder| shared.name_of(*holder)) {
             let (devices, rollout) = (self.busy.len() as u64, rollout.clone());
             self.waiting_on.push(WaitingOn::Busy { devices, rollout });
+        }
+        let devices = shared.budgets.parked(self.key) as u64;
+        if let Some(full) = shared.budgets.full(self.key, &self.spec.budgets) {
+            self.waiting_on.push(WaitingOn::Domain { devices, full });
         }
         let parked = self.slots.parked(Class::Begun) + self.slots.parked(Class::Fresh);
         if parked > 0 {

@@ -31,9 +31,11 @@ impl Course {
             }
         }
         let mut came: Vec<Candidate> = vec![];
-        for (id, known) in page.refreshed {
+        let is_known_asked = self.spec.asks_what_is_known() || !self.rivals.is_empty();
+        for (id, known, values) in page.refreshed {
             if let Some(mut candidate) = self.refreshing.remove(&id) {
-                candidate.known = Some(Box::new(known));
+                candidate.known = is_known_asked.then(|| Box::new(known));
+                candidate.values = values;
                 came.push(candidate);
             }
         }

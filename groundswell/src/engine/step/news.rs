@@ -47,7 +47,17 @@ impl Engine {
                     }
                 },
                 Intent::Contact { device } => {
+                    if self.shared.is_recovered(device) {
+                        commands.push(Command::Store(Job::Recover(vec![device])));
+                    }
                     commands.push(Command::Store(Job::Waiting(seq, device)));
+                }
+                Intent::Released { device, assignment, domain } => {
+                    if let Ok(domain) = domain.parse() {
+                        self.shared.budgets.released(device, assignment, &domain);
+                    }
+                    let answer = Answer::Already(String::new());
+                    commands.push(Command::Store(Job::Answer(seq, answer)));
                 }
             }
         }
@@ -55,6 +65,9 @@ impl Engine {
             self.looked.read_to = *last;
         }
         self.looked.is_all_read = !looked.has_more;
+        if !looked.changed.is_empty() {
+            self.shared.budgets.devices_written(now);
+        }
         if looked.has_more {
             // Nobody is claimed by hours that may be others.
             self.looked.due_at = now;

@@ -16,6 +16,8 @@ pub(super) struct Wanted {
     pub(super) joiners: bool,
     /// Whether one goes on whose hours are those of its devices.
     zones: bool,
+    /// Whether one goes on that has budgets for failure domains.
+    budgets: bool,
 }
 
 impl Wanted {
@@ -23,15 +25,17 @@ impl Wanted {
         let sql = "SELECT coalesce(max(json_extract(spec, '$.membership') = 'dynamic'), 0), \
                    coalesce(max(json_extract(spec, '$.schedule.zone.device') IS NOT NULL AND \
                    (json_array_length(spec, '$.schedule.hours.windows') > 0 OR \
-                   json_array_length(spec, '$.schedule.hours.freezes') > 0)), 0) FROM rollout \
+                   json_array_length(spec, '$.schedule.hours.freezes') > 0)), 0), \
+                   coalesce(max(json_array_length(spec, '$.budgets') > 0), 0) FROM rollout \
                    WHERE state NOT IN ('draft', 'completed', 'failed', 'canceled', 'aborted')";
-        Ok(connection
-            .query_row(sql, [], |row| Ok(Self { joiners: row.get(0)?, zones: row.get(1)? }))?)
+        Ok(connection.query_row(sql, [], |row| {
+            Ok(Self { joiners: row.get(0)?, zones: row.get(1)?, budgets: row.get(2)? })
+        })?)
     }
 
     /// Whether a device is to be noted that is new, or was known as something else.
     pub(super) const fn is_noted(self, is_new: bool) -> bool {
-        self.joiners || self.zones && !is_new
+        self.joiners || self.budgets || self.zones && !is_new
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     changed::{self, Wanted},
     rows,
     selector::{self, Condition},
+    slots,
 };
 use crate::store::{Alike, Chosen, Contact, DeviceKey, Put, StoreError};
 
@@ -248,6 +249,7 @@ pub(super) fn saw_each(
                 changed::note(connection, key)?;
             }
             saw(connection, key, contact.at, contact.version)?;
+            slots::recovered(connection, key)?;
         }
     }
     Ok(())

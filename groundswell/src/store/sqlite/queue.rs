@@ -1,9 +1,9 @@
 //! Candidates: who is next, who is due again, who is active, who waits for a device.
 
-use groundswell_core::time::Time;
-use rusqlite::{Connection, OptionalExtension, params};
+use groundswell_core::{budget::Per, time::Time};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::Value};
 
-use super::{read::all, rows};
+use super::{read::all, rows, tags};
 use crate::store::{
     Candidate, Cursor, DeviceKey, Page, QueueRead, QueueWant, RolloutKey, StoreError, Want,
 };
@@ -37,30 +37,32 @@ pub(super) fn waiting(
 
 pub(super) fn candidates(connection: &Connection, want: &Want) -> Result<Page, StoreError> {
     let mut page = Page { cursor: want.cursor, ..Page::default() };
-    let shape = Shape { is_known: want.is_known_wanted, rivals: &want.rivals };
+    let shape = Shape { is_known: want.is_known_wanted, rivals: &want.rivals, pers: &want.pers };
     let Cursor { due_at, id } = want.cursor;
     let read = |row: &rusqlite::Row<'_>| shape.read(row);
-    page.candidates = all(
-        connection,
-        &shape.due_sql(),
-        params![want.rollout.0, due_at.as_millis(), id, want.until.as_millis(), want.limit as i64],
-        read,
-    )?;
+    let due = [want.rollout.0, due_at.as_millis(), id, want.until.as_millis(), want.limit as i64];
+    page.candidates = all(connection, &shape.due_sql(), shape.with_keys(&due), read)?;
     if let Some(last) = page.candidates.last() {
         page.cursor = Cursor { due_at: last.assignment.due_at, id: last.id.0 };
     }
     if let Some(QueueWant { cohort, after, limit, is_sweep }) = want.queue {
         let places = limit.min(want.limit.saturating_sub(page.candidates.len()));
         let sql = shape.queue_sql(is_sweep);
-        let found = all(connection, &sql, params![cohort.0, after, places as i64], read)?;
+        let of = [cohort.0, after, places as i64];
+        let found = all(connection, &sql, shape.with_keys(&of), read)?;
         let last = found.last().map_or(after, |last| last.id.0);
         let is_end = found.len() < places;
         page.queue = Some(QueueRead { cohort, last, is_end, is_sweep });
         page.candidates.extend(found);
     }
     for id in &want.refresh {
-        let known = all(connection, &shape.refresh_sql(), [id.0], rows::known_alone)?;
-        page.refreshed.extend(known.into_iter().map(|known| (*id, known)));
+        let read = |row: &rusqlite::Row<'_>| {
+            let values = rows::values(row, rows::KNOWN_COLUMN_COUNT, want.pers.len())?;
+            Ok((*id, rows::known_alone(row)?, values))
+        };
+        let of = [id.0];
+        let of = shape.with_keys(&of);
+        page.refreshed.extend(all(connection, &shape.refresh_sql(), of, read)?);
     }
     page.next_due_at = next_due(connection, want.rollout, page.cursor)?;
     Ok(page)
@@ -70,9 +72,16 @@ pub(super) fn candidates(connection: &Connection, want: &Want) -> Result<Page, S
 pub(super) struct Shape<'a> {
     pub(super) is_known: bool,
     pub(super) rivals: &'a [RolloutKey],
+    pub(super) pers: &'a [Per],
 }
 
 impl Shape<'_> {
+    /// Parameters, and behind them the keys of tags that are asked about.
+    fn with_keys(&self, params: &[i64]) -> impl rusqlite::Params {
+        let params = params.iter().map(|param| Value::Integer(*param));
+        params_from_iter(params.chain(self.pers.iter().map(tags::key)).collect::<Vec<_>>())
+    }
+
     /// Rollout, behind (due at, id), due by then, how many.
     pub(super) fn due_sql(&self) -> String {
         format!(
@@ -80,7 +89,7 @@ impl Shape<'_> {
              JOIN device d ON d.key = a.device {} \
              WHERE a.state IN (4, 5) AND a.rollout = ?1 \
              AND (a.due_at, a.id) > (?2, ?3) AND a.due_at <= ?4 ORDER BY a.due_at, a.id LIMIT ?5",
-            self.columns(),
+            self.columns(6),
             self.join()
         )
     }
@@ -92,7 +101,7 @@ impl Shape<'_> {
             "SELECT {} FROM assignment a INDEXED BY assignment_cohort \
              JOIN device d ON d.key = a.device {} \
              WHERE a.state {states} AND a.cohort = ?1 AND a.id > ?2 ORDER BY a.id LIMIT ?3",
-            self.columns(),
+            self.columns(4),
             self.join()
         )
     }
@@ -100,18 +109,25 @@ impl Shape<'_> {
     /// Assignment.
     pub(super) fn refresh_sql(&self) -> String {
         format!(
-            "SELECT {} FROM assignment a JOIN device d ON d.key = a.device \
+            "SELECT {}{} FROM assignment a JOIN device d ON d.key = a.device \
              LEFT JOIN seen s ON s.device = a.device WHERE a.id = ?1",
-            self.known_columns()
+            self.known_columns(),
+            tags::columns("a.device", self.pers.len(), 2)
         )
     }
 
-    fn columns(&self) -> String {
+    fn columns(&self, first_key: usize) -> String {
         let columns = rows::CANDIDATE_COLUMNS;
-        if !self.is_known && self.rivals.is_empty() {
-            return columns.to_owned();
+        let tags = tags::columns("a.device", self.pers.len(), first_key);
+        if !self.asks() {
+            return format!("{columns}{tags}");
         }
-        format!("{columns}, {}", self.known_columns())
+        format!("{columns}, {}{tags}", self.known_columns())
+    }
+
+    /// Whether what is known of devices is asked.
+    const fn asks(&self) -> bool {
+        self.is_known || !self.rivals.is_empty()
     }
 
     fn known_columns(&self) -> String {
@@ -126,18 +142,17 @@ impl Shape<'_> {
     }
 
     const fn join(&self) -> &'static str {
-        if self.is_known || !self.rivals.is_empty() {
-            "LEFT JOIN seen s ON s.device = a.device"
-        } else {
-            ""
-        }
+        if self.asks() { "LEFT JOIN seen s ON s.device = a.device" } else { "" }
     }
 
     fn read(&self, row: &rusqlite::Row<'_>) -> Result<Candidate, StoreError> {
         let mut candidate = rows::candidate(row)?;
-        if self.is_known || !self.rivals.is_empty() {
+        let mut columns = rows::CANDIDATE_COLUMN_COUNT;
+        if self.asks() {
             candidate.known = Some(Box::new(rows::known(row)?));
+            columns += rows::KNOWN_COLUMN_COUNT;
         }
+        candidate.values = rows::values(row, columns, self.pers.len())?;
         Ok(candidate)
     }
 }

@@ -13,7 +13,9 @@ use groundswell_core::{
 use rusqlite::Row;
 use serde::de::DeserializeOwned;
 
-use crate::store::{Candidate, CohortKey, DeviceKey, Known, RolloutKey, RolloutRecord, StoreError};
+use crate::store::{
+    Candidate, CohortKey, DeviceKey, Known, RolloutKey, RolloutRecord, StoreError, Values,
+};
 
 /// The code of a state, as the partial indexes of the schema know it.
 pub(super) const fn code(state: State) -> i64 {
@@ -100,8 +102,20 @@ pub(super) fn candidate(row: &Row<'_>) -> Result<Candidate, StoreError> {
         }),
         has_address,
         known: None,
+        values: Box::default(),
+        has_slots: false,
     })
 }
+
+/// The values of tags from this column on.
+pub(super) fn values(row: &Row<'_>, from: usize, count: usize) -> Result<Values, StoreError> {
+    let value =
+        |at: usize| Ok(row.get::<_, Option<String>>(from + at)?.map(String::into_boxed_str));
+    (0..count).map(value).collect()
+}
+
+/// How many columns [`known`] reads.
+pub(super) const KNOWN_COLUMN_COUNT: usize = 4;
 
 /// What follows the columns of a candidate: last seen, check-in, version, superseded.
 pub(super) fn known(row: &Row<'_>) -> Result<Known, StoreError> {

@@ -62,6 +62,7 @@ fn is_superseded(desk: &Desk, store: &SqliteStore) -> (bool, bool) {
         refresh: vec![],
         is_known_wanted: true,
         rivals: store.rivals(rollout).unwrap(),
+        pers: [].into(),
     };
     let page = store.candidates(&want).unwrap();
     let known = page.candidates[0].known.as_ref().unwrap();

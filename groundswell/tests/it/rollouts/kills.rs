@@ -157,6 +157,7 @@ fn waves_of(town: &Town, key: RolloutKey) -> BTreeMap<String, usize> {
             refresh: vec![],
             is_known_wanted: false,
             rivals: vec![],
+            pers: [].into(),
         };
         for candidate in town.store.candidates(&want).unwrap().candidates {
             let before = waves.insert(candidate.endpoint.id.to_string(), cohort.wave);

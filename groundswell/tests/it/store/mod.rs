@@ -102,6 +102,7 @@ fn want(rollout: RolloutKey) -> Want {
         queue: None,
         is_known_wanted: false,
         rivals: vec![],
+        pers: [].into(),
     }
 }
 

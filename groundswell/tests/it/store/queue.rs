@@ -6,7 +6,7 @@ use groundswell::{
     core::{assignment::State, device::Device, time::Time},
     store::{
         Candidate, Contact, Cursor, Known, Page, QueueRead, QueueWant, RolloutKey, SqliteStore,
-        Store, Want,
+        Store, Values, Want,
     },
 };
 
@@ -239,9 +239,15 @@ fn what_is_known_of_some_is_read_anew_on_request() {
         };
         let here = Known { last_seen: Some(NOW), version: Some("3.1".into()), ..Known::default() };
         let other = Known { last_seen: Some(Time::from_millis(1)), ..Known::default() };
-        assert_eq!(of(vec![]), [(all[3], here.clone()), (all[1], other.clone())]);
+        assert_eq!(
+            of(vec![]),
+            [(all[3], here.clone(), Values::default()), (all[1], other.clone(), Values::default())]
+        );
         let superseded = Known { is_superseded: true, ..other };
-        assert_eq!(of(vec![rival]), [(all[3], here), (all[1], superseded)]);
+        assert_eq!(
+            of(vec![rival]),
+            [(all[3], here, Values::default()), (all[1], superseded, Values::default())]
+        );
     });
 }
 

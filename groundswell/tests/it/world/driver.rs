@@ -109,7 +109,8 @@ impl World {
         };
         let taken =
             driven.into_iter().map(|record| takeover::take(&store, record).unwrap()).collect();
-        let engine = Engine::new(taken, epoch, self.manner, now);
+        let mut engine = Engine::new(taken, epoch, self.manner, now);
+        engine.know_failed(store.failed_devices(None).unwrap());
         self.drivers += 1;
         tell!(self, "{} driver {} starts", self.stamp(), self.drivers);
         self.driver = Some(Driver {

@@ -26,6 +26,8 @@ CREATE TABLE device (
 );
 CREATE INDEX device_location ON device (location) WHERE location IS NOT NULL;
 CREATE INDEX device_time_zone ON device (time_zone) WHERE time_zone IS NOT NULL;
+-- The shortest of all, without a look at every device.
+CREATE INDEX device_check_in ON device (check_in_secs) WHERE check_in_secs IS NOT NULL;
 
 -- Apart and narrow, because it changes with every contact. No row: never seen, no version known.
 CREATE TABLE seen (
@@ -110,6 +112,25 @@ CREATE INDEX assignment_short ON assignment (cohort, state)
 -- Not there: when to look again, and who waits for a device that calls.
 CREATE INDEX assignment_due ON assignment (rollout, due_at, id) WHERE state IN (4, 5);
 CREATE INDEX assignment_waiting ON assignment (device) WHERE state IN (4, 5);
+
+-- Devices that failed, or were given up while they were under way, and were not seen to be well since:
+-- they keep their slots in their failure domains.
+CREATE TABLE failed_device (
+    device INTEGER PRIMARY KEY REFERENCES device (key),
+    assignment INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);
+
+-- Slots that operators released, and why. Each holds for what the device had failed in then.
+CREATE TABLE slot_release (
+    seq INTEGER PRIMARY KEY,
+    device INTEGER NOT NULL REFERENCES device (key),
+    assignment INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX slot_release_device ON slot_release (device);
 
 -- Why an assignment is where it is; most have nothing to say.
 CREATE TABLE detail (

@@ -1,0 +1,416 @@
+//! The slots of failure domains that all rollouts of one driver share.
+//!
+//! Who holds what is durable: whoever is under way holds a slot in each of its domains, and so does
+//! whoever failed and was not seen to be well since. Who waits is not; after a restart it is read
+//! again. A device counts in the domains of everybody's budgets, whichever rollout updates it. Which
+//! device is in which domain is known of candidates as they are read; of all that hold slots already
+//! it is asked when the first rollout comes that has budgets of a kind.
+//!
+//! Type to read first: [`Budgets`].
+
+use std::{sync::Arc, time::Duration};
+
+use groundswell_core::{
+    admit::Class,
+    bites,
+    budget::{self, Budget, Domain, Domains, Fate, Full, NAMED_MAX, Per, Place, Released, Why},
+    ids::AssignmentId,
+    time::Time,
+};
+use hashbrown::{HashMap, HashSet};
+
+use crate::store::{
+    Candidate, DeviceKey, FailedDevice, Member, RolloutKey, SlotsRead, SlotsWant, Values,
+};
+
+/// How often domains are counted again while devices are written: a share of a domain is a matter
+/// of days, and counting reads as much as the fleet is large.
+const COUNT_EVERY: Duration = Duration::from_mins(1);
+
+/// How often it is asked which devices are down: a fraction of the time after which a device that
+/// checks in every minute counts as offline.
+const DOWN_EVERY: Duration = Duration::from_secs(30);
+
+/// Those who wait that are looked at for one which waits for a domain, and not for its own device.
+const LOOK_AT: usize = 16;
+
+/// Slots, and who waits for them.
+#[derive(Debug)]
+pub(super) struct Budgets {
+    /// The kinds of domains that any rollout has a budget for, in the order in which they came.
+    pers: Arc<[Per]>,
+    domains: Domains<(RolloutKey, Candidate)>,
+    /// Devices that keep their slots because they failed.
+    failed: HashMap<DeviceKey, FailedDevice>,
+    /// Their ids, as far as they were told.
+    ids: HashMap<DeviceKey, Box<str>>,
+    /// For each kind: the devices of the inventory with each value.
+    sizes: Vec<HashMap<Option<Box<str>>, u32>>,
+    /// Devices that are known to be down, as was told last.
+    down: HashSet<DeviceKey>,
+    /// How many kinds are known of all that hold slots.
+    known: usize,
+    is_asking: bool,
+    /// Whether any rollout counts devices that are down.
+    counts_down: bool,
+    is_down_known: bool,
+    /// When it is asked again how large domains are.
+    count_at: Option<Time>,
+    down_at: Time,
+    counted_at: Time,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            pers: Arc::from([]),
+            domains: Domains::new(),
+            failed: HashMap::new(),
+            ids: HashMap::new(),
+            sizes: vec![],
+            down: HashSet::new(),
+            known: 0,
+            is_asking: false,
+            counts_down: false,
+            is_down_known: false,
+            count_at: None,
+            down_at: Time::ZERO,
+            counted_at: Time::ZERO,
+        }
+    }
+}
+
+/// A device that is not under way any more.
+#[derive(Clone, Debug)]
+pub(super) struct Freed {
+    pub(super) device: DeviceKey,
+    /// Its id, if it is to be named.
+    pub(super) name: Option<Box<str>>,
+    /// What it was under way for.
+    pub(super) id: AssignmentId,
+    pub(super) fate: Fate,
+    /// Whether it was claimed, or had only been given its slots.
+    pub(super) was_claimed: bool,
+}
+
+const fn raw(device: DeviceKey) -> u64 {
+    device.0.cast_unsigned()
+}
+
+impl Budgets {
+    /// The kinds of domains that are asked about with every candidate.
+    pub(super) fn pers(&self) -> Arc<[Per]> {
+        Arc::clone(&self.pers)
+    }
+
+    /// Devices that failed before, as they are written down.
+    pub(super) fn know_failed(&mut self, failed: Vec<FailedDevice>) {
+        self.failed.extend(failed.into_iter().map(|failed| (failed.device, failed)));
+    }
+
+    pub(super) fn has_failed(&self, device: DeviceKey) -> bool {
+        self.failed.contains_key(&device)
+    }
+
+    /// There are these budgets from now on; says whether any is of a new kind.
+    pub(super) fn add(&mut self, budgets: &[Budget]) -> bool {
+        self.counts_down |= budgets.iter().any(|budget| budget.counts_down);
+        let mut pers = self.pers.to_vec();
+        for Budget { per, .. } in budgets {
+            if !pers.contains(per) {
+                pers.push(per.clone());
+            }
+        }
+        let is_more = pers.len() > self.pers.len();
+        if is_more {
+            self.pers = pers.into();
+        }
+        is_more
+    }
+
+    /// There are no other budgets any more.
+    pub(super) fn keep_only<'a>(&mut self, mut budgets: impl Iterator<Item = &'a Budget>) {
+        self.counts_down = budgets.any(|budget| budget.counts_down);
+        self.is_down_known &= self.counts_down;
+    }
+
+    /// What is to be asked now, after everything that was claimed is being written.
+    pub(super) fn ask(&mut self, now: Time) -> Option<SlotsWant> {
+        let is_unknown = self.known < self.pers.len();
+        let is_down_due = self.counts_down && (!self.is_down_known || now >= self.down_at);
+        let is_count_due = self.count_at.is_some_and(|at| now >= at);
+        if self.is_asking || !(is_unknown || is_down_due || is_count_due) {
+            return None;
+        }
+        self.is_asking = true;
+        self.down_at = now + DOWN_EVERY;
+        if is_unknown || is_count_due {
+            self.count_at = None;
+            self.counted_at = now;
+        }
+        Some(SlotsWant {
+            pers: self.pers(),
+            is_held_wanted: is_unknown,
+            is_size_wanted: is_unknown || is_count_due,
+            down_at: is_down_due.then_some(now),
+        })
+    }
+
+    /// When that is due next; nothing if it is being asked.
+    pub(super) fn wake_at(&self) -> Option<Time> {
+        if self.is_asking {
+            return None;
+        }
+        let is_new = self.known < self.pers.len() || self.counts_down && !self.is_down_known;
+        let down_at = self.counts_down.then_some(self.down_at);
+        let new_at = is_new.then_some(Time::ZERO);
+        [new_at, down_at, self.count_at].into_iter().flatten().min()
+    }
+
+    /// The clock was set back: nothing waits longer than it would have.
+    pub(super) fn clock_set_back(&mut self, now: Time) {
+        self.down_at = self.down_at.min(now + DOWN_EVERY);
+        self.count_at = self.count_at.map(|at| at.min(now + COUNT_EVERY));
+        self.counted_at = self.counted_at.min(now);
+    }
+
+    /// Devices of the inventory were written: domains may be larger or smaller.
+    pub(super) fn devices_written(&mut self, now: Time) {
+        if !self.pers.is_empty() {
+            let at = (self.counted_at + COUNT_EVERY).max(now);
+            self.count_at = Some(self.count_at.map_or(at, |due| due.min(at)));
+        }
+    }
+
+    /// Takes in what was read. `active` are all that are under way; should one of them not have been
+    /// read, because it was claimed since, it is asked again.
+    pub(super) fn told<'a>(
+        &mut self,
+        read: SlotsRead,
+        active: impl Iterator<Item = &'a DeviceKey>,
+    ) {
+        self.is_asking = false;
+        if read.pers < self.pers.len() {
+            // Others came since.
+            return;
+        }
+        if let Some(sizes) = read.sizes {
+            self.sizes = sizes.into_iter().map(|sizes| sizes.into_iter().collect()).collect();
+            self.resize();
+        }
+        if let Some(down) = read.down {
+            self.tell_down(&down);
+        }
+        let Some(held) = read.held else { return };
+        let held: HashMap<DeviceKey, Member> =
+            held.into_iter().map(|member| (member.device, member)).collect();
+        let active: Vec<DeviceKey> = active.copied().collect();
+        let all = active.iter().chain(self.failed.keys());
+        if !all.clone().all(|device| held.contains_key(device)) {
+            return;
+        }
+        self.known = self.pers.len();
+        if bites!(SlotsLostAtRestart) {
+            return;
+        }
+        for (device, failed) in &self.failed {
+            let Some(member) = held.get(device) else { continue };
+            let domains = domains_of(&self.pers, &member.values);
+            let kept: Vec<_> =
+                domains.into_iter().filter(|domain| !failed.released.contains(domain)).collect();
+            self.domains.hold(raw(*device), &kept, Why::Failed);
+            self.ids.insert(*device, member.id.clone());
+        }
+        for device in active {
+            let Some(member) = held.get(&device) else { continue };
+            self.domains.hold(raw(device), &domains_of(&self.pers, &member.values), Why::UnderWay);
+        }
+    }
+
+    fn resize(&mut self) {
+        for (per, sizes) in self.pers.iter().zip(&self.sizes) {
+            for (value, devices) in sizes {
+                let value = value.as_deref().map(str::to_owned);
+                self.domains.resize(&Domain { per: per.clone(), value }, *devices);
+            }
+        }
+    }
+
+    fn tell_down(&mut self, members: &[Member]) {
+        self.is_down_known = true;
+        let down: HashSet<DeviceKey> = members.iter().map(|member| member.device).collect();
+        let mut up: Vec<DeviceKey> = self.down.difference(&down).copied().collect();
+        up.sort_unstable();
+        for device in up {
+            self.domains.set_up(raw(device));
+        }
+        for member in members {
+            self.domains.set_down(raw(member.device), &domains_of(&self.pers, &member.values));
+        }
+        self.down = down;
+    }
+
+    /// Whether it is not known yet who holds slots that these budgets are about.
+    pub(super) fn is_unsure(&self, budgets: &[Budget]) -> bool {
+        let is_down_unknown =
+            !self.is_down_known && budgets.iter().any(|budget| budget.counts_down);
+        !budgets.is_empty() && (self.known < self.pers.len() || is_down_unknown)
+    }
+
+    /// Whether it is known in which domains a candidate is.
+    pub(super) fn knows(&self, candidate: &Candidate) -> bool {
+        candidate.values.len() >= self.pers.len()
+    }
+
+    /// Gives a candidate its slots, or keeps it until it can have them.
+    pub(super) fn admit(
+        &mut self,
+        rollout: RolloutKey,
+        candidate: Candidate,
+        budgets: &[Budget],
+    ) -> Option<Candidate> {
+        if budgets.is_empty() {
+            return Some(candidate);
+        }
+        let places = self.places(&candidate.values, budgets);
+        let device = raw(candidate.device);
+        let what = budget::Candidate {
+            device,
+            rollout: raw_rollout(rollout),
+            class: Class::Fresh,
+            what: (rollout, candidate),
+        };
+        match self.domains.admit(what, &places) {
+            budget::Admission::Claimed((_, candidate)) => Some(candidate),
+            budget::Admission::Parked(_) | budget::Admission::Busy => None,
+        }
+    }
+
+    fn places(&self, values: &Values, budgets: &[Budget]) -> Vec<Place> {
+        let place = |budget: &Budget| {
+            let at = self.pers.iter().position(|per| *per == budget.per)?;
+            let value = values.get(at)?;
+            // One that is new since they were counted is the first of its domain.
+            let devices = self.sizes.get(at).and_then(|sizes| sizes.get(value)).copied();
+            let domain =
+                Domain { per: budget.per.clone(), value: value.as_deref().map(str::to_owned) };
+            Some(Place {
+                domain: Arc::new(domain),
+                devices: devices.unwrap_or(1),
+                limit: budget.limit,
+                counts_down: budget.counts_down,
+            })
+        };
+        budgets.iter().filter_map(place).collect()
+    }
+
+    /// A candidate was claimed: it counts in every domain that it is in.
+    pub(super) fn claimed(&mut self, candidate: &Candidate, budgets: &[Budget]) {
+        if self.pers.is_empty() || bites!(OthersForgotten) && budgets.is_empty() {
+            return;
+        }
+        let domains = domains_of(&self.pers, &candidate.values);
+        self.domains.hold(raw(candidate.device), &domains, Why::UnderWay);
+    }
+
+    /// What became of the slots of a device, which is durable.
+    pub(super) fn settle(&mut self, freed: &Freed) {
+        let Freed { device, id: assignment, fate, .. } = *freed;
+        match fate {
+            Fate::Freed => {
+                self.failed.remove(&device);
+                self.ids.remove(&device);
+                self.domains.free(raw(device));
+            }
+            Fate::Kept => {
+                let at = Time::ZERO;
+                let failed = FailedDevice { device, assignment, at, released: vec![] };
+                self.failed.insert(device, failed);
+                self.ids.extend(freed.name.clone().map(|name| (device, name)));
+                self.domains.fail(raw(device));
+            }
+            Fate::HandedBack => self.domains.hand_back(raw(device)),
+        }
+    }
+
+    /// A device that failed is durably known to be well.
+    pub(super) fn recovered(&mut self, device: DeviceKey) {
+        if self.failed.remove(&device).is_some() {
+            self.ids.remove(&device);
+            self.domains.free(raw(device));
+        }
+    }
+
+    /// An operator released a slot that a device keeps because it failed in `assignment`.
+    pub(super) fn released(
+        &mut self,
+        device: DeviceKey,
+        assignment: AssignmentId,
+        domain: &Domain,
+    ) {
+        let Some(failed) = self.failed.get_mut(&device) else { return };
+        if failed.assignment == assignment {
+            failed.released.push(domain.clone());
+            let released = self.domains.release(raw(device), domain);
+            debug_assert!(released != Released::UnderWay || self.known > 0);
+        }
+    }
+
+    /// The next one who waited and has its slots now.
+    pub(super) fn next_woken(&mut self) -> Option<(RolloutKey, Candidate)> {
+        self.domains.next_woken()
+    }
+
+    /// Takes back slots that were given to a candidate which is not claimed after all.
+    pub(super) fn hand_back(&mut self, candidate: &mut Candidate) {
+        if std::mem::take(&mut candidate.has_slots) {
+            self.domains.hand_back(raw(candidate.device));
+        }
+    }
+
+    /// Everybody of a rollout who waits for slots, in order; nobody waits afterwards.
+    pub(super) fn withdraw(&mut self, rollout: RolloutKey) -> Vec<Candidate> {
+        let withdrawn = self.domains.withdraw(raw_rollout(rollout));
+        withdrawn.into_iter().map(|(_, candidate)| candidate).collect()
+    }
+
+    /// How many of a rollout wait.
+    pub(super) fn parked(&self, rollout: RolloutKey) -> usize {
+        self.domains.parked(raw_rollout(rollout))
+    }
+
+    /// Those of a rollout who wait.
+    pub(super) fn waiting_of(&self, rollout: RolloutKey) -> impl Iterator<Item = &Candidate> {
+        self.domains.waiting(raw_rollout(rollout)).map(|waiting| &waiting.what.1)
+    }
+
+    /// What the one of a rollout waits for who has waited for the longest time.
+    pub(super) fn full(&self, rollout: RolloutKey, budgets: &[Budget]) -> Option<Full> {
+        let mut oldest = self.domains.waiting(raw_rollout(rollout)).take(LOOK_AT);
+        let domain = oldest.find_map(|waiting| waiting.domain)?;
+        let budget = budgets.iter().find(|budget| budget.per == domain.per)?;
+        let fullness = self.domains.fullness(&domain, budget)?;
+        let failed = fullness.failed.iter();
+        let named = failed.filter_map(|device| self.ids.get(&DeviceKey(device.cast_signed())));
+        Some(Full {
+            domain: domain.to_string(),
+            limit: fullness.limit,
+            under_way: fullness.under_way,
+            failed: fullness.failed.len() as u32,
+            named: named.take(NAMED_MAX).map(|id| id.to_string()).collect(),
+            down: fullness.down,
+        })
+    }
+}
+
+const fn raw_rollout(rollout: RolloutKey) -> u64 {
+    rollout.0.cast_unsigned()
+}
+
+/// The domains of the kinds that are known of a device.
+fn domains_of(pers: &[Per], values: &Values) -> Vec<Arc<Domain>> {
+    let domain = |(per, value): (&Per, &Option<Box<str>>)| {
+        Arc::new(Domain { per: per.clone(), value: value.as_deref().map(str::to_owned) })
+    };
+    pers.iter().zip(values).map(domain).collect()
+}

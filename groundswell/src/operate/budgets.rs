@@ -1,0 +1,294 @@
+//! Failure domains of which devices are out of order, and what an operator says of them.
+
+use std::collections::BTreeMap;
+
+use groundswell_core::{
+    budget::{Budget, Domain, Full, Limit, NAMED_MAX, Per, Problem, unmeetable},
+    rollout::Spec,
+    selector::Selector,
+    time::Time,
+};
+use hashbrown::{HashMap, HashSet};
+use serde::Serialize;
+
+use super::{OperateError, State};
+use crate::store::{
+    DeviceKey, FailedDevice, Intent, Member, SlotRelease, SlotsRead, SlotsWant, Store, StoreError,
+    Which,
+};
+
+/// Longest reason of a release.
+pub const REASON_CHARS_MAX: usize = 500;
+
+/// A failure domain of which a device is out of order.
+#[derive(Clone, Debug, Serialize)]
+pub struct DomainView {
+    /// Which one, such as `tag.store=0042`.
+    pub domain: String,
+    /// How many devices of the inventory are in it.
+    pub devices: u32,
+    /// How many may be out of order, by each rollout that has a budget for it and has not ended.
+    pub limits: Vec<LimitView>,
+    /// Who is.
+    pub holders: Vec<HolderView>,
+}
+
+/// How many devices of a domain may be out of order at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitView {
+    /// By which rollout.
+    pub rollout: i64,
+    /// How many.
+    pub limit: u32,
+}
+
+/// A device that has a slot in a domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HolderView {
+    /// Its id.
+    pub device: String,
+    /// Why.
+    pub why: Why,
+    /// Since when, where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
+
+/// Why a device has a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// It failed, or was given up in the middle, and was not seen to be well since.
+    Failed,
+    /// It is being updated.
+    UnderWay,
+    /// It is known to be down, and counts for a budget that says so.
+    Down,
+}
+
+/// What came of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlotReleased {
+    /// The domain.
+    pub domain: String,
+    /// The device.
+    pub device: String,
+    /// Whether it was released before.
+    pub is_repeated: bool,
+}
+
+impl State {
+    /// The failure domains of which a device is out of order, for the budgets of rollouts that have
+    /// not ended; in order.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn budgets(&self, now: Time) -> Result<Vec<DomainView>, OperateError> {
+        let mut views = None;
+        self.store.at_once(&mut |store| {
+            let mut limits: BTreeMap<Per, Vec<(i64, Budget)>> = BTreeMap::new();
+            for record in store.rollouts(Which::Unended)? {
+                for budget in record.spec.budgets {
+                    let of = limits.entry(budget.per.clone()).or_default();
+                    of.push((record.key.0, budget));
+                }
+            }
+            let domains = Domains::read(store, limits.keys().cloned().collect(), Some(now))?;
+            views = Some(domains.views(&limits));
+            Ok(())
+        })?;
+        Ok(views.unwrap_or_default())
+    }
+
+    /// Frees the slot that a device which failed keeps in a domain: an operator says that it does
+    /// no harm there. A driver goes by it within 100 ms.
+    ///
+    /// # Errors
+    /// [`OperateError::Domain`] for what names none, [`OperateError::UnknownDevice`], or
+    /// [`OperateError::Slot`] if the device has no slot there that could be released.
+    pub fn release_slot(
+        &mut self,
+        domain: &str,
+        id: &str,
+        reason: &str,
+        now: Time,
+    ) -> Result<SlotReleased, OperateError> {
+        let domain: Domain = domain.parse()?;
+        let (device, known) = self.find_device(id)?;
+        let reason = reason.trim();
+        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+            return Err(OperateError::Reason { max: REASON_CHARS_MAX });
+        }
+        let refuse = |why: String| OperateError::Slot { device: id.to_owned(), why };
+        let own =
+            Domain { per: domain.per.clone(), value: known.tags.get(domain.per.tag()).cloned() };
+        if own != domain {
+            return Err(refuse(format!("is not in {domain}, but in {own}")));
+        }
+        let is_active =
+            self.store.standings(device)?.iter().any(|at| at.assignment.state.is_active());
+        if is_active {
+            return Err(refuse(format!(
+                "is being updated, and counts in {domain} until that has ended"
+            )));
+        }
+        let Some(failed) = self.store.failed_devices(Some(device))?.pop() else {
+            return Err(refuse(format!(
+                "has no slot in {domain}: it did not fail, or was seen to be well since"
+            )));
+        };
+        let is_repeated = failed.released.contains(&domain);
+        if !is_repeated {
+            let FailedDevice { assignment, .. } = failed;
+            let (reason, text) = (reason.to_owned(), domain.to_string());
+            let release =
+                SlotRelease { device, assignment, domain: domain.clone(), reason, at: now };
+            self.store.release_slot(&release)?;
+            self.store.put_intent(&Intent::Released { device, assignment, domain: text }, now)?;
+        }
+        Ok(SlotReleased { domain: domain.to_string(), device: id.to_owned(), is_repeated })
+    }
+
+    /// What is wrong with the budgets of a spec for the devices that it chooses now.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn budget_problems(&self, spec: &Spec, now: Time) -> Result<Vec<Problem>, OperateError> {
+        let select = spec.select.as_deref().map(Selector::parse).transpose();
+        let select = select.map_err(OperateError::Selector)?;
+        let counts = |budget: &Budget| self.store.chosen_domains(&budget.per, select.as_ref(), now);
+        let counts: Result<Vec<_>, StoreError> = spec.budgets.iter().map(counts).collect();
+        Ok(unmeetable(&spec.budgets, &counts?))
+    }
+
+    /// The first domain of a device that has no room for it, by budgets.
+    pub(super) fn full_domain(
+        &self,
+        device: DeviceKey,
+        tags: &BTreeMap<String, String>,
+        budgets: &[Budget],
+        now: Time,
+    ) -> Result<Option<Full>, StoreError> {
+        if budgets.is_empty() {
+            return Ok(None);
+        }
+        let pers: Vec<Per> = budgets.iter().map(|budget| budget.per.clone()).collect();
+        let down_at = budgets.iter().any(|budget| budget.counts_down).then_some(now);
+        let domains = Domains::read(&self.store, pers, down_at)?;
+        let full = |budget: &Budget| {
+            let value = tags.get(budget.per.tag()).cloned();
+            domains.full(device, &Domain { per: budget.per.clone(), value }, budget)
+        };
+        Ok(budgets.iter().find_map(full))
+    }
+}
+
+/// Whoever is out of order, by domain.
+struct Domains {
+    sizes: HashMap<Domain, u32>,
+    holders: BTreeMap<Domain, Vec<(DeviceKey, HolderView)>>,
+}
+
+impl Domains {
+    fn read(store: &dyn Store, pers: Vec<Per>, down_at: Option<Time>) -> Result<Self, StoreError> {
+        let want = SlotsWant {
+            pers: pers.clone().into(),
+            is_held_wanted: true,
+            is_size_wanted: true,
+            down_at,
+        };
+        let read = store.slots(&want)?;
+        let failed = store.failed_devices(None)?;
+        Ok(Self::of(&pers, read, failed))
+    }
+
+    fn of(pers: &[Per], read: SlotsRead, failed: Vec<FailedDevice>) -> Self {
+        let failed: HashMap<DeviceKey, FailedDevice> =
+            failed.into_iter().map(|failed| (failed.device, failed)).collect();
+        let domain = |per: &Per, value: Option<&str>| Domain {
+            per: per.clone(),
+            value: value.map(str::to_owned),
+        };
+        let sizes = pers.iter().zip(read.sizes.unwrap_or_default()).flat_map(|(per, sizes)| {
+            sizes.into_iter().map(move |(value, devices)| (domain(per, value.as_deref()), devices))
+        });
+        let mut domains = Self { sizes: sizes.collect(), holders: BTreeMap::new() };
+        let mut seen: HashSet<DeviceKey> = HashSet::new();
+        let mut add = |member: &Member, why: Option<Why>| {
+            if !seen.insert(member.device) {
+                return;
+            }
+            let failed = failed.get(&member.device);
+            for (per, value) in pers.iter().zip(&member.values) {
+                let domain = domain(per, value.as_deref());
+                let (why, since) = match (why, failed) {
+                    (Some(why), _) => (why, None),
+                    (None, Some(failed)) if failed.released.contains(&domain) => continue,
+                    (None, failed) => (Why::Failed, failed.map(|failed| failed.at)),
+                };
+                let view = HolderView { device: member.id.to_string(), why, since };
+                domains.holders.entry(domain).or_default().push((member.device, view));
+            }
+        };
+        let read_held = read.held.unwrap_or_default();
+        // Who is under way comes first, and counts as that though it failed before.
+        for member in &read_held[..read.under_way.min(read_held.len())] {
+            add(member, Some(Why::UnderWay));
+        }
+        for member in &read_held[read.under_way.min(read_held.len())..] {
+            add(member, None);
+        }
+        for member in &read.down.unwrap_or_default() {
+            add(member, Some(Why::Down));
+        }
+        domains
+    }
+
+    fn limit(&self, domain: &Domain, budget: &Budget) -> u32 {
+        match budget.limit {
+            Limit::Max(max) => max,
+            limit @ Limit::Percent(_) => limit.of(self.sizes.get(domain).copied().unwrap_or(0)),
+        }
+    }
+
+    fn views(self, limits: &BTreeMap<Per, Vec<(i64, Budget)>>) -> Vec<DomainView> {
+        let view = |(domain, holders): (&Domain, &Vec<(DeviceKey, HolderView)>)| {
+            let budgets = limits.get(&domain.per)?;
+            let counts_down = budgets.iter().any(|(_, budget)| budget.counts_down);
+            let mut holders: Vec<HolderView> =
+                holders.iter().map(|(_, holder)| holder.clone()).collect();
+            holders.retain(|holder| counts_down || holder.why != Why::Down);
+            holders.sort_by(|a, b| (a.why, &a.device).cmp(&(b.why, &b.device)));
+            let limit = |(rollout, budget): &(i64, Budget)| LimitView {
+                rollout: *rollout,
+                limit: self.limit(domain, budget),
+            };
+            (!holders.is_empty()).then(|| DomainView {
+                domain: domain.to_string(),
+                devices: self.sizes.get(domain).copied().unwrap_or(0),
+                limits: budgets.iter().map(limit).collect(),
+                holders,
+            })
+        };
+        self.holders.iter().filter_map(view).collect()
+    }
+
+    /// Why a device has no room in a domain; none if it has.
+    fn full(&self, device: DeviceKey, domain: &Domain, budget: &Budget) -> Option<Full> {
+        let limit = self.limit(domain, budget);
+        let others = self.holders.get(domain)?.iter().filter(|(key, _)| *key != device);
+        let others: Vec<&HolderView> = others.map(|(_, holder)| holder).collect();
+        let of = |why: Why| others.iter().filter(move |holder| holder.why == why);
+        let down = if budget.counts_down { of(Why::Down).count() as u32 } else { 0 };
+        let (under_way, failed) =
+            (of(Why::UnderWay).count() as u32, of(Why::Failed).count() as u32);
+        (under_way + failed + down >= limit).then(|| Full {
+            domain: domain.to_string(),
+            limit,
+            under_way,
+            failed,
+            named: of(Why::Failed).take(NAMED_MAX).map(|holder| holder.device.clone()).collect(),
+            down,
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! Budgets of failure domains, as operators see them kept.
+
+use std::{fmt::Write as _, fs};
+
+use groundswell::sim::Options;
+
+use super::{Desk, assert_told, driven::Stage};
+use crate::program::pause;
+
+const ONE_OF_EACH: &str =
+    "release = 'pos-app 2.0.0'\nsalt = 'fixed'\nbudgets = [{ per = 'tag.store', max = 1 }]";
+
+/// Gives each of `count` devices of a stage its store: three to each.
+fn move_in(stage: &Stage, count: usize) {
+    let listed = stage.run(&["device", "list", "--output", "json"]).json();
+    let mut lines = String::new();
+    for (at, device) in listed["devices"].as_array().unwrap().iter().enumerate().take(count) {
+        let mut device = device.clone();
+        device["tags"] = serde_json::json!({ "store": format!("{:02}", at / 3) });
+        device.as_object_mut().unwrap().remove("status");
+        writeln!(lines, "{device}").unwrap();
+    }
+    fs::write(stage.dir().join("stores.jsonl"), lines).unwrap();
+    let ran = stage.run(&["device", "import", "stores.jsonl"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+fn begun(options: Options) -> Stage {
+    let mut stage = Stage::new(9, options);
+    move_in(&stage, 9);
+    fs::write(stage.dir().join("budget.toml"), ONE_OF_EACH).unwrap();
+    let ran = stage.run(&["rollout", "create", "budget.toml"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    stage.drive();
+    stage.run(&["rollout", "start", "2"]);
+    stage
+}
+
+fn failed(stage: &Stage) -> u64 {
+    stage.rollout("2")["counts"]["failed"].as_u64().unwrap()
+}
+
+fn until_failed(stage: &Stage, count: u64) {
+    while failed(stage) < count {
+        pause();
+    }
+}
+
+#[test]
+fn every_store_stops_at_its_first_failure_until_somebody_says_it_is_well() {
+    let faults = vec!["status:400:1".parse().unwrap()];
+    let stage = begun(Options { faults, ..Options::default() });
+    until_failed(&stage, 3);
+    assert_told!(stage.told(&["rollout", "why", "2"]), @"");
+    assert_told!(stage.told(&["budget", "list"]), @"");
+    assert_told!(stage.told(&["rollout", "why", "2", "pos-0"]), @"");
+    assert_told!(
+        stage.told(&["budget", "release", "tag.store=00", "pos-2", "--reason", "replaced"]), @"");
+    until_failed(&stage, 4);
+    assert_told!(stage.told(&["device", "check-in", "pos-4"]), @"");
+    until_failed(&stage, 5);
+    assert_told!(stage.told(&["budget", "list"]), @"");
+    assert_eq!(stage.run(&["rollout", "replay", "2"]).code, Some(0));
+}
+
+#[test]
+fn what_cannot_be_released_is_told() {
+    let desk = Desk::set();
+    for args in [
+        &["budget", "release", "store", "pos-01", "--reason", "x"][..],
+        &["budget", "release", "tag.region=north", "pos-0x", "--reason", "x"],
+        &["budget", "release", "tag.region=south", "pos-01", "--reason", "x"],
+        &["budget", "release", "tag.region=north", "pos-01", "--reason", " "],
+        &["budget", "release", "tag.region=north", "pos-01", "--reason", "x"],
+    ] {
+        assert_eq!(desk.run(args).code, Some(2), "{args:?}");
+    }
+}
+
+/// At no time are two devices of a store under way.
+#[test]
+fn a_store_is_updated_one_device_at_a_time() {
+    let stage = begun(Options::default());
+    stage.until_of("2", "completed");
+    let report = stage.fleet().report();
+    let mut spans: Vec<(usize, u64, u64)> = vec![];
+    for at in 0..9 {
+        let device = &report.devices[&format!("pos-{at}")];
+        let times: Vec<u64> = device.events.iter().map(|event| event.at_ms).collect();
+        spans.push((at / 3, *times.iter().min().unwrap(), *times.iter().max().unwrap()));
+    }
+    for (at, (store, from, to)) in spans.iter().enumerate() {
+        for (other, other_from, other_to) in &spans[at + 1..] {
+            let is_apart = to <= other_from || other_to <= from;
+            assert!(store != other || is_apart, "{spans:?}");
+        }
+    }
+    assert_told!(stage.told(&["budget", "list"]), @"");
+}
