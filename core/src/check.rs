@@ -7,6 +7,7 @@
 mod ledger;
 mod odds;
 mod rollout;
+mod sites;
 mod wall;
 
 #[cfg(test)]
@@ -86,9 +87,10 @@ impl Invariant {
                  advance is recorded; doubt waits, it never advances."
             }
             Self::Limits => {
-                "No claim makes open deliveries, devices begun and not known to be well, or \
-                 deliveries to one host more than their limit, also across a restart. The world \
-                 may exceed a limit by itself: then nothing is claimed."
+                "No claim makes open deliveries, devices begun and not known to be well, \
+                 deliveries to one host, or devices of a failure domain that are out of order more \
+                 than their limit, also across a restart. The world may exceed a limit by itself: \
+                 then nothing is claimed."
             }
             Self::Silence => {
                 "After a pause, a cancel or an abort is acknowledged, nothing is claimed and \
@@ -264,6 +266,18 @@ pub enum Observation<'a> {
     RoundBegan {
         /// Of which one.
         rollout: RolloutId,
+    },
+    /// A device called, and that is written down: whatever it failed in, it is well.
+    Recovered {
+        /// The device's id.
+        device: &'a str,
+    },
+    /// An operator released the slot that a device which failed kept in one of its domains.
+    Released {
+        /// The device's id.
+        device: &'a str,
+        /// The key of the tag by which that is a domain.
+        key: &'a str,
     },
     /// The driver was killed and started again.
     Restarted,

@@ -234,6 +234,15 @@ impl WaitingOn {
         }
     }
 
+    /// Whether nobody knows how long it lasts: a device has to be seen to be well, or an operator to
+    /// say that it does no harm.
+    pub const fn has_no_end(&self) -> bool {
+        match self {
+            Self::Domain { full, .. } => full.failed + full.down > 0,
+            _ => false,
+        }
+    }
+
     /// In words, when it is `now`.
     pub fn in_words(&self, now: Time) -> String {
         match self {

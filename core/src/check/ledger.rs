@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     Breach, Invariant, Observation,
     rollout::{Books, Who},
+    sites::Sites,
 };
-use crate::{ids::RolloutId, rollout::Spec, time::Time};
+use crate::{assignment::State, ids::RolloutId, rollout::Spec, time::Time};
 
 /// Keeps the books of every rollout.
 ///
@@ -18,6 +19,7 @@ pub struct Ledger {
     devices: Vec<Device>,
     numbers: HashMap<Box<str>, u32>,
     hosts: HashMap<Box<str>, u32>,
+    sites: Sites,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,7 @@ impl Ledger {
     /// Writes down a rollout, or its changed spec. `ahead_max` is how many claims may be made
     /// beyond `max_in_flight`.
     pub fn rollout(&mut self, id: RolloutId, spec: &Spec, ahead_max: u32) {
+        self.sites.budgets(&spec.budgets);
         match self.rollouts.get_mut(&id) {
             Some(books) => books.respecify(spec.clone(), ahead_max),
             None => {
@@ -82,6 +85,42 @@ impl Ledger {
         }
     }
 
+    /// Writes down which tags a device has.
+    pub fn device_tags(&mut self, id: &str, tags: &BTreeMap<String, String>) {
+        let no = self.number(id);
+        self.sites.tags(no, tags);
+    }
+
+    /// Whether any device is under way, or failed and was not seen to be well since.
+    pub fn is_any_out_of_order(&self) -> bool {
+        self.sites.is_any_out_of_order()
+    }
+
+    /// Whether a device failed and was not seen to be well since.
+    pub fn has_failed(&self, id: &str) -> bool {
+        self.numbers.get(id).is_some_and(|no| self.sites.has_failed(*no))
+    }
+
+    /// A claim does not exceed what the budgets of its rollout allow of any of its domains.
+    fn check_sites(
+        &mut self,
+        rollout: RolloutId,
+        device: &str,
+        (from, to): (State, State),
+        breaches: &mut Vec<Breach>,
+    ) {
+        let no = self.number(device);
+        let is_claim = from.is_waiting() && to.is_active();
+        let budgets = self.rollouts.get(&rollout).map(|books| &books.spec.budgets[..]);
+        if let Some(budgets) = budgets.filter(|budgets| is_claim && !budgets.is_empty())
+            && let Some(what) = self.sites.exceeded(no, budgets)
+        {
+            let what = format!("{device} was claimed, though {what}");
+            breaches.push(Breach { invariant: Invariant::Limits, what });
+        }
+        self.sites.go(no, from, to);
+    }
+
     fn number(&mut self, id: &str) -> u32 {
         if let Some(no) = self.numbers.get(id) {
             return *no;
@@ -97,8 +136,17 @@ impl Ledger {
         let mut breaches = vec![];
         match *seen {
             Observation::Restarted => self.rollouts.values_mut().for_each(Books::restart),
+            Observation::Recovered { device } => {
+                let no = self.number(device);
+                self.sites.recover(no);
+            }
+            Observation::Released { device, key } => {
+                let no = self.number(device);
+                self.sites.release(no, key);
+            }
             Observation::Showed { device, version } => self.show(device, version),
             Observation::State { rollout, device, from, to } => {
+                self.check_sites(rollout, device, (from, to), &mut breaches);
                 self.with(rollout, device, &mut breaches, |books, who, breaches| {
                     let was_and_is = books.go(who, from, to, now, breaches)?;
                     Some((rollout, was_and_is))

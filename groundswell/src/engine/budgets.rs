@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use groundswell_core::{
     admit::Class,
     bites,
-    budget::{self, Budget, Domain, Domains, Fate, Full, NAMED_MAX, Per, Place, Released, Why},
+    budget::{self, Budget, Domain, Domains, Fate, Full, NAMED_MAX, Per, Place, Why},
     ids::AssignmentId,
     time::Time,
 };
@@ -337,7 +337,7 @@ impl Budgets {
     pub(super) fn recovered(&mut self, device: DeviceKey) {
         if self.failed.remove(&device).is_some() {
             self.ids.remove(&device);
-            self.domains.free(raw(device));
+            self.domains.recover(raw(device));
         }
     }
 
@@ -351,8 +351,7 @@ impl Budgets {
         let Some(failed) = self.failed.get_mut(&device) else { return };
         if failed.assignment == assignment {
             failed.released.push(domain.clone());
-            let released = self.domains.release(raw(device), domain);
-            debug_assert!(released != Released::UnderWay || self.known > 0);
+            self.domains.release(raw(device), domain);
         }
     }
 

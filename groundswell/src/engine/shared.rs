@@ -91,21 +91,6 @@ impl Shared {
         all.filter(move |(of, _)| *of == rollout).map(|(_, candidate)| candidate)
     }
 
-    /// A device that failed was heard of; says whether it is to be forgotten that it failed. While
-    /// it is under way again what comes of that counts.
-    pub(super) fn is_recovered(&self, device: DeviceKey) -> bool {
-        self.budgets.has_failed(device) && !self.active.contains_key(&device)
-    }
-
-    /// It is durable that these devices are well.
-    pub(super) fn recovered(&mut self, devices: &[DeviceKey]) {
-        for device in devices {
-            if self.is_recovered(*device) {
-                self.budgets.recovered(*device);
-            }
-        }
-    }
-
     /// What was read of failure domains.
     pub(super) fn told_slots(&mut self, read: SlotsRead) {
         self.budgets.told(read, self.active.keys());

@@ -205,7 +205,7 @@ pub(super) fn without_error(done: Done) -> (Done, Option<StoreError>) {
         Done::Forgotten(result) => parted!(Done::Forgotten, result),
         Done::Reviewed(key, result) => parted!(Done::Reviewed, result, key),
         Done::Slots(result) => parted!(Done::Slots, result),
-        Done::Recovered(devices, result) => parted!(Done::Recovered, result, devices),
+        Done::HasFailed(device, result) => parted!(Done::HasFailed, result, device),
         Done::Answered(seq, result) => parted!(Done::Answered, result, seq),
     }
 }

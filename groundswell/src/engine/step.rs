@@ -375,7 +375,11 @@ impl Engine {
                 self.shared.told_slots(read);
                 self.courses.values_mut().for_each(|course| course.is_dirty = true);
             }
-            Done::Recovered(devices, Ok(())) => self.shared.recovered(&devices),
+            Done::HasFailed(device, Ok(has_failed)) => {
+                if !has_failed {
+                    self.shared.budgets.recovered(device);
+                }
+            }
             Done::Fetched(_, Err(_))
             | Done::Assigned(_, Err(_))
             | Done::Discarded(_, Err(_))
@@ -385,7 +389,7 @@ impl Engine {
             | Done::Waiting(_, Err(_))
             | Done::Answered(_, Err(_))
             | Done::Slots(Err(_))
-            | Done::Recovered(_, Err(_))
+            | Done::HasFailed(_, Err(_))
             | Done::Reviewed(_, Err(_))
             | Done::Forgotten(Err(_)) => self.store_failed(now),
         }

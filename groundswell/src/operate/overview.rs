@@ -108,8 +108,11 @@ fn by_reason(counted: Vec<(assignment::State, u64)>) -> Vec<Reason> {
 
 /// Whether only a driver knows that a rollout waits for this: who has its devices and places.
 const fn is_drivers(reason: &WaitingOn) -> bool {
-    use WaitingOn::{Busy, Driver, Host, InFlight, Rate};
-    matches!(reason, Busy { .. } | Driver | Host { .. } | InFlight { .. } | Rate { .. })
+    use WaitingOn::{Busy, Domain, Driver, Host, InFlight, Rate};
+    matches!(
+        reason,
+        Busy { .. } | Domain { .. } | Driver | Host { .. } | InFlight { .. } | Rate { .. }
+    )
 }
 
 impl State {
@@ -143,11 +146,12 @@ impl State {
         let told_at = told.filter(|_| !is_driven).map(|told| told.at);
         let told = told.filter(|_| is_driven);
         let per_sec = if per_sec > 0.0 { per_sec } else { told.map_or(0.0, |t| t.ended_per_sec) };
-        let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving && is_driven);
         let mut waiting_on: Vec<WaitingOn> =
             told.into_iter().flat_map(|told| told.waiting_on.clone()).filter(is_drivers).collect();
         let planned = plan::plan(&snapshot, spec, now).waiting_on;
         waiting_on.extend(planned.into_iter().filter(|reason| !is_drivers(reason)));
+        let is_moving = is_moving && is_driven && !waiting_on.iter().any(WaitingOn::has_no_end);
+        let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving);
         Ok(Overview {
             number: key.0,
             id: record.id,

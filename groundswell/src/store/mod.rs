@@ -346,9 +346,6 @@ pub trait Store: Send {
     /// Writes down that an operator releases a slot of a device that failed.
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError>;
 
-    /// Forgets that these devices failed: they were seen to be well.
-    fn recovered(&mut self, devices: &[DeviceKey]) -> Result<(), StoreError>;
-
     /// Rollouts of the same release name that are newer and were started.
     fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError>;
 

@@ -58,8 +58,8 @@ pub enum Job {
     Review(Review),
     /// Read what is known of failure domains.
     Slots(SlotsWant),
-    /// Forget that devices failed: they were seen to be well.
-    Recover(Vec<DeviceKey>),
+    /// See whether it is still written down that a device keeps slots because it failed.
+    HasFailed(DeviceKey),
     /// Answer an intent that changes nothing.
     Answer(IntentSeq, Answer),
 }
@@ -131,8 +131,8 @@ pub enum Done {
     Reviewed(RolloutKey, Result<Reviewed, StoreError>),
     /// What is known of failure domains.
     Slots(Result<SlotsRead, StoreError>),
-    /// It is forgotten that these devices failed.
-    Recovered(Vec<DeviceKey>, Result<(), StoreError>),
+    /// Whether a device keeps slots because it failed.
+    HasFailed(DeviceKey, Result<bool, StoreError>),
     /// An intent was answered.
     Answered(IntentSeq, Result<(), StoreError>),
 }
@@ -210,7 +210,7 @@ fn failed(job: Job) -> Done {
         Job::Forget(_) => Done::Forgotten(Err(died())),
         Job::Review(review) => Done::Reviewed(review.rollout, Err(died())),
         Job::Slots(_) => Done::Slots(Err(died())),
-        Job::Recover(devices) => Done::Recovered(devices, Err(died())),
+        Job::HasFailed(device) => Done::HasFailed(device, Err(died())),
         Job::Answer(seq, _) => Done::Answered(seq, Err(died())),
     }
 }
@@ -259,7 +259,10 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
         Job::Forget(up_to) => Done::Forgotten(store.forget_changed(*up_to)),
         Job::Review(review) => Done::Reviewed(review.rollout, store.review(review)),
         Job::Slots(want) => Done::Slots(store.slots(want)),
-        Job::Recover(devices) => Done::Recovered(devices.clone(), store.recovered(devices)),
+        Job::HasFailed(device) => {
+            let failed = store.failed_devices(Some(*device));
+            Done::HasFailed(*device, failed.map(|failed| !failed.is_empty()))
+        }
         Job::Answer(seq, answer) => Done::Answered(*seq, store.answer(*seq, answer)),
     })
 }

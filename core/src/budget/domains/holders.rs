@@ -76,7 +76,19 @@ impl<T> Domains<T> {
         self.settle(device, |held| held.had_failed.then_some(Why::Failed));
     }
 
-    /// Frees the slot that a device which has failed holds in one domain: an operator says so.
+    /// A device that had failed was seen to be well: it is freed, or once it is not under way any
+    /// more if that is handed back. Costs O(its slots).
+    pub fn recover(&mut self, device: u64) {
+        match self.holders.get_mut(&device) {
+            Some(holder) if holder.is_under_way => {
+                holder.slots.iter_mut().for_each(|slot| slot.had_failed = false);
+            }
+            _ => self.free(device),
+        }
+    }
+
+    /// Frees the slot that a device which has failed holds in one domain: an operator says so. One
+    /// that is under way keeps it until that has ended.
     pub fn release(&mut self, device: u64, domain: &Domain) -> Released {
         let Some(key) = self.registry.find(domain) else { return Released::NotHeld };
         let Some(holder) = self.holders.get_mut(&device) else { return Released::NotHeld };
@@ -84,6 +96,8 @@ impl<T> Domains<T> {
             return Released::NotHeld;
         }
         if holder.is_under_way {
+            let slots = holder.slots.iter_mut().filter(|slot| slot.key == key);
+            slots.for_each(|slot| slot.had_failed = false);
             return Released::UnderWay;
         }
         holder.slots.retain(|slot| slot.key != key);

@@ -54,7 +54,8 @@ impl Course {
         let at = if self.counts.active() == 0 { self.decided_at } else { now };
         let ended_per_sec = self.meter.per_sec(at, ended);
         let snapshot = self.snapshot(now);
-        let eta = progress::eta(&snapshot, &self.spec, ended_per_sec, now);
+        let has_no_end = self.waiting_on.iter().any(WaitingOn::has_no_end);
+        let eta = progress::eta(&snapshot, &self.spec, ended_per_sec, now).filter(|_| !has_no_end);
         let waves = self.progression.waves.iter().enumerate().map(|(wave, state)| WaveProgress {
             state: state.state,
             verdict: state.verdict(),

@@ -47,8 +47,8 @@ impl Engine {
                     }
                 },
                 Intent::Contact { device } => {
-                    if self.shared.is_recovered(device) {
-                        commands.push(Command::Store(Job::Recover(vec![device])));
+                    if self.shared.budgets.has_failed(device) {
+                        commands.push(Command::Store(Job::HasFailed(device)));
                     }
                     commands.push(Command::Store(Job::Waiting(seq, device)));
                 }

@@ -322,14 +322,6 @@ impl Store for SqliteStore {
         slots::failed(&self.connection, only)
     }
 
-    fn recovered(&mut self, devices: &[DeviceKey]) -> Result<(), StoreError> {
-        let transaction = self.write()?;
-        for device in devices {
-            slots::recovered(&transaction, device.0)?;
-        }
-        Ok(transaction.commit()?)
-    }
-
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError> {
         slots::release(&self.connection, release)
     }

@@ -198,7 +198,8 @@ pub(super) fn write(
 }
 
 /// A device was seen to be well.
-pub(super) fn recovered(connection: &Connection, device: i64) -> Result<bool, StoreError> {
+pub(super) fn recovered(connection: &Connection, device: i64) -> Result<(), StoreError> {
     let sql = "DELETE FROM failed_device WHERE device = ?1";
-    Ok(connection.prepare_cached(sql)?.execute([device])? > 0)
+    connection.prepare_cached(sql)?.execute([device])?;
+    Ok(())
 }

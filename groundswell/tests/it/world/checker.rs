@@ -14,6 +14,7 @@ use groundswell::{
         rollout::{Progression, Spec, State as RolloutState},
         snapshot::Counts,
         time::Time,
+        waiting::WaitingOn,
     },
     store::{Batch, Change, CohortKey, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job},
 };
@@ -105,6 +106,7 @@ impl Checker {
         self.zones[no].clone_from(&device.time_zone);
         let host = device.address.as_ref().map(Address::as_str);
         self.ledger.device(&device.id, device.time_zone.as_deref(), host);
+        self.ledger.device_tags(&device.id, &device.tags);
     }
 
     /// A device is in another zone, and the driver does not know that yet.
@@ -422,6 +424,26 @@ impl Checker {
         self.observe(&Observation::Restarted, at)
     }
 
+    /// A device called.
+    pub(crate) fn recovered(&mut self, device: &str, at: Time) -> Breaches {
+        self.observe(&Observation::Recovered { device }, at)
+    }
+
+    /// An operator released a slot of a device.
+    pub(crate) fn released(&mut self, device: &str, key: &str, at: Time) -> Breaches {
+        self.observe(&Observation::Released { device, key }, at)
+    }
+
+    /// Somebody waits for a failure domain though nobody is out of order anywhere.
+    pub(crate) fn domain_fault(&self, waiting_on: &[WaitingOn]) -> Option<String> {
+        let domain = waiting_on.iter().find_map(|reason| match reason {
+            WaitingOn::Domain { full, .. } if full.down == 0 => Some(full),
+            _ => None,
+        })?;
+        let is_free = !self.ledger.is_any_out_of_order();
+        is_free.then(|| format!("somebody waits for {domain}, and nobody is out of order"))
+    }
+
     /// Devices of a rollout that are being sent to, or asked for their version.
     pub(crate) fn open(&self, key: RolloutKey) -> u64 {
         let rows = self.assignments.iter().flatten();
@@ -448,6 +470,7 @@ impl Checker {
     pub(crate) fn compare(&self) -> Breaches {
         let mut breaches = vec![];
         let (states, cohorts) = self.rows.whole();
+        let failed = self.rows.failed();
         for (id, state) in states {
             if let Some(row) = self.row(AssignmentId(id))
                 && row.state != state
@@ -460,6 +483,12 @@ impl Checker {
         let is_settled = |key: &RolloutKey| {
             self.rollouts.get(key).is_some_and(|w| w.progression.state != RolloutState::Preparing)
         };
+        for device in self.devices.iter().filter(|id| !id.is_empty()) {
+            let (kept, is_kept) = (self.ledger.has_failed(device), failed.contains(device));
+            if kept != is_kept {
+                breaches.push(format!("{device} keeps slots: {is_kept}, should: {kept}"));
+            }
+        }
         for CohortCounts { rollout, key, said, counted } in cohorts {
             if said != counted && is_settled(&rollout) {
                 breaches.push(format!("cohort {key} has {counted:?}, and says {said:?}"));

@@ -143,7 +143,12 @@ impl Fleet {
             .then(|| Duration::from_secs(*dice.pick(&[1_800, 3_600, 14_400])));
         let zone = dice.percent(85).then(|| (*dice.pick(self.theme.zones())).to_owned());
         let version = dice.pick(&["0.9.0", "1.0.0", "1.1.0"]).to_string();
-        let tags = [("site", format!("s{site}")), ("ring", format!("r{}", dice.roll(3)))];
+        // Two to four devices each; some are in none.
+        let store = self.devices.len() / 3;
+        let mut tags = vec![("site", format!("s{site}")), ("ring", format!("r{}", dice.roll(3)))];
+        if !dice.percent(3) {
+            tags.push(("store", format!("{store:04}")));
+        }
         let known = Device {
             id: id.to_owned(),
             name: id.to_owned(),

@@ -12,6 +12,7 @@ mod courses;
 mod coverage;
 mod dice;
 mod division;
+mod domains;
 mod driver;
 mod faults;
 mod fleet;
@@ -505,6 +506,8 @@ impl World {
                 let held = state
                     .zip(counts)
                     .and_then(|(state, counts)| looks::host_fault(waiting_on, state, counts));
+                let domain = self.checker.domain_fault(waiting_on);
+                let held = held.into_iter().chain(domain);
                 breaches.extend(held.map(|why| format!("rollout {}: {why}", key.0)));
             }
         }

@@ -12,7 +12,7 @@ use groundswell::{
     store::{Answer, Contact, Intent, IntentSeq, RolloutKey, Store},
 };
 
-use super::{Event, World, dice::Dice, rhythm::Rhythm, specs, trace::tell};
+use super::{Event, World, dice::Dice, domains, rhythm::Rhythm, specs, trace::tell};
 
 /// How often somebody looks after what is paused, once nothing goes wrong any more.
 const CARE_EVERY: Duration = Duration::from_mins(20);
@@ -142,14 +142,24 @@ impl World {
             version: Some(&devices[*no].version),
         };
         let contacts: Vec<_> = callers.iter().map(contact).collect();
+        let had_failed = |no: &usize| {
+            let key = self.desk.device_key(&devices[*no].known.id).unwrap();
+            !self.desk.failed_devices(key).unwrap().is_empty()
+        };
+        let failed: Vec<usize> = callers.iter().copied().filter(had_failed).collect();
         self.desk.saw(&contacts).unwrap();
+        for no in &failed {
+            let id = self.fleet.devices[*no].known.id.clone();
+            let breaches = self.checker.recovered(&id, clock);
+            self.breached(&breaches);
+        }
         if self.push.is_some() {
             // It listens to nobody, and nobody asks it.
             return;
         }
         for no in callers {
             let key = self.desk.device_key(&self.fleet.devices[no].known.id).unwrap().unwrap();
-            if !self.desk.waiting(key).unwrap().is_empty() {
+            if failed.contains(&no) || !self.desk.waiting(key).unwrap().is_empty() {
                 let seq = self.desk.put_intent(&Intent::Contact { device: key }, clock).unwrap();
                 self.checker.intents.put(seq, None, (self.agenda.now, clock));
             }
@@ -164,6 +174,7 @@ impl World {
         let no = operator.rollouts.len() as u64;
         let mut spec = specs::draw(&mut operator.dice, clock, self.rhythm.is_large.then_some(no));
         self.rhythm.theme.shape(&mut spec, no, clock, &mut operator.dice);
+        domains::keep_meetable(&mut spec, &self.fleet);
         spec.check().unwrap();
         let id = u128::from(self.scenario.seed) << 64 | operator.rollouts.len() as u128;
         let id = RolloutId(uuid::Uuid::from_u128(id));
@@ -223,6 +234,9 @@ impl World {
                 }
             }
         }
+        if self.operator.dice.percent(10) {
+            self.mend(false);
+        }
         if let Some(wait) = self.operator.next_act_in() {
             self.agenda.put(wait, Event::Act);
         }
@@ -240,6 +254,7 @@ impl World {
         if self.push.is_some() {
             return self.care_for_push();
         }
+        self.mend(true);
         let mut is_stuck = false;
         for key in self.operator.rollouts.clone() {
             let progression = self.desk.rollout(key).unwrap().unwrap().progression;

@@ -1,6 +1,9 @@
 //! The rows of the database as they are, read past the store.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use groundswell::{
     core::{
@@ -70,6 +73,14 @@ impl Rows {
     pub(crate) fn logged_to(&self, rollout: RolloutKey) -> i64 {
         let sql = "SELECT coalesce(max(seq), 0) FROM log WHERE rollout = ?1";
         self.0.prepare_cached(sql).unwrap().query_row([rollout.0], |row| row.get(0)).unwrap()
+    }
+
+    /// Devices that keep their slots because they failed.
+    pub(crate) fn failed(&self) -> BTreeSet<String> {
+        let sql = "SELECT d.id FROM failed_device f JOIN device d ON d.key = f.device";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let found = statement.query_map([], |row| row.get(0));
+        found.unwrap().map(Result::unwrap).collect()
     }
 
     /// Every assignment and where it stands, in the order of their ids; and of every cohort the counts

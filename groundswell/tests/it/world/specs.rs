@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use groundswell::core::{
     brake::Brake,
+    budget::{Budget, Limit},
     gate::{
         Unreachable,
         baseline::Baseline,
@@ -99,6 +100,7 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
             _ => None,
         },
         regression: dice.percent(if large.is_some() { 5 } else { 25 }).then(|| regression(dice)),
+        budgets: budgets(dice),
         unreachable: unreachable(dice),
         on_failure: if dice.percent(10) { OnFailure::Abort } else { OnFailure::Pause },
         priority: dice.roll(3) as i32 - 1,
@@ -154,6 +156,24 @@ fn regression(dice: &mut Dice) -> Regression {
     let rate = Rate::from_ppm(percent * 10_000).unwrap();
     let alpha = Alpha::from_percent(*dice.pick(&[1, 5, 20])).unwrap();
     Regression { baseline: Baseline::given(rate).unwrap(), alpha }
+}
+
+/// Sites, rings and pairs; shares that leave room for one at the least.
+fn budgets(dice: &mut Dice) -> Vec<Budget> {
+    let mut budgets = vec![];
+    for (tag, percent_least) in [("tag.store", None), ("tag.site", Some(10)), ("tag.ring", Some(5))]
+    {
+        if !dice.percent(18) {
+            continue;
+        }
+        let limit = match percent_least {
+            Some(least) if dice.percent(50) => Limit::Percent(dice.range(least, 60) as u8),
+            _ => Limit::Max(*dice.pick(&[1, 1, 2, 7])),
+        };
+        let counts_down = dice.percent(20);
+        budgets.push(Budget { per: tag.parse().unwrap(), limit, counts_down });
+    }
+    budgets
 }
 
 /// Most gates leave devices that could not be reached apart, as most operators do.
