@@ -79,6 +79,11 @@ mod tests {
         ]
         .map(|full| full.to_string())
         .join("\n");
-        insta::assert_snapshot!(texts, @"");
+        insta::assert_snapshot!(texts, @"
+        tag.store=0042, of which at most 1 device may be out of order: till-1 failed; each is freed when it is seen to be well, or by budget release
+        tag.store=0042, of which at most 1 device may be out of order: till-1, till-2, till-3 and 2 more failed, 2 being updated, 1 down; each is freed when it is seen to be well, or by budget release
+        tag.store=0042, of which at most 1 device may be out of order: 1 being updated
+        tag.store=0042, of which at most 1 device may be out of order: none is, but others come first
+        ");
     }
 }

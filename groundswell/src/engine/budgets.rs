@@ -31,6 +31,9 @@ const COUNT_EVERY: Duration = Duration::from_mins(1);
 /// checks in every minute counts as offline.
 const DOWN_EVERY: Duration = Duration::from_secs(30);
 
+/// Candidates of one rollout that wait for slots in memory, at some 700 bytes each.
+const PARKED_MAX: usize = 50_000;
+
 /// Those who wait that are looked at for one which waits for a domain, and not for its own device.
 const LOOK_AT: usize = 16;
 
@@ -58,6 +61,10 @@ pub(super) struct Budgets {
     count_at: Option<Time>,
     down_at: Time,
     counted_at: Time,
+    /// How many of a rollout may wait in memory; others are left in the store.
+    pub(super) parked_max: usize,
+    /// How often slots were freed.
+    frees: u64,
 }
 
 impl Default for Budgets {
@@ -76,6 +83,8 @@ impl Default for Budgets {
             count_at: None,
             down_at: Time::ZERO,
             counted_at: Time::ZERO,
+            parked_max: PARKED_MAX,
+            frees: 0,
         }
     }
 }
@@ -228,6 +237,7 @@ impl Budgets {
     }
 
     fn resize(&mut self) {
+        self.frees += 1;
         for (per, sizes) in self.pers.iter().zip(&self.sizes) {
             for (value, devices) in sizes {
                 let value = value.as_deref().map(str::to_owned);
@@ -238,6 +248,7 @@ impl Budgets {
 
     fn tell_down(&mut self, members: &[Member]) {
         self.is_down_known = true;
+        self.frees += 1;
         let down: HashSet<DeviceKey> = members.iter().map(|member| member.device).collect();
         let mut up: Vec<DeviceKey> = self.down.difference(&down).copied().collect();
         up.sort_unstable();
@@ -313,8 +324,24 @@ impl Budgets {
         self.domains.hold(raw(candidate.device), &domains, Why::UnderWay);
     }
 
+    /// Whether more of a rollout wait than may.
+    pub(super) fn is_crowded(&self, rollout: RolloutKey) -> bool {
+        self.parked(rollout) > self.parked_max
+    }
+
+    /// One that waits waits no more.
+    pub(super) fn leave(&mut self, rollout: RolloutKey, device: DeviceKey) {
+        drop(self.domains.withdraw_device(raw_rollout(rollout), raw(device)));
+    }
+
+    /// Counts how often slots were freed.
+    pub(super) const fn frees(&self) -> u64 {
+        self.frees
+    }
+
     /// What became of the slots of a device, which is durable.
     pub(super) fn settle(&mut self, freed: &Freed) {
+        self.frees += u64::from(freed.fate != Fate::Kept);
         let Freed { device, id: assignment, fate, .. } = *freed;
         match fate {
             Fate::Freed => {
@@ -337,6 +364,7 @@ impl Budgets {
     pub(super) fn recovered(&mut self, device: DeviceKey) {
         if self.failed.remove(&device).is_some() {
             self.ids.remove(&device);
+            self.frees += 1;
             self.domains.recover(raw(device));
         }
     }
@@ -351,6 +379,7 @@ impl Budgets {
         let Some(failed) = self.failed.get_mut(&device) else { return };
         if failed.assignment == assignment {
             failed.released.push(domain.clone());
+            self.frees += 1;
             self.domains.release(raw(device), domain);
         }
     }

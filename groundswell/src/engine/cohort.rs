@@ -6,10 +6,13 @@ use std::collections::VecDeque;
 use groundswell_core::{
     bites,
     hours::{Phase, Zone},
+    ids::AssignmentId,
     rollout::Spec,
     snapshot,
     time::Time,
 };
+
+use hashbrown::HashSet;
 
 use crate::store::{Candidate, CohortRecord};
 
@@ -28,6 +31,12 @@ pub(crate) struct Cohort {
     /// The last queued assignment that was read.
     pub(super) read_to: i64,
     pub(super) is_read: bool,
+    /// Queued devices that were left in the store because too many wait for failure domains already,
+    /// and those of them that the lap under way has not come to.
+    pub(super) passed: HashSet<AssignmentId>,
+    pub(super) lapped: HashSet<AssignmentId>,
+    /// The last queued assignment that was read in the first lap.
+    pub(super) first_lap_to: i64,
     /// The last assignment that was read to be ended.
     pub(super) swept_to: i64,
     pub(super) is_swept: bool,
@@ -38,13 +47,16 @@ pub(crate) struct Cohort {
 }
 
 impl Cohort {
-    pub(crate) const fn new(record: CohortRecord) -> Self {
+    pub(crate) fn new(record: CohortRecord) -> Self {
         Self {
             record,
             fresh: VecDeque::new(),
             stale: VecDeque::new(),
             read_to: 0,
             is_read: false,
+            passed: HashSet::new(),
+            lapped: HashSet::new(),
+            first_lap_to: 0,
             swept_to: 0,
             is_swept: false,
             is_changed: false,
@@ -56,6 +68,28 @@ impl Cohort {
     /// What is known of its candidates may have changed.
     pub(super) fn expire(&mut self) {
         self.stale.append(&mut self.fresh);
+    }
+
+    /// The queue was read up to there.
+    pub(super) fn read_on(&mut self, last: i64, is_end: bool) {
+        (self.read_to, self.is_read) = (last, is_end);
+        self.first_lap_to = self.first_lap_to.max(last);
+        if is_end {
+            // Whoever was not found is not queued any more.
+            self.lapped.clear();
+        }
+    }
+
+    /// Whether one that was read of the queue is not dealt with already: it is new, or was left in
+    /// the store. To be asked before [`Cohort::read_on`].
+    pub(super) fn takes(&mut self, id: AssignmentId) -> bool {
+        id.0 > self.first_lap_to || self.lapped.remove(&id)
+    }
+
+    /// Has those who were left in the store read again.
+    pub(super) fn read_again(&mut self) {
+        self.lapped = std::mem::take(&mut self.passed);
+        (self.read_to, self.is_read) = (0, false);
     }
 
     /// Whether its devices may be touched now; looked up anew only when the answer may change.

@@ -120,6 +120,8 @@ pub(super) struct Course {
     durably_freed: Vec<Freed>,
     /// The kinds of failure domains that are asked about with every candidate.
     pers: Arc<[Per]>,
+    /// How many slots had been freed when those who were left in the store were last read again.
+    pub(super) frees: u64,
     /// The cohorts whose hours were on when it was last decided.
     opened: Vec<usize>,
     preparation: prepare::Preparation,
@@ -252,6 +254,7 @@ impl Course {
             committing_freed: vec![],
             durably_freed: vec![],
             pers: Arc::from([]),
+            frees: 0,
             opened: vec![],
             preparation: prepare::Preparation::default(),
             changes: changed::Changes::new(manner.look_every.is_none()),
@@ -435,6 +438,11 @@ impl Course {
             self.is_dirty = true;
             self.forget_fresh();
         }
+    }
+
+    /// Whether devices were left in the store because too many wait for slots.
+    pub(super) fn has_passed(&self) -> bool {
+        !self.spec.budgets.is_empty() && self.cohorts.iter().any(|cohort| !cohort.passed.is_empty())
     }
 
     /// A candidate that waited for slots has them now.

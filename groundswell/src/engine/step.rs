@@ -204,6 +204,11 @@ impl Engine {
 
     /// Gives slots that are free to who has waited for them for the longest time.
     fn hand_out_slots(&mut self) {
+        let frees = self.shared.budgets.frees();
+        for course in self.courses.values_mut() {
+            // Some of those who were left in the store may go now.
+            course.is_dirty |= course.has_passed() && course.frees != frees;
+        }
         while let Some((key, mut candidate)) = self.shared.budgets.next_woken() {
             candidate.has_slots = true;
             match self.courses.get_mut(&key).filter(|course| course.ending.is_none()) {
@@ -272,6 +277,12 @@ impl Engine {
     /// Devices that failed before: they keep their slots.
     pub fn know_failed(&mut self, failed: Vec<FailedDevice>) {
         self.shared.budgets.know_failed(failed);
+    }
+
+    /// Of each rollout no more than so many devices wait for slots in memory, instead of tens of
+    /// thousands: to see what happens beyond that.
+    pub const fn park_at_most(&mut self, devices: usize) {
+        self.shared.budgets.parked_max = devices;
     }
 
     /// Lets go of rollouts that are done with.

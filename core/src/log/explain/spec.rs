@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use crate::{
     brake::Brake,
     event::devices_of,
+    budget::{Budget, Limit},
     gate::{Unreachable, regression::Regression},
     retry,
     rollout::{
@@ -117,6 +118,14 @@ fn limits(spec: &Spec) -> Vec<String> {
     limit(limits.max_in_flight, usual.max_in_flight, "open at once");
     limit(limits.max_unverified, usual.max_unverified, "begun and not known to be well");
     limit(limits.max_per_host, usual.max_per_host, "open on one host");
+    phrases.extend(spec.budgets.iter().map(|Budget { per, limit, counts_down }| {
+        let most = match limit {
+            Limit::Max(max) => max.to_string(),
+            Limit::Percent(percent) => format!("{percent} %"),
+        };
+        let down = if *counts_down { ", or down," } else { "" };
+        format!("at most {most} of each {per} out of order{down} at once")
+    }));
     let attempts = spec.retry.attempts_max();
     if attempts != retry::Policy::default().attempts_max() {
         let plural = if attempts == 1 { "" } else { "s" };

@@ -15,7 +15,7 @@ use groundswell_core::{
 
 use super::Course;
 use crate::{
-    engine::shared::Shared,
+    engine::{cohort::Cohort, shared::Shared},
     store::{Candidate, QueueWant, Want, writer::Job},
 };
 
@@ -33,6 +33,9 @@ impl Course {
             return;
         }
         self.take_due(now, plan);
+        if !self.spec.budgets.is_empty() {
+            self.read_passed(shared);
+        }
         let is_unsure = shared.budgets.is_unsure(&self.spec.budgets);
         let mut fresh_max = if is_unsure { 0 } else { plan.fresh_max };
         let mut places = plan.claims_max;
@@ -149,8 +152,7 @@ impl Course {
             self.slots.free(endpoint.address.origin());
         }
         while let Some(candidate) = self.pop_fresh(plan) {
-            let parked = self.slots.parked(Class::Fresh) + shared.budgets.parked(self.key);
-            if parked >= PARKED_MAX && !candidate.has_slots {
+            if self.slots.parked(Class::Fresh) >= PARKED_MAX && !candidate.has_slots {
                 self.keep_fresh(candidate);
                 return None;
             }
@@ -210,6 +212,21 @@ impl Course {
         }
     }
 
+    /// Has those who were left in the store read again, once there is room for them or a slot was
+    /// freed since they were looked at.
+    fn read_passed(&mut self, shared: &Shared) {
+        let frees = shared.budgets.frees();
+        let has_room = shared.budgets.parked(self.key) * 2 < shared.budgets.parked_max;
+        if !has_room && frees == self.frees {
+            return;
+        }
+        let ready = |cohort: &&mut Cohort| cohort.is_read && !cohort.passed.is_empty();
+        for cohort in self.cohorts.iter_mut().filter(ready) {
+            self.frees = frees;
+            cohort.read_again();
+        }
+    }
+
     /// Has a candidate take its slots in its failure domains, or wait for them.
     fn give_slots(&mut self, candidate: Candidate, shared: &mut Shared) -> Option<Candidate> {
         if candidate.has_slots || self.spec.budgets.is_empty() {
@@ -217,8 +234,16 @@ impl Course {
         }
         let (id, has_address, known) =
             (candidate.id, candidate.has_address, candidate.known.clone());
+        let device = candidate.device;
+        let (state, cohort) = (candidate.assignment.state, self.place_of(&candidate));
         let given = shared.budgets.admit(self.key, candidate, &self.spec.budgets);
-        if given.is_none() {
+        if given.is_none() && state == State::Queued && shared.budgets.is_crowded(self.key) {
+            // It is in the store, and read again when there is room.
+            shared.budgets.leave(self.key, device);
+            if let Some(at) = cohort {
+                self.cohorts[at].passed.insert(id);
+            }
+        } else if given.is_none() {
             self.log.judged(id, has_address, known.as_deref(), Becomes::Domain);
         }
         given

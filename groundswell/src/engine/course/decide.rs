@@ -127,7 +127,8 @@ impl Course {
             let (devices, rollout) = (self.busy.len() as u64, rollout.clone());
             self.waiting_on.push(WaitingOn::Busy { devices, rollout });
         }
-        let devices = shared.budgets.parked(self.key) as u64;
+        let left = self.cohorts.iter().map(|cohort| cohort.passed.len() + cohort.lapped.len());
+        let devices = (shared.budgets.parked(self.key) + left.sum::<usize>()) as u64;
         if let Some(full) = shared.budgets.full(self.key, &self.spec.budgets) {
             self.waiting_on.push(WaitingOn::Domain { devices, full });
         }

@@ -22,12 +22,12 @@ impl Course {
         }
         // What was asked for before something else became known is asked for again.
         let is_outdated = std::mem::take(&mut self.is_page_outdated);
+        let mut read_on = None;
         if let Some(queue) = page.queue {
             if queue.is_sweep {
                 self.end_sweep_read(&queue, &mut page.candidates);
             } else if let Some(at) = self.cohort_at.get(&queue.cohort) {
-                let cohort = &mut self.cohorts[*at];
-                (cohort.read_to, cohort.is_read) = (queue.last, queue.is_end);
+                read_on = Some((*at, queue.last, queue.is_end));
             }
         }
         let mut came: Vec<Candidate> = vec![];
@@ -49,11 +49,16 @@ impl Course {
                 continue;
             }
             // One that was read as it was is read again, and must count as new then.
-            let is_new = is_queued
-                || !self.is_outdated(&candidate) && self.missing_here.insert(candidate.id);
+            let is_new = is_queued && self.takes_queued(&candidate, read_on.is_some())
+                || !is_queued
+                    && !self.is_outdated(&candidate)
+                    && self.missing_here.insert(candidate.id);
             if is_new {
                 came.push(candidate);
             }
+        }
+        if let Some((at, last, is_end)) = read_on {
+            self.cohorts[at].read_on(last, is_end);
         }
         for candidate in came {
             if self.is_outdated(&candidate) {
@@ -66,6 +71,12 @@ impl Course {
             }
         }
         self.sweep_now(now);
+    }
+
+    /// Whether one that was read as queued is not in memory; all that a sweep reads are to be ended.
+    fn takes_queued(&mut self, candidate: &Candidate, is_of_queue: bool) -> bool {
+        let at = self.cohort_at.get(&candidate.cohort);
+        !is_of_queue || at.is_none_or(|at| self.cohorts[*at].takes(candidate.id))
     }
 
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {

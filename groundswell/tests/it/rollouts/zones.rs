@@ -11,7 +11,7 @@ const NOW: &str = "2026-06-10T18:39:00Z";
 
 const SPEC: &str = "release = 'pos-app 2.0.0'
     windows = ['18:00-18:59']
-    limits = { per_minute = 20 }";
+    limits = { per_minute = 4 }";
 
 /// Eight devices; the odd ones are in the first zone.
 fn eight(odd: &str, even: &str) -> String {

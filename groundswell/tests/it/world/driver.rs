@@ -111,6 +111,7 @@ impl World {
             driven.into_iter().map(|record| takeover::take(&store, record).unwrap()).collect();
         let mut engine = Engine::new(taken, epoch, self.manner, now);
         engine.know_failed(store.failed_devices(None).unwrap());
+        engine.park_at_most(self.rhythm.parked_max);
         self.drivers += 1;
         tell!(self, "{} driver {} starts", self.stamp(), self.drivers);
         self.driver = Some(Driver {
@@ -283,7 +284,9 @@ impl World {
             | Done::Looked(Ok(_))
             | Done::Waiting(_, Ok(_))
             | Done::Reviewed(_, Ok(_))
-            | Done::Forgotten(Ok(())) => {}
+            | Done::Forgotten(Ok(()))
+            | Done::Slots(Ok(_))
+            | Done::HasFailed(_, Ok(_)) => {}
             failed => self.refused(failed),
         }
         done

@@ -30,6 +30,8 @@ pub(crate) struct Rhythm {
     pub(crate) rollouts: u64,
     /// Until nothing goes wrong any more.
     pub(crate) calm_hours: u64,
+    /// Devices of a rollout that may wait for slots in memory.
+    pub(crate) parked_max: usize,
     /// Steps between looks at every row.
     pub(crate) compare_every: u64,
 }
@@ -52,6 +54,7 @@ impl Rhythm {
             look_secs: *dice.pick(&[10, 30, 120, 300]),
             rollouts: dice.range(1, 5),
             calm_hours: dice.range(2, 40),
+            parked_max: *dice.pick(&[2, 10, 50_000]),
             compare_every: 500,
         };
         rhythm.theme.set(&mut rhythm, dice);
@@ -69,6 +72,7 @@ impl Rhythm {
             look_secs: *dice.pick(&[120, 300]),
             rollouts: dice.range(8, 24),
             calm_hours: dice.range(3, 12),
+            parked_max: *dice.pick(&[200, 50_000]),
             compare_every: 3_000,
         }
     }
