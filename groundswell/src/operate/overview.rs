@@ -229,6 +229,7 @@ impl State {
                 .into_iter()
                 .map(|record| Cohort::new(record).snapshot(spec, started_at, now))
                 .collect(),
+            checks: vec![],
             ahead_max: 0,
             allowance: Allowance::UNLIMITED,
             driver_places: u32::MAX,
