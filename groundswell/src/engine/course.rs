@@ -14,6 +14,7 @@ mod changed;
 mod claim;
 mod commit;
 mod decide;
+mod inquire;
 mod join;
 mod prepare;
 mod sweep;
@@ -27,6 +28,7 @@ use groundswell_core::{
     assignment::{self, Assignment, State},
     bites,
     event::{Event, Kind},
+    gate::external::Notebook,
     ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     log::{CohortCounts, DECISIONS, Recorder, Taken},
     plan::Sweep,
@@ -114,6 +116,8 @@ pub(super) struct Course {
     committing_freed: Vec<DeviceKey>,
     durably_freed: Vec<DeviceKey>,
     preparation: prepare::Preparation,
+    /// Which checks were asked, and what they answered.
+    checks: Notebook,
     /// Devices that were written since.
     changes: changed::Changes,
     /// Devices that join, and are not written down yet.
@@ -243,6 +247,7 @@ impl Course {
             committing_freed: vec![],
             durably_freed: vec![],
             preparation: prepare::Preparation::default(),
+            checks: Notebook::default(),
             changes: changed::Changes::new(manner.look_every.is_none()),
             joiners: vec![],
             is_joining: false,

@@ -43,6 +43,16 @@ pub enum OperateError {
     /// A file cannot be kept.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// Another wave than the one that was meant waits.
+    #[error("rollout {rollout}: wave {wave} is not the one that waits for an approval: {current}")]
+    OtherWave {
+        /// Its number.
+        rollout: i64,
+        /// The wave that was meant, counted from 1.
+        wave: usize,
+        /// Which one it is.
+        current: String,
+    },
     /// The driver does not keep budgets yet.
     #[error(
         "budgets: this version does not keep them yet, and carries out no rollout without what it \
