@@ -8,11 +8,12 @@ pub(super) use groundswell_core::gate::external::Unread;
 /// The value in a JSON document that a pointer leads to (RFC 6901).
 ///
 /// Numbers with a fraction come with the 15 to 17 digits that JSON readers agree on, whole ones
-/// exact up to 64 bits.
+/// exact up to 64 bits; larger ones are no value.
 pub(super) fn value_at(body: &[u8], pointer: &str) -> Result<Value, Unread> {
     let document = parse(body)?;
     match document.pointer(pointer).ok_or(Unread::Missing)? {
         Json::Bool(is) => Ok(Value::Bool(*is)),
+        Json::Number(number) if is_rounded(number) => Err(Unread::Number),
         Json::Number(number) => {
             number.to_string().parse().map(Value::Number).map_err(|_| Unread::Number)
         }
@@ -25,6 +26,12 @@ pub(super) fn value_at(body: &[u8], pointer: &str) -> Result<Value, Unread> {
         Json::Array(_) => Err(Unread::Kind(Kind::List)),
         Json::Object(_) => Err(Unread::Kind(Kind::Object)),
     }
+}
+
+/// Whether so much of a number was rounded away that it may be another whole number.
+fn is_rounded(number: &serde_json::Number) -> bool {
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    number.is_f64() && number.as_f64().is_none_or(|is| is.abs() >= WHOLE_MAX)
 }
 
 /// The one number that an instant query has as its result: a scalar, or a vector of one element.
@@ -79,7 +86,9 @@ mod tests {
             (r#"{"a":{"b":[1,0.01]}}"#, "/a/b/0", number("1")),
             (r#"{"a/b":true}"#, "/a~1b", Ok(Value::Bool(true))),
             ("\u{feff}\"ok\"", "", text("ok")),
-            ("-18446744073709551615", "", number("-18446744073709551615")),
+            ("-18446744073709551615", "", Err(Unread::Number)),
+            ("9007199254740993.5", "", Err(Unread::Number)),
+            ("-9223372036854775808", "", number("-9223372036854775808")),
             ("18446744073709551615", "", number("18446744073709551615")),
             ("1e-7", "", number("0.0000001")),
             ("1e400", "", Err(Unread::NotJson)),
