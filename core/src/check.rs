@@ -6,6 +6,7 @@
 
 mod ledger;
 mod odds;
+mod outside;
 mod rollout;
 mod sites;
 mod wall;
@@ -232,6 +233,24 @@ pub enum Observation<'a> {
         wave: usize,
         /// What it said.
         ruling: Ruling,
+    },
+    /// An operator approved what is behind a wave.
+    Approved {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Which one, counted from 0.
+        wave: usize,
+    },
+    /// A check was answered.
+    Answered {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Which gate, by its place in the spec.
+        gate: usize,
+        /// When it was asked.
+        asked_at: Time,
+        /// Whether what it said is go, as whoever answered knows.
+        is_go: bool,
     },
     /// A pause, a cancel or an abort was acknowledged, or a gate or the brake stopped it.
     Stopped {

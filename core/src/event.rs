@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     assignment::State,
     brake::Evidence,
-    gate::{Ruling, Verdict},
+    gate::{Ruling, Verdict, external::Besides},
     ids::RolloutId,
     plan::Change,
     progress::Progress,
@@ -259,9 +259,7 @@ impl fmt::Display for Event {
                 write!(f, "wave {wave} of {of} opened: {}", devices_of(*devices))
             }
             Kind::WaveEnded { wave, of } => write!(f, "wave {wave} of {of} ended"),
-            Kind::GateRuled { wave, of, verdict }
-                if verdict.min_success.is_none() && verdict.ruling == Ruling::Go =>
-            {
+            Kind::GateRuled { wave, of, verdict } if is_gateless(verdict) => {
                 write!(f, "wave {wave} of {of} passed, it has no gate: {}", verdict.tally)
             }
             Kind::GateRuled { wave, of, verdict } => {
@@ -343,6 +341,13 @@ impl fmt::Display for Event {
             }
         }
     }
+}
+
+/// Whether a wave was let through without anything that could have kept it.
+fn is_gateless(verdict: &Verdict) -> bool {
+    verdict.min_success.is_none()
+        && verdict.ruling == Ruling::Go
+        && verdict.besides == Besides::Nothing
 }
 
 /// Such as `1 device` or `3 devices`.

@@ -1,9 +1,11 @@
 //! May the next wave open: the verdict over a wave, with its evidence.
 //!
-//! Owns the rule of the minimum rate, and beside it the test for a regression ([`regression`]). They
-//! look at counts only, so looking again gives the same verdict; doubt waits, it never advances.
+//! Owns the rule of the minimum rate, and beside it the test for a regression ([`regression`]) and what
+//! is asked outside of the rollout ([`external`]). The first two look at counts only, so looking again
+//! gives the same verdict; doubt waits, it never advances.
 
 pub mod baseline;
+pub mod external;
 mod log2;
 pub mod rate;
 pub mod regression;
@@ -12,6 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use self::external::Besides;
 use crate::{snapshot::Counts, time::Time};
 
 /// What a gate makes of devices that could not be reached: a rule of its own, because they say
@@ -122,6 +125,9 @@ pub struct Verdict {
     pub tally: Tally,
     /// The least share of successes asked for, in percent.
     pub min_success: Option<u8>,
+    /// What external gates said.
+    #[serde(default, skip_serializing_if = "Besides::is_nothing")]
+    pub besides: Besides,
 }
 
 /// What was ruled.
@@ -145,16 +151,17 @@ impl fmt::Display for Verdict {
             Ruling::Override => "overridden by the operator: ",
         })?;
         if self.tally.of == 0 {
-            return f.write_str("no device is in this wave");
+            f.write_str("no device is in this wave")?;
+            return self.besides.fmt(f);
         }
         write!(f, "{}", self.tally)?;
         if self.tally.open > 0 {
             write!(f, ", {} still open", self.tally.open)?;
         }
-        match self.min_success {
-            Some(percent) => write!(f, ", at least {percent} % required"),
-            None => Ok(()),
+        if let Some(percent) = self.min_success {
+            write!(f, ", at least {percent} % required")?;
         }
+        self.besides.fmt(f)
     }
 }
 
@@ -223,6 +230,7 @@ mod tests {
             ruling: Ruling::Stop,
             tally: Tally { unreachable: 2, of: 12, ..tally(9, 1, 0) },
             min_success: Some(95),
+            besides: Besides::Nothing,
         };
         assert_eq!(
             verdict.to_string(),
@@ -233,6 +241,9 @@ mod tests {
         assert_eq!(early.to_string(), text);
         let empty = Verdict { ruling: Ruling::Go, tally: Tally::default(), ..verdict };
         assert_eq!(empty.to_string(), "go: no device is in this wave");
+        let asked = |besides| Verdict { besides, ..early }.to_string();
+        assert_eq!(asked(Besides::Go(1)), format!("{text}, 1 external gate says go"));
+        assert_eq!(asked(Besides::Stop(2)), format!("{text}, external gate 2 says stop"));
     }
 
     proptest! {

@@ -5,13 +5,14 @@
 //! that does not happen leaves a reason.
 
 mod course;
+mod external;
 mod limit;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::{self, Evidence, Ruling},
-    gate::Verdict,
+    gate::{Verdict, external::Evidence as Said},
     rollout::{PauseReason, Progression, Spec, State, WaveState},
     snapshot::Snapshot,
     time::Time,
@@ -29,6 +30,10 @@ pub struct Plan {
     pub open: Vec<usize>,
     /// A change of the rollout itself; nothing may be claimed before it is carried out.
     pub change: Option<Change>,
+    /// What external gates said, if the change is what they ruled.
+    pub evidence: Vec<Said>,
+    /// Checks that are to be asked now, by their places in the spec.
+    pub ask: Vec<usize>,
     /// Devices to be ended without being sent to.
     pub sweep: Option<Sweep>,
     /// Why not more is claimed, the most telling reason first.
@@ -81,7 +86,17 @@ impl Change {
         !matches!(self, Self::Begin | Self::OpenWave(_) | Self::Pause { .. } | Self::Abort { .. })
     }
 
-    /// Carries itself out.
+    /// Carries itself out, with what external gates said if it is what they ruled.
+    pub fn apply_with(&self, evidence: &[Said], progression: &mut Progression, now: Time) {
+        self.apply(progression, now);
+        if let Self::Rule(wave, _) = self
+            && let Some(wave) = progression.waves.get_mut(*wave)
+        {
+            wave.evidence = evidence.to_vec();
+        }
+    }
+
+    /// Carries itself out; no external gate had a part in it.
     pub fn apply(&self, progression: &mut Progression, now: Time) {
         match *self {
             Self::Begin => {

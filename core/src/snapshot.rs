@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     assignment::{SkipReason, State},
+    gate::external::Asked,
     hours::{Phase, Zone},
     rollout::Progression,
     time::Time,
@@ -221,6 +222,8 @@ pub struct Snapshot {
     pub progression: Progression,
     /// Its devices, by wave and time zone.
     pub cohorts: Vec<Cohort>,
+    /// What is known of the checks that were asked, in the order of the spec.
+    pub checks: Vec<Asked>,
     /// How many claims may be made beyond those that are open.
     pub ahead_max: u32,
     /// Claims that the constant rate allows now, and when it allows the next.

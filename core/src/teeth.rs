@@ -88,6 +88,8 @@ mod bugs {
         WaveBeforeGate: "the next wave opens before the gate has ruled",
         SoakForgotten: "a wave is judged before its soak is over",
         GateOnNothing: "a gate says go on 0 of 0",
+        GateErrorMeansGo: "an external gate takes an error for go",
+        StaleAnswerOpens: "an external gate takes an answer that was asked for before its wave had soaked",
         VerdictOfAll: "a gate judges all waves instead of its own",
         AdvanceUnrecorded: "an operator's advance is not recorded",
         PercentRoundedDown: "a percentage is rounded down, to nothing where devices are few",

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     brake::Evidence,
-    gate::Tally,
+    gate::{Tally, external::Answer},
     hours::{ClosedBy, Zone},
     ids::RolloutName,
     rollout::PauseReason,
@@ -64,6 +64,30 @@ pub enum WaitingOn {
         of: usize,
         /// The numbers now.
         tally: Tally,
+    },
+    /// A wave has soaked, and a check has not said go.
+    Check {
+        /// The wave that ended, counted from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+        /// Which check.
+        check: String,
+        /// What is wanted of its answer.
+        wants: String,
+        /// What was answered last; none if nothing was that counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Answer>,
+        /// When it is asked again; none if it is being asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again_at: Option<Time>,
+    },
+    /// A wave has soaked, and no operator has approved what is behind it.
+    Approval {
+        /// The wave that ended, counted from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
     },
     /// Devices of later waves wait for the one that is open.
     Wave {
@@ -307,6 +331,7 @@ impl WaitingOn {
             Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => {
                 self.of_wave(now)
             }
+            Self::Check { .. } | Self::Approval { .. } => self.of_gate(now),
             _ => self.of_device(now),
         }
     }
@@ -354,6 +379,29 @@ impl WaitingOn {
                 }
                 text
             }
+            _ => String::new(),
+        }
+    }
+
+    fn of_gate(&self, now: Time) -> String {
+        match self {
+            Self::Check { wave, of, check, wants, answer, again_at } => {
+                let number = wave.saturating_add(2);
+                let mut text = format!("wave {number} of {of} waits for the check {check}: ");
+                let _ = match answer {
+                    Some(answer) => write!(text, "{answer}, {wants} wanted"),
+                    None => write!(text, "no answer yet, {wants} wanted"),
+                };
+                let _ = match again_at {
+                    Some(at) => write!(text, "; asked again in {}", left(*at, now)),
+                    None => write!(text, "; asked now"),
+                };
+                text
+            }
+            Self::Approval { wave, of } => format!(
+                "wave {} of {of} waits for an operator's approval: approve opens it",
+                wave.saturating_add(2)
+            ),
             _ => String::new(),
         }
     }
@@ -516,6 +564,11 @@ mod tests {
         let nothing = Tally { unreachable: 2, of: 2, ..Tally::default() };
         let soak =
             |wave, min_success| WaitingOn::Soak { wave, of: 3, until: soon, min_success, tally };
+        let check = |answer, again_at| {
+            let check = "http https://status.example/till".to_owned();
+            let wants = "/errors < 0.01".to_owned();
+            WaitingOn::Check { wave: 1, of: 3, check, wants, answer, again_at }
+        };
         let wave =
             |min_success| WaitingOn::Wave { wave: 0, of: 3, ended: 4, devices: 10, min_success };
         let hours =
@@ -555,6 +608,10 @@ mod tests {
                 of: 3,
                 tally: Tally { unreachable: 2, rule: Unreachable::Wait, of: 12, ..tally },
             },
+            check(None, None),
+            check(Some(Answer::Status(503)), Some(NOW + Duration::from_secs(30))),
+            check(Some(Answer::Silent(crate::outcome::Fault::ConnectRefused)), None),
+            WaitingOn::Approval { wave: 0, of: 3 },
             wave(Some(95)),
             wave(None),
             hours(1, ClosedBy::Window, Some(soon)),

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod delivery;
 pub mod drive;
 pub mod engine;
+mod inquiry;
 pub mod inventory;
 pub mod operate;
 pub mod push;

@@ -188,6 +188,8 @@ impl Ledger {
         | Observation::Accepted { rollout, .. }
         | Observation::Regressed { rollout, .. }
         | Observation::GateRuled { rollout, .. }
+        | Observation::Approved { rollout, .. }
+        | Observation::Answered { rollout, .. }
         | Observation::Stopped { rollout }
         | Observation::Resumed { rollout }
         | Observation::Counted { rollout, .. }
@@ -214,6 +216,10 @@ impl Ledger {
             Observation::Accepted { results, .. } => books.accepted = results,
             Observation::Regressed { evidence, .. } => books.check_stop(&evidence, breaches),
             Observation::GateRuled { wave, ruling, .. } => books.rule(wave, ruling, now, breaches),
+            Observation::Approved { wave, .. } => books.outside.approve(wave, now),
+            Observation::Answered { gate, asked_at, is_go, .. } => {
+                books.outside.answer(gate, asked_at, is_go, now);
+            }
             Observation::Stopped { .. } => books.stop(true),
             Observation::Resumed { .. } => books.stop(false),
             Observation::Counted { counts, .. } => books.check_counts(counts, breaches),

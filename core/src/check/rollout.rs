@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::tz::TimeZone;
 
-use super::{Breach, Invariant, wall};
+use super::{Breach, Invariant, outside::Outside, wall};
 use crate::{
     assignment::{FailReason, SkipReason, State},
     gate::{Ruling, Unreachable, regression::Results},
@@ -59,6 +59,8 @@ pub(super) struct Books {
     sending: u64,
     /// What an operator has accepted of the regression test.
     pub(super) accepted: Results,
+    /// What was said outside of it.
+    pub(super) outside: Outside,
     is_stopped: bool,
     has_restarted: bool,
 }
@@ -82,6 +84,7 @@ impl Books {
             zones: HashMap::new(),
             sending: 0,
             accepted: Results::default(),
+            outside: Outside::default(),
             is_stopped: false,
             has_restarted: false,
         }
@@ -309,7 +312,7 @@ impl Books {
     pub(super) fn rule(&mut self, wave: usize, ruling: Ruling, now: Time, breaches: &mut Breaches) {
         let number = wave + 1;
         if ruling == Ruling::Go
-            && let Some(why) = self.doubt(wave, now)
+            && let Some(why) = self.doubt(wave, now).or_else(|| self.doubt_outside(wave))
         {
             let what = format!("the gate of wave {number} said go, but {why}");
             breach(breaches, Invariant::Gates, what);
@@ -320,6 +323,14 @@ impl Books {
             breach(breaches, Invariant::Gates, what);
         }
         gate.has_passed = ruling != Ruling::Stop;
+    }
+
+    /// Why what was said outside should have kept the gate of a wave from saying go.
+    fn doubt_outside(&self, wave: usize) -> Option<String> {
+        let ended_at = self.gates.get(wave)?.ended_at;
+        let soaked_at = ended_at
+            .map(|at| at + self.spec.waves.get(wave).map_or_else(Default::default, |w| w.soak));
+        self.outside.doubt(&self.spec.gates, wave, self.gates.len(), soaked_at)
     }
 
     /// Why the gate of a wave should not have said go.
@@ -396,6 +407,7 @@ impl Books {
         self.hosts.clear();
         self.sending = 0;
         self.accepted = Results::default();
+        self.outside = Outside::default();
         self.is_stopped = false;
     }
 }

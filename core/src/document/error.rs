@@ -98,6 +98,13 @@ impl Faults {
                 let most = crate::rollout::WAVES_LIMIT;
                 self.push("waves", format!("there are {count}, the most is {most}"));
             }
+            SpecError::Gate { gate, field, why } => {
+                self.push(format!("gates[{gate}].{field}"), why.as_str());
+            }
+            SpecError::TooManyGates(count) => {
+                let most = crate::gate::external::GATES_MAX;
+                self.push("gates", format!("there are {count}, the most is {most}"));
+            }
             SpecError::Budget { budget, field, why } => {
                 self.push(format!("budgets[{budget}].{field}"), why.as_str());
             }

@@ -9,6 +9,7 @@
 mod budgets;
 mod delivery;
 mod error;
+mod gates;
 mod names;
 mod read;
 mod reader;

@@ -4,7 +4,7 @@ use crate::{hours::echo, spelling::nearest};
 
 /// The tables of a document, by the field that holds them, with the names of their fields. The
 /// first is the document itself.
-pub const FIELDS: [(&str, &[&str]); 11] = [
+pub const FIELDS: [(&str, &[&str]); 12] = [
     (
         "",
         &[
@@ -18,6 +18,7 @@ pub const FIELDS: [(&str, &[&str]); 11] = [
             "time_zone",
             "when_closed",
             "waves",
+            "gates",
             "limits",
             "budgets",
             "retry",
@@ -39,6 +40,23 @@ pub const FIELDS: [(&str, &[&str]); 11] = [
     ("freezes", &["from", "to", "reason"]),
     ("time_zone", &["fixed"]),
     ("waves", &["percent", "count", "select", "soak", "min_success"]),
+    (
+        "gates",
+        &[
+            "kind",
+            "url",
+            "expect_status",
+            "pointer",
+            "query",
+            "op",
+            "value",
+            "on_false",
+            "headers",
+            "timeout",
+            "every",
+            "waves",
+        ],
+    ),
     ("limits", &["max_in_flight", "max_unverified", "max_per_host", "per_minute"]),
     ("budgets", &["per", "max", "max_percent", "count_down"]),
     ("retry", &["attempts", "backoff", "multiplier", "max_backoff", "jitter_percent"]),

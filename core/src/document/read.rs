@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Document, DocumentError, ReleaseName, Tree, budgets, delivery,
     error::Faults,
+    gates,
     reader::{Field, Table},
     regression, schedule, waves,
 };
@@ -56,7 +57,11 @@ impl Document {
 
     fn read_with(tree: &Tree, check: impl FnOnce(&Self, &Faults)) -> Result<Self, DocumentError> {
         let faults = Faults::default();
-        let document = Table::document(tree, &faults).map(|table| read(&table));
+        let document = Table::document(tree, &faults).map(|table| {
+            let document = read(&table);
+            let gates = gates::gates(&table, document.waves.len());
+            Self { gates, ..document }
+        });
         if let Some(document) = &document {
             check(document, &faults);
         }
@@ -92,6 +97,7 @@ fn read(table: &Table<'_>) -> Document {
         deadline: schedule::deadline(table),
         schedule: schedule::schedule(table),
         waves: waves::waves(table, membership),
+        gates: vec![],
         membership,
         salt: field("salt").and_then(|field| field.label("pilot-2026")),
         offline: offline(table, strategy),

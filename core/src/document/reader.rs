@@ -61,6 +61,11 @@ impl<'a> Table<'a> {
         self.faults.push(self.path.clone(), what);
     }
 
+    /// Refuses one of its fields.
+    pub(super) fn refuse_in(&self, name: &str, error: &dyn Display) {
+        self.faults.push(format!("{}.{name}", self.path), error.to_string());
+    }
+
     pub(super) fn refuse_spec(&self, error: &SpecError) {
         self.faults.push_spec(error);
     }
@@ -106,6 +111,20 @@ impl<'a> Field<'a> {
         Some(Table { path: self.path.clone(), entries, faults: self.faults })
     }
 
+    /// The fields of a table that may have any names.
+    pub(super) fn free_table(&self, expected: &str) -> Option<Vec<(&'a str, Self)>> {
+        let Tree::Table(entries) = self.tree else {
+            // What was written instead may be a secret: it is not repeated.
+            self.refuse(format!("must be {expected}"));
+            return None;
+        };
+        let field = |(name, tree): (&'a String, &'a Tree)| {
+            let path = format!("{}.{}", self.path, echo(name));
+            (name.as_str(), Self { path, tree, faults: self.faults })
+        };
+        Some(entries.iter().map(field).collect())
+    }
+
     /// The values of a list.
     pub(super) fn list(&self) -> Vec<Self> {
         let Tree::List(values) = self.tree else {
@@ -120,6 +139,11 @@ impl<'a> Field<'a> {
         let place = |index| format!("{}[{}]", self.path, index + 1);
         let field = |(index, tree)| Self { path: place(index), tree, faults: self.faults };
         values.iter().enumerate().map(field).collect()
+    }
+
+    /// How many values a list has, if all of them were read.
+    pub(super) fn count_read(&self, read: usize) -> Option<usize> {
+        matches!(self.tree, Tree::List(values) if values.len() == read).then_some(read)
     }
 
     /// A text, such as `example`.

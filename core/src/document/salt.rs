@@ -19,7 +19,11 @@ use super::{
 };
 use crate::{
     brake::Brake,
-    gate::{Unreachable, regression::Regression},
+    gate::{
+        Unreachable,
+        external::{By, External, Question, Test, Value},
+        regression::Regression,
+    },
     release::{Digest, Release},
     retry,
     rollout::{Deadline, Schedule, Spec, Verify, WaveSize, WaveSpec, ZoneRule},
@@ -43,6 +47,7 @@ pub fn salt_of(spec: &Spec) -> String {
         deadline,
         schedule,
         waves,
+        gates,
         membership,
         salt: _,
         offline,
@@ -71,6 +76,9 @@ pub fn salt_of(spec: &Spec) -> String {
     form.schedule(schedule);
     for wave in waves {
         form.wave(wave);
+    }
+    for gate in gates {
+        form.gate(gate);
     }
     form.value("membership", word_of(&MEMBERSHIPS, membership));
     form.value("offline", word_of(&OFFLINES, offline));
@@ -119,6 +127,44 @@ impl Canonical {
             Some(Deadline::At(time)) => self.value("deadline.at", time.as_millis()),
             Some(Deadline::After(span)) => self.value("deadline.after", span.as_nanos()),
         }
+    }
+
+    fn test(&mut self, test: &Test) {
+        self.value("gate.op", test.op().as_str());
+        match test.value() {
+            Value::Number(number) => self.value("gate.number", number),
+            Value::Text(words) => self.value("gate.text", words),
+            Value::Bool(is) => self.value("gate.bool", is),
+        }
+    }
+
+    fn gate(&mut self, External { by, waves }: &External) {
+        self.value("gate", by.kind());
+        for wave in waves {
+            self.value("gate.wave", wave + 1);
+        }
+        let By::Check(check) = by else { return };
+        match &check.question {
+            Question::Http { url, status, wanted } => {
+                self.value("gate.url", url);
+                self.value("gate.expect_status", status);
+                self.maybe("gate.pointer", wanted.as_ref().map(|wanted| &wanted.pointer));
+                if let Some(wanted) = wanted {
+                    self.test(&wanted.test);
+                }
+            }
+            Question::Prometheus { url, query, test } => {
+                self.value("gate.url", url);
+                self.value("gate.query", query);
+                self.test(test);
+            }
+        }
+        for (name, source) in &check.headers {
+            self.value("gate.header", format_args!("{name}: {source}"));
+        }
+        self.value("gate.timeout", check.timeout.as_nanos());
+        self.value("gate.every", check.every.as_nanos());
+        self.value("gate.stops", check.stops);
     }
 
     fn schedule(&mut self, schedule: &Schedule) {

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use super::{
     Tree,
     delivery::MODES,
+    gates,
     read::{MEMBERSHIPS, OFFLINES, ON_FAILURES, UNREACHABLES},
     reader::word_of,
     regression::MEASURED,
@@ -38,6 +39,11 @@ pub fn spelled(spec: &Spec) -> Tree {
         ("start_at", spec.start_at.map(text)),
         ("deadline", spec.deadline.map(deadline)),
         ("waves", waves),
+        (
+            "gates",
+            (!spec.gates.is_empty())
+                .then(|| Tree::List(spec.gates.iter().map(gates::spelled).collect())),
+        ),
         ("membership", Some(text(word_of(&MEMBERSHIPS, &spec.membership)))),
         ("salt", Some(text(&spec.salt)).filter(|_| !spec.salt.is_empty())),
         ("offline", Some(text(word_of(&OFFLINES, &spec.offline)))),

@@ -11,6 +11,7 @@ use crate::{
     gate::{
         Unreachable,
         baseline::{BaselineError, Earlier},
+        external::External,
     },
     release::Release,
     retry,
@@ -38,6 +39,8 @@ pub struct Document {
     pub schedule: Schedule,
     /// The waves, in order.
     pub waves: Vec<WaveSpec>,
+    /// Gates outside of its own numbers.
+    pub gates: Vec<External>,
     /// Whether devices that match later join.
     pub membership: Membership,
     /// What the order of the devices is drawn with, if not with what [`salt_of`] gives.
@@ -112,6 +115,7 @@ impl Document {
             deadline: self.deadline,
             schedule: self.schedule,
             waves: self.waves,
+            gates: self.gates,
             membership: self.membership,
             salt: String::new(),
             offline: self.offline,

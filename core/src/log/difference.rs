@@ -135,6 +135,11 @@ pub(super) fn plan(was: &Plan, is: &Plan, cohorts: &[Cohort], now: Time) -> Opti
     fields.field(fresh, (&was.fresh_max, &is.fresh_max), u32::to_string);
     fields.field("open", (&was.open, &is.open), |open| named(open));
     fields.field("change", (&was.change, &is.change), |is| or_none(is.as_ref(), change));
+    let said = (&was.evidence, &is.evidence);
+    fields.field("external gates", said, |said| list(said.iter().map(evidence)));
+    fields.field("asks", (&was.ask, &is.ask), |gates| {
+        list(gates.iter().map(|gate| format!("gate {}", gate.saturating_add(1))))
+    });
     fields.field("ends", (&was.sweep, &is.sweep), |sweep| or_none(sweep.as_ref(), sweep_words));
     fields.field("waits for", (&was.waiting_on, &is.waiting_on), |reasons| {
         list(reasons.iter().map(|reason| format!("\"{}\"", reason.in_words(now))))
@@ -175,6 +180,11 @@ fn change(change: &Change) -> String {
 
 fn proof(evidence: Option<&crate::brake::Evidence>) -> String {
     evidence.map_or_else(String::new, |evidence| format!(" ({evidence})"))
+}
+
+fn evidence(said: &gate::external::Evidence) -> String {
+    let what = said.answer.as_ref().map_or_else(|| "approved".to_owned(), ToString::to_string);
+    format!("gate {}: {what}, at {}", said.gate.saturating_add(1), said.at)
 }
 
 fn ruled(verdict: &gate::Verdict) -> String {
@@ -233,6 +243,12 @@ fn wave(wave: &Wave) -> String {
     }
     for verdict in &wave.verdicts {
         let _ = write!(words, " ({})", ruled(verdict));
+    }
+    if let Some(approval) = &wave.approved {
+        let _ = write!(words, " (approved at {})", approval.at);
+    }
+    for said in &wave.evidence {
+        let _ = write!(words, " ({})", evidence(said));
     }
     words
 }

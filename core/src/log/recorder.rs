@@ -269,6 +269,14 @@ fn is_same_wait(
     waiting_on: &[crate::waiting::WaitingOn],
     before: &[crate::waiting::WaitingOn],
 ) -> bool {
-    let kinds = waiting_on.iter().map(std::mem::discriminant);
-    kinds.eq(before.iter().map(std::mem::discriminant))
+    use crate::{gate::external::Answer, waiting::WaitingOn};
+    // What a check answers is news, unless it is the same once more.
+    let kind = |reason: &WaitingOn| {
+        let gist = match reason {
+            WaitingOn::Check { answer, .. } => answer.as_ref().map(Answer::gist),
+            _ => None,
+        };
+        (std::mem::discriminant(reason), gist)
+    };
+    waiting_on.iter().map(kind).eq(before.iter().map(kind))
 }

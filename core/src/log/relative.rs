@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CohortInput, Input, Output, Step};
 use crate::{
+    gate::external::{Asked, Evidence, Reply},
     hours::Phase,
     plan::Change,
     rollout::{Wave, WaveState},
@@ -81,8 +82,17 @@ impl Timed for Step {
 
 impl Timed for Input {
     fn for_each_time(&mut self, each: &mut dyn FnMut(&mut Time)) {
-        let Self { cohorts, rate, cohort_count: _, ahead: _, places: _, stopping: _, writing: _ } =
-            self;
+        let Self {
+            cohorts,
+            checks,
+            rate,
+            cohort_count: _,
+            ahead: _,
+            places: _,
+            stopping: _,
+            writing: _,
+        } = self;
+        checks.for_each_time(each);
         cohorts.for_each_time(each);
         if let Some((_, next_at)) = rate {
             each(next_at);
@@ -98,6 +108,23 @@ impl Timed for CohortInput {
     }
 }
 
+impl Timed for Asked {
+    fn for_each_time(&mut self, each: &mut dyn FnMut(&mut Time)) {
+        let Self { open_since, reply, gate: _ } = self;
+        open_since.for_each_time(each);
+        if let Some(Reply { asked_at, at, answer: _ }) = reply {
+            each(asked_at);
+            each(at);
+        }
+    }
+}
+
+impl Timed for Evidence {
+    fn for_each_time(&mut self, each: &mut dyn FnMut(&mut Time)) {
+        each(&mut self.at);
+    }
+}
+
 impl Timed for Phase {
     fn for_each_time(&mut self, each: &mut dyn FnMut(&mut Time)) {
         match self {
@@ -109,8 +136,18 @@ impl Timed for Phase {
 
 impl Timed for Output {
     fn for_each_time(&mut self, each: &mut dyn FnMut(&mut Time)) {
-        let Self { change, waiting_on, wake_at, claims_max: _, fresh_max: _, open: _, sweep: _ } =
-            self;
+        let Self {
+            change,
+            evidence,
+            waiting_on,
+            wake_at,
+            claims_max: _,
+            fresh_max: _,
+            open: _,
+            ask: _,
+            sweep: _,
+        } = self;
+        evidence.for_each_time(each);
         change.for_each_time(each);
         waiting_on.for_each_time(each);
         wake_at.for_each_time(each);
@@ -146,6 +183,7 @@ impl Timed for WaitingOn {
                 at.for_each_time(each);
             }
             Self::Rate { next_at, .. } => each(next_at),
+            Self::Check { again_at, .. } => again_at.for_each_time(each),
             Self::Offline { since } => each(since),
             Self::Stopping
             | Self::Start
@@ -155,6 +193,7 @@ impl Timed for WaitingOn {
             | Self::Ending { .. }
             | Self::NothingToJudge { .. }
             | Self::Wave { .. }
+            | Self::Approval { .. }
             | Self::InFlight { .. }
             | Self::Driver
             | Self::Unverified { .. }
@@ -172,7 +211,7 @@ impl Timed for WaitingOn {
 
 impl Timed for Wave {
     fn for_each_time(&mut self, each: &mut dyn FnMut(&mut Time)) {
-        let Self { state, verdicts } = self;
+        let Self { state, verdicts, approved, evidence } = self;
         match state {
             WaveState::Pending => {}
             WaveState::Open { since } | WaveState::Soaking { since } => each(since),
@@ -181,5 +220,9 @@ impl Timed for Wave {
         for verdict in verdicts {
             each(&mut verdict.at);
         }
+        if let Some(approval) = approved {
+            each(&mut approval.at);
+        }
+        evidence.for_each_time(each);
     }
 }

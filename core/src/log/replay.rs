@@ -328,7 +328,7 @@ impl Replay {
         self.frame.follow(&step.output, next_at);
         self.hold_input(&snapshot, &spec);
         self.claims = Claims::default();
-        let change = step.output.change;
+        let (change, evidence) = (step.output.change, &step.output.evidence);
         let output = if self.is_same_decisions {
             self.report.steps += 1;
             let plan = plan::plan(&snapshot, &spec, self.now);
@@ -339,7 +339,7 @@ impl Replay {
             step.output.clone()
         };
         if let (Some(change), Some(progression)) = (change, &mut self.progression) {
-            change.apply(progression, self.now);
+            change.apply_with(evidence, progression, self.now);
         }
         Some(Step { input: step.input.clone(), output })
     }

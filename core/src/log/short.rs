@@ -6,7 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     assignment::{Fact, State},
-    gate::{Ruling, Tally, Unreachable, Verdict},
+    gate::{
+        Ruling, Tally, Unreachable, Verdict,
+        external::{Approval, Besides, Evidence},
+    },
     outcome::{Answer, Outcome},
     plan::Change,
     rollout::{Wave, WaveState},
@@ -48,19 +51,25 @@ impl From<ShortTally> for Tally {
     }
 }
 
-/// When, what, on which numbers, and what was asked for.
+/// When, what, on which numbers, and what was asked for; and what external gates said, if any did.
 #[derive(Serialize, Deserialize)]
-struct ShortVerdict(Time, Ruling, ShortTally, Option<u8>);
+struct ShortVerdict(
+    Time,
+    Ruling,
+    ShortTally,
+    Option<u8>,
+    #[serde(default, skip_serializing_if = "Besides::is_nothing")] Besides,
+);
 
 impl From<Verdict> for ShortVerdict {
-    fn from(Verdict { at, ruling, tally, min_success }: Verdict) -> Self {
-        Self(at, ruling, tally.into(), min_success)
+    fn from(Verdict { at, ruling, tally, min_success, besides }: Verdict) -> Self {
+        Self(at, ruling, tally.into(), min_success, besides)
     }
 }
 
 impl From<ShortVerdict> for Verdict {
-    fn from(ShortVerdict(at, ruling, tally, min_success): ShortVerdict) -> Self {
-        Self { at, ruling, tally: tally.into(), min_success }
+    fn from(ShortVerdict(at, ruling, tally, min_success, besides): ShortVerdict) -> Self {
+        Self { at, ruling, tally: tally.into(), min_success, besides }
     }
 }
 
@@ -74,12 +83,27 @@ enum ShortWaveState {
     Stopped(Time),
 }
 
-/// Place, state and verdicts.
+/// What external gates said, and whether it was approved.
 #[derive(Serialize, Deserialize)]
-struct ShortWave(usize, ShortWaveState, Vec<ShortVerdict>);
+struct ShortSaid {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approved: Option<Approval>,
+    #[serde(rename = "said", default, skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<Evidence>,
+}
+
+/// Place, state and verdicts; and what external gates said, if any did.
+#[derive(Serialize, Deserialize)]
+struct ShortWave(
+    usize,
+    ShortWaveState,
+    Vec<ShortVerdict>,
+    #[serde(default, skip_serializing_if = "Option::is_none")] Option<ShortSaid>,
+);
 
 impl From<&(usize, Wave)> for ShortWave {
-    fn from((place, Wave { state, verdicts }): &(usize, Wave)) -> Self {
+    fn from((place, wave): &(usize, Wave)) -> Self {
+        let Wave { state, verdicts, approved, evidence } = wave;
         let state = match *state {
             WaveState::Pending => ShortWaveState::Pending,
             WaveState::Open { since } => ShortWaveState::Open(since),
@@ -87,12 +111,15 @@ impl From<&(usize, Wave)> for ShortWave {
             WaveState::Passed { at } => ShortWaveState::Passed(at),
             WaveState::Stopped { at } => ShortWaveState::Stopped(at),
         };
-        Self(*place, state, verdicts.iter().copied().map(ShortVerdict::from).collect())
+        let verdicts = verdicts.iter().copied().map(ShortVerdict::from).collect();
+        let said = ShortSaid { approved: *approved, evidence: evidence.clone() };
+        let is_said = said.approved.is_some() || !said.evidence.is_empty();
+        Self(*place, state, verdicts, is_said.then_some(said))
     }
 }
 
 impl From<ShortWave> for (usize, Wave) {
-    fn from(ShortWave(place, state, verdicts): ShortWave) -> Self {
+    fn from(ShortWave(place, state, verdicts, said): ShortWave) -> Self {
         let state = match state {
             ShortWaveState::Pending => WaveState::Pending,
             ShortWaveState::Open(since) => WaveState::Open { since },
@@ -100,7 +127,9 @@ impl From<ShortWave> for (usize, Wave) {
             ShortWaveState::Passed(at) => WaveState::Passed { at },
             ShortWaveState::Stopped(at) => WaveState::Stopped { at },
         };
-        (place, Wave { state, verdicts: verdicts.into_iter().map(Verdict::from).collect() })
+        let verdicts = verdicts.into_iter().map(Verdict::from).collect();
+        let (approved, evidence) = said.map_or((None, vec![]), |s| (s.approved, s.evidence));
+        (place, Wave { state, verdicts, approved, evidence })
     }
 }
 

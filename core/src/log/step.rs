@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stands::said;
 use crate::{
+    gate::external::{Asked, Evidence},
     hours::{Phase, Zone},
     plan::{Change, Plan, Sweep},
     rollout::Progression,
@@ -32,6 +33,9 @@ pub struct Input {
     /// Those that changed.
     #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
     pub cohorts: Vec<CohortInput>,
+    /// What is known of the checks that were asked, if that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Vec<Asked>>,
     /// How many claims may be made beyond those that are open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<u32>,
@@ -90,6 +94,12 @@ pub struct Output {
     /// A change of the rollout.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "super::short::change")]
     pub change: Option<Change>,
+    /// What external gates said, if the change is what they ruled.
+    #[serde(rename = "said", default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+    /// Checks that are to be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ask: Vec<usize>,
     /// Devices to be ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
@@ -126,6 +136,8 @@ impl Output {
             fresh_max: (plan.fresh_max != plan.claims_max).then_some(plan.fresh_max),
             open: (plan.open != before.open).then(|| plan.open.clone()),
             change: plan.change,
+            evidence: plan.evidence.clone(),
+            ask: plan.ask.clone(),
             sweep: plan.sweep.clone(),
             waiting_on: (plan.waiting_on != waits_before).then(|| plan.waiting_on.clone()),
             wake_at: plan.wake_at,
@@ -141,6 +153,8 @@ impl Output {
             fresh_max: self.fresh_max.unwrap_or(claims_max),
             open: self.open.clone().unwrap_or_else(|| before.open.clone()),
             change: self.change,
+            evidence: self.evidence.clone(),
+            ask: self.ask.clone(),
             sweep: self.sweep.clone(),
             waiting_on: waiting_on.unwrap_or_else(|| later(&before.waiting_on, next_at)),
             wake_at: self.wake_at,
@@ -164,6 +178,7 @@ fn later(waiting_on: &[WaitingOn], next_at: Time) -> Vec<WaitingOn> {
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub(super) cohorts: Vec<Cohort>,
+    checks: Vec<Asked>,
     ahead_max: u32,
     allowance: Allowance,
     driver_places: u32,
@@ -176,6 +191,7 @@ impl Default for Frame {
     fn default() -> Self {
         Self {
             cohorts: vec![],
+            checks: vec![],
             ahead_max: 0,
             allowance: Allowance::UNLIMITED,
             driver_places: u32::MAX,
@@ -207,6 +223,7 @@ impl Frame {
             cohort_count: (self.cohorts.len() != snapshot.cohorts.len())
                 .then_some(snapshot.cohorts.len()),
             cohorts: self.record_cohorts(snapshot.cohorts),
+            checks: changed(&mut self.checks, snapshot.checks),
             ahead: changed(&mut self.ahead_max, snapshot.ahead_max),
             rate: allowance.map(|Allowance { claims, next_at }| (claims, next_at)),
             places: changed(&mut self.driver_places, snapshot.driver_places),
@@ -272,6 +289,9 @@ impl Frame {
         if let Some(count) = step.cohort_count {
             (self.cohorts.len() >= count).then(|| self.cohorts.truncate(count))?;
         }
+        if let Some(checks) = &step.checks {
+            self.checks.clone_from(checks);
+        }
         self.ahead_max = step.ahead.unwrap_or(self.ahead_max);
         if let Some((claims, next_at)) = step.rate {
             self.allowance = Allowance { claims, next_at };
@@ -286,6 +306,7 @@ impl Frame {
         Snapshot {
             progression,
             cohorts: self.cohorts.clone(),
+            checks: self.checks.clone(),
             ahead_max: self.ahead_max,
             allowance: self.allowance,
             driver_places: self.driver_places,

@@ -113,6 +113,7 @@ impl Told {
             let snapshot = Snapshot {
                 progression: self.progression.clone(),
                 cohorts: vec![cohort],
+                checks: vec![],
                 ahead_max: 0,
                 allowance: Allowance::UNLIMITED,
                 driver_places: u32::MAX,

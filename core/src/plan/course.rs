@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Change, Plan, Sweep, SweepReason, limit};
+use super::{
+    Change, Plan, Sweep, SweepReason,
+    external::{self, Soaked},
+    limit,
+};
 use crate::{
     brake::Evidence,
-    gate::{self, Opinion, Ruling, Verdict, regression::Results},
+    gate::{self, Opinion, Ruling, Verdict, external::Besides, regression::Results},
     rollout::{Membership, OnFailure, PauseReason, Spec, Wave, WaveState},
     snapshot::{Cohort, Counts, Snapshot},
     time::Time,
@@ -84,7 +88,7 @@ pub(super) fn running(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     // Waves are judged on what is left when the sweep is done.
     if plan.sweep.is_none() {
         if let Some(change) = wave(snapshot, spec, now, &mut plan) {
-            return Plan::change(change);
+            return Plan { evidence: plan.evidence, ..Plan::change(change) };
         }
         if snapshot.progression.current().is_none()
             && let Some(change) = end(snapshot, spec, now)
@@ -192,7 +196,10 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
     let tally = spec.tally(&judged);
     let (soak, min_success) = spec.gate(wave);
     let of = progression.waves.len();
-    let rule = |ruling| Change::Rule(wave, Verdict { at: now, ruling, tally, min_success });
+    let besides = Besides::Nothing;
+    let verdict = |ruling| Verdict { at: now, ruling, tally, min_success, besides };
+    let rule = |ruling| Change::Rule(wave, verdict(ruling));
+    let is_asked_for = spec.external(wave).next().is_some();
     match progression.waves[wave].state {
         // Nobody is left for it: those who are in it had their end without it.
         WaveState::Pending if tally.of > 0 => {
@@ -203,7 +210,9 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
             // Of a rollout that nobody is in yet, no wave may be let through unseen.
             let is_awaited =
                 snapshot.counts().total() == 0 && joinable_until(snapshot, spec, now).is_some();
-            (!is_awaited).then(|| rule(Ruling::Go))
+            // Who is asked outside is asked whether anybody was in the wave or not.
+            let passes = if is_asked_for { Change::Soak(wave) } else { rule(Ruling::Go) };
+            (!is_awaited).then_some(passes)
         }
         WaveState::Open { .. } | WaveState::Soaking { .. }
             if gate::is_out_of_reach(&tally, min_success) =>
@@ -242,6 +251,15 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
                 return None;
             }
             match gate::judge(&tally, min_success) {
+                Opinion::Go if is_asked_for => {
+                    let soaked = Soaked { snapshot, spec, wave, until, now };
+                    let ruled = external::rule(&soaked, plan);
+                    let change = ruled.map(|(ruling, besides)| {
+                        Change::Rule(wave, Verdict { besides, ..verdict(ruling) })
+                    });
+                    // Nobody is left who could be held back.
+                    change.or_else(|| end(snapshot, spec, now))
+                }
                 Opinion::Go => Some(rule(Ruling::Go)),
                 Opinion::Stop => Some(rule(Ruling::Stop)),
                 Opinion::NotYet if bites!(GateOnNothing) => Some(rule(Ruling::Go)),

@@ -1,6 +1,7 @@
 //! The course of a rollout over counts, table by table; then properties over random ones.
 
 mod course;
+mod external;
 mod limits;
 mod random;
 
@@ -63,6 +64,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
     Snapshot {
         progression,
         cohorts: cohorts.collect(),
+        checks: vec![],
         ahead_max: 5,
         allowance: Allowance::UNLIMITED,
         driver_places: u32::MAX,

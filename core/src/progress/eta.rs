@@ -33,6 +33,11 @@ pub fn eta(snapshot: &Snapshot, spec: &Spec, per_sec: f64, now: Time) -> Option<
         if waits_for_operator(snapshot, spec, wave) {
             return None;
         }
+        // Nobody knows when a gate outside says go.
+        let is_asked_for = spec.external(wave).next().is_some();
+        if is_asked_for && !matches!(state.state, WaveState::Passed { .. }) {
+            return None;
+        }
         let (soak, _) = spec.gate(wave);
         let ended = || Work::of_wave(snapshot, wave, per_sec)?.end(spec, deadline, at);
         at = match state.state {

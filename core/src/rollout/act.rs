@@ -3,6 +3,8 @@
 //! Every act is idempotent: done again it says that it was done. One that makes no sense is
 //! refused with the reason and what would.
 
+mod approve;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     brake,
-    gate::{Ruling, Verdict, regression::Results},
+    gate::{Ruling, Verdict, external::Besides, regression::Results},
     snapshot::Counts,
     time::Time,
 };
@@ -27,6 +29,8 @@ pub enum Act {
     Resume,
     /// Open the next wave, or go on over the brake, whatever the gate says. It is recorded.
     Advance,
+    /// Let the next wave open, as far as an approval is asked for and all else says go.
+    Approve,
     /// Try the devices that failed again, in the next round.
     Retry,
     /// Begin nothing new, for good; what is open may end.
@@ -37,11 +41,12 @@ pub enum Act {
 
 impl Act {
     /// Every act there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Start,
         Self::Pause,
         Self::Resume,
         Self::Advance,
+        Self::Approve,
         Self::Retry,
         Self::Cancel,
         Self::Abort,
@@ -54,6 +59,7 @@ impl Act {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Advance => "advance",
+            Self::Approve => "approve",
             Self::Retry => "retry",
             Self::Cancel => "cancel",
             Self::Abort => "abort",
@@ -137,6 +143,7 @@ pub fn act(
         Act::Pause => asked.pause(),
         Act::Resume => asked.resume(),
         Act::Advance => asked.advance(),
+        Act::Approve => asked.approve(),
         Act::Retry => asked.retry(),
         Act::Cancel => asked.cancel(),
         Act::Abort => asked.abort(),
@@ -354,6 +361,7 @@ impl Asked<'_> {
             ruling: Ruling::Override,
             tally: self.spec.tally(&self.numbers.current),
             min_success: self.spec.gate(wave).1,
+            besides: Besides::Nothing,
         };
         if bites!(AdvanceUnrecorded) {
             progression.waves[wave].state = WaveState::Passed { at };
@@ -370,6 +378,7 @@ impl Asked<'_> {
         for wave in &mut progression.waves {
             if let WaveState::Stopped { at } = wave.state {
                 wave.state = WaveState::Open { since: at };
+                wave.approved = None;
             }
         }
         if let Some(wave) = progression.current()

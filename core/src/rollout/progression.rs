@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::{Round, Spec};
 use crate::{
     brake,
-    gate::{Verdict, regression::Results},
+    gate::{
+        Verdict,
+        external::{Approval, Evidence},
+        regression::Results,
+    },
     time::Time,
 };
 
@@ -173,11 +177,19 @@ pub struct Wave {
     /// [`VERDICTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,
+    /// That an operator approved what is behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Approval>,
+    /// What external gates said when it was ruled; at most
+    /// [`GATES_MAX`](crate::gate::external::GATES_MAX).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
 }
 
 impl Wave {
     /// One whose turn has not come.
-    pub const PENDING: Self = Self { state: WaveState::Pending, verdicts: vec![] };
+    pub const PENDING: Self =
+        Self { state: WaveState::Pending, verdicts: vec![], approved: None, evidence: vec![] };
 
     /// What was ruled last.
     pub fn verdict(&self) -> Option<Verdict> {

@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     brake::Brake,
     budget::{BUDGETS_MAX, Budget, budget_faults},
-    gate::{Tally, Unreachable, regression::Regression},
+    gate::{
+        Tally, Unreachable,
+        external::{External, GATES_MAX, gate_faults},
+        regression::Regression,
+    },
     hours::{Hours, Phase, Zone},
     release::Release,
     retry,
@@ -57,6 +61,9 @@ pub struct Spec {
     pub schedule: Schedule,
     /// The waves, in order; none means one wave of all.
     pub waves: Vec<WaveSpec>,
+    /// Gates outside of its own numbers, beside those of the waves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<External>,
     /// Whether devices that match later join.
     pub membership: Membership,
     /// What the order of the devices is drawn with.
@@ -316,6 +323,7 @@ impl Spec {
             deadline: None,
             schedule: Schedule::default(),
             waves: vec![],
+            gates: vec![],
             membership: Membership::Snapshot,
             salt: String::new(),
             offline: Offline::Skip,
@@ -342,6 +350,12 @@ impl Spec {
     /// The soak and the least share of successes of a wave.
     pub fn gate(&self, wave: usize) -> (Duration, Option<u8>) {
         self.waves.get(wave).map_or((Duration::ZERO, None), |wave| (wave.soak, wave.min_success))
+    }
+
+    /// The external gates behind a wave, each with its place among all.
+    pub fn external(&self, wave: usize) -> impl Iterator<Item = (usize, &External)> {
+        let of = self.wave_count();
+        self.gates.iter().enumerate().filter(move |(_, gate)| gate.is_behind(wave, of))
     }
 
     /// What the gate of a wave judges by, whose devices are counted so.
@@ -377,7 +391,9 @@ impl Spec {
             return Err(SpecError::VerifyTimeout(self.verify.timeout));
         }
         let faults = budget_faults(&self.budgets).into_iter();
-        faults.chain(wave_faults(&self.waves, self.membership)).next().map_or(Ok(()), Err)
+        let waves = wave_faults(&self.waves, self.membership);
+        let gates = gate_faults(&self.gates, self.wave_count());
+        faults.chain(waves).chain(gates).next().map_or(Ok(()), Err)
     }
 }
 
@@ -463,6 +479,19 @@ pub enum SpecError {
     /// More than anybody looks at.
     #[error("waves: there are {0}, the most is {WAVES_LIMIT}")]
     TooManyWaves(usize),
+    /// An external gate that cannot be.
+    #[error("gates[{gate}].{field}: {why}")]
+    Gate {
+        /// Which one, counted from 1.
+        gate: usize,
+        /// Which of its fields.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// More than anybody understands.
+    #[error("gates: there are {0}, the most is {GATES_MAX}")]
+    TooManyGates(usize),
     /// A budget that cannot be.
     #[error("budgets[{budget}].{field}: {why}")]
     Budget {

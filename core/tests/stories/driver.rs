@@ -25,18 +25,20 @@ impl World {
     pub(crate) fn settle(&mut self) -> Result<(), String> {
         self.book.log.at(self.now);
         for _ in 0..ROUNDS_MAX {
+            self.checks.keep_to(self.progression.generation);
             let (snapshot, members) = self.snapshot();
             let plan = plan(&snapshot, &self.spec, self.now);
             self.book.log.planned(snapshot, &plan);
             (self.waiting_on, self.wake_at) = (plan.waiting_on.clone(), plan.wake_at);
             let has_done = if let Some(change) = plan.change {
-                self.change(change);
+                self.change(change, &plan);
                 true
             } else if let Some(sweep) = &plan.sweep {
                 self.sweep(sweep, &members);
                 true
             } else {
-                self.claim(&plan, &members)
+                let has_asked = self.ask_gates(&plan.ask);
+                self.claim(&plan, &members) || has_asked
             };
             if !has_done {
                 self.tell_of_hosts(&plan, &members);
@@ -74,6 +76,7 @@ impl World {
         let snapshot = Snapshot {
             progression: self.progression.clone(),
             cohorts: cohorts.collect(),
+            checks: self.checks.asked(),
             ahead_max: 0,
             allowance,
             driver_places: u32::MAX,
@@ -98,11 +101,20 @@ impl World {
         cohorts.into_values().collect()
     }
 
-    fn change(&mut self, change: Change) {
+    fn ask_gates(&mut self, gates: &[usize]) -> bool {
+        for gate in gates {
+            let ticket = self.checks.ask(*gate, self.now);
+            self.questions.insert(*gate, (ticket, self.now));
+            self.line(&format!("gate {} is asked", gate + 1));
+        }
+        !gates.is_empty()
+    }
+
+    fn change(&mut self, change: Change, plan: &Plan) {
         let wave_counts = |wave| self.counts_where(|row| row.wave == wave).total();
         let (of, counts) = (self.progression.waves.len(), self.counts());
         let kind = Kind::of_change(&change, of, counts, &self.spec, wave_counts);
-        change.apply(&mut self.progression, self.now);
+        change.apply_with(&plan.evidence, &mut self.progression, self.now);
         self.book.log.stands(&self.progression);
         self.say(kind);
         let rollout = ROLLOUT;

@@ -5,6 +5,7 @@
 //! at = 2026-11-25T14:00:00Z           when it begins
 //! device = pos-1..pos-10 zone=America/Denver version=1.0.0 check_in=1m seen=5m tag.region=west
 //! wave = 2, soak 10m, success 95      or 50%, or a selector in quotes
+//! gate = approval                     or http URL, /level < 3, stop; or prometheus URL, query < 3
 //! window = 02:00-04:00                and the other fields of a spec
 //!
 //! start                               what operators say, and what else happens
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     device::Device,
+    gate::external::{By, Check, EVERY, External, Op, Question, TIMEOUT, Test, Value, Wanted},
     hours::{Hours, Zone},
     moment::Moment,
     release::{Digest, Release},
@@ -80,6 +82,7 @@ impl Script {
             "at" => self.begins = time(value)?,
             "device" => self.devices.append(&mut devices(value, self.begins)?),
             "wave" => spec.waves.push(wave(value)?),
+            "gate" => spec.gates.push(gate(value)?),
             "window" => windows.push(value.parse().map_err(words)?),
             "freeze" => freezes.push(value.parse().map_err(words)?),
             "zone" => spec.schedule.zone = ZoneRule::Fixed(Zone::parse(value).map_err(words)?),
@@ -166,6 +169,44 @@ pub(crate) fn duration(text: &str) -> Read<Duration> {
 
 fn time(text: &str) -> Read<Time> {
     text.parse::<Moment>().map(|moment| moment.resolve(Time::ZERO)).map_err(words)
+}
+
+/// `approval`, or `http https://x/y, /level < 3, stop, every 30s`, or `prometheus URL, query < 3`
+fn gate(written: &str) -> Read<External> {
+    let mut parts = written.split(", ");
+    let (kind, url) = parts.next().and_then(|first| first.split_once(' ')).unwrap_or((written, ""));
+    if kind == "approval" {
+        return Ok(External { by: By::Approval, waves: vec![] });
+    }
+    let (mut test, mut stops, mut every) = (None, false, EVERY);
+    for part in parts {
+        match part.split_once(' ') {
+            None if part == "stop" => stops = true,
+            Some(("every", span)) => every = duration(span)?,
+            Some((what, of)) => {
+                let (op, value) = of.split_once(' ').ok_or("no comparison")?;
+                let op = Op::ALL.into_iter().find(|is| is.as_str() == op).ok_or("no operator")?;
+                let value = match value.strip_prefix('"') {
+                    Some(words) => Value::Text(words.trim_end_matches('"').to_owned()),
+                    None => Value::Number(value.parse().map_err(words)?),
+                };
+                test = Some((what.to_owned(), Test::new(op, value).map_err(words)?));
+            }
+            None => return Err(format!("{part}?")),
+        }
+    }
+    let url = url.parse().map_err(words)?;
+    let question = match (kind, test) {
+        ("http", test) => {
+            let wanted = test.map(|(pointer, test)| Wanted { pointer, test });
+            Question::Http { url, status: 200, wanted }
+        }
+        ("prometheus", Some((query, test))) => Question::Prometheus { url, query, test },
+        _ => return Err("no such gate".to_owned()),
+    };
+    let headers = std::collections::BTreeMap::new();
+    let check = Check { question, headers, timeout: TIMEOUT, every, stops };
+    Ok(External { by: By::Check(Box::new(check)), waves: vec![] })
 }
 
 /// `2, soak 10m, success 95`

@@ -1,6 +1,10 @@
 //! The world of a story: its devices, its clock, and what an operator reads.
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    time::Duration,
+};
 
 use groundswell_core::{
     admit::Rate,
@@ -8,6 +12,7 @@ use groundswell_core::{
     check::{Ledger, Observation},
     device::Device,
     event::{Event, Kind},
+    gate::external::{self, Notebook, Ticket, Unread, Value},
     hours::Zone,
     ids::{AssignmentId, RolloutId},
     outcome::{Answer, Fault, Outcome},
@@ -47,6 +52,9 @@ pub(crate) struct World {
     pub(crate) waiting_on: Vec<WaitingOn>,
     pub(crate) wake_at: Option<Time>,
     pub(crate) told: String,
+    /// What is known of the checks that were asked, and the questions that are open.
+    pub(crate) checks: Notebook,
+    pub(crate) questions: BTreeMap<usize, (Ticket, Time)>,
     /// What is written down of it.
     pub(crate) book: Book,
     /// What was said last of where it stands, so that it is not said again.
@@ -77,6 +85,8 @@ impl World {
             rate,
             waiting_on: vec![],
             wake_at: None,
+            checks: Notebook::default(),
+            questions: BTreeMap::new(),
             told: String::new(),
             book: Book::default(),
             summary: String::new(),
@@ -132,6 +142,7 @@ impl World {
                 Some(("wait", span)) => self.wait(duration(span)?),
                 Some(("join", text)) => self.join(text)?,
                 Some(("driver", "dies")) => self.restart(),
+                Some(("gate", said)) => self.answer(said)?,
                 Some((who, what)) => self.happen(who, what)?,
                 None if line == "status" => self.summary.clear(),
                 None => return Err("no such step".to_owned()),
@@ -213,6 +224,9 @@ impl World {
                 self.book.log.acted(verb, None, None);
                 self.book.log.stands(&self.progression);
                 self.say(Kind::OperatorActed { act: verb });
+                if let (Act::Approve, Some(wave)) = (verb, current) {
+                    self.see(&Observation::Approved { rollout: ROLLOUT, wave });
+                }
                 if let (Some(verdict), Some(wave)) = (verdict(&self.progression), current)
                     && before != Some(verdict)
                 {
@@ -238,6 +252,43 @@ impl World {
                 }
             }
         }
+    }
+
+    /// `1 answers 200 5`, `1 answers 503`, `1 answers nothing`, `1 has no answer`
+    fn answer(&mut self, said: &str) -> Done {
+        let (gate, said) = said.split_once(' ').ok_or("which gate?")?;
+        let gate: usize = gate.parse::<usize>().map_err(words)? - 1;
+        let (ticket, asked_at) = self.questions.remove(&gate).ok_or("it was not asked")?;
+        let answer = match said.strip_prefix("answers ") {
+            None if said == "has no answer" => external::Answer::Silent(Fault::ConnectRefused),
+            None => return Err("no such answer".to_owned()),
+            Some("nothing") => external::Answer::Unreadable(200, Unread::Empty),
+            Some("NaN") => external::Answer::Unreadable(200, Unread::Number),
+            Some(text) => match text.split_once(' ') {
+                None => external::Answer::Status(text.parse().map_err(words)?),
+                Some((status, value)) => {
+                    let value = match value.strip_prefix('"') {
+                        Some(text) => Value::Text(text.trim_end_matches('"').to_owned()),
+                        None => Value::Number(value.parse().map_err(words)?),
+                    };
+                    external::Answer::Value(status.parse().map_err(words)?, value)
+                }
+            },
+        };
+        let check = self.spec.gates[gate].check().ok_or("it is no check")?;
+        // The story says by itself what it means: nothing is judged twice in the same way.
+        let is_go = match &answer {
+            external::Answer::Value(200, Value::Number(is)) => is.to_string().starts_with('0'),
+            external::Answer::Value(200, Value::Text(text)) => text == "ok",
+            external::Answer::Status(200) => check.wants() == "HTTP 200",
+            _ => false,
+        };
+        if self.checks.answered(ticket, answer, self.now) {
+            self.see(&Observation::Answered { rollout: ROLLOUT, gate, asked_at, is_go });
+        } else {
+            self.line("nobody waits for that answer");
+        }
+        Ok(())
     }
 
     fn begin_round(&mut self) {
@@ -274,6 +325,7 @@ impl World {
     /// The driver is killed and started again: whether it sent what was open is not known.
     fn restart(&mut self) {
         self.see(&Observation::Restarted);
+        self.checks = Notebook::default();
         let cohorts = self.cohorts(0);
         self.book.taken(&cohorts, self.now);
         for row in &mut self.rows {

@@ -14,6 +14,7 @@ mod changed;
 mod claim;
 mod commit;
 mod decide;
+mod inquire;
 mod join;
 mod prepare;
 mod sweep;
@@ -31,6 +32,7 @@ use groundswell_core::{
     bites,
     budget::Per,
     event::{Event, Kind},
+    gate::external::Notebook,
     ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     log::{CohortCounts, DECISIONS, Recorder, Taken},
     plan::Sweep,
@@ -125,6 +127,8 @@ pub(super) struct Course {
     /// The cohorts whose hours were on when it was last decided.
     opened: Vec<usize>,
     preparation: prepare::Preparation,
+    /// Which checks were asked, and what they answered.
+    checks: Notebook,
     /// Devices that were written since.
     changes: changed::Changes,
     /// Devices that join, and are not written down yet.
@@ -257,6 +261,7 @@ impl Course {
             frees: 0,
             opened: vec![],
             preparation: prepare::Preparation::default(),
+            checks: Notebook::default(),
             changes: changed::Changes::new(manner.look_every.is_none()),
             joiners: vec![],
             is_joining: false,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     event::Event,
+    gate::external::{self, Check, Ticket},
     ids::{AssignmentId, RolloutId},
     outcome::{Answer, Outcome},
     rollout::Spec,
@@ -34,6 +35,8 @@ pub enum Fact {
     Returned(RolloutKey, AssignmentId),
     /// A question was answered, or not.
     Asked(RolloutKey, AssignmentId, Answer),
+    /// A check of a rollout was answered, or not.
+    Checked(RolloutKey, Ticket, external::Answer),
     /// The operator wants the run to stop.
     Stop,
 }
@@ -51,6 +54,8 @@ pub enum Command {
     Send(Sending),
     /// Ask this device for its version.
     Ask(RolloutKey, Question),
+    /// Ask the server of a check.
+    Check(RolloutKey, Box<Inquiry>),
     /// Stop every delivery and question of a rollout.
     Halt(RolloutKey),
     /// Tell whoever listens.
@@ -61,6 +66,15 @@ pub enum Command {
     Close(RolloutKey, Ending),
     /// Nothing is left to do.
     End(Ending),
+}
+
+/// A check to be asked.
+#[derive(Clone, Debug)]
+pub struct Inquiry {
+    /// Which question; its answer comes with it.
+    pub ticket: Ticket,
+    /// What is asked.
+    pub check: Check,
 }
 
 /// What is to be sent.

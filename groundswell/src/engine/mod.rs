@@ -13,6 +13,7 @@ mod course;
 pub mod fact;
 pub mod giving_up;
 pub mod hub;
+mod inquirer;
 mod lane;
 pub(crate) mod outlet;
 mod pace;

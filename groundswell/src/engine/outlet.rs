@@ -61,6 +61,14 @@ pub(super) struct Parts {
 pub(super) type Opened = Result<Box<Parts>, (RolloutKey, String)>;
 
 impl Outlets {
+    /// How devices are asked, if any rollout may be driven.
+    pub(super) const fn http(&self) -> Option<&Config> {
+        match self {
+            Self::One(_) => None,
+            Self::Any { http, .. } => Some(http),
+        }
+    }
+
     /// Gets ready to send for a rollout, and tells `opened` what came of it. An artifact is read
     /// whole before a byte of it is sent: it may have lain there for months.
     pub(super) fn open(&mut self, opening: Opening, opened: &mpsc::UnboundedSender<Opened>) {

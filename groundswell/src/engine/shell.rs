@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     hub::Hub,
+    inquirer::Inquirer,
     outlet::{Opened, Outlet, Outlets},
     step::{Command, Ending, Engine, Fact},
 };
@@ -74,6 +75,7 @@ struct Run {
     engine: Engine,
     facts: mpsc::UnboundedSender<Fact>,
     outlets: HashMap<RolloutKey, Outlet>,
+    inquirer: Inquirer,
     openings: mpsc::UnboundedSender<Opened>,
     /// Bytes handed to connections for rollouts that are done with.
     sent_bytes: u64,
@@ -100,6 +102,7 @@ impl Shell {
         let writer = self.writer(store, facts.clone(), errors.0.clone())?;
         let mut run = Run {
             progress_due_at: self.clock.now(),
+            inquirer: Inquirer::new(self.outlets.http(), &self.clock, &facts),
             shell: self,
             engine,
             facts,
@@ -254,6 +257,7 @@ impl Run {
                     outlet.ask(question);
                 }
             }
+            Command::Check(key, inquiry) => self.inquirer.ask(key, *inquiry),
             Command::Halt(key) => {
                 if let Some(outlet) = self.outlets.get_mut(&key) {
                     outlet.shutdown().await;
@@ -332,6 +336,7 @@ impl Run {
     }
 
     async fn close(&mut self, key: RolloutKey) {
+        self.inquirer.close(key);
         if let Some(outlet) = self.outlets.get_mut(&key) {
             outlet.shutdown().await;
         }

@@ -14,7 +14,7 @@ use groundswell_core::{
 };
 
 pub use self::news::PUSH_ACTS;
-pub use super::fact::{Command, Ending, Fact, Manner, Opening, Sending, Wake};
+pub use super::fact::{Command, Ending, Fact, Inquiry, Manner, Opening, Sending, Wake};
 use super::{course::Course, places::Places, shared::Shared};
 use crate::store::{
     Candidate, ChangeSeq, CohortRecord, DeviceKey, FailedDevice, Intent, IntentSeq, RolloutKey,
@@ -327,6 +327,9 @@ impl Engine {
             }
             Fact::Returned(key, id) => self.with(key, |course| course.returned(now, id)),
             Fact::Asked(key, id, answer) => self.with(key, |course| course.asked(now, id, answer)),
+            Fact::Checked(key, ticket, answer) => {
+                self.with(key, |course| course.checked(now, ticket, answer));
+            }
             Fact::Stop => {
                 self.stop = true;
                 for course in self.courses.values_mut() {

@@ -92,7 +92,12 @@ impl State {
             }
             _ => None,
         };
-        let acting = self.ask(rollout, asked, now)?;
+        // Said twice at the same moment, it must not open two waves.
+        let generation = match asked {
+            Act::Advance | Act::Approve => Some(self.known(rollout)?.progression.generation),
+            _ => None,
+        };
+        let acting = self.ask(rollout, asked, generation, now)?;
         match (asked, stopped) {
             (Act::Abort, Some((open, open_devices))) if acting.already.is_none() => {
                 Ok(Acting { open, open_devices, ..acting })
@@ -104,19 +109,44 @@ impl State {
         }
     }
 
+    /// Approves what is behind the wave that has soaked, as [`State::act`] does; if a wave is named,
+    /// counted from 1, behind no other one.
+    ///
+    /// # Errors
+    /// As [`State::act`], and [`OperateError::OtherWave`].
+    pub fn approve(
+        &mut self,
+        rollout: RolloutKey,
+        wave: Option<usize>,
+        now: Time,
+    ) -> Result<Acting, OperateError> {
+        let progression = self.known(rollout)?.progression;
+        if let Some(wave) = wave
+            && progression.current() != wave.checked_sub(1)
+        {
+            let current = progression.current().map_or_else(
+                || "all of its waves have passed".to_owned(),
+                |current| format!("it is at wave {}", current + 1),
+            );
+            return Err(OperateError::OtherWave { rollout: rollout.0, wave, current });
+        }
+        self.ask(rollout, Act::Approve, Some(progression.generation), now)
+    }
+
     fn open_devices(&self, rollout: RolloutKey) -> Result<Vec<OpenDevice>, OperateError> {
         let open = self.store.open(rollout, OPEN_SHOWN)?.into_iter();
         Ok(open.map(|open| OpenDevice { device: open.device, state: open.state }).collect())
     }
 
-    fn ask(&mut self, rollout: RolloutKey, asked: Act, now: Time) -> Result<Acting, OperateError> {
+    fn ask(
+        &mut self,
+        rollout: RolloutKey,
+        asked: Act,
+        generation: Option<u64>,
+        now: Time,
+    ) -> Result<Acting, OperateError> {
         let mut seq = None;
         let mut waited = Duration::ZERO;
-        // Said twice at the same moment, it must not open two waves.
-        let generation = match asked {
-            Act::Advance => Some(self.known(rollout)?.progression.generation),
-            _ => None,
-        };
         let intent = Intent::Act { rollout, act: asked, generation };
         let want = Wanted { rollout, act: asked, generation };
         loop {

@@ -67,6 +67,16 @@ pub enum OperateError {
         /// The most characters.
         max: usize,
     },
+    /// Another wave than the one that was meant waits.
+    #[error("rollout {rollout}: wave {wave} is not the one that waits for an approval: {current}")]
+    OtherWave {
+        /// Its number.
+        rollout: i64,
+        /// The wave that was meant, counted from 1.
+        wave: usize,
+        /// Which one it is.
+        current: String,
+    },
     /// There is no state at all.
     #[error(
         "there is no state in {}: `groundswell device import` begins one; or name another \

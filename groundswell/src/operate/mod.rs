@@ -35,7 +35,7 @@ pub use self::{
     releases::{ReleaseView, Releases},
     replay::replay,
     rollouts::RolloutView,
-    waves::{RoundView, RoundWave, Stand, WaveView},
+    waves::{RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,
 };
 use crate::store::{

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     OperateError, State,
-    waves::{RoundView, Stand, WaveView},
+    waves::{RoundView, Said, Stand, WaveView},
 };
 use crate::{
     engine::cohort::Cohort,
@@ -115,6 +115,25 @@ const fn is_drivers(reason: &WaitingOn) -> bool {
     )
 }
 
+/// What checks have answered only a driver knows: a reason as it told it, or none if it knows that
+/// this check is not waited for.
+fn as_told(reason: WaitingOn, told: &[WaitingOn]) -> Option<WaitingOn> {
+    let WaitingOn::Check { wave: of, check: asked, .. } = &reason else { return Some(reason) };
+    let mut is_told_of = false;
+    for told in told {
+        match told {
+            WaitingOn::Check { wave, check, .. } if wave == of && check == asked => {
+                return Some(told.clone());
+            }
+            WaitingOn::Check { wave, .. } | WaitingOn::Approval { wave, .. } => {
+                is_told_of |= wave == of;
+            }
+            _ => {}
+        }
+    }
+    (!is_told_of).then_some(reason)
+}
+
 impl State {
     /// How far a rollout is, by what it takes no look at single devices to tell. `per_sec` is how
     /// many devices end in a second as whoever looks more than once observed it; 0 if nobody did.
@@ -135,6 +154,8 @@ impl State {
             number: wave + 1,
             state: Stand::of(stands.state, progression.state, progression.ended_at),
             verdicts: stands.verdicts.clone(),
+            approved_at: stands.approved.map(|approval| approval.at),
+            said: stands.evidence.iter().map(|said| Said::of(said, &spec.gates)).collect(),
             counts: snapshot.counts_of(wave),
         });
         // Nobody knows when those come back who are away.
@@ -149,7 +170,9 @@ impl State {
         let mut waiting_on: Vec<WaitingOn> =
             told.into_iter().flat_map(|told| told.waiting_on.clone()).filter(is_drivers).collect();
         let planned = plan::plan(&snapshot, spec, now).waiting_on;
-        waiting_on.extend(planned.into_iter().filter(|reason| !is_drivers(reason)));
+        let told = told.map_or(&[][..], |told| &told.waiting_on);
+        let planned = planned.into_iter().filter(|reason| !is_drivers(reason));
+        waiting_on.extend(planned.filter_map(|reason| as_told(reason, told)));
         let is_moving = is_moving && is_driven && !waiting_on.iter().any(WaitingOn::has_no_end);
         let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving);
         Ok(Overview {
@@ -233,6 +256,7 @@ impl State {
                 .into_iter()
                 .map(|record| Cohort::new(record).snapshot(spec, started_at, now))
                 .collect(),
+            checks: vec![],
             ahead_max: 0,
             allowance: Allowance::UNLIMITED,
             driver_places: u32::MAX,

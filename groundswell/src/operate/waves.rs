@@ -2,7 +2,10 @@
 
 use groundswell_core::{
     brake,
-    gate::Verdict,
+    gate::{
+        Verdict,
+        external::{Evidence, External},
+    },
     rollout::{self, Round, WaveStand, WaveState},
     snapshot::Counts,
     time::Time,
@@ -70,8 +73,40 @@ pub struct WaveView {
     pub state: Stand,
     /// What its gate ruled, and operators in its place, in order.
     pub verdicts: Vec<Verdict>,
+    /// When an operator approved what is behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_at: Option<Time>,
+    /// What external gates said when it was ruled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<Said>,
     /// Its devices, counted.
     pub counts: Counts,
+}
+
+/// What an external gate said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Said {
+    /// Which one, by its place in the spec, counted from 1.
+    pub gate: usize,
+    /// What it asks.
+    pub asks: String,
+    /// What was answered, in words.
+    pub answer: String,
+    /// When.
+    pub at: Time,
+}
+
+impl Said {
+    /// What is kept of it, with what the gate asks.
+    pub(super) fn of(evidence: &Evidence, gates: &[External]) -> Self {
+        let answer = evidence.answer.as_ref();
+        Self {
+            gate: evidence.gate + 1,
+            asks: gates.get(evidence.gate).map(ToString::to_string).unwrap_or_default(),
+            answer: answer.map_or_else(|| "approved".to_owned(), ToString::to_string),
+            at: evidence.at,
+        }
+    }
 }
 
 /// The state of a wave, and since when.

@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod defaults;
+mod gates;
 mod refusals;
 mod salt;
 mod spelled;
@@ -65,6 +66,19 @@ fn complete() -> Value {
             {"count": 20, "soak": "2h", "min_success": 95},
             {"percent": 50, "soak": "1d", "min_success": 95},
             {"percent": 100},
+        ],
+        "gates": [
+            {
+                "kind": "http", "url": "https://status.example/till?site=3", "expect_status": 201,
+                "pointer": "/status/level", "op": "!=", "value": "red", "on_false": "stop",
+                "headers": {"Authorization": "env:STATUS_TOKEN"}, "timeout": "5s", "every": "1m",
+                "waves": [1, 3],
+            },
+            {
+                "kind": "prometheus", "url": "http://prometheus.example:9090",
+                "query": "sum(rate(errors_total[5m]))", "op": "<", "value": 0.01,
+            },
+            {"kind": "approval", "waves": [3]},
         ],
         "limits": {
             "max_in_flight": 200, "max_unverified": 500, "max_per_host": 5, "per_minute": 600,
@@ -232,6 +246,68 @@ fn the_complete_document_has_every_field() {
                 ),
                 soak: 0ns,
                 min_success: None,
+            },
+        ],
+        gates: [
+            External {
+                by: Check(
+                    Check {
+                        question: Http {
+                            url: "https://status.example/till?site=3",
+                            status: 201,
+                            wanted: Some(
+                                Wanted {
+                                    pointer: "/status/level",
+                                    test: Test {
+                                        op: Ne,
+                                        value: Text(
+                                            "red",
+                                        ),
+                                    },
+                                },
+                            ),
+                        },
+                        headers: {
+                            "Authorization": Env(
+                                "STATUS_TOKEN",
+                            ),
+                        },
+                        timeout: 5s,
+                        every: 60s,
+                        stops: true,
+                    },
+                ),
+                waves: [
+                    0,
+                    2,
+                ],
+            },
+            External {
+                by: Check(
+                    Check {
+                        question: Prometheus {
+                            url: "http://prometheus.example:9090",
+                            query: "sum(rate(errors_total[5m]))",
+                            test: Test {
+                                op: Lt,
+                                value: Number(
+                                    0.01,
+                                ),
+                            },
+                        },
+                        headers: {},
+                        timeout: 10s,
+                        every: 30s,
+                        stops: false,
+                    },
+                ),
+                waves: [],
+            },
+            External {
+                by: Approval,
+                waves: [
+                    2,
+                ],
             },
         ],
         membership: Snapshot,

@@ -4,7 +4,7 @@ use super::*;
 use crate::time::Time;
 
 /// Each document and what is said of it.
-fn told(documents: impl IntoIterator<Item = Value>) -> String {
+pub(super) fn told(documents: impl IntoIterator<Item = Value>) -> String {
     let lines = documents.into_iter().flat_map(|document| {
         let faults = refused(document.clone()).replace('\n', "\n  ");
         [document.to_string(), format!("  {faults}")]
@@ -65,8 +65,8 @@ fn names() {
     {"filter":"id==a"}
       unknown field "filter"; did you mean "select"?
     {"a\nb":1,"xyzzy":true}
-      unknown field "a\nb"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
-      unknown field "xyzzy"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
+      unknown field "a\nb"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
+      unknown field "xyzzy"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
     {"limits":{"color":"red","max_inflight":5,"priority":5,"rate":5}}
       limits: unknown field "color"; the fields are max_in_flight, max_unverified, max_per_host and per_minute
       limits: unknown field "max_inflight"; did you mean "max_in_flight"?

@@ -4,9 +4,9 @@ use std::{fmt::Write as _, time::Duration};
 
 use crate::{
     brake::Brake,
-    event::devices_of,
     budget::{Budget, Limit},
-    gate::{Unreachable, regression::Regression},
+    event::devices_of,
+    gate::{Unreachable, external::External, regression::Regression},
     retry,
     rollout::{
         Deadline, Limits, Membership, Offline, OnFailure, Spec, Verify, WAIT_ABSENT, WaveSize,
@@ -31,10 +31,11 @@ pub(super) fn headline(spec: &Spec) -> String {
 }
 
 /// Everything else, by heading; a heading that nothing is below says nothing.
-pub(super) fn sections(spec: &Spec, now: Time) -> [(&'static str, String); 5] {
+pub(super) fn sections(spec: &Spec, now: Time) -> [(&'static str, String); 6] {
     let all = |phrases: Vec<String>| phrases.join(", ");
     [
         ("waves", shown(spec.waves.iter().map(wave), "; then ")),
+        ("gates", shown(spec.gates.iter().map(gate), "; ")),
         ("times", all(times(spec, now))),
         ("hours", all(hours(spec))),
         ("limits", all(limits(spec))),
@@ -62,6 +63,18 @@ fn wave(wave: &WaveSpec) -> String {
     }
     if let Some(percent) = wave.min_success {
         let _ = write!(text, ", success >= {percent} %");
+    }
+    text
+}
+
+fn gate(gate: &External) -> String {
+    let mut text = gate.to_string();
+    if gate.check().is_some_and(|check| check.stops) {
+        text.push_str(", stops if that is false");
+    }
+    if !gate.waves.is_empty() {
+        let waves: Vec<String> = gate.waves.iter().map(|wave| (wave + 1).to_string()).collect();
+        let _ = write!(text, ", behind wave {}", waves.join(" and "));
     }
     text
 }

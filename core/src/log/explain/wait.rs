@@ -2,6 +2,7 @@
 
 use crate::{
     event::devices_of,
+    gate::external::Answer,
     time::Time,
     waiting::{Before, WaitingOn},
 };
@@ -82,6 +83,13 @@ impl Told {
 fn is_of_same(told: &WaitingOn, reason: &WaitingOn) -> bool {
     match (told, reason) {
         (WaitingOn::Hours { zone: of, .. }, WaitingOn::Hours { zone, .. }) => of == zone,
+        (
+            WaitingOn::Check { check: of, answer: was, .. },
+            WaitingOn::Check { check, answer: is, .. },
+        ) => {
+            let gist = |answer: &Option<Answer>| answer.as_ref().map(Answer::gist);
+            of == check && gist(was) == gist(is)
+        }
         _ => std::mem::discriminant(told) == std::mem::discriminant(reason),
     }
 }
@@ -121,10 +129,12 @@ pub(super) const fn is_telling(reason: &WaitingOn) -> bool {
 pub(super) const fn keeps(reason: &WaitingOn, is_opened: bool) -> bool {
     match reason {
         WaitingOn::StartAt { .. } | WaitingOn::Stopping => true,
-        WaitingOn::Wave { .. } | WaitingOn::Soak { .. } | WaitingOn::NothingToJudge { .. } => {
-            !is_opened
-        }
-        WaitingOn::Deadline { before: Before::Wave { .. }, .. } => !is_opened,
+        WaitingOn::Wave { .. }
+        | WaitingOn::Soak { .. }
+        | WaitingOn::Check { .. }
+        | WaitingOn::Approval { .. }
+        | WaitingOn::NothingToJudge { .. }
+        | WaitingOn::Deadline { before: Before::Wave { .. }, .. } => !is_opened,
         WaitingOn::InFlight { .. }
         | WaitingOn::Driver
         | WaitingOn::Unverified { .. }

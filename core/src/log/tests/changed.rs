@@ -110,6 +110,7 @@ fn hours_that_were_taken_for_others_are_told() {
             closes_for_good_at: Some(NOON),
             counts: Counts::default(),
         }],
+        checks: vec![],
         ahead_max: 0,
         allowance: Allowance::UNLIMITED,
         driver_places: u32::MAX,

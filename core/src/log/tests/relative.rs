@@ -3,7 +3,10 @@
 use super::{super::stands::Stands, *};
 use crate::{
     brake,
-    gate::{self, Tally, Unreachable},
+    gate::{
+        self, Tally, Unreachable,
+        external::{Answer, Approval, Asked, Besides, Evidence, Reply, Unread, Value},
+    },
     plan::Change,
     rollout::{PauseReason, Wave, WaveState},
     waiting::Before,
@@ -50,7 +53,7 @@ const TALLY: Tally =
     Tally { succeeded: 3, failed: 1, unreachable: 2, rule: Unreachable::Wait, open: 0, of: 6 };
 
 fn reason() -> impl Strategy<Value = WaitingOn> {
-    (0..9_u32, time(), maybe_time()).prop_map(|(kind, at, maybe)| {
+    (0..10_u32, time(), maybe_time()).prop_map(|(kind, at, maybe)| {
         let (devices, zone) = (4, Zone::utc());
         match kind {
             0 => WaitingOn::StartAt { at },
@@ -67,6 +70,11 @@ fn reason() -> impl Strategy<Value = WaitingOn> {
             5 => WaitingOn::Away { away: 1, absent: 2, deadline: maybe },
             6 => WaitingOn::Joiners { until: at },
             7 => WaitingOn::InFlight { max: 3 },
+            8 => {
+                let (check, wants) = ("http https://x".to_owned(), "HTTP 200".to_owned());
+                let answer = Some(Answer::Status(503));
+                WaitingOn::Check { wave: 0, of: 2, check, wants, answer, again_at: maybe }
+            }
             _ => WaitingOn::Version { until: at },
         }
     })
@@ -84,12 +92,15 @@ fn change() -> impl Strategy<Value = Option<Change>> {
 fn plan() -> impl Strategy<Value = Plan> {
     let open = proptest::collection::vec(0..5_usize, 0..3);
     let waits = proptest::collection::vec(reason(), 0..3);
-    (0..3_u32, 0..3_u32, open, change(), waits, maybe_time()).prop_map(
-        |(claims_max, fresh_max, open, change, waiting_on, wake_at)| Plan {
+    let ask = proptest::collection::vec(0..3_usize, 0..2);
+    (0..3_u32, 0..3_u32, open, change(), (said(), ask), waits, maybe_time()).prop_map(
+        |(claims_max, fresh_max, open, change, (evidence, ask), waiting_on, wake_at)| Plan {
             claims_max,
             fresh_max,
             open,
             change,
+            evidence,
+            ask,
             sweep: None,
             waiting_on,
             wake_at,
@@ -103,11 +114,21 @@ fn decided() -> impl Strategy<Value = (Snapshot, Plan, Time)> {
         Just(Allowance::UNLIMITED),
         (0..9_u32, time()).prop_map(|(claims, next_at)| Allowance { claims, next_at }),
     ];
-    (cohorts, 0..3_u32, rate, 0..3_u32, any::<[bool; 2]>(), plan(), time()).prop_map(
-        |(cohorts, ahead_max, allowance, places, [is_being_written, is_stopping], plan, now)| {
+    let counted = (cohorts, checks());
+    (counted, 0..3_u32, rate, 0..3_u32, any::<[bool; 2]>(), plan(), time()).prop_map(
+        |(
+            (cohorts, checks),
+            ahead_max,
+            allowance,
+            places,
+            [is_being_written, is_stopping],
+            plan,
+            now,
+        )| {
             let snapshot = Snapshot {
                 progression: Progression::draft(&spec()),
                 cohorts,
+                checks,
                 ahead_max,
                 allowance,
                 driver_places: places,
@@ -120,10 +141,34 @@ fn decided() -> impl Strategy<Value = (Snapshot, Plan, Time)> {
 }
 
 fn verdict() -> impl Strategy<Value = gate::Verdict> {
-    time().prop_map(|at| {
+    let besides = [Besides::Nothing, Besides::Go(2), Besides::Stop(1)];
+    (time(), proptest::sample::select(besides.to_vec())).prop_map(|(at, besides)| {
         let (ruling, tally, min_success) = (gate::Ruling::Go, TALLY, Some(50));
-        gate::Verdict { at, ruling, tally, min_success }
+        gate::Verdict { at, ruling, tally, min_success, besides }
     })
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    prop_oneof![
+        Just(Answer::Status(503)),
+        Just(Answer::Value(200, Value::Number("0.02".parse().unwrap()))),
+        Just(Answer::Unreadable(200, Unread::Several(2))),
+        Just(Answer::Silent(crate::outcome::Fault::Reset)),
+    ]
+}
+
+fn said() -> impl Strategy<Value = Vec<Evidence>> {
+    let said = (0..3_usize, time(), proptest::option::of(answer()));
+    let said = said.prop_map(|(gate, at, answer)| Evidence { gate, at, answer });
+    proptest::collection::vec(said, 0..2)
+}
+
+fn checks() -> impl Strategy<Value = Vec<Asked>> {
+    let reply = (time(), time(), answer());
+    let reply = reply.prop_map(|(asked_at, at, answer)| Reply { asked_at, at, answer });
+    let asked = (0..3_usize, maybe_time(), proptest::option::of(reply));
+    let asked = asked.prop_map(|(gate, open_since, reply)| Asked { gate, open_since, reply });
+    proptest::collection::vec(asked, 0..3)
 }
 
 fn wave() -> impl Strategy<Value = Wave> {
@@ -134,8 +179,10 @@ fn wave() -> impl Strategy<Value = Wave> {
         3 => WaveState::Passed { at: time },
         _ => WaveState::Stopped { at: time },
     });
-    (state, proptest::collection::vec(verdict(), 0..2))
-        .prop_map(|(state, verdicts)| Wave { state, verdicts })
+    let approved = maybe_time().prop_map(|at| at.map(|at| Approval { at }));
+    (state, proptest::collection::vec(verdict(), 0..2), approved, said()).prop_map(
+        |(state, verdicts, approved, evidence)| Wave { state, verdicts, approved, evidence },
+    )
 }
 
 fn brakes() -> impl Strategy<Value = Vec<brake::Verdict>> {
@@ -244,6 +291,7 @@ fn times_are_told_from_that_of_the_record_and_nothing_is_lost() {
             closes_for_good_at: Some(soon(90)),
             counts: Counts { queued: 2, ..Counts::default() },
         }],
+        checks: vec![],
         ahead_max: 0,
         allowance: Allowance { claims: 0, next_at: soon(1) },
         driver_places: u32::MAX,

@@ -6,6 +6,7 @@ use crate::{
     gate::{
         Ruling, Tally, Unreachable,
         baseline::Baseline,
+        external::Besides,
         regression::{Regression, Results},
     },
     rollout::{Deadline, Membership, OnFailure},
@@ -70,7 +71,13 @@ fn a_wave_ends_soaks_and_is_judged() {
     assert_eq!(soaking.waiting_on, [reason]);
 
     let (open, changes) = settle(&mut snapshot, &spec, until);
-    let verdict = Verdict { at: until, ruling: Ruling::Go, tally, min_success: Some(90) };
+    let verdict = Verdict {
+        at: until,
+        ruling: Ruling::Go,
+        tally,
+        min_success: Some(90),
+        besides: Besides::Nothing,
+    };
     assert_eq!(changes, [Change::Rule(0, verdict), Change::OpenWave(1)]);
     assert_eq!((open.open, open.claims_max), (vec![1], 15));
     assert_eq!(snapshot.progression.waves[0].verdicts, [verdict]);

@@ -40,6 +40,7 @@ fn snapshot(spec: &Spec, queued: &[u64], zone: Option<&Zone>) -> Snapshot {
     Snapshot {
         progression,
         cohorts: queued.iter().enumerate().map(cohort).collect(),
+        checks: vec![],
         ahead_max: 5,
         allowance: Allowance::UNLIMITED,
         driver_places: 100,

@@ -183,7 +183,13 @@ fn advance_is_recorded_with_its_numbers() {
 #[test]
 fn what_the_gate_said_stays_beside_what_the_operator_said() {
     let tally = crate::gate::Tally { succeeded: 3, failed: 7, of: 10, ..Default::default() };
-    let stop = Verdict { at: NOW, ruling: Ruling::Stop, tally, min_success: Some(95) };
+    let stop = Verdict {
+        at: NOW,
+        ruling: Ruling::Stop,
+        tally,
+        min_success: Some(95),
+        besides: Besides::Nothing,
+    };
     let mut stopped = standing(State::Paused, &[PauseReason::Gate]);
     stopped.waves[0].verdicts = vec![stop];
     let advanced = changed(&stopped, Act::Advance);
@@ -198,7 +204,13 @@ fn a_wave_keeps_its_last_verdicts_and_no_more() {
     for millis in 0..20 {
         let at = Time::from_millis(millis);
         let tally = crate::gate::Tally::default();
-        let verdict = Verdict { at, ruling: Ruling::Stop, tally, min_success: None };
+        let verdict = Verdict {
+            at,
+            ruling: Ruling::Stop,
+            tally,
+            min_success: None,
+            besides: Besides::Nothing,
+        };
         wave.rule(WaveState::Stopped { at }, verdict);
     }
     let kept: Vec<i64> = wave.verdicts.iter().map(|verdict| verdict.at.as_millis()).collect();
@@ -339,10 +351,18 @@ fn a_gate_that_said_stop_is_asked_again_and_its_word_kept() {
     let mut stopped = standing(State::Paused, &[PauseReason::Gate]);
     let at = Time::from_millis(5);
     let tally = crate::gate::Tally::default();
-    let verdict = Verdict { at, ruling: Ruling::Stop, tally, min_success: Some(95) };
-    stopped.waves[0] = Wave { state: WaveState::Stopped { at }, verdicts: vec![verdict] };
+    let verdict = Verdict {
+        at,
+        ruling: Ruling::Stop,
+        tally,
+        min_success: Some(95),
+        besides: Besides::Nothing,
+    };
+    stopped.waves[0] =
+        Wave { state: WaveState::Stopped { at }, verdicts: vec![verdict], ..Wave::PENDING };
     let again = judged_anew(&stopped, false);
-    let open = Wave { state: WaveState::Open { since: at }, verdicts: vec![verdict] };
+    let open =
+        Wave { state: WaveState::Open { since: at }, verdicts: vec![verdict], ..Wave::PENDING };
     assert_eq!(again.waves[0], open);
     let waived = judged_anew(&stopped, true);
     let advanced = changed(&stopped, Act::Advance);
@@ -434,4 +454,78 @@ fn what_is_paused_goes_on_where_it_was() {
         let resumed = changed(&progression, Act::Resume);
         assert_eq!((resumed.state, prepared(resumed)), (State::Preparing, (state, 9)));
     }
+}
+
+/// Every place of a wave that waits for an approval, at a time before the end of its soak and after.
+#[test]
+fn an_approval_is_taken_where_it_is_waited_for() {
+    use crate::gate::external::{Approval, By, External};
+    let mut spec = spec();
+    spec.waves.insert(1, WaveSpec { soak: Duration::from_mins(10), ..spec.waves[0].clone() });
+    spec.gates = vec![External { by: By::Approval, waves: vec![1] }];
+    let since = NOW - Duration::from_mins(10);
+    let passed = WaveState::Passed { at: since };
+    let soaking = |since| WaveState::Soaking { since };
+    let approved = Some(Approval { at: NOW });
+    let mut table = String::new();
+    for (waves, approved, state, paused) in [
+        (
+            [WaveState::Open { since }, WaveState::Pending, WaveState::Pending],
+            None,
+            State::Running,
+            None,
+        ),
+        ([soaking(since), WaveState::Pending, WaveState::Pending], None, State::Running, None),
+        ([passed, WaveState::Pending, WaveState::Pending], None, State::Running, None),
+        ([passed, WaveState::Open { since }, WaveState::Pending], None, State::Running, None),
+        (
+            [passed, soaking(since + Duration::from_millis(1)), WaveState::Pending],
+            None,
+            State::Running,
+            None,
+        ),
+        ([passed, soaking(since), WaveState::Pending], None, State::Running, None),
+        (
+            [passed, soaking(since), WaveState::Pending],
+            None,
+            State::Paused,
+            Some(PauseReason::Operator),
+        ),
+        (
+            [passed, soaking(since), WaveState::Pending],
+            None,
+            State::Paused,
+            Some(PauseReason::Brake),
+        ),
+        ([passed, soaking(since), WaveState::Pending], approved, State::Running, None),
+        (
+            [passed, WaveState::Stopped { at: since }, WaveState::Pending],
+            None,
+            State::Paused,
+            Some(PauseReason::Gate),
+        ),
+        ([passed, passed, WaveState::Pending], approved, State::Running, None),
+        ([passed, passed, WaveState::Open { since }], approved, State::Running, None),
+        ([passed, passed, passed], approved, State::Running, None),
+    ] {
+        let mut progression = Progression { state, ..Progression::draft(&spec) };
+        progression.paused.extend(paused);
+        for (wave, state) in progression.waves.iter_mut().zip(waves) {
+            wave.state = state;
+        }
+        progression.waves[1].approved = approved;
+        let became = match act(&progression, &spec, &numbers(), Act::Approve, NOW) {
+            Ok(Acted::Changed(to)) => {
+                assert_eq!(to.generation, progression.generation + 1);
+                assert_eq!(to.waves[1].approved, Some(Approval { at: NOW }));
+                assert_eq!((to.state, &to.paused), (progression.state, &progression.paused));
+                "approved".to_owned()
+            }
+            Ok(Acted::Already(why)) => format!("already: {why}"),
+            Err(refusal) => format!("refused: {}", refusal.why),
+        };
+        let waves: Vec<&str> = progression.waves.iter().map(|wave| wave.state.as_str()).collect();
+        let _ = writeln!(table, "{:<26} {became}", waves.join(", "));
+    }
+    insta::assert_snapshot!(table);
 }

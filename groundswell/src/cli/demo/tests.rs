@@ -5,7 +5,7 @@ use std::time::Duration;
 use groundswell_core::{
     assignment::{SkipReason, State},
     device::Device,
-    gate::{Ruling, Tally, Verdict},
+    gate::{Ruling, Tally, Verdict, external::Besides},
     hours::Zone,
     rollout::{self, Wave, WaveState},
     time::Time,
@@ -132,8 +132,9 @@ fn part(scenario: &Scenario, (id, zone, region, was_online): &(&str, &str, &str,
 
 fn passed() -> Wave {
     let (at, tally) = (at(6, 0), Tally::default());
-    let verdict = Verdict { at, ruling: Ruling::Go, tally, min_success: Some(95) };
-    Wave { state: WaveState::Passed { at }, verdicts: vec![verdict] }
+    let verdict =
+        Verdict { at, ruling: Ruling::Go, tally, min_success: Some(95), besides: Besides::Nothing };
+    Wave { state: WaveState::Passed { at }, verdicts: vec![verdict], ..Wave::PENDING }
 }
 
 /// What is said of a scenario in which something went otherwise.

@@ -12,6 +12,7 @@ use super::super::{
 use crate::{
     clock::Clock,
     operate::{Acting, OpenDevice, State},
+    store::RolloutRecord,
 };
 
 #[derive(Serialize)]
@@ -26,10 +27,22 @@ pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
     let mut state = State::open_existing(&on.state)?;
     let record = state.find_rollout(rollout)?;
     let acting = state.act(record.key, act, Clock::System.now())?;
+    tell(on, act, &record, &acting)
+}
+
+/// Approves what is behind a wave; behind no other one if one is named.
+pub(super) fn approve(on: &state::On, rollout: &str, wave: Option<usize>) -> Result<(), Told> {
+    let mut state = State::open_existing(&on.state)?;
+    let record = state.find_rollout(rollout)?;
+    let acting = state.approve(record.key, wave, Clock::System.now())?;
+    tell(on, Act::Approve, &record, &acting)
+}
+
+fn tell(on: &state::On, act: Act, record: &RolloutRecord, acting: &Acting) -> Result<(), Told> {
     let release = &record.spec.release;
     let name = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
-    on.show(&Acted { rollout: record.key.0, act, acting: &acting }, || {
-        words(on, act, &name, &acting, &record.progression)
+    on.show(&Acted { rollout: record.key.0, act, acting }, || {
+        words(on, act, &name, acting, &record.progression)
     })?;
     Ok(())
 }
@@ -50,6 +63,10 @@ fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progres
         && wave + 1 < of
     {
         let _ = write!(words, ", on with wave {} of {of}", wave + 2);
+    }
+    if let (Act::Approve, Some(wave), None) = (act, before.current(), already) {
+        let next = wave + 2;
+        let _ = write!(words, "; wave {next} of {of} is approved, and opens once all else says go");
     }
     if *open > 0 && *state != Stands::Running {
         let is_list = !open_devices.is_empty();

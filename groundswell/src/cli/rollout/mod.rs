@@ -58,6 +58,15 @@ enum Verb {
     Resume(Of),
     /// Open the next wave, or accept the failures so far, whatever the gate says
     Advance(Of),
+    /// Approve what is behind a wave that has soaked, where a gate asks for it
+    Approve {
+        /// Which rollout: its number, its id, or the beginning of its id
+        #[arg(value_name = "N")]
+        rollout: String,
+        /// Refuse if it is another wave that waits
+        #[arg(long, value_name = "NUMBER")]
+        wave: Option<usize>,
+    },
     /// Try the devices again that failed or were given up
     Retry(Of),
     /// Begin nothing new, for good; what is open may end
@@ -117,6 +126,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Pause(of) => acts::act(on, &of.rollout, Act::Pause)?,
         Verb::Resume(of) => acts::act(on, &of.rollout, Act::Resume)?,
         Verb::Advance(of) => acts::act(on, &of.rollout, Act::Advance)?,
+        Verb::Approve { rollout, wave } => acts::approve(on, rollout, *wave)?,
         Verb::Retry(of) => acts::act(on, &of.rollout, Act::Retry)?,
         Verb::Cancel(of) => acts::act(on, &of.rollout, Act::Cancel)?,
         Verb::Abort(of) => acts::act(on, &of.rollout, Act::Abort)?,

@@ -9,7 +9,7 @@ use groundswell_core::{
 };
 
 use super::super::text::{self as words, counts, date, number, text, when};
-use crate::operate::{RoundView, RoundWave, WaveView};
+use crate::operate::{RoundView, RoundWave, Said, WaveView};
 
 /// The waves, and below the table what was said of those that were judged.
 pub(super) fn table(waves: &[WaveView]) -> String {
@@ -33,7 +33,8 @@ pub(super) fn table(waves: &[WaveView]) -> String {
         ]
     };
     let table = words::table(&columns, &waves.iter().map(row).collect::<Vec<_>>());
-    table + &below(waves.iter().map(|wave| (wave.number, &wave.verdicts[..])))
+    let said = waves.iter().flat_map(|wave| wave.said.iter().map(|said| (wave.number, said)));
+    table + &below(waves.iter().map(|wave| (wave.number, &wave.verdicts[..]))) + &outside(said)
 }
 
 /// Rounds that have ended, below each other.
@@ -77,6 +78,16 @@ fn below<'a>(waves: impl Iterator<Item = (usize, &'a [Verdict])>) -> String {
             let wave = if place == 0 { wave } else { " ".repeat(wave.len()) };
             let _ = writeln!(told, "{before}  {wave}  {verdict}");
         }
+    }
+    told
+}
+
+/// What external gates said of waves that were ruled, a line each.
+fn outside<'a>(said: impl Iterator<Item = (usize, &'a Said)>) -> String {
+    let mut told = String::new();
+    for (number, Said { gate, asks, answer, at }) in said {
+        let at = date(*at);
+        let _ = writeln!(told, "  wave {number}  gate {gate}, {at}: {answer} ({asks})");
     }
     told
 }

@@ -227,6 +227,11 @@ impl Client {
         }
     }
 
+    /// What requests that are to no device are made with.
+    pub(super) fn wire(&self) -> (&Config, &Connector) {
+        (&self.shared.config, &self.shared.connector)
+    }
+
     /// What it holds open at the moment.
     pub fn pool_stats(&self) -> PoolStats {
         let (idle, idle_hosts) = self.shared.pool.counts();

@@ -17,6 +17,7 @@ mod connect;
 mod escape;
 mod exchange;
 mod fault;
+mod get;
 mod headers;
 mod io;
 mod pool;

@@ -65,8 +65,7 @@ pub(super) enum Kind {
 impl Requests {
     pub(super) fn new(config: &Config) -> Result<Self, http::uri::InvalidUri> {
         let mut headers = HeaderMap::with_capacity(config.headers.len() + 1);
-        let agent = concat!("groundswell/", env!("CARGO_PKG_VERSION"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        headers.insert(USER_AGENT, agent());
         replace_all(&mut headers, &config.headers);
         Ok(Self {
             headers,
@@ -131,6 +130,11 @@ impl Requests {
         groundswell_core::device::check_path(&whole).map_err(|error| refuse(&error))?;
         Uri::try_from(whole).map_err(|error| refuse(&error))
     }
+}
+
+/// Who asks.
+pub(super) const fn agent() -> HeaderValue {
+    HeaderValue::from_static(concat!("groundswell/", env!("CARGO_PKG_VERSION")))
 }
 
 fn refuse(error: &dyn std::fmt::Display) -> Failure {

@@ -59,13 +59,15 @@ impl Course {
     /// Plans, carries out what concerns the rollout itself, and claims what may be claimed.
     fn decide(&mut self, now: Time, shared: &mut Shared, commands: &mut Vec<Command>) -> Plan {
         loop {
+            self.checks.keep_to(self.progression.generation);
             let snapshot = self.snapshot(now);
             let plan = plan::plan(&snapshot, &self.spec, now);
             self.log.planned(snapshot, &plan);
             if let Some(change) = plan.change {
-                self.carry_out(now, &change);
+                self.carry_out(now, &change, &plan);
                 continue;
             }
+            self.inquire(now, &plan, commands);
             self.waiting_on.clone_from(&plan.waiting_on);
             self.wake_at = plan.wake_at.filter(|at| *at > now);
             // What is being written down is read back first.
@@ -166,8 +168,8 @@ impl Course {
         self.readiness = Readiness::Open;
     }
 
-    fn carry_out(&mut self, now: Time, change: &Change) {
-        change.apply(&mut self.progression, now);
+    fn carry_out(&mut self, now: Time, change: &Change, plan: &Plan) {
+        change.apply_with(&plan.evidence, &mut self.progression, now);
         self.log.stands(&self.progression);
         self.pending_progression = true;
         self.pending_since.get_or_insert(now);

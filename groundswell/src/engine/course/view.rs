@@ -32,6 +32,7 @@ impl Course {
         Snapshot {
             progression: self.progression.clone(),
             cohorts: cohorts.map(|cohort| cohort.snapshot(spec, started_at, now)).collect(),
+            checks: self.checks.asked(),
             // What is claimed ahead would leave in a burst.
             ahead_max: if self.rate.is_some() { 0 } else { self.ahead() },
             allowance: self.rate.map_or(Allowance::UNLIMITED, |rate| rate.allowance(now)),

@@ -63,6 +63,7 @@ fn run(dir: Arc<StateDir>, engine: Engine) -> (Run, mpsc::UnboundedReceiver<Open
         shell,
         engine,
         facts: mpsc::unbounded_channel().0,
+        inquirer: Inquirer::new(None, &Clock::System, &mpsc::unbounded_channel().0),
         outlets: HashMap::new(),
         openings,
         sent_bytes: 0,

@@ -58,6 +58,11 @@ impl Stage {
         self.driver = Some(driver);
     }
 
+    /// As a kill does.
+    pub(super) fn kill(&mut self) {
+        self.driver = None;
+    }
+
     pub(super) fn run(&self, args: &[&str]) -> Ran {
         run(self.dir(), args)
     }

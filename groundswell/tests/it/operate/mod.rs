@@ -7,6 +7,7 @@ mod drafts;
 mod driven;
 mod ended;
 mod explained;
+mod gates;
 mod kept;
 mod output;
 mod regression;

@@ -174,6 +174,19 @@ impl Checker {
         }
     }
 
+    /// A server behind a gate answered.
+    pub(crate) fn answered_outside(
+        &mut self,
+        key: RolloutKey,
+        gate: usize,
+        asked_at: Time,
+        is_go: bool,
+        at: Time,
+    ) -> Breaches {
+        let rollout = self.rollouts[&key].id;
+        self.observe(&Observation::Answered { rollout, gate, asked_at, is_go }, at)
+    }
+
     pub(crate) fn spec(&self, key: RolloutKey) -> &Spec {
         &self.rollouts[&key].spec
     }

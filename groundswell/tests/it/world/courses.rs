@@ -59,6 +59,11 @@ fn wave(
     at: Time,
     seen: &mut Vec<(Observation<'static>, Time)>,
 ) {
+    if let Some(approval) = is.approved
+        && was.approved != is.approved
+    {
+        seen.push((Observation::Approved { rollout, wave }, approval.at));
+    }
     if stage(is.state) <= stage(was.state) {
         return;
     }

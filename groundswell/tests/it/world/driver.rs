@@ -208,6 +208,7 @@ impl World {
                 self.send(sending);
             }
             Command::Ask(key, question) => self.ask(key, &question),
+            Command::Check(key, inquiry) => self.inquire(key, &inquiry),
             Command::Halt(key) => self.cut(key, "halt"),
             Command::Tell(_) => {}
             Command::Keep(batches) => self.keep(batches),

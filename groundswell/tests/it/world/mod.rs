@@ -21,6 +21,7 @@ mod long;
 mod looks;
 mod operator;
 mod outcomes;
+mod outside;
 mod push;
 mod rhythm;
 mod rows;
@@ -112,6 +113,8 @@ enum Event {
     Begin(u64, u64, Box<Sending>),
     /// A delivery or question of this driver ends.
     Outcome(u64, u64, Box<Fact>),
+    /// A server behind a gate answers this driver.
+    Replied(u64, Box<outside::Reply>),
     /// An outcome is told again, to whoever drives.
     Echo(Box<Fact>),
     /// An update arrives at a device.
@@ -146,6 +149,7 @@ impl Event {
         match self {
             Self::StoreDone(no)
             | Self::Choose(no, ..)
+            | Self::Replied(no, _)
             | Self::Opened(no, ..)
             | Self::Begin(no, ..)
             | Self::Outcome(no, ..) => Some(*no),
@@ -176,6 +180,8 @@ struct World {
     desk: SqliteStore,
     fleet: Fleet,
     operator: Operator,
+    /// What servers behind external gates do.
+    outside: Dice,
     /// Devices that call at this time.
     callers: Vec<usize>,
     faults: Faults,
@@ -258,6 +264,7 @@ impl World {
             manner,
             desk,
             fleet: Fleet::new(dice.fork(), &rhythm),
+            outside: Dice::new(scenario.seed ^ 0x0067_6174_6573),
             operator: Operator::new(dice.fork(), &rhythm, scenario.acts_max),
             callers: vec![],
             faults: Faults::draw(dice.fork(), &scenario, &rhythm),
@@ -411,6 +418,7 @@ impl World {
             Event::Opened(_, key, is_readable) => self.opened(key, is_readable),
             Event::Begin(_, errand, sending) => self.begin_errand(errand, sending),
             Event::Outcome(_, errand, fact) => self.outcome(errand, *fact),
+            Event::Replied(_, reply) => self.replied(*reply),
             Event::Echo(fact) => self.echo(*fact),
             Event::Take(no, key) => {
                 let version = &self.checker.spec(key).release.version;

@@ -12,7 +12,7 @@ use groundswell::{
     store::{Answer, Contact, Intent, IntentSeq, RolloutKey, Store},
 };
 
-use super::{Event, World, dice::Dice, domains, rhythm::Rhythm, specs, trace::tell};
+use super::{Event, World, dice::Dice, domains, outside, rhythm::Rhythm, specs, trace::tell};
 
 /// How often somebody looks after what is paused, once nothing goes wrong any more.
 const CARE_EVERY: Duration = Duration::from_mins(20);
@@ -175,6 +175,7 @@ impl World {
         let mut spec = specs::draw(&mut operator.dice, clock, self.rhythm.is_large.then_some(no));
         self.rhythm.theme.shape(&mut spec, no, clock, &mut operator.dice);
         domains::keep_meetable(&mut spec, &self.fleet);
+        outside::add_gates(&mut spec, self.rhythm.theme.gated_share(), clock);
         spec.check().unwrap();
         let id = u128::from(self.scenario.seed) << 64 | operator.rollouts.len() as u128;
         let id = RolloutId(uuid::Uuid::from_u128(id));
@@ -203,8 +204,9 @@ impl World {
         }
         let clock = self.agenda.clock();
         // As the command does: whoever advances means what was seen, and not what comes next.
-        let generation = (act == Act::Advance && self.operator.dice.percent(50))
-            .then(|| self.desk.rollout(rollout).unwrap().unwrap().progression.generation);
+        let generation = (matches!(act, Act::Advance | Act::Approve)
+            && self.operator.dice.percent(50))
+        .then(|| self.desk.rollout(rollout).unwrap().unwrap().progression.generation);
         let intent = Intent::Act { rollout, act, generation };
         let seq = self.desk.put_intent(&intent, clock).unwrap();
         tell!(self, "{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0);
@@ -261,6 +263,9 @@ impl World {
             if self.has_nothing_to_judge(key) {
                 self.want(key, Act::Advance);
             }
+            if self.waits_for_approval(key) {
+                self.want(key, Act::Approve);
+            }
             if progression.state != State::Paused {
                 continue;
             }
@@ -275,6 +280,12 @@ impl World {
             self.want(key, act);
         }
         self.operator.advances += u32::from(is_stuck);
+    }
+
+    fn waits_for_approval(&self, key: RolloutKey) -> bool {
+        let waiting_on = self.driver.as_ref().and_then(|driver| driver.engine.waiting_on(key));
+        let is_it = |reason: &WaitingOn| matches!(reason, WaitingOn::Approval { .. });
+        waiting_on.is_some_and(|reasons| reasons.iter().any(is_it))
     }
 
     pub(crate) fn has_nothing_to_judge(&mut self, key: RolloutKey) -> bool {

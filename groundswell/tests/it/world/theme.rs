@@ -248,7 +248,7 @@ impl Theme {
             };
         }
         if self == Self::Gates {
-            return *dice.pick(&[Act::Advance, Act::Advance, Act::Pause, Act::Resume]);
+            return *dice.pick(&[Act::Advance, Act::Approve, Act::Pause, Act::Resume]);
         }
         // What ends a rollout is rare, or there would be little to see.
         match dice.roll(120) {
@@ -256,9 +256,19 @@ impl Theme {
             1 => Act::Abort,
             2..=7 => Act::Start,
             8..=24 => Act::Retry,
-            25..=44 => Act::Advance,
+            25..=36 => Act::Advance,
+            37..=44 => Act::Approve,
             45..=74 => Act::Pause,
             _ => Act::Resume,
+        }
+    }
+
+    /// So many of a hundred rollouts in waves have external gates.
+    pub(crate) const fn gated_share(self) -> u64 {
+        match self {
+            Self::Gates => 60,
+            Self::Any => 25,
+            _ => 5,
         }
     }
 

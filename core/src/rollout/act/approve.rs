@@ -1,0 +1,50 @@
+//! An operator approves what is behind a wave.
+
+use super::{Acted, Asked, Refusal};
+use crate::{
+    gate::external::{Approval, By},
+    rollout::{State, WaveState},
+};
+
+impl Asked<'_> {
+    /// Nothing that was not asked for, and not before its time: who approves has seen the whole wave.
+    pub(super) fn approve(&self) -> Result<Acted, Refusal> {
+        let progression = self.progression;
+        match progression.state {
+            State::Running | State::Paused => {}
+            State::Draft => return self.refuse("start it"),
+            State::Preparing | State::Scheduled => return self.refuse("no wave is open yet"),
+            _ => return self.refuse("no wave will open any more"),
+        }
+        let is_wanted = |wave| self.spec.external(wave).any(|(_, gate)| gate.by == By::Approval);
+        let Some(wave) = progression.current() else {
+            return self.refuse("all of its waves have passed");
+        };
+        if !(0..progression.waves.len()).any(is_wanted) {
+            return self
+                .refuse("none of its gates waits for an approval; advance overrides a gate");
+        }
+        match progression.waves[wave].state {
+            WaveState::Pending if wave > 0 && progression.waves[wave - 1].approved.is_some() => {
+                Ok(Acted::Already("it was approved before, and the next wave is about to open"))
+            }
+            _ if !is_wanted(wave) => self.refuse("its wave waits for no approval"),
+            WaveState::Pending => self.refuse("no wave is open yet"),
+            WaveState::Open { .. } => {
+                self.refuse("its wave has not ended; approve what is behind it then")
+            }
+            WaveState::Soaking { since } if self.now < since + self.spec.gate(wave).0 => {
+                self.refuse("the soak of its wave is not over; approve what is behind it then")
+            }
+            WaveState::Soaking { .. } if progression.waves[wave].approved.is_some() => {
+                Ok(Acted::Already("it was approved before"))
+            }
+            WaveState::Soaking { .. } => self.change(|progression| {
+                progression.waves[wave].approved = Some(Approval { at: self.now });
+            }),
+            WaveState::Stopped { .. } | WaveState::Passed { .. } => {
+                self.refuse("the gate of its wave stopped it; advance overrides the gate")
+            }
+        }
+    }
+}
