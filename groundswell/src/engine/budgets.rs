@@ -297,6 +297,17 @@ impl Budgets {
         }
     }
 
+    /// Takes back the slots of a candidate that was given them, if others that are not bound by these
+    /// budgets have filled its domains since.
+    pub(super) fn look_again(&mut self, candidate: &mut Candidate, budgets: &[Budget]) {
+        if candidate.has_slots {
+            let places = self.places(&candidate.values, budgets);
+            if !self.domains.may_go(raw(candidate.device), &places) {
+                self.hand_back(candidate);
+            }
+        }
+    }
+
     fn places(&self, values: &Values, budgets: &[Budget]) -> Vec<Place> {
         let place = |budget: &Budget| {
             let at = self.pers.iter().position(|per| *per == budget.per)?;

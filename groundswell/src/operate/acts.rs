@@ -239,9 +239,9 @@ impl State {
         seq: Option<IntentSeq>,
         now: Time,
     ) -> Result<(), OperateError> {
-        for (older, intent) in self.store.intents()? {
-            let Intent::Act { rollout: of, act, generation } = intent else { continue };
-            if of == rollout && Some(older) != seq {
+        for (older, intent) in self.store.acts_wanted(rollout)? {
+            let Intent::Act { act, generation, .. } = intent else { continue };
+            if Some(older) != seq {
                 match self.carry_out(&Wanted { rollout, act, generation }, Some(older), now) {
                     // Refused, and answered so.
                     Ok(_) | Err(OperateError::Refused { .. } | OperateError::MovedOn { .. }) => {}

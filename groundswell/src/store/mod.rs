@@ -399,6 +399,9 @@ pub trait Store: Send {
     /// What nobody has answered yet, oldest first, at most [`INTENTS_MAX`].
     fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError>;
 
+    /// The acts on a rollout that nobody has answered yet, oldest first.
+    fn acts_wanted(&self, rollout: RolloutKey) -> Result<Vec<(IntentSeq, Intent)>, StoreError>;
+
     /// Answers an intent that changes nothing. With every answer, also of a batch, old ones go: those
     /// asked a day before the newest, but for the last thousand.
     fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError>;

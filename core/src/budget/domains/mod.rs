@@ -182,6 +182,16 @@ impl<T> Domains<T> {
         }
     }
 
+    /// Whether a device that holds its slots may still go by these limits: others may have come that
+    /// are not bound by them. Costs O(1) for each domain.
+    pub fn may_go(&self, device: u64, places: &[Place]) -> bool {
+        places.iter().all(|Place { domain, limit, counts_down, .. }| {
+            let terms = line::Terms { limit: *limit, counts_down: *counts_down };
+            let key = self.registry.find(domain);
+            key.is_none_or(|key| self.registry[key].may_hold(terms, device))
+        })
+    }
+
     /// The next candidate that waited and can go now; it holds its slots. Domains in the order in
     /// which something changed there, each oldest first. To be asked until there is none, after
     /// whatever may have freed a slot.

@@ -29,7 +29,7 @@ impl Course {
         let is_ample = self.is_ample();
         self.unclaimed = if is_ample { 0 } else { plan.claims_max };
         self.is_put_off = is_ample && !self.is_committing && plan.claims_max > 0;
-        if self.is_committing || is_ample {
+        if self.is_committing || self.is_joining || is_ample {
             return;
         }
         self.take_due(now, plan);
@@ -228,7 +228,8 @@ impl Course {
     }
 
     /// Has a candidate take its slots in its failure domains, or wait for them.
-    fn give_slots(&mut self, candidate: Candidate, shared: &mut Shared) -> Option<Candidate> {
+    fn give_slots(&mut self, mut candidate: Candidate, shared: &mut Shared) -> Option<Candidate> {
+        shared.budgets.look_again(&mut candidate, &self.spec.budgets);
         if candidate.has_slots || self.spec.budgets.is_empty() {
             return Some(candidate);
         }

@@ -400,6 +400,10 @@ impl Store for SqliteStore {
         rollout::intents(&self.connection)
     }
 
+    fn acts_wanted(&self, rollout: RolloutKey) -> Result<Vec<(IntentSeq, Intent)>, StoreError> {
+        rollout::acts_wanted(&self.connection, rollout)
+    }
+
     fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError> {
         let transaction = self.write()?;
         rollout::answer(&transaction, seq, answer)?;

@@ -122,6 +122,18 @@ pub(super) fn intents(connection: &Connection) -> Result<Vec<(IntentSeq, Intent)
     })
 }
 
+/// The acts on a rollout that are not answered: however many others wait before them.
+pub(super) fn acts_wanted(
+    connection: &Connection,
+    rollout: RolloutKey,
+) -> Result<Vec<(IntentSeq, Intent)>, StoreError> {
+    let sql = "SELECT seq, body FROM intent WHERE answer IS NULL \
+               AND json_extract(body, '$.act.rollout') = ?1 ORDER BY seq";
+    super::read::all(connection, sql, [rollout.0], |row| {
+        Ok((IntentSeq(row.get(0)?), rows::json(&row.get::<_, String>(1)?)?))
+    })
+}
+
 pub(super) fn answer(
     connection: &Connection,
     seq: IntentSeq,
