@@ -210,6 +210,8 @@ impl Replay {
                     .take()
                     .map(|before| rollout::unsendable(&before).unwrap_or(before));
             }
+            // Told, and nothing follows from it here.
+            Record::RolledBack(_) => {}
             Record::SetBack(before) => {
                 let now = self.now;
                 self.book.adjust(State::Verifying, |row| row.set_back(*before, now));

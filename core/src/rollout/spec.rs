@@ -12,6 +12,7 @@ use crate::{
     budget::{BUDGETS_MAX, Budget, budget_faults},
     gate::{Tally, Unreachable, regression::Regression},
     hours::{Hours, Phase, Zone},
+    ids::RolloutName,
     release::Release,
     retry,
     snapshot::Counts,
@@ -45,7 +46,12 @@ pub const WAIT_ABSENT: Duration = Duration::from_hours(24);
 pub struct Spec {
     /// What is sent.
     pub release: Release,
-    /// The selector that chooses the devices, in its canonical text.
+    /// The rollout that it rolls back: its devices are those that this one changed, and that ran the
+    /// release before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolls_back: Option<RolloutName>,
+    /// The selector that chooses the devices, in its canonical text; of no account where another
+    /// rollout is rolled back.
     pub select: Option<String>,
     /// By which plan.
     pub strategy: Strategy,
@@ -300,6 +306,9 @@ pub enum OnFailure {
 impl Spec {
     /// Why a rollout of it has no device, in words.
     pub fn no_device(&self) -> String {
+        if let Some(of) = &self.rolls_back {
+            return format!("no device goes back to this release from {of} any more");
+        }
         match self.select.as_deref() {
             None | Some("") => "there is no device".to_owned(),
             Some(select) => format!("no device matches {select}"),
@@ -310,6 +319,7 @@ impl Spec {
     pub fn immediate(release: Release) -> Self {
         Self {
             release,
+            rolls_back: None,
             select: None,
             strategy: Strategy::Immediate,
             start_at: None,

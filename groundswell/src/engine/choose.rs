@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, HashSet};
 use groundswell_core::{
     assignment::{SkipReason, State},
     hours::Zone,
+    rollback::Return,
     rollout::{Spec, WaveSize},
     selector::Selector,
     time::Time,
-    wave::{self, Chosen},
+    wave,
 };
 use sha2::{Digest, Sha256};
 
-use crate::store::{Assign, CohortName, DeviceKey, Store, StoreError};
+use crate::store::{Assign, Chosen, CohortName, DeviceKey, RolloutKey, Store, StoreError};
 
 /// The devices of a rollout, divided.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +44,7 @@ struct Drawn {
 pub fn choose<S: Store>(store: &S, spec: &Spec, now: Time) -> Result<Division, StoreError> {
     let mut zones = Zones::new(spec);
     let mut drawn = vec![];
-    let select = spec.select.as_deref().map(parse).transpose()?;
-    store.for_each_chosen(select.as_ref(), now, &mut |device| {
+    for_each(store, spec, now, &mut |device| {
         drawn.push(Drawn {
             place: wave::place(&spec.salt, device.id),
             device: device.key,
@@ -56,6 +56,28 @@ pub fn choose<S: Store>(store: &S, spec: &Spec, now: Time) -> Result<Division, S
     let chosen = chosen_by_waves(store, spec, now, &drawn)?;
     let waves = wave::divide(&spec.waves, &chosen);
     Ok(divide(&drawn, &waves, &zones))
+}
+
+/// Hands every device that a rollout would have to `each`, when it is `now`.
+///
+/// # Errors
+/// As [`choose`].
+pub fn for_each<S: Store>(
+    store: &S,
+    spec: &Spec,
+    now: Time,
+    each: &mut dyn FnMut(Chosen<'_>),
+) -> Result<(), StoreError> {
+    let Some(of) = &spec.rolls_back else {
+        let select = spec.select.as_deref().map(parse).transpose()?;
+        return store.for_each_chosen(select.as_ref(), now, each);
+    };
+    let goes = Return::To(&spec.release.version);
+    store.for_each_changed(RolloutKey(of.number), &mut |device, changed| {
+        if changed.returns(&of.version) == goes {
+            each(device);
+        }
+    })
 }
 
 /// A stored selector.
@@ -104,7 +126,7 @@ fn chosen_by_waves<S: Store>(
     spec: &Spec,
     now: Time,
     drawn: &[Drawn],
-) -> Result<Vec<Chosen>, StoreError> {
+) -> Result<Vec<wave::Chosen>, StoreError> {
     let mut chosen = vec![0; drawn.len()];
     for (number, wave) in spec.waves.iter().enumerate() {
         let WaveSize::Select(text) = &wave.size else { continue };
@@ -114,7 +136,7 @@ fn chosen_by_waves<S: Store>(
             own.insert(device.key);
         })?;
         for (bits, drawn) in chosen.iter_mut().zip(drawn) {
-            *bits |= Chosen::from(own.contains(&drawn.device)) << number;
+            *bits |= wave::Chosen::from(own.contains(&drawn.device)) << number;
         }
     }
     Ok(chosen)

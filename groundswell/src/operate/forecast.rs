@@ -82,7 +82,10 @@ impl State {
     /// [`OperateError::Store`].
     pub fn outline(&self, spec: &Spec, now: Time) -> Result<Forecast, OperateError> {
         let select = spec.select.as_deref().map(choose::parse).transpose()?;
-        let alike = self.store.count_chosen(select.as_ref(), now)?;
+        let alike = match &spec.rolls_back {
+            Some(_) => self.count_going_back(spec, now)?,
+            None => self.store.count_chosen(select.as_ref(), now)?,
+        };
         let count = |holds: &dyn Fn(&&Alike) -> bool| -> u64 {
             alike.iter().filter(holds).map(|alike| alike.devices).sum()
         };
@@ -105,6 +108,22 @@ impl State {
                 .collect(),
             zones: forecast_zones(spec, &zones, now),
         })
+    }
+
+    /// The devices that a rollback would have, counted by their zones.
+    fn count_going_back(&self, spec: &Spec, now: Time) -> Result<Vec<Alike>, OperateError> {
+        let mut alike: BTreeMap<(Option<String>, bool), u64> = BTreeMap::new();
+        choose::for_each(&self.store, spec, now, &mut |device| {
+            let zone = device.time_zone.map(str::to_owned);
+            *alike.entry((zone, device.has_address)).or_default() += 1;
+        })?;
+        let alike = alike.into_iter();
+        let alike = alike.map(|((time_zone, has_address), devices)| Alike {
+            time_zone,
+            has_address,
+            devices,
+        });
+        Ok(alike.collect())
     }
 
     /// How many devices the first, the first two, ... of the waves' own selectors choose that stand
@@ -163,8 +182,7 @@ impl State {
         let shown = (0..spec.wave_count()).flat_map(|wave| of_wave(wave).take(FIRST_SHOWN));
         let mut ids: HashMap<DeviceKey, String> =
             shown.map(|device| (device.device, String::new())).collect();
-        let select = spec.select.as_deref().map(choose::parse).transpose()?;
-        self.store.for_each_chosen(select.as_ref(), now, &mut |device| {
+        choose::for_each(&self.store, spec, now, &mut |device| {
             if let Some(id) = ids.get_mut(&device.key) {
                 device.id.clone_into(id);
             }

@@ -15,6 +15,7 @@ mod overview;
 mod prune;
 mod releases;
 mod replay;
+mod rollback;
 mod rollouts;
 mod waves;
 mod why;
@@ -32,6 +33,7 @@ pub use self::{
     prune::{Pruned, prune},
     releases::{ReleaseView, Releases},
     replay::replay,
+    rollback::{Extent, RollbackView, RolledBack},
     rollouts::RolloutView,
     waves::{RoundView, RoundWave, Stand, WaveView},
     why::DeviceWhy,

@@ -11,6 +11,7 @@ use groundswell_core::{
     hours::Zone,
     ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     log::Record,
+    rollback::Survey,
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
     time::Time,
@@ -287,6 +288,30 @@ impl Batch {
             && self.heard.is_empty()
             && self.answers.is_empty()
     }
+}
+
+/// A rollout that is to be written down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NewRollout {
+    /// Its id.
+    pub id: RolloutId,
+    /// What is to happen.
+    pub spec: Spec,
+    /// Where it stands from the beginning.
+    pub progression: Progression,
+    /// What led there, for its log; behind its spec.
+    pub records: Vec<Record>,
+}
+
+/// The rollouts that roll one back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rollback {
+    /// One for each release that devices go back to.
+    pub rollouts: Vec<NewRollout>,
+    /// Where all devices go.
+    pub survey: Survey,
+    /// Versions of these that there is no release of.
+    pub missing: Vec<String>,
 }
 
 /// The number of an intent.

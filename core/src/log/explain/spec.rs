@@ -22,10 +22,11 @@ const SHOWN_MAX: usize = 6;
 /// What a rollout sends to whom.
 pub(super) fn headline(spec: &Spec) -> String {
     let select = spec.select.as_ref().filter(|select| !select.trim().is_empty());
-    let to = select.map_or_else(
-        || "every device".to_owned(),
-        |select| format!("the devices that {select} selects"),
-    );
+    let to = match (&spec.rolls_back, select) {
+        (Some(of), _) => format!("the devices that ran it before {of}"),
+        (None, Some(select)) => format!("the devices that {select} selects"),
+        (None, None) => "every device".to_owned(),
+    };
     format!("{} {} to {to}, {}", spec.release.name, spec.release.version, spec.strategy)
 }
 
