@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     event::devices_of,
-    ids::RolloutName,
+    ids::{RolloutId, RolloutName},
     release::Release,
     rollout::{
         Membership, Offline, OnFailure, Progression, Schedule, Spec, State, Strategy, Verify,
@@ -149,8 +150,8 @@ pub enum Refusal {
     Nobody(Survey),
     /// What they ran is no release.
     #[error(
-        "{} ran {name} {}, and no such release is written down; `groundswell release create {name} \
-         VERSION FILE` makes it", devices_of(*.devices), some_of(.versions)
+        "no release {name} {} is written down, to which {} would go back; `groundswell release \
+         create {name} VERSION FILE` makes it", some_of(.versions), devices_of(*.devices)
     )]
     NoRelease {
         /// The name of the release.
@@ -162,8 +163,9 @@ pub enum Refusal {
     },
     /// Its file is gone.
     #[error(
-        "{} ran {name} {}, whose artifact is not kept any more; `groundswell release create {name} \
-         VERSION FILE` with the same file brings it back", devices_of(*.devices), some_of(.versions)
+        "the artifact of {name} {} is not kept any more, to which {} would go back; `groundswell \
+         release create {name} VERSION FILE` with the same file brings it back",
+        some_of(.versions), devices_of(*.devices)
     )]
     NoArtifact {
         /// The name of the release.
@@ -237,12 +239,17 @@ pub fn may_begin(
     if by.is_empty() { Ok(()) } else { Err(Refusal::Already(by)) }
 }
 
-/// The releases that devices go back to, out of those that are written down; and the versions that
-/// none of these has.
-pub fn releases<'a>(
-    survey: &'a Survey,
-    known: &[Release],
-) -> (Vec<(Release, u64)>, Vec<(&'a str, u64)>) {
+/// The releases that devices go back to, each with how many do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Releases<'a> {
+    /// Those that are written down.
+    pub found: Vec<(Release, u64)>,
+    /// The versions that no release has.
+    pub missing: Vec<(&'a str, u64)>,
+}
+
+/// The releases that devices go back to, out of those that are written down.
+pub fn releases<'a>(survey: &'a Survey, known: &[Release]) -> Releases<'a> {
     let (mut found, mut missing) = (vec![], vec![]);
     for (version, devices) in &survey.to {
         match known.iter().find(|release| release.version == *version) {
@@ -250,7 +257,21 @@ pub fn releases<'a>(
             None => missing.push((version.as_str(), *devices)),
         }
     }
-    (found, missing)
+    Releases { found, missing }
+}
+
+/// Starts a rollback that was just written down.
+pub fn start(progression: &mut Progression, now: Time) {
+    progression.come_to(State::Preparing, now);
+    progression.generation += 1;
+}
+
+/// The id of the rollback of a round to a version: the same whoever works it out, however often.
+pub fn id(of: RolloutId, round: u32, version: &str) -> RolloutId {
+    let digest = Sha256::digest(format!("{of}\n{round}\n{version}"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    RolloutId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 /// What an operator wants otherwise than the rollout that is rolled back had it.
@@ -264,13 +285,15 @@ pub struct Otherwise {
 
 /// What is to happen to the devices that `of` changed and that go back to `release`.
 ///
-/// Within the same hours, budgets, limits, retries and time-outs. Whoever is away is waited for:
-/// left as it is it would keep what is taken back. Devices are asked first, because those that
+/// Within the same hours, budgets, limits, retries and time-outs. Whoever is known to be away is tried
+/// where it would be left as it is: skipped it would keep what is taken back, and nobody would be told
+/// that it failed. Devices are asked first, because those that
 /// failed may never have changed. It is paused if it goes wrong, and never rolled back by itself.
 pub fn spec(of: &Spec, name: RolloutName, release: Release, otherwise: &Otherwise) -> Spec {
-    let schedule = match otherwise.at_any_hour {
-        true => Schedule::default(),
-        false => Schedule { when_closed: WhenClosed::Wait, ..of.schedule.clone() },
+    let schedule = if otherwise.at_any_hour {
+        Schedule::default()
+    } else {
+        Schedule { when_closed: WhenClosed::Wait, ..of.schedule.clone() }
     };
     let strategy = match of.strategy {
         Strategy::OnConnect => Strategy::OnConnect,
@@ -280,7 +303,7 @@ pub fn spec(of: &Spec, name: RolloutName, release: Release, otherwise: &Otherwis
     let mut limits = of.limits;
     limits.max_in_flight = otherwise.max_in_flight.unwrap_or(limits.max_in_flight);
     let offline = match of.offline {
-        Offline::Skip => Offline::Wait,
+        Offline::Skip => Offline::Try,
         offline => offline,
     };
     Spec {

@@ -73,6 +73,8 @@ pub enum Record {
     Unsendable(String),
     /// The clock was set back; before that it was this time.
     SetBack(Time),
+    /// It began as the rollback of the rollout of this number, which went wrong.
+    StartedBy(i64),
     /// It is rolled back by other rollouts.
     RolledBack(RolledBack),
     /// The rollout stands there since.

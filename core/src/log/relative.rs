@@ -153,6 +153,7 @@ impl Timed for WaitingOn {
             | Self::Paused(_)
             | Self::Braked(_)
             | Self::Ending { .. }
+            | Self::LookingBack
             | Self::NothingToJudge { .. }
             | Self::Wave { .. }
             | Self::InFlight { .. }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use super::*;
 use crate::{
@@ -81,7 +81,7 @@ fn a_survey_counts_each_device_once() {
             "1 device with what was there before already"
         ]
     );
-    let (found, missing) = releases(&survey, &[release("1.1"), release("2.0")]);
+    let Releases { found, missing } = releases(&survey, &[release("1.1"), release("2.0")]);
     assert_eq!(found, [(release("1.1"), 1)]);
     assert_eq!(missing, [("1.0", 2)]);
 }
@@ -97,7 +97,7 @@ fn every_state_and_whether_it_can_be_rolled_back() {
         let began = stands(state, 1, Some(NOW));
         let may = may_begin(&began, &Counts::default(), &[]);
         let may = may.map_or_else(|refusal| refusal.to_string(), |()| "yes".to_owned());
-        told.push_str(&format!("{state}: {may}\n"));
+        let _ = writeln!(told, "{state}: {may}");
     }
     insta::assert_snapshot!(told, @"
     draft: it never began, and no device was changed
@@ -161,8 +161,8 @@ fn refusals_in_words() {
     it is a push: push the version that the devices ran before, with --allow-downgrade if it asks for that
     it sent nothing that any device has now: 3 devices that ran nobody knows what, 1 device with another version by now
     it sent nothing that any device has now
-    12 devices ran pos 1.0, 1.1, 1.2 or 2 other versions, and no such release is written down; `groundswell release create pos VERSION FILE` makes it
-    1 device ran pos 1.0, whose artifact is not kept any more; `groundswell release create pos VERSION FILE` with the same file brings it back
+    no release pos 1.0, 1.1, 1.2 or 2 other versions is written down, to which 12 devices would go back; `groundswell release create pos VERSION FILE` makes it
+    the artifact of pos 1.0 is not kept any more, to which 1 device would go back; `groundswell release create pos VERSION FILE` with the same file brings it back
     ");
 }
 
@@ -198,7 +198,7 @@ fn it_keeps_to_what_the_other_one_kept_to() {
             rolls_back: Some(name()),
             strategy: Strategy::Scheduled,
             schedule: Schedule { when_closed: WhenClosed::Wait, ..of.schedule.clone() },
-            offline: Offline::Wait,
+            offline: Offline::Try,
             verify: Verify { first: true, ..of.verify },
             priority: 3,
             allow_downgrade: true,

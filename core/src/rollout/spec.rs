@@ -301,6 +301,8 @@ pub enum OnFailure {
     Pause,
     /// It is aborted.
     Abort,
+    /// It is aborted, and once nothing is open in it any more it is rolled back.
+    Rollback,
 }
 
 impl Spec {

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 use groundswell_core::{
     assignment::{SkipReason, State},
     hours::Zone,
-    rollback::Return,
+    release::Release,
+    rollback::{Return, Survey},
     rollout::{Spec, WaveSize},
     selector::Selector,
     time::Time,
@@ -78,6 +79,30 @@ pub fn for_each<S: Store>(
             each(device);
         }
     })
+}
+
+/// Where the devices that a rollout changed go back to, and the releases of its name.
+#[derive(Clone, Debug, Default)]
+pub struct LookedBack {
+    /// The devices, counted.
+    pub survey: Survey,
+    /// The releases that are written down.
+    pub known: Vec<Release>,
+}
+
+/// Looks up where the devices go that `rollout` changed by sending `release`.
+///
+/// # Errors
+/// [`StoreError`] if they cannot be read.
+pub fn look_back<S: Store>(
+    store: &S,
+    rollout: RolloutKey,
+    release: &Release,
+) -> Result<LookedBack, StoreError> {
+    let mut survey = Survey::default();
+    store.for_each_changed(rollout, &mut |_, changed| survey.add(&changed, &release.version))?;
+    let known = store.releases(Some(&release.name))?;
+    Ok(LookedBack { survey, known: known.into_iter().map(|(release, _)| release).collect() })
 }
 
 /// A stored selector.

@@ -9,6 +9,7 @@
 //! [`core::admit`]: groundswell_core::admit
 //! [`core::assignment::apply`]: groundswell_core::assignment::apply
 
+mod back;
 mod change;
 mod changed;
 mod claim;
@@ -114,6 +115,7 @@ pub(super) struct Course {
     committing_freed: Vec<DeviceKey>,
     durably_freed: Vec<DeviceKey>,
     preparation: prepare::Preparation,
+    back: back::Back,
     /// Devices that were written since.
     changes: changed::Changes,
     /// Devices that join, and are not written down yet.
@@ -243,6 +245,7 @@ impl Course {
             committing_freed: vec![],
             durably_freed: vec![],
             preparation: prepare::Preparation::default(),
+            back: back::Back::default(),
             changes: changed::Changes::new(manner.look_every.is_none()),
             joiners: vec![],
             is_joining: false,
@@ -474,6 +477,7 @@ impl Course {
             (away, "away"),
             (plan, "plan"),
             (self.choose_at(), "choose"),
+            (self.look_back_at(), "look back"),
             // Those who look must not see what held before, however long nothing else happens.
             (self.tell_at().filter(|_| may_commit), "tell"),
         ]

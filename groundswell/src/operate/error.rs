@@ -136,6 +136,12 @@ pub enum OperateError {
         /// Why, and what to do.
         refusal: groundswell_core::rollback::Refusal,
     },
+    /// It could not be rolled back when it went wrong.
+    #[error("on_failure = \"rollback\": {refusal}")]
+    NoWayBack {
+        /// Why, and what to do.
+        refusal: groundswell_core::rollback::Refusal,
+    },
     /// Another act came first.
     #[error(
         "rollout {rollout}: it has moved on since you looked; look again, and say it again if you \

@@ -33,6 +33,9 @@ pub struct Forecast {
     pub devices: u64,
     /// Those of them that have no address, and so are left as they are.
     pub without_address: u64,
+    /// Those of them that could not be rolled back, because nobody knows what they run; none unless
+    /// that is what follows when it goes wrong.
+    pub without_way_back: u64,
     /// Its waves, in order.
     pub waves: Vec<ForecastWave>,
     /// The zones that hours are judged in; none if devices may be touched at any time.
@@ -103,6 +106,8 @@ impl State {
             membership: spec.membership,
             devices,
             without_address: count(&|alike| !alike.has_address),
+            // It was told when it was written down.
+            without_way_back: 0,
             waves: waves
                 .map(|(wave, devices)| forecast_wave(spec, wave, devices, vec![]))
                 .collect(),
@@ -155,7 +160,8 @@ impl State {
     /// What a rollout of this spec would do if it were started `now`: its devices are drawn.
     ///
     /// # Errors
-    /// [`OperateError::Store`].
+    /// [`OperateError::Store`], and [`OperateError::NoWayBack`] if it is to be rolled back when it goes
+    /// wrong and could not be.
     pub fn forecast(&self, spec: &Spec, now: Time) -> Result<Forecast, OperateError> {
         let division = choose::choose(&self.store, spec, now)?;
         let no_address = division.devices.iter().filter(|device| device.state != Standing::Queued);
@@ -164,6 +170,7 @@ impl State {
             membership: spec.membership,
             devices: division.devices.len() as u64,
             without_address: no_address.count() as u64,
+            without_way_back: self.look_ahead(spec, now)?,
             waves: self.waves(spec, &division, now)?,
             zones: forecast_zones(spec, &zones_of(&division), now),
         })

@@ -3,15 +3,15 @@
 use groundswell_core::{
     ids::{RolloutId, RolloutName},
     release::Release,
-    rollback::{self, Otherwise, Refusal, Survey},
-    rollout::{self, Act, Progression},
+    rollback::{self, Otherwise, Refusal, Releases, Survey},
+    rollout::{self, Act, OnFailure, Progression, Spec},
     time::Time,
 };
 use serde::Serialize;
 
 use super::{Acting, OperateError, State};
 use crate::{
-    engine::takeover::numbers,
+    engine::{choose, takeover::numbers},
     store::{NewRollout, Rollback, RolloutKey, RolloutRecord, Store, dir},
 };
 
@@ -120,6 +120,32 @@ impl State {
         Ok(told)
     }
 
+    /// Whether a rollout of this spec could be rolled back if it went wrong now, if that is what is
+    /// wanted of it: each version that its devices run has to be a release whose artifact is kept.
+    /// Says how many of its devices run nobody knows what, and could not go back.
+    ///
+    /// # Errors
+    /// [`OperateError::NoWayBack`] says what is missing.
+    pub fn look_ahead(&self, spec: &Spec, now: Time) -> Result<u64, OperateError> {
+        if spec.on_failure != OnFailure::Rollback {
+            return Ok(0);
+        }
+        let select = spec.select.as_deref().map(choose::parse).transpose()?;
+        let mut survey = Survey::default();
+        for (version, devices) in self.store.count_versions(select.as_ref(), now)? {
+            match version {
+                Some(version) if version == spec.release.version => {}
+                Some(version) => drop(survey.to.insert(version, devices)),
+                None => survey.unknown += devices,
+            }
+        }
+        match self.releases_for(&spec.release.name, &survey)? {
+            // There is nobody who would have to go back, as far as is known.
+            Ok(_) | Err(Refusal::Nobody(_)) => Ok(survey.unknown),
+            Err(refusal) => Err(OperateError::NoWayBack { refusal }),
+        }
+    }
+
     /// Whether a rollout may be rolled back now, by where it stands and who does it already.
     fn may_roll_back(&self, record: &RolloutRecord) -> Result<Result<(), Refusal>, OperateError> {
         if record.identity.is_some() {
@@ -148,7 +174,7 @@ impl State {
     ) -> Result<Result<Vec<(Release, u64)>, Refusal>, OperateError> {
         let known = self.store.releases(Some(name))?;
         let known: Vec<Release> = known.into_iter().map(|(release, _)| release).collect();
-        let (found, missing) = rollback::releases(survey, &known);
+        let Releases { found, missing } = rollback::releases(survey, &known);
         if found.is_empty() && missing.is_empty() {
             return Ok(Err(Refusal::Nobody(survey.clone())));
         }
@@ -179,7 +205,7 @@ impl State {
 }
 
 /// A rollout that is not started yet.
-fn draft(spec: rollout::Spec) -> NewRollout {
+fn draft(spec: Spec) -> NewRollout {
     let progression = Progression::draft(&spec);
     NewRollout { id: RolloutId(uuid::Uuid::now_v7()), spec, progression, records: vec![] }
 }

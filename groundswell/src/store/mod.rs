@@ -261,6 +261,14 @@ pub trait Store: Send {
     /// needs to know.
     fn count_chosen(&self, select: Option<&Selector>, now: Time) -> Result<Vec<Alike>, StoreError>;
 
+    /// The devices that the selector chooses at `now`, counted by the version that they are known to
+    /// run.
+    fn count_versions(
+        &self,
+        select: Option<&Selector>,
+        now: Time,
+    ) -> Result<Vec<(Option<String>, u64)>, StoreError>;
+
     /// Notes contacts in their order. The last word of a device counts; devices that are not in
     /// the inventory are passed over.
     fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError>;

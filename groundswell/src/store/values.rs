@@ -258,6 +258,9 @@ pub struct Batch {
     pub told: Option<Told>,
     /// Intents that this carries out.
     pub answers: Vec<(IntentSeq, Answer)>,
+    /// The rollouts that roll it back, written down with its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Box<Rollback>>,
 }
 
 impl Batch {
@@ -276,6 +279,7 @@ impl Batch {
             heard: vec![],
             told: None,
             answers: vec![],
+            rollback: None,
         }
     }
 
@@ -287,6 +291,7 @@ impl Batch {
             && self.progression.is_none()
             && self.heard.is_empty()
             && self.answers.is_empty()
+            && self.rollback.is_none()
     }
 }
 

@@ -269,7 +269,9 @@ impl World {
             Command::Ask(_, question) => self.ask(&question.candidate),
             Command::Tell(_) | Command::Keep(_) | Command::Close(..) => {}
             Command::End(ending) => return Some(ending),
-            Command::Choose(..) | Command::Halt(_) => panic!("nobody wanted that"),
+            Command::Choose(..) | Command::LookBack(..) | Command::Halt(_) => {
+                panic!("nobody wanted that")
+            }
         }
         None
     }

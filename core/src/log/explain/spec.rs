@@ -133,9 +133,11 @@ fn limits(spec: &Spec) -> Vec<String> {
         let percent = alpha.percent();
         format!("stops if more fail than {baseline} explains, wrongly in {percent} of 100 cases")
     }));
-    if spec.on_failure == OnFailure::Abort {
-        phrases.push("aborted where it would be paused".to_owned());
-    }
+    phrases.extend(match spec.on_failure {
+        OnFailure::Pause => None,
+        OnFailure::Abort => Some("aborted where it would be paused".to_owned()),
+        OnFailure::Rollback => Some("rolled back where it would be paused".to_owned()),
+    });
     phrases.extend(match spec.unreachable {
         Unreachable::Ignore => None,
         Unreachable::Fail => Some("gates count those not reached as failed".to_owned()),

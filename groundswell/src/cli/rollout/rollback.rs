@@ -49,9 +49,10 @@ pub(super) fn roll_back(on: &state::On, args: &Args) -> Result<(), Told> {
 }
 
 fn words(on: &state::On, told: &RolledBack) -> String {
-    let mut words = match told.by.iter().any(|by| by.number.is_some()) {
-        true => format!("{} is rolled back", told.rolls_back),
-        false => format!("dry run, nothing is written: {} can be rolled back", told.rolls_back),
+    let mut words = if told.by.iter().any(|by| by.number.is_some()) {
+        format!("{} is rolled back", told.rolls_back)
+    } else {
+        format!("dry run, nothing is written: {} can be rolled back", told.rolls_back)
     };
     for by in &told.by {
         let (release, devices) = (&by.release, count(by.devices, "device"));

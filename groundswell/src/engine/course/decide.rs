@@ -51,6 +51,7 @@ impl Course {
         }
         self.commit(now, commands);
         self.prepare(now, commands);
+        self.look_back(now, commands);
         self.join(now, commands);
         self.meter.observe(now, self.counts.ended());
         self.end(now, commands);
@@ -150,6 +151,7 @@ impl Course {
     }
 
     fn carry_out(&mut self, now: Time, change: &Change) {
+        self.roll_back(change, now);
         change.apply(&mut self.progression, now);
         self.log.stands(&self.progression);
         self.pending_progression = true;

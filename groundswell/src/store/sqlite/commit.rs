@@ -8,7 +8,7 @@ use groundswell_core::{
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{assign, changed, device, log, rollout, rows};
+use super::{assign, changed, device, log, rollback, rollout, rows};
 use crate::store::{Batch, Change, StoreError};
 
 /// By the key: any index would have it read the whole round.
@@ -49,7 +49,11 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
     for (seq, answer) in &batch.answers {
         rollout::answer(connection, *seq, answer)?;
     }
-    log::write(connection, batch.rollout, batch.at, &batch.records)
+    log::write(connection, batch.rollout, batch.at, &batch.records)?;
+    if let Some(rollback) = &batch.rollback {
+        rollback::write(connection, batch.rollout, rollback, batch.at)?;
+    }
+    Ok(())
 }
 
 /// Writes batches that were kept, unless these were written before: whoever did may have died

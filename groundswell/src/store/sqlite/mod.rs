@@ -12,6 +12,7 @@ mod device;
 mod ended;
 mod epoch;
 mod log;
+mod open;
 mod queue;
 mod read;
 mod reader;
@@ -22,7 +23,7 @@ mod round;
 mod rows;
 mod selector;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use groundswell_core::{
     assignment::State,
@@ -35,7 +36,7 @@ use groundswell_core::{
     snapshot::Counts,
     time::Time,
 };
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::{
     Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
@@ -44,103 +45,12 @@ use super::{
     Want, Which,
 };
 
-/// Numbered, applied in order; a file is never changed once it was released.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001-state.sql")];
-
-/// Pages of the log before it is written back: 16 MiB, so that a busy rollout writes a page back
-/// once for many changes, and a restart reads little.
-const CHECKPOINT_PAGES: u32 = 4_096;
-
-/// Page cache in KiB. What a rollout touches is a moving window of a few MiB.
-const CACHE_KIB: i64 = 16_384;
-
-/// Statements kept prepared; there are fewer.
-const STATEMENTS_MAX: usize = 64;
-
-/// How long another process may keep the database to itself.
-const BUSY_MAX: Duration = Duration::from_secs(5);
-
 /// A store in one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
     /// That of the driver whose handle this is; nobody's unless it raised one.
     epoch: Option<Epoch>,
-}
-
-impl SqliteStore {
-    /// Opens the database at `path`, making or migrating it as needed.
-    ///
-    /// # Errors
-    /// [`StoreError::Newer`] for a schema of a newer program, [`StoreError::Damaged`] for what is
-    /// no database, [`StoreError::Disk`] if it cannot be written.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        connection.pragma_update(None, "foreign_keys", "OFF")?;
-        connection.busy_timeout(BUSY_MAX)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        reader::keep_plans(&connection)?;
-        let mut store = Self { connection, epoch: None };
-        store.migrate()?;
-        Ok(store)
-    }
-
-    /// Opens the database at `path` to look at it, without making or changing anything in it;
-    /// another process may be driving it, or begin to. `None` if there is none, or nothing in it yet.
-    ///
-    /// # Errors
-    /// As [`SqliteStore::open`].
-    pub fn open_to_read(path: &Path) -> Result<Option<Self>, StoreError> {
-        // One that cannot be looked for may be there: opening it says why.
-        if !path.try_exists().unwrap_or(true) {
-            return Ok(None);
-        }
-        let connection = reader::open(path)?;
-        let store = Self { connection, epoch: None };
-        Ok((store.schema()? > 0).then_some(store))
-    }
-
-    /// Has the file grow to no more pages than these, or than it has, by this handle: to try what a
-    /// full disk does, without one.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn set_pages_max(&self, pages: u32) -> Result<(), StoreError> {
-        Ok(self.connection.pragma_update(None, "max_page_count", pages)?)
-    }
-
-    /// The schema it was written by.
-    fn schema(&self) -> Result<i64, StoreError> {
-        let known = MIGRATIONS.len() as i64;
-        let found: i64 =
-            self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found.max(0)) }
-    }
-
-    fn migrate(&mut self) -> Result<(), StoreError> {
-        let found = self.schema()?;
-        for (number, sql) in MIGRATIONS.iter().enumerate().skip(found as usize) {
-            let transaction = self.write()?;
-            transaction.execute_batch(sql)?;
-            transaction.pragma_update(None, "user_version", number as i64 + 1)?;
-            transaction.commit()?;
-        }
-        Ok(())
-    }
-
-    /// Begins to write, unless this is the handle of a driver that another one has taken over from.
-    fn write(&mut self) -> Result<rusqlite::Transaction<'_>, StoreError> {
-        let own = self.epoch;
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Nobody else can raise it before this transaction ends.
-        epoch::refuse_stale(&transaction, own)?;
-        Ok(transaction)
-    }
 }
 
 impl Store for SqliteStore {
@@ -304,6 +214,14 @@ impl Store for SqliteStore {
 
     fn count_chosen(&self, select: Option<&Selector>, now: Time) -> Result<Vec<Alike>, StoreError> {
         device::count_chosen(&self.connection, select, now)
+    }
+
+    fn count_versions(
+        &self,
+        select: Option<&Selector>,
+        now: Time,
+    ) -> Result<Vec<(Option<String>, u64)>, StoreError> {
+        device::count_versions(&self.connection, select, now)
     }
 
     fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::{fs, os::unix::ffi::OsStrExt, path::Path};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use super::BUSY_MAX;
+use super::open::BUSY_MAX;
 use crate::store::StoreError;
 
 /// What means something else in the path of a URI (<https://www.sqlite.org/uri.html>).

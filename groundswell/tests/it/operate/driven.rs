@@ -44,7 +44,9 @@ impl Stage {
         &self.ground.fleet
     }
 
+    /// Starts a driver; one that is there is killed before.
     pub(super) fn drive(&mut self) {
+        self.rest();
         let out = fs::File::create(self.dir().join("run.log")).unwrap();
         let mut command = groundswell(self.dir(), &["run"]);
         command.stderr(out.try_clone().unwrap()).stdout(out);
@@ -56,6 +58,11 @@ impl Stage {
             pause();
         }
         self.driver = Some(driver);
+    }
+
+    /// Ends the driver as a kill does.
+    pub(super) fn rest(&mut self) {
+        self.driver = None;
     }
 
     pub(super) fn run(&self, args: &[&str]) -> Ran {

@@ -11,10 +11,11 @@ use groundswell::{
     core::{
         ids::AssignmentId,
         outcome::{Answer, Fault, Outcome},
+        release::Release,
         time::Time,
     },
     engine::{
-        choose::choose,
+        choose::{choose, look_back},
         fact::{Command, Ending, Fact, Opening, Sending},
         step::Engine,
         takeover,
@@ -200,6 +201,11 @@ impl World {
                 let wait = self.faults.opening_takes();
                 self.later(wait, |no| Event::Choose(no, key, spec));
             }
+            Command::LookBack(key, release) => {
+                tell!(self, "{} look back for {}", self.stamp(), key.0);
+                let wait = self.faults.opening_takes();
+                self.later(wait, |no| Event::LookBack(no, key, release));
+            }
             Command::Open(opening) => self.open(&opening),
             Command::Send(sending) => {
                 self.checker.handed_out(sending.rollout, self.agenda.clock());
@@ -299,6 +305,12 @@ impl World {
             self.divisions.chosen(key, spec, devices);
         }
         self.facts.push(Fact::Chosen(key, Some(Box::new(division))));
+    }
+
+    pub(crate) fn looked_back(&mut self, key: RolloutKey, release: &Release) {
+        let store = SqliteStore::open_to_read(&database(&self.place)).unwrap().unwrap();
+        let found = look_back(&store, key, release).unwrap();
+        self.facts.push(Fact::LookedBack(key, Some(Box::new(found))));
     }
 
     fn open(&mut self, opening: &Opening) {

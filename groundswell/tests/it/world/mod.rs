@@ -50,6 +50,7 @@ use groundswell::{
     core::{
         assignment::State,
         log::{DeviceStory, Entry, Record, Story},
+        release::Release,
         rollout::{Spec, State as RolloutState},
         snapshot::Counts,
         time::Time,
@@ -105,6 +106,8 @@ enum Event {
     StoreDone(u64),
     /// This driver chooses the devices of a rollout.
     Choose(u64, RolloutKey, Box<Spec>),
+    /// This driver looks where the devices of a rollout go back to.
+    LookBack(u64, RolloutKey, Box<Release>),
     /// This driver can send for a rollout, or cannot.
     Opened(u64, RolloutKey, bool),
     /// A lane of this driver begins a delivery.
@@ -145,6 +148,7 @@ impl Event {
         match self {
             Self::StoreDone(no)
             | Self::Choose(no, ..)
+            | Self::LookBack(no, ..)
             | Self::Opened(no, ..)
             | Self::Begin(no, ..)
             | Self::Outcome(no, ..) => Some(*no),
@@ -407,6 +411,7 @@ impl World {
         match event {
             Event::StoreDone(_) => self.store_done(),
             Event::Choose(_, key, spec) => self.chosen(key, &spec),
+            Event::LookBack(_, key, release) => self.looked_back(key, &release),
             Event::Opened(_, key, is_readable) => self.opened(key, is_readable),
             Event::Begin(_, errand, sending) => self.begin_errand(errand, sending),
             Event::Outcome(_, errand, fact) => self.outcome(errand, *fact),

@@ -1,0 +1,99 @@
+//! Opening the file: its pragmas, its schema, and who may write to it.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{SqliteStore, epoch, reader};
+use crate::store::StoreError;
+
+/// Numbered, applied in order; a file is never changed once it was released.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001-state.sql")];
+
+/// Pages of the log before it is written back: 16 MiB, so that a busy rollout writes a page back
+/// once for many changes, and a restart reads little.
+const CHECKPOINT_PAGES: u32 = 4_096;
+
+/// Page cache in KiB. What a rollout touches is a moving window of a few MiB.
+const CACHE_KIB: i64 = 16_384;
+
+/// Statements kept prepared; there are fewer.
+const STATEMENTS_MAX: usize = 64;
+
+/// How long another process may keep the database to itself.
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);
+
+impl SqliteStore {
+    /// Opens the database at `path`, making or migrating it as needed.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] for a schema of a newer program, [`StoreError::Damaged`] for what is
+    /// no database, [`StoreError::Disk`] if it cannot be written.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update(None, "foreign_keys", "OFF")?;
+        connection.busy_timeout(BUSY_MAX)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        reader::keep_plans(&connection)?;
+        let mut store = Self { connection, epoch: None };
+        store.migrate()?;
+        Ok(store)
+    }
+
+    /// Opens the database at `path` to look at it, without making or changing anything in it;
+    /// another process may be driving it, or begin to. `None` if there is none, or nothing in it yet.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_to_read(path: &Path) -> Result<Option<Self>, StoreError> {
+        // One that cannot be looked for may be there: opening it says why.
+        if !path.try_exists().unwrap_or(true) {
+            return Ok(None);
+        }
+        let connection = reader::open(path)?;
+        let store = Self { connection, epoch: None };
+        Ok((store.schema()? > 0).then_some(store))
+    }
+
+    /// Has the file grow to no more pages than these, or than it has, by this handle: to try what a
+    /// full disk does, without one.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn set_pages_max(&self, pages: u32) -> Result<(), StoreError> {
+        Ok(self.connection.pragma_update(None, "max_page_count", pages)?)
+    }
+
+    /// The schema it was written by.
+    fn schema(&self) -> Result<i64, StoreError> {
+        let known = MIGRATIONS.len() as i64;
+        let found: i64 =
+            self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found.max(0)) }
+    }
+
+    pub(super) fn migrate(&mut self) -> Result<(), StoreError> {
+        let found = self.schema()?;
+        for (number, sql) in MIGRATIONS.iter().enumerate().skip(found as usize) {
+            let transaction = self.write()?;
+            transaction.execute_batch(sql)?;
+            transaction.pragma_update(None, "user_version", number as i64 + 1)?;
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Begins to write, unless this is the handle of a driver that another one has taken over from.
+    pub(super) fn write(&mut self) -> Result<rusqlite::Transaction<'_>, StoreError> {
+        let own = self.epoch;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Nobody else can raise it before this transaction ends.
+        epoch::refuse_stale(&transaction, own)?;
+        Ok(transaction)
+    }
+}
