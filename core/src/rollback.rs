@@ -290,7 +290,7 @@ pub struct Otherwise {
 /// that it failed. Devices are asked first, because those that
 /// failed may never have changed. It is paused if it goes wrong, and never rolled back by itself.
 pub fn spec(of: &Spec, name: RolloutName, release: Release, otherwise: &Otherwise) -> Spec {
-    let schedule = if otherwise.at_any_hour {
+    let schedule = if otherwise.at_any_hour || bites!(RollbackOutsideWindow) {
         Schedule::default()
     } else {
         Schedule { when_closed: WhenClosed::Wait, ..of.schedule.clone() }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use groundswell_core::{
+    bites,
     log::Record,
     plan::Change,
     rollback::{self, Otherwise, Releases},
@@ -77,7 +78,8 @@ impl Course {
     /// It ends: what rolls it back is written down in the same commit, so that a kill loses neither
     /// and makes nothing twice.
     pub(super) fn roll_back(&mut self, change: &Change, now: Time) {
-        if *change != Change::Aborted || !self.progression.is_to_roll_back {
+        let is_forgotten = bites!(RollbackForgotten);
+        if *change != Change::Aborted || !self.progression.is_to_roll_back || is_forgotten {
             return;
         }
         let Some(LookedBack { survey, known }) = self.back.found.take() else { return };

@@ -285,6 +285,7 @@ impl World {
             }
             Done::Fetched(_, Ok(_))
             | Done::Read(_, Ok(_))
+            | Done::Rollbacks(Ok(_))
             | Done::Looked(Ok(_))
             | Done::Waiting(_, Ok(_))
             | Done::Reviewed(_, Ok(_))
@@ -300,7 +301,7 @@ impl World {
         let division = choose(&store, spec, self.agenda.clock()).unwrap();
         tell!(self, "{} chose {} devices", self.stamp(), division.devices.len());
         // Counted out device by device, which takes too long for thousands every time.
-        if !self.rhythm.is_large || self.divisions.is_first(key) {
+        if spec.rolls_back.is_none() && (!self.rhythm.is_large || self.divisions.is_first(key)) {
             let devices = self.fleet.devices.iter().map(|device| &device.known);
             self.divisions.chosen(key, spec, devices);
         }

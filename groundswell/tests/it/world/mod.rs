@@ -534,6 +534,9 @@ impl World {
             Some(_) => self.divisions.prepared(key, &self.checker.rows),
         };
         self.breached(wrong.as_slice());
+        if batch.rollback.is_some() {
+            self.rolled_back(key);
+        }
         for (seq, answer) in &batch.answers {
             self.answered(*seq, answer);
         }
