@@ -328,6 +328,7 @@ impl World {
                     let _ = give.send(Fact::Chosen(key, Some(Box::new(division))));
                 });
             }
+            Command::LookBack(..) => unreachable!("nothing is rolled back here"),
             Command::Open(opening) => {
                 let _ = self.give.send(Fact::Opened(opening.rollout));
             }

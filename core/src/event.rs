@@ -93,6 +93,9 @@ pub enum Kind {
         reason: PauseReason,
         /// On which numbers, if it is the brake.
         evidence: Option<Evidence>,
+        /// Whether it is rolled back after that.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rolls_back: bool,
     },
     /// It was given up, and what was open was stopped.
     RolloutAborted {
@@ -225,7 +228,9 @@ impl Kind {
                 Self::GateRuled { wave: wave.saturating_add(1), of, verdict }
             }
             Change::Pause { reason, evidence } => Self::RolloutPaused { reason, evidence },
-            Change::Abort { reason, evidence } => Self::RolloutAborting { reason, evidence },
+            Change::Abort { reason, evidence, rolls_back } => {
+                Self::RolloutAborting { reason, evidence, rolls_back }
+            }
             Change::Complete => Self::RolloutCompleted { counts },
             Change::Fail => Self::RolloutFailed { counts, detail: String::new() },
             Change::NoDevice => Self::RolloutFailed { counts, detail: spec.no_device() },
@@ -269,11 +274,10 @@ impl fmt::Display for Event {
                 write!(f, "paused by the {reason}: {evidence}")
             }
             Kind::RolloutPaused { reason, evidence: None } => write!(f, "paused by the {reason}"),
-            Kind::RolloutAborting { reason, evidence: Some(evidence) } => {
-                write!(f, "aborted by the {reason}: {evidence}")
-            }
-            Kind::RolloutAborting { reason, evidence: None } => {
-                write!(f, "aborted by the {reason}")
+            Kind::RolloutAborting { reason, evidence, rolls_back } => {
+                let back = if *rolls_back { ", to be rolled back" } else { "" };
+                write!(f, "aborted by the {reason}{back}")?;
+                evidence.as_ref().map_or(Ok(()), |evidence| write!(f, ": {evidence}"))
             }
             Kind::RolloutAborted { counts } => {
                 let verb = if counts.canceled == 1 { "was" } else { "were" };

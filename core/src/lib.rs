@@ -31,6 +31,7 @@ pub mod presence;
 pub mod progress;
 pub mod release;
 pub mod retry;
+pub mod rollback;
 pub mod rollout;
 pub mod selector;
 pub mod snapshot;

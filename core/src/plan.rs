@@ -67,6 +67,9 @@ pub enum Change {
         reason: PauseReason,
         /// On which numbers, if it is the brake.
         evidence: Option<Evidence>,
+        /// Whether it is rolled back after that.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rolls_back: bool,
     },
     /// Every device ended, and well enough.
     Complete,
@@ -119,7 +122,8 @@ impl Change {
                 progression.paused.insert(reason);
                 keep(progression, Ruling::Pause, evidence, now);
             }
-            Self::Abort { evidence, .. } => {
+            Self::Abort { evidence, rolls_back, .. } => {
+                progression.is_to_roll_back = rolls_back;
                 progression.come_to(State::Aborting, now);
                 keep(progression, Ruling::Abort, evidence, now);
             }
@@ -178,7 +182,11 @@ pub fn plan(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     match plan.change {
         // It is decided again with those who are counted then.
         Some(change) if snapshot.is_being_written && change.judges_all() => {
-            Plan::waiting(WaitingOn::Preparing { done: snapshot.counts().total() })
+            Plan::waiting(if snapshot.progression.is_to_roll_back {
+                WaitingOn::LookingBack
+            } else {
+                WaitingOn::Preparing { done: snapshot.counts().total() }
+            })
         }
         _ => plan,
     }

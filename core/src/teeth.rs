@@ -109,6 +109,8 @@ mod bugs {
         PriorityStarves: "a lower priority gets nothing while a higher one wants all",
         HostNeverWoken: "who waits for a place on a host is never woken",
         SharedCursor: "devices share one place in the bytes of an update",
+        RollbackOutsideWindow: "a rollback forgets the hours of what it rolls back",
+        RollbackForgotten: "a rollout that went wrong ends without its rollback",
         EtaNegative: "the time left is less than nothing",
     }
 }

@@ -43,6 +43,8 @@ pub enum WaitingOn {
         /// Devices that are open.
         open: u64,
     },
+    /// Nothing is open in it any more: what its devices ran before is looked up, to roll it back.
+    LookingBack,
     /// The gate of a wave that has ended waits for its soak.
     Soak {
         /// The wave that ended, counted from 0.
@@ -294,6 +296,9 @@ impl WaitingOn {
             }
             Self::Ending { open } => {
                 format!("given up: {} still open", devices(*open, "is", "are"))
+            }
+            Self::LookingBack => {
+                "what its devices ran before is looked up, to roll it back".to_owned()
             }
             Self::Hours { devices: count, by, opens_at, zone, reason } => {
                 hours(*count, by, *opens_at, zone, reason.as_deref(), now)
@@ -598,6 +603,7 @@ mod tests {
             WaitingOn::Braked(evidence(2, 3)),
             WaitingOn::Ending { open: 1 },
             WaitingOn::Ending { open: 2 },
+            WaitingOn::LookingBack,
             soak(0, Some(95)),
             soak(0, None),
             soak(2, Some(95)),

@@ -29,8 +29,8 @@ pub(super) const MEMBERSHIPS: [(&str, Membership); 2] =
 pub(super) const OFFLINES: [(&str, Offline); 3] =
     [("skip", Offline::Skip), ("wait", Offline::Wait), ("try", Offline::Try)];
 
-pub(super) const ON_FAILURES: [(&str, OnFailure); 2] =
-    [("pause", OnFailure::Pause), ("abort", OnFailure::Abort)];
+pub(super) const ON_FAILURES: [(&str, OnFailure); 3] =
+    [("pause", OnFailure::Pause), ("abort", OnFailure::Abort), ("rollback", OnFailure::Rollback)];
 
 pub(super) const UNREACHABLES: [(&str, Unreachable); 3] =
     [("ignore", Unreachable::Ignore), ("fail", Unreachable::Fail), ("wait", Unreachable::Wait)];

@@ -41,6 +41,8 @@ const FORM: &str = "groundswell rollout spec 1";
 pub fn salt_of(spec: &Spec) -> String {
     let Spec {
         release: Release { name, version, artifact, artifact_bytes },
+        // No document says it, and a rollback has the salt of what it rolls back.
+        rolls_back: _,
         select,
         strategy,
         start_at,

@@ -109,6 +109,7 @@ impl Document {
         });
         let mut spec = Spec {
             release,
+            rolls_back: None,
             select: self.select,
             strategy: self.strategy,
             start_at: self.start_at,

@@ -167,8 +167,9 @@ fn change(change: &Change) -> String {
         Change::Pause { reason, evidence } => {
             format!("paused by the {reason}{}", proof(evidence.as_ref()))
         }
-        Change::Abort { reason, evidence } => {
-            format!("aborted by the {reason}{}", proof(evidence.as_ref()))
+        Change::Abort { reason, evidence, rolls_back } => {
+            let back = if *rolls_back { ", to be rolled back" } else { "" };
+            format!("aborted by the {reason}{back}{}", proof(evidence.as_ref()))
         }
         Change::Complete => "completed".to_owned(),
         Change::Fail => "failed".to_owned(),
@@ -217,9 +218,10 @@ pub(super) fn progression(
     fields.field("digest of its devices", (&was.prepared, &is.prepared), |digest| {
         or_none(digest.as_ref(), String::clone)
     });
-    fields.field("failed for want of devices", (&was.no_device, &is.no_device), |no_device| {
-        if *no_device { "yes" } else { "no" }.to_owned()
-    });
+    let yes_or_no = |is: &bool| if *is { "yes" } else { "no" }.to_owned();
+    fields.field("failed for want of devices", (&was.no_device, &is.no_device), yes_or_no);
+    let back = (&was.is_to_roll_back, &is.is_to_roll_back);
+    fields.field("to be rolled back", back, yes_or_no);
     let counts = (&was.waves.len(), &is.waves.len());
     fields.field("waves", counts, ToString::to_string);
     for (at, both) in was.waves.iter().zip(&is.waves).enumerate() {

@@ -7,6 +7,7 @@ use crate::{
     assignment::{Assignment, Fact, SkipReason, State},
     hours::Zone,
     ids::{AssignmentId, Epoch},
+    rollback::Survey,
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
     time::Time,
@@ -72,6 +73,10 @@ pub enum Record {
     Unsendable(String),
     /// The clock was set back; before that it was this time.
     SetBack(Time),
+    /// It began as the rollback of the rollout of this number, which went wrong.
+    StartedBy(i64),
+    /// It is rolled back by other rollouts.
+    RolledBack(RolledBack),
     /// The rollout stands there since.
     Stands(Box<Relative<Stands>>),
 }
@@ -336,6 +341,18 @@ impl Happened {
 
 fn at(from_now: Option<i64>, now: Time) -> Time {
     from_now.map_or(Time::ZERO, |millis| Time::from_millis(now.as_millis().wrapping_add(millis)))
+}
+
+/// What was written down when a rollout was rolled back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// The rollouts that do it, by their numbers.
+    pub by: Vec<i64>,
+    /// Where its devices go, and who is left out.
+    pub survey: Survey,
+    /// Versions that devices ran of which no release is written down: they stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// What an operator wanted, and what became of it.

@@ -191,6 +191,7 @@ impl Timed for WaitingOn {
             | Self::Paused(_)
             | Self::Braked(_)
             | Self::Ending { .. }
+            | Self::LookingBack
             | Self::NothingToJudge { .. }
             | Self::Wave { .. }
             | Self::Approval { .. }

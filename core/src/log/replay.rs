@@ -15,7 +15,7 @@ use super::{
 use crate::{
     assignment::{Assignment, State},
     ids::AssignmentId,
-    plan,
+    plan, rollback,
     rollout::{self, Numbers, Progression, Spec},
     snapshot::Counts,
     time::Time,
@@ -210,6 +210,12 @@ impl Replay {
                     .take()
                     .map(|before| rollout::unsendable(&before).unwrap_or(before));
             }
+            Record::StartedBy(_) => {
+                let now = self.now;
+                self.with_progression(|progression| rollback::start(progression, now));
+            }
+            // Told, and nothing follows from it here.
+            Record::RolledBack(_) => {}
             Record::SetBack(before) => {
                 let now = self.now;
                 self.book.adjust(State::Verifying, |row| row.set_back(*before, now));

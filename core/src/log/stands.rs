@@ -41,6 +41,8 @@ pub struct Stands {
     prepared: Option<Option<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     no_device: Option<bool>,
+    #[serde(rename = "back", default, skip_serializing_if = "Option::is_none")]
+    is_to_roll_back: Option<bool>,
     /// How many waves there are, if nothing before counts.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     wave_count: Option<usize>,
@@ -96,6 +98,7 @@ impl Stands {
             brakes,
             prepared,
             no_device,
+            is_to_roll_back,
             waves,
             earlier: _,
         } = is;
@@ -113,6 +116,7 @@ impl Stands {
             brakes: changed(&was.brakes, brakes),
             prepared: changed(&was.prepared, prepared),
             no_device: changed(&was.no_device, no_device),
+            is_to_roll_back: changed(&was.is_to_roll_back, is_to_roll_back),
             wave_count: None,
             waves: waves.collect(),
         }
@@ -157,6 +161,7 @@ impl Stands {
         set(&mut is.brakes, self.brakes.as_ref());
         set(&mut is.prepared, self.prepared.as_ref());
         set(&mut is.no_device, self.no_device.as_ref());
+        set(&mut is.is_to_roll_back, self.is_to_roll_back.as_ref());
         Ok(is)
     }
 }

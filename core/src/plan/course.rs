@@ -152,7 +152,7 @@ fn end(snapshot: &Snapshot, spec: &Spec, now: Time) -> Option<Change> {
 }
 
 fn brake(snapshot: &Snapshot, spec: &Spec, counts: &Counts) -> Option<Change> {
-    if counts.waiting() + counts.active() == 0 {
+    if !is_stop_of_use(spec, counts) {
         return None;
     }
     let accepted = snapshot.progression.failures_accepted;
@@ -160,9 +160,15 @@ fn brake(snapshot: &Snapshot, spec: &Spec, counts: &Counts) -> Option<Change> {
     Some(stop(spec, PauseReason::Brake, Some(evidence)))
 }
 
+/// Whether it makes a difference that it is stopped: where nothing is left to be stopped, only to
+/// what is rolled back.
+fn is_stop_of_use(spec: &Spec, counts: &Counts) -> bool {
+    counts.waiting() + counts.active() > 0 || spec.on_failure == OnFailure::Rollback
+}
+
 /// Looked at after every result: that is what the test is made for.
 fn regression(snapshot: &Snapshot, spec: &Spec, counts: &Counts) -> Option<Change> {
-    if counts.waiting() + counts.active() == 0 || bites!(RegressionForgotten) {
+    if !is_stop_of_use(spec, counts) || bites!(RegressionForgotten) {
         return None;
     }
     let before = &snapshot.progression.results_accepted;
@@ -177,7 +183,8 @@ fn regression(snapshot: &Snapshot, spec: &Spec, counts: &Counts) -> Option<Chang
 const fn stop(spec: &Spec, reason: PauseReason, evidence: Option<Evidence>) -> Change {
     match spec.on_failure {
         OnFailure::Pause => Change::Pause { reason, evidence },
-        OnFailure::Abort => Change::Abort { reason, evidence },
+        OnFailure::Abort => Change::Abort { reason, evidence, rolls_back: false },
+        OnFailure::Rollback => Change::Abort { reason, evidence, rolls_back: true },
     }
 }
 
@@ -270,6 +277,9 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
                     None
                 }),
             }
+        }
+        WaveState::Stopped { .. } if spec.on_failure == OnFailure::Rollback => {
+            Some(stop(spec, PauseReason::Gate, None))
         }
         WaveState::Stopped { .. } => {
             end(snapshot, spec, now).or_else(|| Some(stop(spec, PauseReason::Gate, None)))

@@ -57,6 +57,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         brakes: vec![],
         prepared: None,
         no_device: false,
+        is_to_roll_back: false,
         waves: waves.iter().map(|(state, _)| Wave { state: *state, ..Wave::PENDING }).collect(),
         earlier: vec![],
     };

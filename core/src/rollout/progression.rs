@@ -157,6 +157,9 @@ pub struct Progression {
     /// Whether it failed because it has no device: none was chosen, and none may join.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_device: bool,
+    /// Whether it is rolled back once nothing is open in it any more, because it went wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_to_roll_back: bool,
     /// Its waves, in order; at least one.
     pub waves: Vec<Wave>,
     /// The rounds before this one, oldest first; at most [`ROUNDS_MAX`](super::ROUNDS_MAX).
@@ -271,6 +274,7 @@ impl Progression {
             brakes: vec![],
             prepared: None,
             no_device: false,
+            is_to_roll_back: false,
             waves: Self::pending(waves),
             earlier: vec![],
         }

@@ -54,5 +54,6 @@ impl Progression {
         self.failures_accepted = 0;
         self.results_accepted = Results::default();
         self.prepared = None;
+        self.is_to_roll_back = false;
     }
 }

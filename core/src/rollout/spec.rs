@@ -16,6 +16,7 @@ use crate::{
         regression::Regression,
     },
     hours::{Hours, Phase, Zone},
+    ids::RolloutName,
     release::Release,
     retry,
     snapshot::Counts,
@@ -49,7 +50,12 @@ pub const WAIT_ABSENT: Duration = Duration::from_hours(24);
 pub struct Spec {
     /// What is sent.
     pub release: Release,
-    /// The selector that chooses the devices, in its canonical text.
+    /// The rollout that it rolls back: its devices are those that this one changed, and that ran the
+    /// release before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolls_back: Option<RolloutName>,
+    /// The selector that chooses the devices, in its canonical text; of no account where another
+    /// rollout is rolled back.
     pub select: Option<String>,
     /// By which plan.
     pub strategy: Strategy,
@@ -302,11 +308,16 @@ pub enum OnFailure {
     Pause,
     /// It is aborted.
     Abort,
+    /// It is aborted, and once nothing is open in it any more it is rolled back.
+    Rollback,
 }
 
 impl Spec {
     /// Why a rollout of it has no device, in words.
     pub fn no_device(&self) -> String {
+        if let Some(of) = &self.rolls_back {
+            return format!("no device goes back to this release from {of} any more");
+        }
         match self.select.as_deref() {
             None | Some("") => "there is no device".to_owned(),
             Some(select) => format!("no device matches {select}"),
@@ -317,6 +328,7 @@ impl Spec {
     pub fn immediate(release: Release) -> Self {
         Self {
             release,
+            rolls_back: None,
             select: None,
             strategy: Strategy::Immediate,
             start_at: None,

@@ -148,7 +148,11 @@ impl Script {
             "verify_timeout" => spec.verify.timeout = duration(value)?,
             "brake" => spec.brake = Some(value.parse().map_err(words)?),
             "on_failure" => {
-                let known = [("pause", OnFailure::Pause), ("abort", OnFailure::Abort)];
+                let known = [
+                    ("pause", OnFailure::Pause),
+                    ("abort", OnFailure::Abort),
+                    ("rollback", OnFailure::Rollback),
+                ];
                 spec.on_failure = one_of(value, &known)?;
             }
             "allow_downgrade" => spec.allow_downgrade = value == "true",

@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 35] = [
+const EXAMPLES: [(&str, &str); 36] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -27,6 +27,7 @@ const EXAMPLES: [(&str, &str); 35] = [
     ("rollout retry", "groundswell rollout retry 1"),
     ("rollout cancel", "groundswell rollout cancel 1"),
     ("rollout abort", "groundswell rollout abort 1"),
+    ("rollout rollback", "groundswell rollout rollback 1 --dry-run"),
     ("rollout list", "groundswell rollout list --output json"),
     ("rollout show", "groundswell rollout show 1"),
     ("rollout watch", "groundswell rollout watch 1"),

@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, HashSet};
 use groundswell_core::{
     assignment::{SkipReason, State},
     hours::Zone,
+    release::Release,
+    rollback::{Return, Survey},
     rollout::{Spec, WaveSize},
     selector::Selector,
     time::Time,
-    wave::{self, Chosen},
+    wave,
 };
 use sha2::{Digest, Sha256};
 
-use crate::store::{Assign, CohortName, DeviceKey, Store, StoreError};
+use crate::store::{Assign, Chosen, CohortName, DeviceKey, RolloutKey, Store, StoreError};
 
 /// The devices of a rollout, divided.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +45,7 @@ struct Drawn {
 pub fn choose<S: Store>(store: &S, spec: &Spec, now: Time) -> Result<Division, StoreError> {
     let mut zones = Zones::new(spec);
     let mut drawn = vec![];
-    let select = spec.select.as_deref().map(parse).transpose()?;
-    store.for_each_chosen(select.as_ref(), now, &mut |device| {
+    for_each(store, spec, now, &mut |device| {
         drawn.push(Drawn {
             place: wave::place(&spec.salt, device.id),
             device: device.key,
@@ -56,6 +57,52 @@ pub fn choose<S: Store>(store: &S, spec: &Spec, now: Time) -> Result<Division, S
     let chosen = chosen_by_waves(store, spec, now, &drawn)?;
     let waves = wave::divide(&spec.waves, &chosen);
     Ok(divide(&drawn, &waves, &zones))
+}
+
+/// Hands every device that a rollout would have to `each`, when it is `now`.
+///
+/// # Errors
+/// As [`choose`].
+pub fn for_each<S: Store>(
+    store: &S,
+    spec: &Spec,
+    now: Time,
+    each: &mut dyn FnMut(Chosen<'_>),
+) -> Result<(), StoreError> {
+    let Some(of) = &spec.rolls_back else {
+        let select = spec.select.as_deref().map(parse).transpose()?;
+        return store.for_each_chosen(select.as_ref(), now, each);
+    };
+    let goes = Return::To(&spec.release.version);
+    store.for_each_changed(RolloutKey(of.number), &mut |device, changed| {
+        if changed.returns(&of.version) == goes {
+            each(device);
+        }
+    })
+}
+
+/// Where the devices that a rollout changed go back to, and the releases of its name.
+#[derive(Clone, Debug, Default)]
+pub struct LookedBack {
+    /// The devices, counted.
+    pub survey: Survey,
+    /// The releases that are written down.
+    pub known: Vec<Release>,
+}
+
+/// Looks up where the devices go that `rollout` changed by sending `release`.
+///
+/// # Errors
+/// [`StoreError`] if they cannot be read.
+pub fn look_back<S: Store>(
+    store: &S,
+    rollout: RolloutKey,
+    release: &Release,
+) -> Result<LookedBack, StoreError> {
+    let mut survey = Survey::default();
+    store.for_each_changed(rollout, &mut |_, changed| survey.add(&changed, &release.version))?;
+    let known = store.releases(Some(&release.name))?;
+    Ok(LookedBack { survey, known: known.into_iter().map(|(release, _)| release).collect() })
 }
 
 /// A stored selector.
@@ -104,7 +151,7 @@ fn chosen_by_waves<S: Store>(
     spec: &Spec,
     now: Time,
     drawn: &[Drawn],
-) -> Result<Vec<Chosen>, StoreError> {
+) -> Result<Vec<wave::Chosen>, StoreError> {
     let mut chosen = vec![0; drawn.len()];
     for (number, wave) in spec.waves.iter().enumerate() {
         let WaveSize::Select(text) = &wave.size else { continue };
@@ -114,7 +161,7 @@ fn chosen_by_waves<S: Store>(
             own.insert(device.key);
         })?;
         for (bits, drawn) in chosen.iter_mut().zip(drawn) {
-            *bits |= Chosen::from(own.contains(&drawn.device)) << number;
+            *bits |= wave::Chosen::from(own.contains(&drawn.device)) << number;
         }
     }
     Ok(chosen)

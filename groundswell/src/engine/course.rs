@@ -9,6 +9,7 @@
 //! [`core::admit`]: groundswell_core::admit
 //! [`core::assignment::apply`]: groundswell_core::assignment::apply
 
+mod back;
 mod change;
 mod changed;
 mod claim;
@@ -129,6 +130,7 @@ pub(super) struct Course {
     preparation: prepare::Preparation,
     /// Which checks were asked, and what they answered.
     checks: Notebook,
+    back: back::Back,
     /// Devices that were written since.
     changes: changed::Changes,
     /// Devices that join, and are not written down yet.
@@ -262,6 +264,7 @@ impl Course {
             opened: vec![],
             preparation: prepare::Preparation::default(),
             checks: Notebook::default(),
+            back: back::Back::default(),
             changes: changed::Changes::new(manner.look_every.is_none()),
             joiners: vec![],
             is_joining: false,
@@ -530,6 +533,7 @@ impl Course {
             (away, "away"),
             (plan, "plan"),
             (self.choose_at(), "choose"),
+            (self.look_back_at(), "look back"),
             // Those who look must not see what held before, however long nothing else happens.
             (self.tell_at().filter(|_| may_commit), "tell"),
         ]

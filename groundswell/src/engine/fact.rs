@@ -7,11 +7,15 @@ use groundswell_core::{
     gate::external::{self, Check, Ticket},
     ids::{AssignmentId, RolloutId},
     outcome::{Answer, Outcome},
+    release::Release,
     rollout::Spec,
     time::Time,
 };
 
-use super::{choose::Division, watch::Question};
+use super::{
+    choose::{Division, LookedBack},
+    watch::Question,
+};
 use crate::store::{
     Batch, Candidate, RolloutKey,
     writer::{Done, Job},
@@ -25,6 +29,8 @@ pub enum Fact {
     Store(Done),
     /// The devices of a rollout were chosen, or could not be.
     Chosen(RolloutKey, Option<Box<Division>>),
+    /// It was looked up where the devices of a rollout go back to, or could not be.
+    LookedBack(RolloutKey, Option<Box<LookedBack>>),
     /// Everything is ready to send for a rollout.
     Opened(RolloutKey),
     /// The artifact of a rollout cannot be sent, and nobody can be asked, for this reason.
@@ -48,6 +54,9 @@ pub enum Command {
     Store(Job),
     /// Choose the devices of a rollout, with a connection of its own.
     Choose(RolloutKey, Box<Spec>),
+    /// Look up where the devices go back to that a rollout changed by sending this, with a connection
+    /// of its own.
+    LookBack(RolloutKey, Box<Release>),
     /// Get ready to send for a rollout.
     Open(Box<Opening>),
     /// Deliver to this device.

@@ -203,6 +203,7 @@ pub(super) fn without_error(done: Done) -> (Done, Option<StoreError>) {
         Done::Discarded(key, result) => parted!(Done::Discarded, result, key),
         Done::RoundOpened(key, result) => parted!(Done::RoundOpened, result, key),
         Done::Read(key, result) => parted!(Done::Read, result, key),
+        Done::Rollbacks(result) => parted!(Done::Rollbacks, result),
         Done::Looked(result) => parted!(Done::Looked, result),
         Done::Waiting(seq, result) => parted!(Done::Waiting, result, seq),
         Done::Forgotten(result) => parted!(Done::Forgotten, result),
@@ -245,6 +246,7 @@ impl Run {
                 writer.give(job);
             }
             Command::Choose(key, spec) => self.choose(key, *spec),
+            Command::LookBack(key, release) => self.look_back(key, *release),
             Command::Open(opening) => self.shell.outlets.open(*opening, &self.openings),
             Command::Send(sending) => match self.outlets.get_mut(&sending.rollout) {
                 Some(outlet) => outlet.send(sending),
@@ -292,27 +294,47 @@ impl Run {
 
     /// Reads and divides on a thread and a connection of its own, beside the writer.
     fn choose(&self, key: RolloutKey, spec: groundswell_core::rollout::Spec) {
-        let facts = self.facts.clone();
-        let (path, now) = (self.shell.dir.database(), self.shell.clock.now());
-        let chosen = tokio::task::spawn_blocking(move || {
+        let now = self.shell.clock.now();
+        self.read_beside(
+            move |store| super::choose::choose(store, &spec, now),
+            move |division| Fact::Chosen(key, division),
+        );
+    }
+
+    /// The same, to look up where the devices of a rollout go back to.
+    fn look_back(&self, key: RolloutKey, release: groundswell_core::release::Release) {
+        self.read_beside(
+            move |store| super::choose::look_back(store, key, &release),
+            move |found| Fact::LookedBack(key, found),
+        );
+    }
+
+    /// Tells what is read by a connection of its own, or that it cannot be.
+    fn read_beside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&SqliteStore) -> Result<T, StoreError> + Send + 'static,
+        told: impl FnOnce(Option<Box<T>>) -> Fact + Send + 'static,
+    ) {
+        let (facts, path) = (self.facts.clone(), self.shell.dir.database());
+        let reading = tokio::task::spawn_blocking(move || {
             SqliteStore::open_to_read(&path).and_then(|store| match store {
-                Some(store) => super::choose::choose(&store, &spec, now),
+                Some(store) => read(&store),
                 None => Err(StoreError::Damaged("the database is gone".to_owned())),
             })
         });
         tokio::spawn(async move {
-            let division = match chosen.await {
-                Ok(Ok(division)) => Some(Box::new(division)),
+            let found = match reading.await {
+                Ok(Ok(found)) => Some(Box::new(found)),
                 Ok(Err(error)) => {
-                    tracing::error!(rollout = key.0, "{error}");
+                    tracing::error!("the devices of a rollout cannot be read: {error}");
                     None
                 }
                 Err(died) => {
-                    tracing::error!(rollout = key.0, "choosing its devices died: {died}");
+                    tracing::error!("reading the devices of a rollout died: {died}");
                     None
                 }
             };
-            let _ = facts.send(Fact::Chosen(key, division));
+            let _ = facts.send(told(found));
         });
     }
 

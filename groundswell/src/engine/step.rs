@@ -320,6 +320,9 @@ impl Engine {
             Fact::Chosen(key, division) => {
                 self.with(key, |course| course.chosen(now, division));
             }
+            Fact::LookedBack(key, found) => {
+                self.with(key, |course| course.looked_back(now, found));
+            }
             Fact::Opened(key) => self.with(key, Course::opened),
             Fact::Unsendable(key, why) => self.with(key, |course| course.unsendable(now, why)),
             Fact::Delivered(key, id, outcome) => {
@@ -355,6 +358,9 @@ impl Engine {
                 for (seq, _) in &batch.answers {
                     self.taken_up.remove(seq);
                 }
+                if batch.rollback.is_some() {
+                    commands.push(Command::Store(Job::Rollbacks(batch.rollout)));
+                }
                 let Some(course) = self.courses.get_mut(&batch.rollout) else { return };
                 course.is_dirty = true;
                 let events = course.committed();
@@ -373,6 +379,7 @@ impl Engine {
             }
             Done::RoundOpened(key, Ok(next)) => self.with(key, |course| course.round_opened(next)),
             Done::Read(key, Ok(found)) => self.read(now, key, found, commands),
+            Done::Rollbacks(Ok(all)) => self.take_over(now, all),
             Done::Looked(Ok(looked)) => {
                 self.looked.is_looking = false;
                 if let Some(looked) = looked {
@@ -399,6 +406,7 @@ impl Engine {
             | Done::Discarded(_, Err(_))
             | Done::RoundOpened(_, Err(_))
             | Done::Read(_, Err(_))
+            | Done::Rollbacks(Err(_))
             | Done::Looked(Err(_))
             | Done::Waiting(_, Err(_))
             | Done::Answered(_, Err(_))

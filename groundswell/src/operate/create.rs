@@ -41,12 +41,14 @@ impl State {
     /// Writes a rollout down as a draft.
     ///
     /// # Errors
+    /// [`OperateError::NoWayBack`] if it is to be rolled back when it goes wrong and could not be,
     /// [`OperateError::Store`].
     pub fn create_rollout(
         &mut self,
         spec: &Spec,
         now: Time,
     ) -> Result<(RolloutKey, RolloutId), OperateError> {
+        self.look_ahead(spec, now)?;
         let id = RolloutId(uuid::Uuid::now_v7());
         Ok((self.store.create(id, None, spec, now)?, id))
     }

@@ -156,6 +156,20 @@ pub enum OperateError {
         /// Why, and what would.
         refusal: Refusal,
     },
+    /// It cannot be rolled back.
+    #[error("rollout {rollout} is not rolled back: {refusal}")]
+    NotRolledBack {
+        /// Its number.
+        rollout: i64,
+        /// Why, and what to do.
+        refusal: groundswell_core::rollback::Refusal,
+    },
+    /// It could not be rolled back when it went wrong.
+    #[error("on_failure = \"rollback\": {refusal}")]
+    NoWayBack {
+        /// Why, and what to do.
+        refusal: groundswell_core::rollback::Refusal,
+    },
     /// Another act came first.
     #[error(
         "rollout {rollout}: it has moved on since you looked; look again, and say it again if you \

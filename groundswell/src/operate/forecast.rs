@@ -33,6 +33,9 @@ pub struct Forecast {
     pub devices: u64,
     /// Those of them that have no address, and so are left as they are.
     pub without_address: u64,
+    /// Those of them that could not be rolled back, because nobody knows what they run; none unless
+    /// that is what follows when it goes wrong.
+    pub without_way_back: u64,
     /// Its waves, in order.
     pub waves: Vec<ForecastWave>,
     /// The zones that hours are judged in; none if devices may be touched at any time.
@@ -82,7 +85,10 @@ impl State {
     /// [`OperateError::Store`].
     pub fn outline(&self, spec: &Spec, now: Time) -> Result<Forecast, OperateError> {
         let select = spec.select.as_deref().map(choose::parse).transpose()?;
-        let alike = self.store.count_chosen(select.as_ref(), now)?;
+        let alike = match &spec.rolls_back {
+            Some(_) => self.count_going_back(spec, now)?,
+            None => self.store.count_chosen(select.as_ref(), now)?,
+        };
         let count = |holds: &dyn Fn(&&Alike) -> bool| -> u64 {
             alike.iter().filter(holds).map(|alike| alike.devices).sum()
         };
@@ -100,11 +106,29 @@ impl State {
             membership: spec.membership,
             devices,
             without_address: count(&|alike| !alike.has_address),
+            // It was told when it was written down.
+            without_way_back: 0,
             waves: waves
                 .map(|(wave, devices)| forecast_wave(spec, wave, devices, vec![]))
                 .collect(),
             zones: forecast_zones(spec, &zones, now),
         })
+    }
+
+    /// The devices that a rollback would have, counted by their zones.
+    fn count_going_back(&self, spec: &Spec, now: Time) -> Result<Vec<Alike>, OperateError> {
+        let mut alike: BTreeMap<(Option<String>, bool), u64> = BTreeMap::new();
+        choose::for_each(&self.store, spec, now, &mut |device| {
+            let zone = device.time_zone.map(str::to_owned);
+            *alike.entry((zone, device.has_address)).or_default() += 1;
+        })?;
+        let alike = alike.into_iter();
+        let alike = alike.map(|((time_zone, has_address), devices)| Alike {
+            time_zone,
+            has_address,
+            devices,
+        });
+        Ok(alike.collect())
     }
 
     /// How many devices the first, the first two, ... of the waves' own selectors choose that stand
@@ -136,7 +160,8 @@ impl State {
     /// What a rollout of this spec would do if it were started `now`: its devices are drawn.
     ///
     /// # Errors
-    /// [`OperateError::Store`].
+    /// [`OperateError::Store`], and [`OperateError::NoWayBack`] if it is to be rolled back when it goes
+    /// wrong and could not be.
     pub fn forecast(&self, spec: &Spec, now: Time) -> Result<Forecast, OperateError> {
         let division = choose::choose(&self.store, spec, now)?;
         let no_address = division.devices.iter().filter(|device| device.state != Standing::Queued);
@@ -145,6 +170,7 @@ impl State {
             membership: spec.membership,
             devices: division.devices.len() as u64,
             without_address: no_address.count() as u64,
+            without_way_back: self.look_ahead(spec, now)?,
             waves: self.waves(spec, &division, now)?,
             zones: forecast_zones(spec, &zones_of(&division), now),
         })
@@ -163,8 +189,7 @@ impl State {
         let shown = (0..spec.wave_count()).flat_map(|wave| of_wave(wave).take(FIRST_SHOWN));
         let mut ids: HashMap<DeviceKey, String> =
             shown.map(|device| (device.device, String::new())).collect();
-        let select = spec.select.as_deref().map(choose::parse).transpose()?;
-        self.store.for_each_chosen(select.as_ref(), now, &mut |device| {
+        choose::for_each(&self.store, spec, now, &mut |device| {
             if let Some(id) = ids.get_mut(&device.key) {
                 device.id.clone_into(id);
             }

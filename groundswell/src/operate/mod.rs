@@ -16,6 +16,7 @@ mod overview;
 mod prune;
 mod releases;
 mod replay;
+mod rollback;
 mod rollouts;
 mod waves;
 mod why;
@@ -34,6 +35,7 @@ pub use self::{
     prune::{Pruned, prune},
     releases::{ReleaseView, Releases},
     replay::replay,
+    rollback::{Extent, RollbackView, RolledBack},
     rollouts::RolloutView,
     waves::{RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,

@@ -2,7 +2,7 @@
 
 use groundswell_core::{
     assignment, brake,
-    ids::RolloutId,
+    ids::{RolloutId, RolloutName},
     plan, progress,
     release::Release,
     rollout::{self, PauseReason},
@@ -37,6 +37,10 @@ pub struct Overview {
     pub strategy: rollout::Strategy,
     /// Which devices, in the canonical text; none: every one, or those given to a push.
     pub select: Option<String>,
+    /// The rollout that it rolls back.
+    pub rolls_back: Option<RolloutName>,
+    /// The rollouts that roll it back, by their numbers.
+    pub rolled_back_by: Vec<i64>,
     /// Whether it is what `groundswell push` wrote down for itself.
     pub is_push: bool,
     /// Where it stands.
@@ -181,6 +185,8 @@ impl State {
             release: spec.release.clone(),
             strategy: spec.strategy,
             select: spec.select.clone().filter(|select| !select.is_empty()),
+            rolls_back: spec.rolls_back.clone(),
+            rolled_back_by: self.rolled_back_by(*key)?,
             is_push: record.identity.is_some(),
             state: progression.state,
             paused: progression.paused.iter().copied().collect(),

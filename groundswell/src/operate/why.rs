@@ -72,7 +72,7 @@ impl State {
         let rollout::Progression { state, round, .. } = &record.progression;
         let is_open =
             matches!(state, rollout::State::Draft | rollout::State::Preparing) && *round == 1;
-        if !is_open || !would_be(&record.spec, &device, now)? {
+        if !is_open || !self.would_be(&record.spec, key, &device, now)? {
             return Ok(nowhere(record));
         }
         let is_chosen = |text: &str| Ok(choose::parse(text)?.matches(&device, now));
@@ -80,6 +80,23 @@ impl State {
         let waiting_on = plan::plan(&self.snapshot(record, now)?, &record.spec, now).waiting_on;
         let wave = wave.map(|wave| wave + 1);
         Ok(DeviceWhy { would_be: true, wave, waiting_on, ..nowhere(record) })
+    }
+
+    /// Whether a rollout that has not chosen its devices would choose this one.
+    fn would_be(
+        &self,
+        spec: &Spec,
+        key: DeviceKey,
+        device: &Device,
+        now: Time,
+    ) -> Result<bool, OperateError> {
+        if spec.rolls_back.is_none() {
+            let select = spec.select.as_deref().map(choose::parse).transpose()?;
+            return Ok(select.is_none_or(|select| select.matches(device, now)));
+        }
+        let mut would_be = false;
+        choose::for_each(&self.store, spec, now, &mut |chosen| would_be |= chosen.key == key)?;
+        Ok(would_be)
     }
 
     /// Where a device stands in each rollout that has it, newest first, each in its last round.
@@ -189,12 +206,6 @@ impl Standings<'_> {
         let other = self.last.iter().find(is_busy)?;
         self.records.get(&other.rollout).map(RolloutRecord::name)
     }
-}
-
-/// Whether a rollout that has not chosen its devices would choose this one.
-fn would_be(spec: &Spec, device: &Device, now: Time) -> Result<bool, OperateError> {
-    let select = spec.select.as_deref().map(choose::parse).transpose()?;
-    Ok(select.is_none_or(|select| select.matches(device, now)))
 }
 
 /// A device that is not in a rollout.

@@ -21,6 +21,7 @@ use groundswell_core::{
     ids::{AssignmentId, Epoch, RolloutId},
     log::Record,
     release::Release,
+    rollback::Changed,
     rollout::Spec,
     selector::Selector,
     snapshot::Counts,
@@ -34,9 +35,9 @@ pub use self::{
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
-        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, LogRow, Page,
-        QueueRead, QueueWant, RolloutKey, RolloutRecord, RoundCursor, Standing, Told, Unfinished,
-        Want,
+        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, LogRow,
+        NewRollout, Page, QueueRead, QueueWant, Rollback, RolloutKey, RolloutRecord, RoundCursor,
+        Standing, Told, Unfinished, Want,
     },
 };
 
@@ -89,6 +90,9 @@ impl StoreError {
 
 /// What takes an assignment and the id of its device.
 pub type EachAssigned<'a> = &'a mut dyn FnMut(AssignmentId, &str);
+
+/// What takes a device that a rollout changed, and what it ran and runs.
+pub type EachChanged<'a> = &'a mut dyn FnMut(Chosen<'_>, Changed<'_>);
 
 /// A device that a selector chose, as far as dividing it into waves needs.
 #[derive(Clone, Copy, Debug)]
@@ -213,6 +217,26 @@ pub trait Store: Send {
         each: &mut dyn FnMut(Chosen<'_>),
     ) -> Result<(), StoreError>;
 
+    /// Hands every device that a rollout sent to, in any round, to `each`, in the order of their rows.
+    fn for_each_changed(
+        &self,
+        rollout: RolloutKey,
+        each: EachChanged<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// The rollouts that roll this one back, oldest first.
+    fn rollbacks(&self, of: RolloutKey) -> Result<Vec<RolloutRecord>, StoreError>;
+
+    /// Writes down the rollouts that roll one back, if it has the generation, and so many rollbacks,
+    /// that whoever wants it has seen; none otherwise.
+    fn roll_back(
+        &mut self,
+        of: RolloutKey,
+        seen: (u64, usize),
+        rollback: &Rollback,
+        now: Time,
+    ) -> Result<Option<Vec<RolloutKey>>, StoreError>;
+
     /// Writes a release down, and says whether it was new; one of this name and version that is
     /// there already is left as it is.
     fn put_release(&mut self, release: &Release, now: Time) -> Result<bool, StoreError>;
@@ -239,6 +263,14 @@ pub trait Store: Send {
     /// The devices that the selector chooses at `now`, counted by what dividing them into waves
     /// needs to know.
     fn count_chosen(&self, select: Option<&Selector>, now: Time) -> Result<Vec<Alike>, StoreError>;
+
+    /// The devices that the selector chooses at `now`, counted by the version that they are known to
+    /// run.
+    fn count_versions(
+        &self,
+        select: Option<&Selector>,
+        now: Time,
+    ) -> Result<Vec<(Option<String>, u64)>, StoreError>;
 
     /// Notes contacts in their order. The last word of a device counts; devices that are not in
     /// the inventory are passed over.

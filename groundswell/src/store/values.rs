@@ -12,6 +12,7 @@ use groundswell_core::{
     hours::Zone,
     ids::{AssignmentId, Epoch, RolloutId, RolloutName},
     log::Record,
+    rollback::Survey,
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
     time::Time,
@@ -267,6 +268,9 @@ pub struct Batch {
     pub told: Option<Told>,
     /// Intents that this carries out.
     pub answers: Vec<(IntentSeq, Answer)>,
+    /// The rollouts that roll it back, written down with its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Box<Rollback>>,
 }
 
 impl Batch {
@@ -286,6 +290,7 @@ impl Batch {
             heard: vec![],
             told: None,
             answers: vec![],
+            rollback: None,
         }
     }
 
@@ -297,7 +302,32 @@ impl Batch {
             && self.progression.is_none()
             && self.heard.is_empty()
             && self.answers.is_empty()
+            && self.rollback.is_none()
     }
+}
+
+/// A rollout that is to be written down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NewRollout {
+    /// Its id.
+    pub id: RolloutId,
+    /// What is to happen.
+    pub spec: Spec,
+    /// Where it stands from the beginning.
+    pub progression: Progression,
+    /// What led there, for its log; behind its spec.
+    pub records: Vec<Record>,
+}
+
+/// The rollouts that roll one back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rollback {
+    /// One for each release that devices go back to.
+    pub rollouts: Vec<NewRollout>,
+    /// Where all devices go.
+    pub survey: Survey,
+    /// Versions of these that there is no release of.
+    pub missing: Vec<String>,
 }
 
 /// The number of an intent.

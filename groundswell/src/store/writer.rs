@@ -60,6 +60,8 @@ pub enum Job {
     Slots(SlotsWant),
     /// See whether it is still written down that a device keeps slots because it failed.
     HasFailed(DeviceKey),
+    /// Read the rollouts that roll one back.
+    Rollbacks(RolloutKey),
     /// Answer an intent that changes nothing.
     Answer(IntentSeq, Answer),
 }
@@ -121,6 +123,8 @@ pub enum Done {
     RoundOpened(RolloutKey, Result<Option<RoundCursor>, StoreError>),
     /// A rollout and its cohorts, if it is there.
     Read(RolloutKey, Result<Option<Box<Found>>, StoreError>),
+    /// The rollouts that roll one back, as they are written down.
+    Rollbacks(Result<Vec<Found>, StoreError>),
     /// What others have written; none if nothing.
     Looked(Result<Option<Looked>, StoreError>),
     /// The rollouts that wait for a device.
@@ -205,6 +209,7 @@ fn failed(job: Job) -> Done {
         Job::Discard(rollout, _) => Done::Discarded(rollout, Err(died())),
         Job::OpenRound(rollout, ..) => Done::RoundOpened(rollout, Err(died())),
         Job::Read(rollout) => Done::Read(rollout, Err(died())),
+        Job::Rollbacks(_) => Done::Rollbacks(Err(died())),
         Job::Look { .. } => Done::Looked(Err(died())),
         Job::Waiting(seq, _) => Done::Waiting(seq, Err(died())),
         Job::Forget(_) => Done::Forgotten(Err(died())),
@@ -254,6 +259,7 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
             Done::RoundOpened(*rollout, next)
         }
         Job::Read(rollout) => Done::Read(*rollout, read(store, *rollout)),
+        Job::Rollbacks(of) => Done::Rollbacks(rollbacks(store, *of)),
         Job::Look { seen, after } => Done::Looked(look(store, *seen, *after)),
         Job::Waiting(seq, device) => Done::Waiting(*seq, store.waiting(*device)),
         Job::Forget(up_to) => Done::Forgotten(store.forget_changed(*up_to)),
@@ -272,6 +278,14 @@ fn read(store: &impl Store, rollout: RolloutKey) -> Result<Option<Box<Found>>, S
     let cohorts = store.cohorts(rollout, record.progression.round)?;
     let rivals = store.rivals(rollout)?;
     Ok(Some(Box::new(Found { record, cohorts, rivals })))
+}
+
+fn rollbacks(store: &impl Store, of: RolloutKey) -> Result<Vec<Found>, StoreError> {
+    let mut all = vec![];
+    for record in store.rollbacks(of)? {
+        all.extend(read(store, record.key)?.map(|found| *found));
+    }
+    Ok(all)
 }
 
 fn look(

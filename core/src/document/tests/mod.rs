@@ -134,6 +134,7 @@ fn the_complete_document_has_every_field() {
             artifact: 0707070707070707070707070707070707070707070707070707070707070707,
             artifact_bytes: 1048576,
         },
+        rolls_back: None,
         select: Some(
             "tag.region==northeast and version<2.3.0",
         ),

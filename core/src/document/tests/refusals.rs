@@ -395,7 +395,7 @@ fn pace_and_proof() {
         json!({"timeouts": {"verifying": "0s"}}),
         json!({"max_failures": -1}),
         json!({"max_failures": "101%"}),
-        json!({"on_failure": "rollback"}),
+        json!({"on_failure": "revert"}),
         json!({"salt": " "}),
     ]), @r#"
     {"limits":{"max_in_flight":0,"max_per_host":10001,"max_unverified":-1,"per_minute":0}}
@@ -425,8 +425,8 @@ fn pace_and_proof() {
       max_failures: must be a whole number from 0 to 4294967295, not -1
     {"max_failures":"101%"}
       max_failures: "101%" is neither a number of devices (5) nor a whole percentage from 0% to 100% (10%)
-    {"on_failure":"rollback"}
-      on_failure: must be one of pause and abort, not "rollback"
+    {"on_failure":"revert"}
+      on_failure: must be one of pause, abort and rollback, not "revert"
     {"salt":" "}
       salt: the text is empty; write one such as "pilot-2026"
     "#);

@@ -8,8 +8,9 @@ use crate::{
     event::{Event, Kind, devices_of},
     gate::Ruling,
     ids::RolloutId,
-    log::{Acted, Listed, replay::Replay},
+    log::{Acted, Listed, RolledBack, replay::Replay},
     plan::{Change, Sweep, SweepReason},
+    rollback::rollouts_of,
     rollout::{Progression, State},
     snapshot::Counts,
     time::Time,
@@ -104,6 +105,28 @@ pub(super) const fn taken_up(waives_gate: bool) -> &'static str {
     } else {
         "taken up again: what stopped it is judged anew"
     }
+}
+
+/// Other rollouts bring back what this one took away.
+pub(super) fn rolled_back(rolled_back: &RolledBack, replay: &Replay) -> String {
+    let RolledBack { by, survey, missing } = rolled_back;
+    let name = replay.spec.as_ref().map_or("", |spec| spec.release.name.as_str());
+    let mut left_out = survey.left_out();
+    let lost: u64 = missing.iter().filter_map(|version| survey.to.get(version)).sum();
+    if lost > 0 {
+        let versions = missing.join(", ");
+        left_out.push(format!("{} ran {name} {versions}, which is no release", devices_of(lost)));
+    }
+    let goes = survey.to.iter().filter(|(version, _)| !missing.contains(version));
+    let goes: Vec<String> = goes.map(|(to, count)| format!("{count} to {name} {to}")).collect();
+    let mut words = match by.as_slice() {
+        [] => "not rolled back: no device has a release to go back to".to_owned(),
+        by => format!("rolled back by {}: {}", rollouts_of(by), goes.join(", ")),
+    };
+    if !left_out.is_empty() {
+        let _ = write!(words, "; left as they are: {}", left_out.join(", "));
+    }
+    words
 }
 
 /// Whether devices that are written down now come to others.

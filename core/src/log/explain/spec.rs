@@ -23,10 +23,11 @@ const SHOWN_MAX: usize = 6;
 /// What a rollout sends to whom.
 pub(super) fn headline(spec: &Spec) -> String {
     let select = spec.select.as_ref().filter(|select| !select.trim().is_empty());
-    let to = select.map_or_else(
-        || "every device".to_owned(),
-        |select| format!("the devices that {select} selects"),
-    );
+    let to = match (&spec.rolls_back, select) {
+        (Some(of), _) => format!("the devices that ran it before {of}"),
+        (None, Some(select)) => format!("the devices that {select} selects"),
+        (None, None) => "every device".to_owned(),
+    };
     format!("{} {} to {to}, {}", spec.release.name, spec.release.version, spec.strategy)
 }
 
@@ -154,9 +155,11 @@ fn limits(spec: &Spec) -> Vec<String> {
         let percent = alpha.percent();
         format!("stops if more fail than {baseline} explains, wrongly in {percent} of 100 cases")
     }));
-    if spec.on_failure == OnFailure::Abort {
-        phrases.push("aborted where it would be paused".to_owned());
-    }
+    phrases.extend(match spec.on_failure {
+        OnFailure::Pause => None,
+        OnFailure::Abort => Some("aborted where it would be paused".to_owned()),
+        OnFailure::Rollback => Some("rolled back where it would be paused".to_owned()),
+    });
     phrases.extend(match spec.unreachable {
         Unreachable::Ignore => None,
         Unreachable::Fail => Some("gates count those not reached as failed".to_owned()),

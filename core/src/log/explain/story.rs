@@ -121,6 +121,13 @@ impl Story {
                 self.waits.pass();
                 self.say(course::taken_up(*waives_gate).to_owned());
             }
+            Record::StartedBy(of) => {
+                let of = self.others.name(*of);
+                self.say(format!("started by {of}, which went wrong and is rolled back"));
+            }
+            Record::RolledBack(rolled_back) => {
+                self.say(course::rolled_back(rolled_back, &self.replay));
+            }
             Record::SetBack(before) => {
                 let was = stamp_secs(*before, self.replay.now);
                 self.say(format!("the clock was set back, it was {was}"));

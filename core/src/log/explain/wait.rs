@@ -107,7 +107,9 @@ fn in_words(reason: &WaitingOn, now: Time) -> String {
             format!("limited: {} a minute", devices_of(u64::from(*per_minute)))
         }
         WaitingOn::Driver => "limited: other rollouts use every place for deliveries".to_owned(),
-        WaitingOn::Ending { .. } | WaitingOn::Stopping => reason.in_words(now),
+        WaitingOn::Ending { .. } | WaitingOn::LookingBack | WaitingOn::Stopping => {
+            reason.in_words(now)
+        }
         _ => format!("waits: {}", reason.in_words(now)),
     }
 }

@@ -218,6 +218,7 @@ fn progression() -> impl Strategy<Value = Progression> {
                 brakes,
                 prepared,
                 no_device,
+                is_to_roll_back: no_device,
                 waves,
                 earlier: vec![],
             }

@@ -180,15 +180,61 @@ fn nothing_to_judge_by_waits_for_an_operator_only_where_something_follows() {
 #[test]
 fn a_stop_pauses_or_aborts() {
     let bad = Counts { succeeded: 5, failed: 5, ..Counts::default() };
-    for (on_failure, state) in
-        [(OnFailure::Pause, State::Paused), (OnFailure::Abort, State::Aborting)]
-    {
+    for (on_failure, state) in [
+        (OnFailure::Pause, State::Paused),
+        (OnFailure::Abort, State::Aborting),
+        (OnFailure::Rollback, State::Aborting),
+    ] {
         let spec = Spec { on_failure, ..three_waves() };
         let mut snapshot = first(SINCE, bad);
         let (stopped, _) = settle(&mut snapshot, &spec, NOW);
         assert_eq!((snapshot.progression.state, stopped.claims_max), (state, 0));
         assert!(matches!(snapshot.progression.waves[0].state, WaveState::Stopped { .. }));
+        let rolls_back = on_failure == OnFailure::Rollback;
+        assert_eq!(snapshot.progression.is_to_roll_back, rolls_back);
     }
+}
+
+#[test]
+fn what_is_rolled_back_is_stopped_even_if_nothing_is_left_to_stop() {
+    let bad = Counts { succeeded: 5, failed: 5, ..Counts::default() };
+    let last = [(PASSED, succeeded(9)), (PASSED, succeeded(9)), (SINCE, bad)];
+    let regression = Some(Regression {
+        baseline: Baseline::given("2%".parse().unwrap()).unwrap(),
+        alpha: <_>::default(),
+    });
+    let spec = Spec { waves: vec![], ..three_waves() };
+    let by = |spec: Spec, waves: &[_], on_failure| {
+        let spec = Spec { on_failure, ..spec };
+        let mut snapshot = snapshot(waves);
+        settle(&mut snapshot, &spec, NOW + HOUR);
+        (snapshot.progression.state, snapshot.progression.is_to_roll_back)
+    };
+    for (spec, waves) in [
+        (three_waves(), &last[..]),
+        (Spec { brake: Some(Brake::Count(4)), ..spec.clone() }, &last[2..]),
+        (Spec { regression, ..spec.clone() }, &last[2..]),
+    ] {
+        assert_eq!(by(spec.clone(), waves, OnFailure::Abort), (State::Failed, false));
+        // Nothing is open, and nobody looks who goes back to what here.
+        assert_eq!(by(spec, waves, OnFailure::Rollback), (State::Aborted, true));
+    }
+    // Nothing stopped it.
+    assert_eq!(by(spec, &last[2..], OnFailure::Rollback), (State::Failed, false));
+}
+
+#[test]
+fn it_does_not_end_before_it_is_known_who_goes_back() {
+    let progression = Progression {
+        state: State::Aborting,
+        is_to_roll_back: true,
+        ..running(succeeded(3)).progression
+    };
+    let known = Snapshot { progression, ..running(succeeded(3)) };
+    assert_eq!(plan(&known, &spec(), NOW).change, Some(Change::Aborted));
+    let unknown = Snapshot { is_being_written: true, ..known };
+    let waits = plan(&unknown, &spec(), NOW);
+    assert_eq!((waits.change, waits.waiting_on), (None, vec![WaitingOn::LookingBack]));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::super::{
     state::{self, Told},
-    text::{fields, number, table, text, when},
+    text::{count, fields, number, table, text, when},
 };
 use crate::{
     clock::Clock,
@@ -68,6 +68,13 @@ fn words(on: &state::On, created: &Created<'_>, spec: &Spec, now: Time) -> Strin
     words.push_str(&tables(forecast));
     if forecast.devices == 0 {
         let _ = write!(words, "\nnote: {}", nobody(spec));
+    }
+    if forecast.without_way_back > 0 {
+        let devices = count(forecast.without_way_back, "device");
+        let _ = write!(
+            words,
+            "\nwarning: {devices} could not be rolled back: nobody knows which version they run"
+        );
     }
     if let Some(number) = number {
         let start = on.command(&format!("rollout start {number}"));

@@ -4,6 +4,7 @@ mod acts;
 mod create;
 mod explain;
 mod replay;
+mod rollback;
 mod show;
 mod watch;
 mod waves;
@@ -73,6 +74,9 @@ enum Verb {
     Cancel(Of),
     /// As cancel, and stop what is open
     Abort(Of),
+    /// Bring the devices that it changed back to what they ran before, by another rollout
+    #[command(alias = "roll-back")]
+    Rollback(rollback::Args),
     /// List rollouts
     List,
     /// Show how far a rollout is, wave by wave, and what it waits for
@@ -130,6 +134,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Retry(of) => acts::act(on, &of.rollout, Act::Retry)?,
         Verb::Cancel(of) => acts::act(on, &of.rollout, Act::Cancel)?,
         Verb::Abort(of) => acts::act(on, &of.rollout, Act::Abort)?,
+        Verb::Rollback(args) => rollback::roll_back(on, args)?,
         Verb::List => {
             let rollouts = State::look(&on.state)?.rollouts()?;
             let note = rollouts.is_empty().then(|| {

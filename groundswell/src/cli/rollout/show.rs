@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use groundswell_core::{
+    rollback::rollouts_of,
     rollout::State as Stands,
     time::Time,
     waiting::{WaitingOn, span},
@@ -84,7 +85,8 @@ pub(super) fn show(
     let mut words = format!("{}\n", headline(overview));
     let told = [
         ("id", Some(overview.id.to_string())),
-        ("select", Some(selected(overview))),
+        ("rolls back", overview.rolls_back.as_ref().map(ToString::to_string)),
+        ("select", overview.rolls_back.is_none().then(|| selected(overview))),
         ("created", Some(when(overview.created_at, now))),
         ("began", overview.started_at.map(|at| when(at, now))),
         ("ended", overview.ended_at.map(|at| when(at, now))),
@@ -92,6 +94,7 @@ pub(super) fn show(
         ("devices", devices(overview).or_else(|| forecast.map(create::devices))),
         ("failed", by_reason(&overview.failed)),
         ("skipped", by_reason(&overview.skipped)),
+        ("rolled back", by_others(overview)),
         ("time left", overview.eta_secs.map(time_left)),
     ];
     let brakes = overview.brakes.iter();
@@ -127,6 +130,12 @@ pub(super) fn headline(overview: &Overview) -> String {
 fn selected(overview: &Overview) -> String {
     let all = if overview.is_push { "the devices given to the push" } else { "every device" };
     overview.select.clone().unwrap_or_else(|| all.to_owned())
+}
+
+/// Such as `by rollouts 13 and 14`.
+pub(super) fn by_others(overview: &Overview) -> Option<String> {
+    let by = &overview.rolled_back_by;
+    (!by.is_empty()).then(|| format!("by {}", rollouts_of(by)))
 }
 
 fn devices(overview: &Overview) -> Option<String> {

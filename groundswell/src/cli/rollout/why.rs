@@ -29,7 +29,7 @@ pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result
     on.show(&overview, || {
         let waits = show::waits(on, &overview, now);
         let waits = if waits.is_empty() { nothing(&record) } else { waits };
-        format!("{}\n{waits}{}", show::headline(&overview), braked(&overview))
+        format!("{}\n{waits}{}{}", show::headline(&overview), braked(&overview), linked(&overview))
     })?;
     Ok(())
 }
@@ -44,6 +44,13 @@ fn braked(overview: &Overview) -> String {
         let _ = write!(words, "\n{}, {verdict}", date(verdict.at));
     }
     if words.is_empty() { words } else { format!("\n{words}") }
+}
+
+/// The rollouts that it rolls back, or that roll it back.
+fn linked(overview: &Overview) -> String {
+    let of = overview.rolls_back.as_ref().map(|of| format!("it rolls back {of}"));
+    let by = show::by_others(overview).map(|by| format!("it is rolled back {by}"));
+    of.into_iter().chain(by).fold(String::new(), |words, line| format!("{words}\n\n{line}"))
 }
 
 fn nothing(record: &RolloutRecord) -> String {
@@ -77,8 +84,14 @@ fn of_device(record: &RolloutRecord, id: &str, why: &DeviceWhy, now: Time) -> St
 /// A device that a rollout does not have.
 pub(super) fn not_in(id: &str, record: &RolloutRecord) -> String {
     let (number, release) = (record.key.0, &record.spec.release);
-    let select = record.spec.select.as_deref().unwrap_or("every device");
     let (name, version) = (&release.name, &release.version);
+    if let Some(of) = &record.spec.rolls_back {
+        return format!(
+            "{id} is not in rollout {number} ({name} {version}), which has the devices that ran \
+             that before {of} changed them"
+        );
+    }
+    let select = record.spec.select.as_deref().unwrap_or("every device");
     format!("{id} is not in rollout {number} ({name} {version}), which selects {select}")
 }
 

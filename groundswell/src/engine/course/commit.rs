@@ -126,6 +126,7 @@ impl Course {
             heard: std::mem::take(&mut self.heard),
             told: self.tell_others(now, has_progressed),
             answers: std::mem::take(&mut self.answers),
+            rollback: self.take_rollback(),
         }
     }
 

@@ -51,6 +51,7 @@ impl Course {
         }
         self.commit(now, shared, commands);
         self.prepare(now, commands);
+        self.look_back(now, commands);
         self.join(now, commands);
         self.meter.observe(now, self.counts.ended());
         self.end(now, shared, commands);
@@ -169,6 +170,7 @@ impl Course {
     }
 
     fn carry_out(&mut self, now: Time, change: &Change, plan: &Plan) {
+        self.roll_back(change, now);
         change.apply_with(&plan.evidence, &mut self.progression, now);
         self.log.stands(&self.progression);
         self.pending_progression = true;

@@ -246,6 +246,7 @@ impl Course {
         self.cohorts_before.extend(changed.map(|cohort| (cohort.record.key, cohort.record.counts)));
         self.set_cohorts(vec![]);
         self.changes.begin_round();
+        self.forget_back();
     }
 
     /// The rollout as it is written down: with its devices, if these were being prepared.

@@ -131,6 +131,24 @@ impl Engine {
         self.add(course);
     }
 
+    /// Rollouts were started with the end of another one.
+    pub(super) fn take_over(&mut self, now: Time, all: Vec<Found>) {
+        for Found { record, cohorts, rivals } in all {
+            let is_new =
+                !self.courses.contains_key(&record.key) && !self.wanted.contains_key(&record.key);
+            // Somebody may have acted on one before: then it is read for that.
+            if !is_new || !record.progression.state.is_driven() || self.has_store_failed() {
+                continue;
+            }
+            let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
+            course.add_rivals(rivals, &mut self.shared);
+            if self.stop {
+                course.stop(now);
+            }
+            self.add(course);
+        }
+    }
+
     pub(super) fn contacted(
         &mut self,
         now: Time,

@@ -8,7 +8,7 @@ use groundswell_core::{
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{assign, changed, device, log, rollout, rows, slots};
+use super::{assign, changed, device, log, rollback, rollout, rows, slots};
 use crate::store::{Batch, Change, StoreError};
 
 /// By the key: any index would have it read the whole round.
@@ -22,6 +22,12 @@ pub(super) const SAW_RUN: &str = "INSERT INTO seen (device, at, version, version
      ON CONFLICT (device) DO UPDATE SET at = max(coalesce(at, 0), excluded.at), \
      version = coalesce(excluded.version, version), \
      version_key = coalesce(excluded.version_key, version_key)";
+
+/// What the devices of neighboring assignments are known to run is what they ran before, unless that
+/// is known already, or is the version of the release. By the key, as above.
+pub(super) const RAN_RUN: &str = "INSERT OR IGNORE INTO ran_before (assignment, version) \
+     SELECT a.id, s.version FROM assignment a NOT INDEXED JOIN seen s ON s.device = a.device \
+     WHERE a.id BETWEEN ?1 AND ?2 AND s.version IS NOT NULL AND s.version IS NOT ?3";
 
 pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
     write_changes(connection, batch)?;
@@ -44,7 +50,11 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
     for (seq, answer) in &batch.answers {
         rollout::answer(connection, *seq, answer)?;
     }
-    log::write(connection, batch.rollout, batch.at, &batch.records)
+    log::write(connection, batch.rollout, batch.at, &batch.records)?;
+    if let Some(rollback) = &batch.rollback {
+        rollback::write(connection, batch.rollout, rollback, batch.at)?;
+    }
+    Ok(())
 }
 
 /// Writes batches that were kept, unless these were written before: whoever did may have died
@@ -69,6 +79,9 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
          ON CONFLICT DO UPDATE SET text = excluded.text",
     )?;
     let mut saw = connection.prepare_cached(SAW_RUN)?;
+    let mut ran = connection.prepare_cached(RAN_RUN)?;
+    let is_kept = last.iter().any(|change| may_change_device(&change.to))
+        && can_be_rolled_back(connection, batch)?;
     let version_key = batch.version.as_deref().map(VersionKey::of);
     let version_key = version_key.as_ref().map(VersionKey::as_bytes);
     let mut write_run = |first: i64, last: i64, to: &Assignment| -> Result<(), StoreError> {
@@ -87,6 +100,11 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
         if changed as i64 != last - first + 1 {
             let what = format!("assignments {first} to {last}: rows are missing");
             return Err(StoreError::Damaged(what));
+        }
+        // Before it is overwritten: a device that says its version while it is asked was not known
+        // to run anything when it was claimed.
+        if is_kept && may_change_device(to) {
+            ran.execute(params![first, last, batch.version])?;
         }
         if shows_version(to.state) {
             saw.execute(params![first, last, batch.at.as_millis(), batch.version, version_key])?;
@@ -121,4 +139,22 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
 /// Whether a device that came to this state was heard of, running the release.
 const fn shows_version(state: State) -> bool {
     matches!(state, State::Succeeded | State::Skipped(SkipReason::AlreadyCurrent))
+}
+
+/// Whether a device at this point may be changed by what it is sent, or may have been.
+const fn may_change_device(to: &Assignment) -> bool {
+    match to.state {
+        State::Delivering => true,
+        State::Succeeded | State::Failed(_) | State::TimedOut(_) | State::Canceled => {
+            to.attempt > 0
+        }
+        _ => false,
+    }
+}
+
+/// Whether this is a rollout that can be rolled back: a push cannot, because its headers and paths
+/// are known to its own command alone.
+fn can_be_rolled_back(connection: &Connection, batch: &Batch) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM rollout WHERE key = ?1 AND identity IS NULL";
+    Ok(connection.prepare_cached(sql)?.exists([batch.rollout.0])?)
 }

@@ -381,6 +381,19 @@ pub(super) fn count_chosen(
     Ok(alike.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn count_versions(
+    connection: &Connection,
+    select: Option<&Selector>,
+    now: Time,
+) -> Result<Vec<(Option<String>, u64)>, StoreError> {
+    let Condition { sql, params, .. } = selector::condition(select, now);
+    let from = selector::FROM;
+    let sql = format!("SELECT s.version, count(*) FROM {from} WHERE {sql} GROUP BY 1 ORDER BY 1");
+    let mut statement = connection.prepare(&sql)?;
+    let count = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+    Ok(statement.query_map(params_from_iter(params), count)?.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn device(row: &Row<'_>) -> Result<Device, StoreError> {
     let address: Option<String> = row.get(2)?;
     let address = address

@@ -17,6 +17,7 @@ mod queue;
 mod read;
 mod reader;
 mod release;
+mod rollback;
 mod rollout;
 mod round;
 mod rows;
@@ -42,9 +43,9 @@ use rusqlite::Connection;
 
 use super::{
     Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
-    DeviceKey, EachAssigned, FailedDevice, Intent, IntentSeq, LogRow, Page, Put, Review, Reviewed,
-    RolloutKey, RolloutRecord, RoundCursor, SlotRelease, SlotsRead, SlotsWant, Standing, Store,
-    StoreError, Unfinished, Want, Which,
+    DeviceKey, EachAssigned, EachChanged, FailedDevice, Intent, IntentSeq, LogRow, Page, Put,
+    Review, Reviewed, Rollback, RolloutKey, RolloutRecord, RoundCursor, SlotRelease, SlotsRead,
+    SlotsWant, Standing, Store, StoreError, Unfinished, Want, Which,
 };
 
 /// A store in one `SQLite` file.
@@ -160,6 +161,34 @@ impl Store for SqliteStore {
         device::for_each_chosen(&self.connection, select, now, each)
     }
 
+    fn for_each_changed(
+        &self,
+        rollout: RolloutKey,
+        each: EachChanged<'_>,
+    ) -> Result<(), StoreError> {
+        rollback::for_each_changed(&self.connection, rollout, each)
+    }
+
+    fn rollbacks(&self, of: RolloutKey) -> Result<Vec<RolloutRecord>, StoreError> {
+        rollback::of(&self.connection, of)
+    }
+
+    fn roll_back(
+        &mut self,
+        of: RolloutKey,
+        (generation, rollbacks): (u64, usize),
+        rollback: &Rollback,
+        now: Time,
+    ) -> Result<Option<Vec<RolloutKey>>, StoreError> {
+        let transaction = self.write()?;
+        if !rollback::is_as_seen(&transaction, of, generation, rollbacks)? {
+            return Ok(None);
+        }
+        let by = rollback::write(&transaction, of, rollback, now)?;
+        transaction.commit()?;
+        Ok(Some(by))
+    }
+
     fn put_release(&mut self, release: &Release, now: Time) -> Result<bool, StoreError> {
         release::put(&self.connection, release, now)
     }
@@ -188,6 +217,14 @@ impl Store for SqliteStore {
 
     fn count_chosen(&self, select: Option<&Selector>, now: Time) -> Result<Vec<Alike>, StoreError> {
         device::count_chosen(&self.connection, select, now)
+    }
+
+    fn count_versions(
+        &self,
+        select: Option<&Selector>,
+        now: Time,
+    ) -> Result<Vec<(Option<String>, u64)>, StoreError> {
+        device::count_versions(&self.connection, select, now)
     }
 
     fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError> {
@@ -452,12 +489,14 @@ mod tests {
         let plain = queue::Shape { is_known: false, rivals: &[], pers: &[] };
         let full = queue::Shape { is_known: true, rivals: &[RolloutKey(7)], pers: &pers };
         let key = "SEARCH assignment USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+        let of_assignment = "SEARCH a USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
         let queued = "SEARCH a USING INDEX assignment_cohort (cohort=? AND rowid>?)";
         let before = "SEARCH assignment USING INDEX assignment_cohort (cohort=? AND rowid>?)";
         let due = "SEARCH a USING INDEX assignment_due (rollout=? AND due_at>? AND due_at<?)";
         for (sql, found_by) in [
             (commit::UPDATE_RUN.to_owned(), key),
             (commit::SAW_RUN.to_owned(), key),
+            (commit::RAN_RUN.to_owned(), of_assignment),
             (plain.queue_sql(false), queued),
             (full.queue_sql(true), queued),
             (round::BEFORE.to_owned(), before),

@@ -1,4 +1,4 @@
-//! How the file is opened, made and migrated, and how writing begins.
+//! Opening the file: its pragmas, its schema, and who may write to it.
 
 use std::{path::Path, time::Duration};
 
@@ -18,7 +18,7 @@ const CHECKPOINT_PAGES: u32 = 4_096;
 const CACHE_KIB: i64 = 16_384;
 
 /// Statements kept prepared; there are fewer.
-const STATEMENTS_MAX: usize = 64;
+const STATEMENTS_MAX: usize = 96;
 
 /// How long another process may keep the database to itself.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);

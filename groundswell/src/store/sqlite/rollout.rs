@@ -29,22 +29,35 @@ pub(super) fn create(
     spec: &Spec,
     now: Time,
 ) -> Result<RolloutKey, StoreError> {
-    let progression = Progression::draft(spec);
+    let key = insert(connection, id, identity, spec, &Progression::draft(spec), now)?;
+    log::write(connection, key, now, &[Record::Spec(Box::new(spec.clone()))])?;
+    Ok(key)
+}
+
+/// Writes the row of a rollout, and nothing in its log.
+pub(super) fn insert(
+    connection: &Connection,
+    id: RolloutId,
+    identity: Option<&[u8; 32]>,
+    spec: &Spec,
+    progression: &Progression,
+    now: Time,
+) -> Result<RolloutKey, StoreError> {
     connection.execute(
-        "INSERT INTO rollout (id, identity, state, progression, spec, devices, created_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)",
+        "INSERT INTO rollout \
+         (id, identity, state, progression, spec, devices, created_at, rolls_back) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)",
         params![
             id.to_string(),
             identity,
             progression.state.as_str(),
-            rows::to_json(&progression)?,
+            rows::to_json(progression)?,
             rows::to_json(spec)?,
             now.as_millis(),
+            spec.rolls_back.as_ref().map(|of| of.number),
         ],
     )?;
-    let key = RolloutKey(connection.last_insert_rowid());
-    log::write(connection, key, now, &[Record::Spec(Box::new(spec.clone()))])?;
-    Ok(key)
+    Ok(RolloutKey(connection.last_insert_rowid()))
 }
 
 pub(super) fn set_spec(

@@ -44,7 +44,9 @@ impl Stage {
         &self.ground.fleet
     }
 
+    /// Starts a driver; one that is there is killed before.
     pub(super) fn drive(&mut self) {
+        self.kill();
         let out = fs::File::create(self.dir().join("run.log")).unwrap();
         let mut command = groundswell(self.dir(), &["run"]);
         command.stderr(out.try_clone().unwrap()).stdout(out);

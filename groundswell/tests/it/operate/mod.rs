@@ -13,6 +13,7 @@ mod output;
 mod regression;
 mod releases;
 mod restored;
+mod rollback;
 mod superseded;
 mod watch;
 

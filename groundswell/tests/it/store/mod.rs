@@ -7,6 +7,7 @@ mod epochs;
 mod intents;
 mod queue;
 mod random;
+mod rollbacks;
 mod rollouts;
 mod schema;
 

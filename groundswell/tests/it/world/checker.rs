@@ -11,12 +11,15 @@ use groundswell::{
         ids::{AssignmentId, RolloutId},
         log::{Happened, Record},
         outcome::Outcome,
-        rollout::{Progression, Spec, State as RolloutState},
+        rollout::{OnFailure, Progression, Schedule, Spec, State as RolloutState, WhenClosed},
         snapshot::Counts,
         time::Time,
         waiting::WaitingOn,
     },
-    store::{Batch, Change, CohortKey, IntentSeq, RolloutKey, SqliteStore, Store, writer::Job},
+    store::{
+        Batch, Change, CohortKey, IntentSeq, RolloutKey, RolloutRecord, SqliteStore, Store,
+        writer::Job,
+    },
 };
 
 use super::{
@@ -152,6 +155,22 @@ impl Checker {
         self.rollouts.insert(key, watched);
     }
 
+    /// A rollout that rolls another one back. It is held against the hours of that one, whatever its
+    /// own spec says of them.
+    pub(crate) fn rollback(&mut self, of: RolloutKey, record: &RolloutRecord) -> Option<String> {
+        let rolled_back = self.rollouts.get(&of)?.spec.clone();
+        let schedule = Schedule { when_closed: WhenClosed::Wait, ..rolled_back.schedule.clone() };
+        let spec = Spec { schedule, ..record.spec.clone() };
+        self.rollout(record.key, record.id, &spec);
+        self.rollouts.get_mut(&record.key)?.progression = record.progression.clone();
+        let is_bound = spec.release.name == rolled_back.release.name
+            && spec.release.version != rolled_back.release.version
+            && spec.limits == rolled_back.limits
+            && spec.on_failure == OnFailure::Pause
+            && record.progression.state == RolloutState::Preparing;
+        (!is_bound).then(|| format!("{} is no rollback of {}: {spec:?}", record.key.0, of.0))
+    }
+
     /// A rollout that is known goes on by another spec; false if it is not known.
     pub(crate) fn respecify(&mut self, key: RolloutKey, spec: &Spec) -> bool {
         let Some(watched) = self.rollouts.get_mut(&key) else { return false };
@@ -265,6 +284,12 @@ impl Checker {
         };
         let id = watched.id;
         let was = watched.progression.state;
+        let goes_back = batch.progression.as_ref().is_some_and(|progression| {
+            progression.is_to_roll_back && progression.state == RolloutState::Aborted
+        });
+        if goes_back && was != RolloutState::Aborted && batch.rollback.is_none() {
+            return vec![format!("{} went wrong, and nothing rolls it back", batch.rollout.0)];
+        }
         let mut courses = vec![];
         if let Some(after) = &batch.progression {
             let before = std::mem::replace(&mut watched.progression, after.clone());

@@ -11,10 +11,11 @@ use groundswell::{
     core::{
         ids::AssignmentId,
         outcome::{Answer, Fault, Outcome},
+        release::Release,
         time::Time,
     },
     engine::{
-        choose::choose,
+        choose::{choose, look_back},
         fact::{Command, Ending, Fact, Opening, Sending},
         step::Engine,
         takeover,
@@ -202,6 +203,11 @@ impl World {
                 let wait = self.faults.opening_takes();
                 self.later(wait, |no| Event::Choose(no, key, spec));
             }
+            Command::LookBack(key, release) => {
+                tell!(self, "{} look back for {}", self.stamp(), key.0);
+                let wait = self.faults.opening_takes();
+                self.later(wait, |no| Event::LookBack(no, key, release));
+            }
             Command::Open(opening) => self.open(&opening),
             Command::Send(sending) => {
                 self.checker.handed_out(sending.rollout, self.agenda.clock());
@@ -282,6 +288,7 @@ impl World {
             }
             Done::Fetched(_, Ok(_))
             | Done::Read(_, Ok(_))
+            | Done::Rollbacks(Ok(_))
             | Done::Looked(Ok(_))
             | Done::Waiting(_, Ok(_))
             | Done::Reviewed(_, Ok(_))
@@ -299,11 +306,17 @@ impl World {
         let division = choose(&store, spec, self.agenda.clock()).unwrap();
         tell!(self, "{} chose {} devices", self.stamp(), division.devices.len());
         // Counted out device by device, which takes too long for thousands every time.
-        if !self.rhythm.is_large || self.divisions.is_first(key) {
+        if spec.rolls_back.is_none() && (!self.rhythm.is_large || self.divisions.is_first(key)) {
             let devices = self.fleet.devices.iter().map(|device| &device.known);
             self.divisions.chosen(key, spec, devices);
         }
         self.facts.push(Fact::Chosen(key, Some(Box::new(division))));
+    }
+
+    pub(crate) fn looked_back(&mut self, key: RolloutKey, release: &Release) {
+        let store = SqliteStore::open_to_read(&database(&self.place)).unwrap().unwrap();
+        let found = look_back(&store, key, release).unwrap();
+        self.facts.push(Fact::LookedBack(key, Some(Box::new(found))));
     }
 
     fn open(&mut self, opening: &Opening) {

@@ -7,7 +7,7 @@ use groundswell::core::{
     outcome::{Answer, Fault, Outcome},
 };
 
-use super::{dice::Dice, rhythm::Rhythm, theme::Theme};
+use super::{dice::Dice, rhythm::Rhythm, specs, theme::Theme};
 
 /// Of a hundred devices of a large world, so many do what they should: most of what is done is then
 /// what is done in a fleet that is well.
@@ -142,7 +142,7 @@ impl Fleet {
             .percent(if self.is_large { 4 } else { 30 })
             .then(|| Duration::from_secs(*dice.pick(&[1_800, 3_600, 14_400])));
         let zone = dice.percent(85).then(|| (*dice.pick(self.theme.zones())).to_owned());
-        let version = dice.pick(&["0.9.0", "1.0.0", "1.1.0"]).to_string();
+        let version = dice.pick(&specs::BEFORE).to_string();
         // Two to four devices each; some are in none.
         let store = self.devices.len() / 3;
         let mut tags = vec![("site", format!("s{site}")), ("ring", format!("r{}", dice.roll(3)))];

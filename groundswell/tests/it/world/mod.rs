@@ -52,6 +52,7 @@ use groundswell::{
     core::{
         assignment::State,
         log::{DeviceStory, Entry, Record, Story},
+        release::Release,
         rollout::{Spec, State as RolloutState},
         snapshot::Counts,
         time::Time,
@@ -107,6 +108,8 @@ enum Event {
     StoreDone(u64),
     /// This driver chooses the devices of a rollout.
     Choose(u64, RolloutKey, Box<Spec>),
+    /// This driver looks where the devices of a rollout go back to.
+    LookBack(u64, RolloutKey, Box<Release>),
     /// This driver can send for a rollout, or cannot.
     Opened(u64, RolloutKey, bool),
     /// A lane of this driver begins a delivery.
@@ -150,6 +153,7 @@ impl Event {
             Self::StoreDone(no)
             | Self::Choose(no, ..)
             | Self::Replied(no, _)
+            | Self::LookBack(no, ..)
             | Self::Opened(no, ..)
             | Self::Begin(no, ..)
             | Self::Outcome(no, ..) => Some(*no),
@@ -415,6 +419,7 @@ impl World {
         match event {
             Event::StoreDone(_) => self.store_done(),
             Event::Choose(_, key, spec) => self.chosen(key, &spec),
+            Event::LookBack(_, key, release) => self.looked_back(key, &release),
             Event::Opened(_, key, is_readable) => self.opened(key, is_readable),
             Event::Begin(_, errand, sending) => self.begin_errand(errand, sending),
             Event::Outcome(_, errand, fact) => self.outcome(errand, *fact),
@@ -540,6 +545,9 @@ impl World {
             Some(_) => self.divisions.prepared(key, &self.checker.rows),
         };
         self.breached(wrong.as_slice());
+        if batch.rollback.is_some() {
+            self.rolled_back(key);
+        }
         for (seq, answer) in &batch.answers {
             self.answered(*seq, answer);
         }

@@ -179,6 +179,9 @@ impl World {
         spec.check().unwrap();
         let id = u128::from(self.scenario.seed) << 64 | operator.rollouts.len() as u128;
         let id = RolloutId(uuid::Uuid::from_u128(id));
+        for release in specs::releases(&spec) {
+            self.desk.put_release(&release, clock).unwrap();
+        }
         let key = self.desk.create(id, None, &spec, clock).unwrap();
         self.operator.rollouts.push(key);
         self.checker.rollout(key, id, &spec);
@@ -194,6 +197,20 @@ impl World {
             let max_secs = *self.operator.dice.pick(gaps);
             let wait = Duration::from_millis(self.operator.dice.roll(max_secs * 1_000 + 1));
             self.agenda.put(wait, Event::Create);
+        }
+    }
+
+    /// A rollout went wrong, and others that roll it back were written down with its end.
+    pub(crate) fn rolled_back(&mut self, of: RolloutKey) {
+        for record in self.desk.rollbacks(of).unwrap() {
+            if self.operator.rollouts.contains(&record.key) {
+                continue;
+            }
+            tell!(self, "{} rollout {} rolls back {}", self.stamp(), record.key.0, of.0);
+            self.note("a rollback");
+            self.operator.rollouts.push(record.key);
+            let wrong = self.checker.rollback(of, &record);
+            self.breached(wrong.as_slice());
         }
     }
 

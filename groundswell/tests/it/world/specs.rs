@@ -32,6 +32,15 @@ const LARGE_NAMES: [&str; 10] =
     ["pos", "fw", "os", "kiosk", "sign", "scanner", "gateway", "modem", "agent", "till"];
 const VERSIONS: [&str; 4] = ["1.0.5", "2.0.0", "2.1.0", "3.0.0"];
 
+/// What devices run before anything is sent to them.
+pub(crate) const BEFORE: [&str; 3] = ["0.9.0", "1.0.0", "1.1.0"];
+
+/// The releases that the devices of a rollout may go back to: some versions are none.
+pub(crate) fn releases(spec: &Spec) -> impl Iterator<Item = Release> {
+    let versions = BEFORE[1..].iter().chain(&VERSIONS);
+    versions.map(|version| Release { version: (*version).to_owned(), ..spec.release.clone() })
+}
+
 /// A spec that is created when it is `now`; in a large world it is the `large`th and for many.
 pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
     let mut version = (*dice.pick(&VERSIONS)).to_owned();
@@ -102,7 +111,11 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
         regression: dice.percent(if large.is_some() { 5 } else { 25 }).then(|| regression(dice)),
         budgets: budgets(dice),
         unreachable: unreachable(dice),
-        on_failure: if dice.percent(10) { OnFailure::Abort } else { OnFailure::Pause },
+        on_failure: match dice.roll(100) {
+            0..=9 => OnFailure::Abort,
+            10..=24 => OnFailure::Rollback,
+            _ => OnFailure::Pause,
+        },
         priority: dice.roll(3) as i32 - 1,
         // Versions of releases by different names are judged against each other, too.
         allow_downgrade: dice.percent(if large.is_some() { 85 } else { 50 }),

@@ -169,6 +169,7 @@ impl Stale {
             }
             Command::Open(opening) => Some(Fact::Opened(opening.rollout)),
             Command::Choose(key, _) => Some(Fact::Chosen(key, None)),
+            Command::LookBack(key, _) => Some(Fact::LookedBack(key, None)),
             _ => None,
         });
     }
@@ -181,6 +182,7 @@ fn as_fact(event: Event) -> Option<Fact> {
         Event::Begin(_, _, sending) => Some(Fact::Returned(sending.rollout, sending.candidate.id)),
         Event::Opened(_, key, _) => Some(Fact::Opened(key)),
         Event::Choose(_, key, _) => Some(Fact::Chosen(key, None)),
+        Event::LookBack(_, key, _) => Some(Fact::LookedBack(key, None)),
         _ => None,
     }
 }

@@ -70,8 +70,11 @@ CREATE TABLE rollout (
     -- Where its log begins: rows before this one were pruned, and are being taken away.
     log_from INTEGER NOT NULL DEFAULT 0,
     -- What its driver last said of it: what it waits for, and how fast it goes.
-    told TEXT
+    told TEXT,
+    -- The rollout that it rolls back.
+    rolls_back INTEGER REFERENCES rollout (key)
 );
+CREATE INDEX rollout_rolls_back ON rollout (rolls_back) WHERE rolls_back IS NOT NULL;
 CREATE INDEX rollout_identity ON rollout (identity);
 
 -- The devices of one wave of a round whose hours are judged in one zone ('' if none are), counted
@@ -136,6 +139,14 @@ CREATE INDEX slot_release_device ON slot_release (device);
 CREATE TABLE detail (
     assignment INTEGER PRIMARY KEY REFERENCES assignment (id),
     text TEXT NOT NULL
+);
+
+-- What a device was known to run before an assignment changed it, as far as that is another version
+-- than the release's: where it goes back to when its rollout is rolled back. Not of a push. No row:
+-- not begun, or nothing was known.
+CREATE TABLE ran_before (
+    assignment INTEGER PRIMARY KEY REFERENCES assignment (id),
+    version TEXT NOT NULL
 );
 
 -- One row for each commit: what changed, in the order in which it happened.

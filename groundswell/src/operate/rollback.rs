@@ -1,0 +1,211 @@
+//! A rollout rolled back: by one rollout for each release that its devices go back to.
+
+use groundswell_core::{
+    ids::{RolloutId, RolloutName},
+    release::Release,
+    rollback::{self, Otherwise, Refusal, Releases, Survey},
+    rollout::{self, Act, OnFailure, Progression, Spec},
+    time::Time,
+};
+use serde::Serialize;
+
+use super::{Acting, OperateError, State};
+use crate::{
+    engine::{choose, takeover::numbers},
+    store::{NewRollout, Rollback, RolloutKey, RolloutRecord, Store, dir},
+};
+
+/// What came of rolling a rollout back.
+#[derive(Clone, Debug, Serialize)]
+pub struct RolledBack {
+    /// The rollout that is rolled back.
+    pub rolls_back: RolloutName,
+    /// The rollouts that do it, one for each release that devices go back to.
+    pub by: Vec<RollbackView>,
+    /// Devices that are left as they are, because nobody knows what they ran.
+    pub unknown: u64,
+    /// Those that run something else by now.
+    pub moved_on: u64,
+    /// Those that run what they ran before already.
+    pub is_back: u64,
+    /// Those that were never reached.
+    pub untouched: u64,
+    /// All these in words.
+    #[serde(skip)]
+    pub left_out: Vec<String>,
+    /// Who drives, by its own words; none if nobody does, or nothing was begun.
+    pub driver: Option<String>,
+}
+
+/// A rollout that rolls another one back, before its devices are written down.
+#[derive(Clone, Debug, Serialize)]
+pub struct RollbackView {
+    /// Its number; none of a dry run.
+    pub number: Option<i64>,
+    /// Its id; none of a dry run.
+    pub id: Option<RolloutId>,
+    /// What its devices go back to.
+    pub release: Release,
+    /// How many these are now.
+    pub devices: u64,
+    /// Where it stands; none of a dry run.
+    pub state: Option<rollout::State>,
+}
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Write nothing.
+    DryRun,
+    /// Write drafts.
+    Draft,
+    /// Start them.
+    Start,
+}
+
+impl State {
+    /// Rolls a rollout back: writes down a rollout for each release that its devices go back to, all
+    /// or none, and starts these.
+    ///
+    /// # Errors
+    /// [`OperateError::NotRolledBack`] says why it makes no sense, or what is missing; nothing is
+    /// written then.
+    pub fn roll_back(
+        &mut self,
+        record: &RolloutRecord,
+        otherwise: &Otherwise,
+        extent: Extent,
+        now: Time,
+    ) -> Result<RolledBack, OperateError> {
+        let name = record.name();
+        let refuse = |refusal| OperateError::NotRolledBack { rollout: record.key.0, refusal };
+        let seen = (record.progression.generation, self.store.rollbacks(record.key)?.len());
+        self.may_roll_back(record)?.map_err(refuse)?;
+        let survey = self.survey(record)?;
+        let releases = self.releases_for(&record.spec.release.name, &survey)?.map_err(refuse)?;
+        let mut told = RolledBack {
+            rolls_back: name.clone(),
+            by: vec![],
+            unknown: survey.unknown,
+            moved_on: survey.moved_on,
+            is_back: survey.is_back,
+            untouched: survey.untouched,
+            left_out: survey.left_out(),
+            driver: None,
+        };
+        let rollouts = releases.into_iter().map(|(release, devices)| {
+            told.by.push(RollbackView {
+                number: None,
+                id: None,
+                release: release.clone(),
+                devices,
+                state: None,
+            });
+            draft(rollback::spec(&record.spec, name.clone(), release, otherwise))
+        });
+        let rollback = Rollback { rollouts: rollouts.collect(), survey, missing: vec![] };
+        if extent == Extent::DryRun {
+            return Ok(told);
+        }
+        let written = self.store.roll_back(record.key, seen, &rollback, now)?;
+        let keys = written.ok_or(OperateError::MovedOn { rollout: record.key.0 })?;
+        for ((view, key), new) in told.by.iter_mut().zip(keys).zip(&rollback.rollouts) {
+            (view.number, view.id) = (Some(key.0), Some(new.id));
+            view.state = Some(rollout::State::Draft);
+            if extent == Extent::Start {
+                let Acting { state, driver, .. } = self.act(key, Act::Start, now)?;
+                (view.state, told.driver) = (Some(state), driver);
+            }
+        }
+        Ok(told)
+    }
+
+    /// Whether a rollout of this spec could be rolled back if it went wrong now, if that is what is
+    /// wanted of it: each version that its devices run has to be a release whose artifact is kept.
+    /// Says how many of its devices run nobody knows what, and could not go back.
+    ///
+    /// # Errors
+    /// [`OperateError::NoWayBack`] says what is missing.
+    pub fn look_ahead(&self, spec: &Spec, now: Time) -> Result<u64, OperateError> {
+        if spec.on_failure != OnFailure::Rollback {
+            return Ok(0);
+        }
+        let select = spec.select.as_deref().map(choose::parse).transpose()?;
+        let mut survey = Survey::default();
+        for (version, devices) in self.store.count_versions(select.as_ref(), now)? {
+            match version {
+                Some(version) if version == spec.release.version => {}
+                Some(version) => drop(survey.to.insert(version, devices)),
+                None => survey.unknown += devices,
+            }
+        }
+        match self.releases_for(&spec.release.name, &survey)? {
+            // There is nobody who would have to go back, as far as is known.
+            Ok(_) | Err(Refusal::Nobody(_)) => Ok(survey.unknown),
+            Err(refusal) => Err(OperateError::NoWayBack { refusal }),
+        }
+    }
+
+    /// Whether a rollout may be rolled back now, by where it stands and who does it already.
+    fn may_roll_back(&self, record: &RolloutRecord) -> Result<Result<(), Refusal>, OperateError> {
+        if record.identity.is_some() {
+            return Ok(Err(Refusal::Push));
+        }
+        let by = self.store.rollbacks(record.key)?.into_iter();
+        let by: Vec<_> = by.map(|by| (by.key.0, by.progression.state, by.created_at)).collect();
+        let counts = numbers(&self.store, record)?.all;
+        Ok(rollback::may_begin(&record.progression, &counts, &by))
+    }
+
+    /// Where the devices of a rollout would go.
+    fn survey(&self, record: &RolloutRecord) -> Result<Survey, OperateError> {
+        let mut survey = Survey::default();
+        let version = &record.spec.release.version;
+        self.store.for_each_changed(record.key, &mut |_, changed| survey.add(&changed, version))?;
+        Ok(survey)
+    }
+
+    /// The releases that devices go back to, and how many devices to each; all of them must be
+    /// there, with what they send.
+    pub(super) fn releases_for(
+        &self,
+        name: &str,
+        survey: &Survey,
+    ) -> Result<Result<Vec<(Release, u64)>, Refusal>, OperateError> {
+        let known = self.store.releases(Some(name))?;
+        let known: Vec<Release> = known.into_iter().map(|(release, _)| release).collect();
+        let Releases { found, missing } = rollback::releases(survey, &known);
+        if found.is_empty() && missing.is_empty() {
+            return Ok(Err(Refusal::Nobody(survey.clone())));
+        }
+        let versions = |of: &[(&str, u64)]| of.iter().map(|(of, _)| (*of).to_owned()).collect();
+        let devices = |of: &[(&str, u64)]| of.iter().map(|(_, devices)| devices).sum();
+        let name = name.to_owned();
+        if !missing.is_empty() {
+            let (versions, devices) = (versions(&missing), devices(&missing));
+            return Ok(Err(Refusal::NoRelease { name, versions, devices }));
+        }
+        let artifacts = dir::artifacts(&self.path);
+        let is_gone = |release: &Release| !artifacts.join(release.artifact.to_string()).exists();
+        let gone = found.iter().filter(|(release, _)| is_gone(release));
+        let gone: Vec<_> =
+            gone.map(|(release, devices)| (release.version.as_str(), *devices)).collect();
+        if !gone.is_empty() {
+            let (versions, devices) = (versions(&gone), devices(&gone));
+            return Ok(Err(Refusal::NoArtifact { name, versions, devices }));
+        }
+        Ok(Ok(found))
+    }
+
+    /// The rollouts that roll this one back, by their numbers.
+    pub(super) fn rolled_back_by(&self, rollout: RolloutKey) -> Result<Vec<i64>, OperateError> {
+        let by = self.store.rollbacks(rollout)?.into_iter();
+        Ok(by.map(|record| record.key.0).collect())
+    }
+}
+
+/// A rollout that is not started yet.
+fn draft(spec: Spec) -> NewRollout {
+    let progression = Progression::draft(&spec);
+    NewRollout { id: RolloutId(uuid::Uuid::now_v7()), spec, progression, records: vec![] }
+}
