@@ -9,7 +9,11 @@
 //! thought up: 1,000 are open, and the oldest hundred succeed at a time. Counted are all steps,
 //! fetches and commits from the first claim to the last result, for each device.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench: it prints, and stops where it fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench: it prints, and stops where it fails"
+)]
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -69,7 +73,9 @@ fn main() {
             ],
         ),
     ];
-    println!("| budgets | us for each device, median of {runs} | steps | fetches | commits | times none |");
+    println!(
+        "| budgets | us for each device, median of {runs} | steps | fetches | commits | times none |"
+    );
     println!("|---|---|---|---|---|---|");
     let mut costs: BTreeMap<&str, Vec<Cost>> = BTreeMap::new();
     // One after the other, so that what the machine does meanwhile is the same for all.
@@ -204,7 +210,11 @@ fn run(devices: usize, budgets: &[(&str, Limit)]) -> Cost {
                 Command::Send(sending) => {
                     has_begun = true;
                     let accepted = Outcome::Accepted { status: 202 };
-                    open.push_back(Fact::Delivered(sending.rollout, sending.candidate.id, accepted));
+                    open.push_back(Fact::Delivered(
+                        sending.rollout,
+                        sending.candidate.id,
+                        accepted,
+                    ));
                 }
                 _ => {}
             }

@@ -6,6 +6,7 @@
 
 mod stories {
     pub(crate) mod book;
+    pub(crate) mod domains;
     pub(crate) mod driver;
     pub(crate) mod kept;
     pub(crate) mod random;

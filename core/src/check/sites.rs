@@ -24,6 +24,8 @@ pub(super) struct Sites {
 #[derive(Debug, Default)]
 struct Device {
     tags: BTreeMap<String, String>,
+    /// Whether it is written down; one that is not counts nowhere.
+    is_known: bool,
     is_active: bool,
     has_failed: bool,
     /// Keys of domains in which an operator released its slot.
@@ -49,6 +51,7 @@ impl Sites {
             self.count(key, no, false);
         }
         self.devices[no].tags.clone_from(tags);
+        self.devices[no].is_known = true;
         for key in 0..self.keys.len() {
             self.count(key, no, true);
         }
@@ -72,6 +75,9 @@ impl Sites {
     }
 
     fn count(&mut self, key: usize, no: usize, is_more: bool) {
+        if !self.devices[no].is_known {
+            return;
+        }
         let site = self.site(key, no);
         let is_out = self.devices[no].is_out_of_order(&self.keys[key]);
         let step = |count: &mut u32| {
@@ -187,6 +193,19 @@ mod tests {
         sites.go(0, State::Delivering, State::Succeeded);
         assert_eq!(sites.exceeded(1, &budgets), None);
         assert!(!sites.is_any_out_of_order());
+    }
+
+    #[test]
+    fn devices_without_the_tag_are_one_domain_and_counted_once() {
+        let (mut sites, budgets) = sites(Limit::Percent(50));
+        for _ in 0..2 {
+            for no in 4..6 {
+                sites.tags(no, &BTreeMap::new());
+            }
+        }
+        assert_eq!(sites.exceeded(4, &budgets), None);
+        sites.go(5, State::Queued, State::Verifying);
+        assert!(sites.exceeded(4, &budgets).is_some());
     }
 
     #[test]

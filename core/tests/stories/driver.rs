@@ -42,6 +42,7 @@ impl World {
             };
             if !has_done {
                 self.tell_of_hosts(&plan, &members);
+                self.tell_of_domains(&plan, &members);
                 let counts = self.counts();
                 self.see(&Observation::Counted { rollout: ROLLOUT, counts: &counts });
                 let reasons = self.waiting_on.len();
@@ -183,6 +184,11 @@ impl World {
                 self.park(at);
                 continue;
             }
+            if is_fresh && self.full(at).is_some() {
+                self.park_on_domain(at);
+                continue;
+            }
+            self.unpark(at);
             if is_fresh {
                 self.log_judged(at, Becomes::Claimed);
             }
@@ -223,7 +229,7 @@ impl World {
         }
     }
 
-    fn log_judged(&mut self, at: usize, becomes: Becomes) {
+    pub(crate) fn log_judged(&mut self, at: usize, becomes: Becomes) {
         let (id, known): (AssignmentId, Known) = (self.rows[at].id, self.known(at));
         self.book.log.judged(id, true, Some(&known), becomes);
     }

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::{script::Script, world::World};
 
 /// Devices of every story.
-const DEVICES: &str = "device = pos-1..pos-5
-device = den-1..den-3 zone=America/Denver version=1.0.0
+const DEVICES: &str = "device = pos-1..pos-5 tag.store=1 tag.town=east
+device = den-1..den-3 zone=America/Denver version=1.0.0 tag.store=2 tag.town=east
 device = van-1..van-2 check_in=10m seen=5m host=http://gateway:80
 device = old-1 check_in=1h seen=3d
 ";
@@ -21,6 +21,7 @@ const FIELDS: &[&[&str]] = &[
     &["max_in_flight = 1", "max_in_flight = 3", ""],
     &["max_unverified = 2", "max_unverified = 5", ""],
     &["max_per_host = 1", ""],
+    &["budget = tag.store 1", "budget = tag.store 40 %\nbudget = tag.town 2", "", ""],
     &["per_minute = 2", "", ""],
     &["window = 02:00-04:00", "window = 22:00-05:00\nwindow = 12:00-15:00", "", ""],
     &["freeze = 2026-11-26..2026-11-26", "", ""],

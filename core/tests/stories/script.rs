@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 use groundswell_core::{
+    budget::{Budget, Limit},
     device::Device,
     gate::external::{By, Check, EVERY, External, Op, Question, TIMEOUT, Test, Value, Wanted},
     hours::{Hours, Zone},
@@ -131,6 +132,7 @@ impl Script {
             "wait_absent" => spec.wait_absent = duration(value)?,
             "max_in_flight" => spec.limits.max_in_flight = number()?,
             "max_unverified" => spec.limits.max_unverified = number()?,
+            "budget" => spec.budgets.push(budget(value)?),
             "max_per_host" => spec.limits.max_per_host = number()?,
             "per_minute" => spec.limits.per_minute = Some(number()?),
             "attempts" => {
@@ -169,6 +171,16 @@ fn one_of<T: Copy>(value: &str, known: &[(&str, T)]) -> Read<T> {
 
 pub(crate) fn duration(text: &str) -> Read<Duration> {
     parse_duration(text).map_err(words)
+}
+
+/// `tag.store 1` or `tag.region 2 %`
+fn budget(text: &str) -> Read<Budget> {
+    let (per, limit) = text.split_once(' ').ok_or("how many?")?;
+    let limit = match limit.strip_suffix(" %") {
+        Some(percent) => Limit::Percent(percent.parse().map_err(words)?),
+        None => Limit::Max(limit.parse().map_err(words)?),
+    };
+    Ok(Budget { per: per.parse().map_err(words)?, limit, counts_down: false })
 }
 
 fn time(text: &str) -> Read<Time> {

@@ -9,6 +9,7 @@ use std::{
 use groundswell_core::{
     admit::Rate,
     assignment::{Assignment, Fact, State, apply, dice},
+    budget::Fate,
     check::{Ledger, Observation},
     device::Device,
     event::{Event, Kind},
@@ -27,6 +28,7 @@ use uuid::Uuid;
 
 use super::{
     book::Book,
+    domains::Slots,
     script::{Script, devices, duration, ids, words},
 };
 
@@ -38,6 +40,7 @@ pub(crate) struct Row {
     pub(crate) is_superseded: bool,
     /// Whether it waits for a place on its host, and that was written down.
     pub(crate) is_parked: bool,
+    pub(crate) slots: Slots,
     /// What it says when it is asked for its version.
     pub(crate) answer: Answer,
 }
@@ -141,6 +144,7 @@ impl World {
             match line.split_once(' ') {
                 Some(("wait", span)) => self.wait(duration(span)?),
                 Some(("join", text)) => self.join(text)?,
+                Some(("release", what)) => self.release(what)?,
                 Some(("driver", "dies")) => self.restart(),
                 Some(("gate", said)) => self.answer(said)?,
                 Some((who, what)) => self.happen(who, what)?,
@@ -160,6 +164,7 @@ impl World {
             let (id, wave) = (device.id.clone(), *wave);
             let host = device.address.as_ref().map(|address| address.origin().to_owned());
             self.ledger.device(&id, device.time_zone.as_deref(), host.as_deref());
+            self.ledger.device_tags(&id, &device.tags);
             self.see(&Observation::Listed { rollout: ROLLOUT, device: &id, wave });
         }
         let cohorts = self.cohorts(first);
@@ -421,6 +426,7 @@ impl World {
                 if matches!(row.assignment.state, State::Away | State::Absent) {
                     self.apply(at, &Fact::Contacted);
                 }
+                self.recover(at);
                 return Ok(());
             }
             ("is" | "are", "superseded") => {
@@ -444,6 +450,9 @@ impl World {
             Err(illegal) => return self.line(&format!("{device}: {illegal}")),
         };
         row.assignment = transition.to;
+        if let Some(fate) = Fate::of(from.state, transition.to.state) {
+            row.settle_slots(fate);
+        }
         self.book.happened(row, from, fact, self.now);
         let to = transition.to.state;
         if transition.to.state == State::Verifying && from.state != State::Verifying {
@@ -513,7 +522,16 @@ impl World {
 fn row(id: AssignmentId, device: Device, wave: usize) -> Row {
     let assignment = Assignment::queued();
     let (is_superseded, is_parked) = (false, false);
-    Row { id, device, wave, assignment, is_superseded, is_parked, answer: silence() }
+    Row {
+        id,
+        device,
+        wave,
+        assignment,
+        is_superseded,
+        is_parked,
+        slots: Slots::default(),
+        answer: silence(),
+    }
 }
 
 /// The events of a change of one device.
