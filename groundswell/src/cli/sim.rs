@@ -39,8 +39,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     reboot: Duration,
     /// What goes wrong with updates, and for which share of them (1 if not said): status:N,
-    /// flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, twice. May be
-    /// given several times; the first that hits wins
+    /// flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, bricks, twice.
+    /// May be given several times; the first that hits wins
     #[arg(long = "fault", value_name = "KIND[:RATE]")]
     faults: Vec<Fault>,
     /// Which bodies are hashed, and compared with their Repr-Digest

@@ -157,6 +157,8 @@ pub(super) struct Device {
     former: Vec<Arc<str>>,
     /// When it is back from its reboot, and with which version.
     reboot: Option<(Time, Arc<str>)>,
+    /// Whether the update that it took last has broken it.
+    is_bricked: bool,
     offline: bool,
     updates: u64,
     receptions: Receptions,
@@ -248,8 +250,20 @@ pub(super) enum Fate {
     Kept,
     /// Refuses it with this status.
     Refused(u16),
+    /// Installs it, says so, and is broken.
+    Bricked,
     /// Installs it, and its answer gets lost.
     Lost,
+}
+
+/// What a device says when it is asked for its version.
+pub(super) enum Said {
+    /// Nothing: it is down.
+    Nothing,
+    /// That it is broken.
+    Broken,
+    /// The version.
+    Version(Arc<str>),
 }
 
 impl Device {
@@ -259,6 +273,7 @@ impl Device {
             version,
             former: vec![],
             reboot: None,
+            is_bricked: false,
             offline: false,
             updates: 0,
             receptions: Receptions::default(),
@@ -309,13 +324,14 @@ impl Device {
         self.sha256 = sha256.or(self.sha256);
         let status = match fate {
             Fate::Accepted(status) | Fate::Refused(status) => Some(status),
-            Fate::Kept => Some(200),
+            Fate::Kept | Fate::Bricked => Some(200),
             Fate::Lost => None,
         };
         if matches!(fate, Fate::Refused(_)) {
             self.receptions.refused += 1;
         } else {
             self.take(arrival.version.as_ref());
+            self.is_bricked = fate == Fate::Bricked;
             let installs = arrival.version.as_ref().filter(|_| fate != Fate::Kept);
             let next = installs.unwrap_or(&self.version).clone();
             match back_at {
@@ -326,12 +342,15 @@ impl Device {
         self.arrived(arrival, EventKind::Received, status);
     }
 
-    /// The version that it answers; nothing if it is down.
-    pub(super) fn answer_version(&mut self, now: Time, at_ms: u64) -> Option<Arc<str>> {
+    /// What it says when it is asked for its version.
+    pub(super) fn answer_version(&mut self, now: Time, at_ms: u64) -> Said {
         if self.is_down(now) {
-            return None;
+            return Said::Nothing;
         }
         self.settle(now);
+        if self.is_bricked {
+            return Said::Broken;
+        }
         if self.taken.as_ref().is_some_and(|taken| *taken != self.version) {
             self.taken = None;
         }
@@ -349,7 +368,7 @@ impl Device {
                 times: 1,
             }),
         }
-        Some(self.version.clone())
+        Said::Version(self.version.clone())
     }
 
     /// Gives it a version without an update.

@@ -39,6 +39,9 @@ pub enum Kind {
     Endless,
     /// The update is accepted, and the device goes on with the version it had.
     WrongVersion,
+    /// The first update that a device takes breaks it: it is accepted and installed, and from then
+    /// on the version is asked for in vain, until another update.
+    Bricks,
     /// The update is accepted, and the answer comes twice.
     Twice,
 }
@@ -65,13 +68,15 @@ pub enum Name {
     Endless,
     /// [`Kind::WrongVersion`]
     WrongVersion,
+    /// [`Kind::Bricks`]
+    Bricks,
     /// [`Kind::Twice`]
     Twice,
 }
 
 impl Name {
     /// Every name, in the order of the counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Status,
         Self::Flaky,
         Self::Hang,
@@ -81,6 +86,7 @@ impl Name {
         Self::Malformed,
         Self::Endless,
         Self::WrongVersion,
+        Self::Bricks,
         Self::Twice,
     ];
 
@@ -96,6 +102,7 @@ impl Name {
             Self::Malformed => "malformed",
             Self::Endless => "endless",
             Self::WrongVersion => "wrong-version",
+            Self::Bricks => "bricks",
             Self::Twice => "twice",
         }
     }
@@ -114,6 +121,7 @@ impl Kind {
             Self::Malformed => Name::Malformed,
             Self::Endless => Name::Endless,
             Self::WrongVersion => Name::WrongVersion,
+            Self::Bricks => Name::Bricks,
             Self::Twice => Name::Twice,
         }
     }
@@ -139,7 +147,7 @@ pub enum FaultError {
     /// No such kind.
     #[error(
         "there is no fault `{0}`; there are status:N, flaky:N, hang, reset, slow, truncated, \
-             malformed, endless, wrong-version and twice, each with a rate if wanted, as in hang:0.1"
+             malformed, endless, wrong-version, bricks and twice, each with a rate if wanted, as in hang:0.1"
     )]
     UnknownKind(String),
     /// `status` needs the status.
@@ -176,6 +184,7 @@ impl FromStr for Fault {
             "malformed" => Kind::Malformed,
             "endless" => Kind::Endless,
             "wrong-version" => Kind::WrongVersion,
+            "bricks" => Kind::Bricks,
             "twice" => Kind::Twice,
             other => return Err(FaultError::UnknownKind(other.to_owned())),
         };
@@ -226,6 +235,8 @@ pub(super) enum Hit {
     Slow,
     /// Accept without installing.
     WrongVersion,
+    /// Accept and install, and be broken afterwards.
+    Bricks,
     /// Answer twice.
     Twice,
 }
@@ -237,6 +248,7 @@ impl Hit {
             Self::ResetWithin => Name::Reset,
             Self::Slow => Name::Slow,
             Self::WrongVersion => Name::WrongVersion,
+            Self::Bricks => Name::Bricks,
             Self::Twice => Name::Twice,
         }
     }
@@ -247,7 +259,7 @@ pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Opt
     faults.iter().enumerate().find_map(|(place, fault)| {
         let name = fault.kind.name();
         // A device is flaky or not, for good; everything else is rolled for each update.
-        let turn = if matches!(fault.kind, Kind::Flaky(_)) { 0 } else { update };
+        let turn = if matches!(fault.kind, Kind::Flaky(_) | Kind::Bricks) { 0 } else { update };
         let nth = faults[..place].iter().filter(|earlier| earlier.kind.name() == name).count();
         let roll = roll(seed, device, turn, name, nth);
         if roll % 1_000_000 >= u64::from(fault.rate.0) {
@@ -263,6 +275,7 @@ pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Opt
             }
             Kind::Slow => Some(Hit::Slow),
             Kind::WrongVersion => Some(Hit::WrongVersion),
+            Kind::Bricks => (update == 0).then_some(Hit::Bricks),
             Kind::Twice => Some(Hit::Twice),
         }
     })
@@ -310,6 +323,7 @@ mod tests {
             "malformed:0.1",
             "endless",
             "wrong-version",
+            "bricks:0.3",
             "twice:0.2",
         ] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
@@ -320,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_no_fault_says_why() {
         let refusal = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
-        insta::assert_snapshot!(refusal("explode"), @"there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version and twice, each with a rate if wanted, as in hang:0.1");
+        insta::assert_snapshot!(refusal("explode"), @"there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, bricks and twice, each with a rate if wanted, as in hang:0.1");
         insta::assert_snapshot!(refusal("status"), @"`status` needs the status to answer, 200 to 599, as in status:503");
         insta::assert_snapshot!(refusal("status:700"), @"`status` needs the status to answer, 200 to 599, as in status:503");
         insta::assert_snapshot!(refusal("flaky:0"), @"`flaky` needs the number of updates to refuse, 1 to 1000000, as in flaky:3");
@@ -343,6 +357,17 @@ mod tests {
         assert!((6_800..7_200).contains(&count(&first, None)));
         let within = count(&first, Some(Hit::ResetWithin));
         assert!((1_300..1_700).contains(&within), "{within} of 3,000 within the body");
+    }
+
+    #[test]
+    fn a_share_of_the_devices_is_bricked_by_its_first_update_and_by_no_other() {
+        let faults = ["bricks:0.3".parse().unwrap()];
+        let count = |update| {
+            let hits = (0..10_000).map(|n| hit(&faults, 7, &format!("pos-{n}"), update));
+            hits.filter(|hit| *hit == Some(Hit::Bricks)).count()
+        };
+        assert!((2_800..3_200).contains(&count(0)), "{}", count(0));
+        assert_eq!((count(1), count(2)), (0, 0));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 
 use super::{
-    device::Fate,
+    device::{Fate, Said},
     fault::{self, Hit},
     fleet::Shared,
     headers::{BadHeader, Told},
@@ -106,6 +106,7 @@ async fn update(
         Some(Hit::Status(_, status)) if (200..300).contains(&status) => Fate::Accepted(status),
         Some(Hit::Status(_, status)) => Fate::Refused(status),
         Some(Hit::WrongVersion) => Fate::Kept,
+        Some(Hit::Bricks) => Fate::Bricked,
         Some(Hit::Lost(_)) => Fate::Lost,
     });
     latency(shared).await;
@@ -116,7 +117,9 @@ async fn update(
         (Fate::Refused(status), Some(Hit::Status(..))) => refusal(status, "refused by design"),
         (Fate::Refused(status), _) => refusal(status, "the body is not the one Repr-Digest names"),
         (Fate::Accepted(status), _) => plain(status, Bytes::from_static(b"{\"accepted\":true}")),
-        (Fate::Kept | Fate::Lost, _) => plain(200, Bytes::from_static(b"{\"accepted\":true}")),
+        (Fate::Kept | Fate::Bricked | Fate::Lost, _) => {
+            plain(200, Bytes::from_static(b"{\"accepted\":true}"))
+        }
     };
     if !options.reboot.is_zero() && !matches!(fate, Fate::Refused(_)) {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -130,8 +133,9 @@ async fn version(shared: &Shared, device: &str) -> Result<Answer, Ending> {
     let at_ms = shared.at_ms(now);
     match shared.devices.with(device, |device| device.answer_version(now, at_ms)) {
         None => Ok(no_room()),
-        Some(None) => Err(turn_away(shared)),
-        Some(Some(version)) => {
+        Some(Said::Nothing) => Err(turn_away(shared)),
+        Some(Said::Broken) => Ok(refusal(500, "broken by its update, by design")),
+        Some(Said::Version(version)) => {
             #[derive(Serialize)]
             struct Version<'a> {
                 version: &'a str,

@@ -1,6 +1,7 @@
 //! What an operator types on a state directory: whole output, exit codes, and what it did.
 
 mod acts;
+mod blast;
 mod budgets;
 mod devices;
 mod drafts;
