@@ -462,6 +462,11 @@ impl Checker {
         self.observe(&Observation::Restarted, at)
     }
 
+    /// Whether a device keeps its slots because it failed.
+    pub(crate) fn has_failed(&self, device: &str) -> bool {
+        self.ledger.has_failed(device)
+    }
+
     /// A device called.
     pub(crate) fn recovered(&mut self, device: &str, at: Time) -> Breaches {
         self.observe(&Observation::Recovered { device }, at)

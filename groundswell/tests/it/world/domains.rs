@@ -49,14 +49,8 @@ impl World {
         }
     }
 
-    fn id_of(&self, device: &FailedDevice) -> String {
-        let of = |no: &usize| self.desk.device_key(&self.fleet.devices[*no].known.id).unwrap();
-        let no = (0..self.fleet.devices.len()).find(|no| of(no) == Some(device.device)).unwrap();
-        self.fleet.devices[no].known.id.clone()
-    }
-
     fn call(&mut self, device: &FailedDevice) {
-        let (id, at) = (self.id_of(device), self.agenda.clock());
+        let (id, at) = (self.checker.rows.device(device.device), self.agenda.clock());
         let version = Some(self.fleet.devices[Fleet::number(&id)].version.clone());
         self.desk.saw(&[Contact { device: &id, at, version: version.as_deref() }]).unwrap();
         let breaches = self.checker.recovered(&id, at);
@@ -66,7 +60,7 @@ impl World {
     }
 
     fn release(&mut self, failed: &FailedDevice) {
-        let (id, at) = (self.id_of(failed), self.agenda.clock());
+        let (id, at) = (self.checker.rows.device(failed.device), self.agenda.clock());
         let tags = &self.fleet.devices[Fleet::number(&id)].known.tags;
         let keys = ["store", "site", "ring"];
         let domains = keys.map(|key| Domain {

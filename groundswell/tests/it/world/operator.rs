@@ -142,10 +142,7 @@ impl World {
             version: Some(&devices[*no].version),
         };
         let contacts: Vec<_> = callers.iter().map(contact).collect();
-        let had_failed = |no: &usize| {
-            let key = self.desk.device_key(&devices[*no].known.id).unwrap();
-            !self.desk.failed_devices(key).unwrap().is_empty()
-        };
+        let had_failed = |no: &usize| self.checker.has_failed(&devices[*no].known.id);
         let failed: Vec<usize> = callers.iter().copied().filter(had_failed).collect();
         self.desk.saw(&contacts).unwrap();
         for no in &failed {

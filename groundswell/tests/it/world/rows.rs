@@ -11,7 +11,7 @@ use groundswell::{
         snapshot::Counts,
         time::Time,
     },
-    store::{LogRow, RolloutKey},
+    store::{DeviceKey, LogRow, RolloutKey},
 };
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -73,6 +73,12 @@ impl Rows {
     pub(crate) fn logged_to(&self, rollout: RolloutKey) -> i64 {
         let sql = "SELECT coalesce(max(seq), 0) FROM log WHERE rollout = ?1";
         self.0.prepare_cached(sql).unwrap().query_row([rollout.0], |row| row.get(0)).unwrap()
+    }
+
+    /// The id of a device.
+    pub(crate) fn device(&self, key: DeviceKey) -> String {
+        let mut statement = self.0.prepare_cached("SELECT id FROM device WHERE key = ?1").unwrap();
+        statement.query_row([key.0], |row| row.get(0)).unwrap()
     }
 
     /// Devices that keep their slots because they failed.

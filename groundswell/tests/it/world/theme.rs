@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use groundswell::core::{
+    budget::{Budget, Limit},
     hours::{Freeze, Hours, Window, Zone},
     retry::Policy,
     rollout::{
@@ -93,17 +94,21 @@ pub(crate) enum Theme {
     Gates,
     /// Many devices behind few hosts, each of which takes one or two at a time.
     Hosts,
+    /// Devices of stores and sites of which only a few may be out of order at once, some of them
+    /// updated by rollouts that no budget binds.
+    Stores,
     /// A driver that dies again and again, while devices reboot, or wait to be tried again.
     Restarts,
 }
 
 impl Theme {
     /// So many of a hundred worlds are about each.
-    const SHARES: [(Self, u64); 8] = [
-        (Self::Any, 22),
-        (Self::Crowded, 12),
-        (Self::Night(0), 17),
-        (Self::Stops, 14),
+    const SHARES: [(Self, u64); 9] = [
+        (Self::Any, 18),
+        (Self::Crowded, 10),
+        (Self::Night(0), 15),
+        (Self::Stops, 12),
+        (Self::Stores, 10),
         (Self::Joiners, 8),
         (Self::Gates, 10),
         (Self::Hosts, 8),
@@ -134,6 +139,7 @@ impl Theme {
             Self::Joiners => "theme: joiners",
             Self::Gates => "theme: gates",
             Self::Hosts => "theme: hosts",
+            Self::Stores => "theme: stores",
             Self::Restarts => "theme: restarts",
         }
     }
@@ -163,7 +169,7 @@ impl Theme {
                 rhythm.look_secs = *dice.pick(&[10, 30]);
                 rhythm.rollouts = dice.range(1, 3);
             }
-            Self::Gates | Self::Hosts | Self::Restarts => {
+            Self::Gates | Self::Hosts | Self::Stores | Self::Restarts => {
                 rhythm.devices = *dice.pick(&[60, 150]);
                 rhythm.rollouts = dice.range(1, 3);
             }
@@ -205,7 +211,11 @@ impl Theme {
 
     /// How often the driver dies between two commands, if it must in such a world: one in so many.
     pub(crate) fn crash_one_in(self, dice: &mut Dice) -> Option<u64> {
-        (self == Self::Restarts).then(|| *dice.pick(&[60, 400]))
+        match self {
+            Self::Restarts => Some(*dice.pick(&[60, 400])),
+            Self::Stores => Some(*dice.pick(&[400, 4_000])),
+            _ => None,
+        }
     }
 
     /// How often more devices are imported.
@@ -292,6 +302,7 @@ impl Theme {
             Self::Joiners => admit_joiners(spec, no, now, dice),
             Self::Gates => judge_waves(spec, no, dice),
             Self::Hosts => share_hosts(spec, no, dice),
+            Self::Stores => keep_to_stores(spec, no, dice),
             Self::Restarts => wait_across_restarts(spec, no, dice),
         }
     }
@@ -410,6 +421,31 @@ fn share_hosts(spec: &mut Spec, no: u64, dice: &mut Dice) {
         per_minute: None,
     };
     spec.brake = None;
+}
+
+fn keep_to_stores(spec: &mut Spec, no: u64, dice: &mut Dice) {
+    begin_at_once(spec, no, dice);
+    spec.limits = Limits {
+        max_in_flight: 30,
+        max_unverified: 1_000,
+        max_per_host: *dice.pick(&[2, 10]),
+        per_minute: None,
+    };
+    (spec.brake, spec.regression) = (None, None);
+    spec.priority = 0;
+    let budget = |per: &str, limit| Budget { per: per.parse().unwrap(), limit, counts_down: false };
+    spec.budgets = match dice.roll(4) {
+        // Bound by nothing, beside those that are.
+        0 => vec![],
+        1 => vec![budget("tag.store", Limit::Max(1))],
+        2 => vec![budget("tag.site", Limit::Percent(dice.range(7, 30) as u8))],
+        _ => vec![
+            budget("tag.store", Limit::Max(1)),
+            budget("tag.site", Limit::Max(*dice.pick(&[2, 5]))),
+        ],
+    };
+    let initial = Duration::from_secs(*dice.pick(&[10, 60]));
+    spec.retry = Policy::new(3, initial, 2.0, initial * 4, 0).unwrap();
 }
 
 fn wait_across_restarts(spec: &mut Spec, no: u64, dice: &mut Dice) {
