@@ -259,6 +259,7 @@ async fn chaos_is_accounted_for() {
         "endless:0.03",
         "twice:0.03",
         "wrong-version:0.03",
+        "bricks:0.03",
     ]));
     let push = stage.push(1_000).max_failures(Brake::Percent(100));
     let (summary, events) = stage.run(push).await;
@@ -279,7 +280,9 @@ async fn chaos_is_accounted_for() {
     let failed: std::collections::BTreeSet<_> =
         summary.devices.iter().map(|device| device.device.clone()).collect();
     for (id, device) in &report.devices {
-        assert_eq!(device.version == "2.0.0", !failed.contains(id), "{id}: {device:?}");
+        let is_broken = device.events.iter().any(|event| event.fault == Some(FaultName::Bricks));
+        let is_well = device.version == "2.0.0" && !is_broken;
+        assert_eq!(is_well, !failed.contains(id), "{id}: {device:?}");
     }
     let received: Vec<_> = report.devices.values().flat_map(|device| &device.events).collect();
     for name in FaultName::ALL {
