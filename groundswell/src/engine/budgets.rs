@@ -297,15 +297,9 @@ impl Budgets {
         }
     }
 
-    /// Takes back the slots of a candidate that was given them, if others that are not bound by these
-    /// budgets have filled its domains since.
-    pub(super) fn look_again(&mut self, candidate: &mut Candidate, budgets: &[Budget]) {
-        if candidate.has_slots {
-            let places = self.places(&candidate.values, budgets);
-            if !self.domains.may_go(raw(candidate.device), &places) {
-                self.hand_back(candidate);
-            }
-        }
+    /// Whether a candidate that was given its slots may still go by these budgets.
+    pub(super) fn may_go(&self, candidate: &Candidate, budgets: &[Budget]) -> bool {
+        self.domains.may_go(raw(candidate.device), &self.places(&candidate.values, budgets))
     }
 
     fn places(&self, values: &Values, budgets: &[Budget]) -> Vec<Place> {
@@ -350,23 +344,30 @@ impl Budgets {
         self.frees
     }
 
-    /// What became of the slots of a device, which is durable.
-    pub(super) fn settle(&mut self, freed: &Freed) {
-        self.frees += u64::from(freed.fate != Fate::Kept);
+    /// What became of the slots of a device, which is durable; `is_claimed` says whether it is
+    /// claimed again.
+    pub(super) fn settle(&mut self, freed: &Freed, is_claimed: bool) {
         let Freed { device, id: assignment, fate, .. } = *freed;
         match fate {
             Fate::Freed => {
                 self.failed.remove(&device);
                 self.ids.remove(&device);
-                self.domains.free(raw(device));
             }
             Fate::Kept => {
                 let at = Time::ZERO;
                 let failed = FailedDevice { device, assignment, at, released: vec![] };
                 self.failed.insert(device, failed);
                 self.ids.extend(freed.name.clone().map(|name| (device, name)));
-                self.domains.fail(raw(device));
             }
+            Fate::HandedBack => {}
+        }
+        if is_claimed {
+            return;
+        }
+        self.frees += u64::from(fate != Fate::Kept);
+        match fate {
+            Fate::Freed => self.domains.free(raw(device)),
+            Fate::Kept => self.domains.fail(raw(device)),
             Fate::HandedBack => self.domains.hand_back(raw(device)),
         }
     }
@@ -400,11 +401,9 @@ impl Budgets {
         self.domains.next_woken()
     }
 
-    /// Takes back slots that were given to a candidate which is not claimed after all.
-    pub(super) fn hand_back(&mut self, candidate: &mut Candidate) {
-        if std::mem::take(&mut candidate.has_slots) {
-            self.domains.hand_back(raw(candidate.device));
-        }
+    /// Takes back the slots of a device that is not claimed after all.
+    pub(super) fn hand_back(&mut self, device: DeviceKey) {
+        self.domains.hand_back(raw(device));
     }
 
     /// Everybody of a rollout who waits for slots, in order; nobody waits afterwards.

@@ -125,6 +125,9 @@ pub(super) struct Course {
     pers: Arc<[Per]>,
     /// How many slots had been freed when those who were left in the store were last read again.
     pub(super) frees: u64,
+    /// When that was, and when it is due again.
+    lapped_at: Time,
+    lap_at: Option<Time>,
     /// The cohorts whose hours were on when it was last decided.
     opened: Vec<usize>,
     preparation: prepare::Preparation,
@@ -261,6 +264,8 @@ impl Course {
             durably_freed: vec![],
             pers: Arc::from([]),
             frees: 0,
+            lapped_at: Time::ZERO,
+            lap_at: None,
             opened: vec![],
             preparation: prepare::Preparation::default(),
             checks: Notebook::default(),
@@ -469,7 +474,7 @@ impl Course {
             fresh.iter_mut().chain(stale)
         });
         for candidate in queues.chain(self.refreshing.values_mut()) {
-            shared.budgets.hand_back(candidate);
+            shared.hand_back(candidate);
         }
     }
 
@@ -532,6 +537,7 @@ impl Course {
             (retry, "retry"),
             (away, "away"),
             (plan, "plan"),
+            (self.lap_at.filter(|at| may_read && *at > self.decided_at), "lap"),
             (self.choose_at(), "choose"),
             (self.look_back_at(), "look back"),
             // Those who look must not see what held before, however long nothing else happens.

@@ -4,10 +4,10 @@
 //! A device is active in one rollout at a time. One that is busy elsewhere is parked on the device
 //! and handed back, first come first, when it is free.
 
-use groundswell_core::{bites, ids::RolloutName};
+use groundswell_core::{bites, budget::Budget, ids::RolloutName};
 use hashbrown::{HashMap, hash_map::Entry};
 
-use super::budgets::Budgets;
+use super::budgets::{Budgets, Freed};
 use crate::store::{Candidate, DeviceKey, RolloutKey, SlotsRead};
 
 /// Devices that are active, and who waits for them.
@@ -89,6 +89,29 @@ impl Shared {
     pub(super) fn waiting_of(&self, rollout: RolloutKey) -> impl Iterator<Item = &Candidate> {
         let all = self.waiting.values().flatten();
         all.filter(move |(of, _)| *of == rollout).map(|(_, candidate)| candidate)
+    }
+
+    /// What became of the slots of a device, which is durable. Whoever has claimed it since holds them.
+    pub(super) fn settle(&mut self, freed: &Freed) {
+        let is_claimed = self.active.contains_key(&freed.device);
+        self.budgets.settle(freed, is_claimed);
+    }
+
+    /// Takes back slots that were given to a candidate which is not claimed after all. Another
+    /// rollout may have claimed the device since, and holds them.
+    pub(super) fn hand_back(&mut self, candidate: &mut Candidate) {
+        if std::mem::take(&mut candidate.has_slots) && !self.active.contains_key(&candidate.device)
+        {
+            self.budgets.hand_back(candidate.device);
+        }
+    }
+
+    /// Takes back the slots of a candidate that was given them, if others that are not bound by
+    /// these budgets have filled its domains since.
+    pub(super) fn look_again(&mut self, candidate: &mut Candidate, budgets: &[Budget]) {
+        if candidate.has_slots && !self.budgets.may_go(candidate, budgets) {
+            self.hand_back(candidate);
+        }
     }
 
     /// What was read of failure domains.

@@ -216,7 +216,7 @@ impl Engine {
                     course.is_dirty = true;
                     course.slotted(candidate);
                 }
-                None => self.shared.budgets.hand_back(&mut candidate),
+                None => self.shared.hand_back(&mut candidate),
             }
         }
     }
@@ -230,11 +230,9 @@ impl Engine {
     fn hand_on(&mut self, key: RolloutKey) {
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
         for freed in freed {
-            self.shared.budgets.settle(&freed);
-            if !freed.was_claimed {
-                continue;
-            }
-            for (rollout, candidate) in self.shared.free(freed.device) {
+            let waiting = if freed.was_claimed { self.shared.free(freed.device) } else { vec![] };
+            self.shared.settle(&freed);
+            for (rollout, candidate) in waiting {
                 self.with(rollout, |course| course.woken(candidate));
             }
         }

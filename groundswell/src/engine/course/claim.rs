@@ -23,6 +23,10 @@ use crate::{
 /// of them are read, and the run goes on at the pace of those.
 pub(super) const PARKED_MAX: usize = 50_000;
 
+/// How often those who were left in the store are looked at again while slots are freed: a lap reads
+/// all who are queued, some 5 us each.
+const LAP_EVERY: Duration = Duration::from_secs(10);
+
 impl Course {
     /// Claims for the next commit, when sending is about to run out of claims.
     pub(super) fn claim(&mut self, now: Time, plan: &Plan, shared: &mut Shared) {
@@ -34,7 +38,7 @@ impl Course {
         }
         self.take_due(now, plan);
         if !self.spec.budgets.is_empty() {
-            self.read_passed(shared);
+            self.read_passed(now, shared);
         }
         let is_unsure = shared.budgets.is_unsure(&self.spec.budgets);
         let mut fresh_max = if is_unsure { 0 } else { plan.fresh_max };
@@ -192,7 +196,7 @@ impl Course {
             if shared.name_of(holder).is_some() {
                 self.log_judged(&candidate, Becomes::Busy(holder.0));
             }
-            shared.budgets.hand_back(&mut candidate);
+            shared.hand_back(&mut candidate);
             self.busy.insert(candidate.device, holder);
             shared.park(self.key, candidate);
             return None;
@@ -203,7 +207,7 @@ impl Course {
             candidate = self.give_slots(candidate, shared)?;
             self.log_judged(&candidate, Becomes::Claimed);
         } else {
-            shared.budgets.hand_back(&mut candidate);
+            shared.hand_back(&mut candidate);
             self.log_judged(&candidate, Becomes::Host);
         }
         match self.slots.admit(candidate, Class::Fresh, host) {
@@ -212,24 +216,27 @@ impl Course {
         }
     }
 
-    /// Has those who were left in the store read again, once there is room for them or a slot was
-    /// freed since they were looked at.
-    fn read_passed(&mut self, shared: &Shared) {
+    /// Has those who were left in the store read again: once there is room for them, or, no more
+    /// often than every [`LAP_EVERY`], once a slot was freed since they were looked at.
+    fn read_passed(&mut self, now: Time, shared: &Shared) {
         let frees = shared.budgets.frees();
         let has_room = shared.budgets.parked(self.key) * 2 < shared.budgets.parked_max;
-        if !has_room && frees == self.frees {
+        let lap_at = self.lapped_at + LAP_EVERY;
+        let is_due = frees != self.frees && now >= lap_at;
+        self.lap_at = (frees != self.frees && self.has_passed()).then_some(lap_at);
+        if !has_room && !is_due {
             return;
         }
         let ready = |cohort: &&mut Cohort| cohort.is_read && !cohort.passed.is_empty();
         for cohort in self.cohorts.iter_mut().filter(ready) {
-            self.frees = frees;
+            (self.frees, self.lapped_at, self.lap_at) = (frees, now, None);
             cohort.read_again();
         }
     }
 
     /// Has a candidate take its slots in its failure domains, or wait for them.
     fn give_slots(&mut self, mut candidate: Candidate, shared: &mut Shared) -> Option<Candidate> {
-        shared.budgets.look_again(&mut candidate, &self.spec.budgets);
+        shared.look_again(&mut candidate, &self.spec.budgets);
         if candidate.has_slots || self.spec.budgets.is_empty() {
             return Some(candidate);
         }

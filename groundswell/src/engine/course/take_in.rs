@@ -216,6 +216,8 @@ impl Course {
         }
         self.watch.clock_set_back(before, now);
         self.read_away_anew();
+        self.lapped_at = self.lapped_at.min(now);
+        self.lap_at = self.lap_at.map(|_| now);
         self.be_prepared_by(now);
         self.told.0 = self.told.0.min(now);
         self.pending_since = self.pending_since.map(|_| now);

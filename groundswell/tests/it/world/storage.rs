@@ -263,7 +263,16 @@ fn set_full(store: &mut SqliteStore, is_full: bool) {
 
 /// Whether a job writes.
 pub(crate) const fn is_write(job: &Job) -> bool {
-    !matches!(job, Job::Fetch(_) | Job::Read(_) | Job::Look { .. } | Job::Waiting(..))
+    !matches!(
+        job,
+        Job::Fetch(_)
+            | Job::Read(_)
+            | Job::Look { .. }
+            | Job::Waiting(..)
+            | Job::Slots(_)
+            | Job::HasFailed(_)
+            | Job::Rollbacks(_)
+    )
 }
 
 /// Why a job failed, if it did.
@@ -279,6 +288,9 @@ pub(crate) const fn error_of(done: &Done) -> Option<&StoreError> {
         | Done::Waiting(_, Err(error))
         | Done::Reviewed(_, Err(error))
         | Done::Forgotten(Err(error))
+        | Done::Slots(Err(error))
+        | Done::HasFailed(_, Err(error))
+        | Done::Rollbacks(Err(error))
         | Done::Answered(_, Err(error)) => Some(error),
         _ => None,
     }
