@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 
+mod beside;
 mod cost;
 mod feasible;
 mod model;

@@ -133,8 +133,12 @@ impl World {
         let is_under_way = self.model.under_way.contains(&device);
         let expected = if is_under_way { Released::UnderWay } else { Released::Freed };
         assert_eq!(self.slots.release(device, &held[at]), expected);
-        if !is_under_way {
-            self.model.slots.remove(&(device, Arc::clone(&held[at])));
+        let slot = (device, Arc::clone(&held[at]));
+        if is_under_way {
+            // It is as if it had not failed there.
+            self.model.slots.insert(slot, false);
+        } else {
+            self.model.slots.remove(&slot);
         }
     }
 
