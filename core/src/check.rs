@@ -225,6 +225,13 @@ pub enum Observation<'a> {
         /// On these numbers.
         evidence: Evidence,
     },
+    /// A device that was updated is not well since, and that is written down.
+    Unwell {
+        /// In which rollout.
+        rollout: RolloutId,
+        /// The device's id.
+        device: &'a str,
+    },
     /// The gate of a wave ruled, or an operator's advance took its place.
     GateRuled {
         /// Of which rollout.

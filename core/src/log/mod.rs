@@ -37,7 +37,7 @@ pub use self::{
     ids::Ids,
     record::{
         Acted, Becomes, Beside, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Moved,
-        Record, Taken,
+        Record, Regressed, Taken,
     },
     recorder::Recorder,
     relative::{Relative, Timed},

@@ -13,10 +13,11 @@ use groundswell_core::{
     device::Device,
     event::{Event, Kind},
     gate::external::{self, Notebook, Ticket, Unread, Value},
+    health::{Finding, Said, in_words},
     hours::Zone,
     ids::{AssignmentId, RolloutId},
     outcome::{Answer, Fault, Outcome},
-    rollout::{self, Act, Acted, Membership, Numbers, Progression, Spec, WaveSize, act},
+    rollout::{self, Act, Acted, Membership, Numbers, Progression, Spec, WaveSize, WaveState, act},
     selector::Selector,
     snapshot::Counts,
     time::Time,
@@ -40,6 +41,9 @@ pub(crate) struct Row {
     pub(crate) is_parked: bool,
     /// What it says when it is asked for its version.
     pub(crate) answer: Answer,
+    /// Bad answers in a row since it was updated, and whether these were enough.
+    bad: u32,
+    pub(crate) is_regressed: bool,
 }
 
 pub(crate) struct World {
@@ -179,6 +183,7 @@ impl World {
         let mut counts = Counts::default();
         for row in self.rows.iter().filter(|row| holds(row)) {
             *counts.of_mut(row.assignment.state) += 1;
+            counts.regressed += u64::from(row.is_regressed);
         }
         counts
     }
@@ -293,9 +298,11 @@ impl World {
 
     fn begin_round(&mut self) {
         self.rows.retain(|row| {
-            row.assignment.state.is_failure() || row.assignment.state == State::Canceled
+            let state = row.assignment.state;
+            state.is_failure() || state == State::Canceled || row.is_regressed
         });
         for row in &mut self.rows {
+            (row.bad, row.is_regressed) = (0, false);
             (row.id, row.assignment) = (self.book.next_id(&row.device.id), Assignment::queued());
         }
         let waves = wave::divide(&self.spec.waves, &vec![0; self.rows.len()]);
@@ -408,6 +415,16 @@ impl World {
             ("does" | "do", "not answer") => {
                 Outcome::Unknown { fault: Fault::Reset, detail: String::new() }
             }
+            ("answers" | "answer", status) => {
+                let said = Said::Status(status.parse().map_err(words)?);
+                return self.ask_how_it_is(at, &said);
+            }
+            ("is" | "are", "silent") => {
+                return self.ask_how_it_is(at, &Said::Silent(Fault::ConnectRefused));
+            }
+            ("shows" | "show", version) if self.rows[at].assignment.state == State::Succeeded => {
+                return self.ask_how_it_is(at, &Said::Version(version.into()));
+            }
             ("shows" | "show", version) => {
                 let answer = Answer::Version { version: version.to_owned() };
                 self.rows[at].answer = answer.clone();
@@ -430,6 +447,35 @@ impl World {
             _ => return Err("nothing that could happen to a device".to_owned()),
         };
         self.apply(at, &Fact::Delivered(outcome));
+        Ok(())
+    }
+
+    /// A device of a wave that soaks is asked how it is, and says this.
+    fn ask_how_it_is(&mut self, at: usize, said: &Said) -> Done {
+        let health = self.spec.health.clone().ok_or("nobody asks")?;
+        let Row { id, device, wave, assignment, bad, is_regressed, .. } = &mut self.rows[at];
+        let is_soaking = self.progression.current() == Some(*wave)
+            && matches!(self.progression.waves[*wave].state, WaveState::Soaking { .. });
+        if assignment.state != State::Succeeded || *is_regressed || !is_soaking {
+            return Err("it is not asked".to_owned());
+        }
+        *bad = match health.judge(said, &self.spec.release.version, *bad) {
+            Finding::Regressed(times) => {
+                *is_regressed = true;
+                let (device, id, wave): (std::sync::Arc<str>, _, _) =
+                    (device.id.as_str().into(), *id, *wave);
+                let zone = self.spec.schedule.zone_of(self.rows[at].device.time_zone.as_deref());
+                self.book.log.at(self.now);
+                self.book.log.decided();
+                self.book.log.regressed(id, (wave, Some(&zone)), said, times);
+                self.see(&Observation::Unwell { rollout: ROLLOUT, device: &device });
+                let detail = in_words(said, times);
+                self.say(Kind::DeviceRegressed { device, detail });
+                return Ok(());
+            }
+            Finding::Unwell(times) => times,
+            Finding::Well | Finding::Nothing => 0,
+        };
         Ok(())
     }
 
@@ -493,6 +539,7 @@ impl World {
             (counts.unreachable, "unreachable"),
             (counts.timed_out, "timed out"),
             (counts.canceled, "canceled"),
+            (counts.regressed, "regressed"),
         ] {
             if count > 0 {
                 let _ = write!(text, "{sep}{count} {what}");
@@ -513,7 +560,8 @@ impl World {
 fn row(id: AssignmentId, device: Device, wave: usize) -> Row {
     let assignment = Assignment::queued();
     let (is_superseded, is_parked) = (false, false);
-    Row { id, device, wave, assignment, is_superseded, is_parked, answer: silence() }
+    let (answer, bad, is_regressed) = (silence(), 0, false);
+    Row { id, device, wave, assignment, is_superseded, is_parked, answer, bad, is_regressed }
 }
 
 /// The events of a change of one device.
