@@ -247,6 +247,15 @@ impl Kind {
     }
 }
 
+fn completed(counts: &Counts) -> String {
+    let updated = counts.succeeded.saturating_sub(counts.regressed) + counts.current;
+    let text = format!("completed: {updated} of {} run the release", devices_of(counts.total()));
+    match counts.regressed {
+        0 => text,
+        regressed => format!("{text}, {regressed} regressed after their update"),
+    }
+}
+
 impl fmt::Display for Event {
     /// One line for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -301,18 +310,7 @@ impl fmt::Display for Event {
             Kind::DeviceRegressed { device, detail } => {
                 write!(f, "{device}: regressed after its update: {detail}")
             }
-            Kind::RolloutCompleted { counts } => {
-                let updated = counts.succeeded.saturating_sub(counts.regressed) + counts.current;
-                write!(
-                    f,
-                    "completed: {updated} of {} run the release",
-                    devices_of(counts.total())
-                )?;
-                match counts.regressed {
-                    0 => Ok(()),
-                    regressed => write!(f, ", {regressed} regressed after their update"),
-                }
-            }
+            Kind::RolloutCompleted { counts } => f.write_str(&completed(counts)),
             Kind::RolloutFailed { detail, .. } if !detail.is_empty() => {
                 write!(f, "failed: {detail}")
             }

@@ -9,6 +9,7 @@
 //! [`core::admit`]: groundswell_core::admit
 //! [`core::assignment::apply`]: groundswell_core::assignment::apply
 
+mod care;
 mod change;
 mod changed;
 mod claim;
@@ -51,6 +52,7 @@ use super::{
     cohort::Cohort,
     fact::{Ending, Manner, Wake},
     pace::Pace,
+    patrol::Patrol,
     shared::Shared,
     watch::Watch,
 };
@@ -58,7 +60,7 @@ use crate::{
     clock::zone_database,
     store::{
         Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard,
-        IntentSeq, RolloutKey, RolloutRecord,
+        IntentSeq, Regression, RolloutKey, RolloutRecord, SlotChange,
     },
 };
 
@@ -115,6 +117,11 @@ pub(super) struct Course {
     ready: VecDeque<Candidate>,
     open: HashMap<AssignmentId, Candidate>,
     watch: Watch,
+    /// The devices of the wave that soaks.
+    patrol: Patrol,
+    /// Who of them is not well, and what became of their slots, in what waits for a commit.
+    regressed: Vec<Regression>,
+    care_slots: Vec<SlotChange>,
     /// Devices that are not active any more: as far as that waits for a commit, is in the one under
     /// way, or is durable since the last step. Only then another rollout may claim them.
     freed: Vec<Freed>,
@@ -254,6 +261,9 @@ impl Course {
             ready: VecDeque::new(),
             open: HashMap::new(),
             watch: Watch::new(limits.max_in_flight, limits.max_per_host),
+            patrol: Patrol::new(limits.max_in_flight, limits.max_per_host),
+            regressed: vec![],
+            care_slots: vec![],
             freed: vec![],
             committing_freed: vec![],
             durably_freed: vec![],
@@ -526,6 +536,7 @@ impl Course {
             (flush, "flush"),
             (drained, "drain"),
             (asks, "verify"),
+            (self.care_at(), "health"),
             (retry, "retry"),
             (away, "away"),
             (plan, "plan"),

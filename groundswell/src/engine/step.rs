@@ -14,7 +14,9 @@ use groundswell_core::{
 };
 
 pub use self::news::PUSH_ACTS;
-pub use super::fact::{Command, Ending, Fact, Inquiry, Manner, Opening, Sending, Wake};
+pub use super::fact::{
+    Command, Ending, Examination, Fact, Inquiry, Manner, Opening, Sending, Wake,
+};
 use super::{course::Course, places::Places, shared::Shared};
 use crate::store::{
     Candidate, ChangeSeq, CohortRecord, DeviceKey, FailedDevice, Intent, IntentSeq, RolloutKey,
@@ -327,6 +329,7 @@ impl Engine {
             }
             Fact::Returned(key, id) => self.with(key, |course| course.returned(now, id)),
             Fact::Asked(key, id, answer) => self.with(key, |course| course.asked(now, id, answer)),
+            Fact::Examined(key, id, said) => self.with(key, |course| course.examined(id, said)),
             Fact::Checked(key, ticket, answer) => {
                 self.with(key, |course| course.checked(now, ticket, answer));
             }
@@ -389,6 +392,7 @@ impl Engine {
                 self.shared.told_slots(read);
                 self.courses.values_mut().for_each(|course| course.is_dirty = true);
             }
+            Done::Patients(key, Ok(read)) => self.with(key, |course| course.patients_read(read)),
             Done::HasFailed(device, Ok(has_failed)) => {
                 if !has_failed {
                     self.shared.budgets.recovered(device);
@@ -404,6 +408,7 @@ impl Engine {
             | Done::Answered(_, Err(_))
             | Done::Slots(Err(_))
             | Done::HasFailed(_, Err(_))
+            | Done::Patients(_, Err(_))
             | Done::Reviewed(_, Err(_))
             | Done::Forgotten(Err(_)) => self.store_failed(now),
         }

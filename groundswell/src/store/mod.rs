@@ -6,6 +6,7 @@
 
 mod changed;
 pub mod dir;
+mod health;
 pub mod reserve;
 mod slots;
 pub mod sqlite;
@@ -30,6 +31,7 @@ use serde::Serialize;
 
 pub use self::{
     changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
+    health::{Patient, Patients, PatientsPage, PatientsWant, Regression},
     slots::{FailedDevice, Member, Sizes, SlotChange, SlotRelease, SlotsRead, SlotsWant, Values},
     sqlite::SqliteStore,
     values::{
@@ -351,6 +353,9 @@ pub trait Store: Send {
 
     /// The candidates that are wanted.
     fn candidates(&self, want: &Want) -> Result<Page, StoreError>;
+
+    /// Devices that were updated, and whether they are well since.
+    fn patients(&self, want: &PatientsWant) -> Result<Patients, StoreError>;
 
     /// The assignments of a device that wait for it, with their rollouts.
     fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError>;

@@ -37,7 +37,7 @@ impl Course {
             ahead_max: if self.rate.is_some() { 0 } else { self.ahead() },
             allowance: self.rate.map_or(Allowance::UNLIMITED, |rate| rate.allowance(now)),
             driver_places: self.places,
-            is_being_written: self.is_being_written(),
+            is_being_written: self.is_being_written() || self.patrol.is_finding(),
             is_stopping: self.is_stopping(),
         }
     }
