@@ -165,6 +165,8 @@ impl Ledger {
                 });
             }
             Observation::Unwell { rollout, device } => {
+                let no = self.number(device);
+                self.sites.sicken(no);
                 self.with(rollout, device, &mut breaches, |books, who, breaches| {
                     books.sicken(who, breaches);
                     None

@@ -5,7 +5,7 @@
 //! stand before it) and on nothing else, so a run can be repeated whatever the interleaving. How a
 //! fault looks on the wire is [`super::wire`]'s. Start with [`Fault`].
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,14 @@ pub enum Kind {
     WrongVersion,
     /// The update is accepted, and the answer comes twice.
     Twice,
+    /// The update is accepted and installed, and the device is not well some time later: see
+    /// [`SICKENS_AFTER`].
+    Sickens,
 }
+
+/// So long after an update a device that sickens of it tells that it is not well: long enough to show
+/// the new version before, and short enough for a rehearsal.
+pub(super) const SICKENS_AFTER: Duration = Duration::from_secs(10);
 
 /// A fault's name, as reports count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,11 +74,13 @@ pub enum Name {
     WrongVersion,
     /// [`Kind::Twice`]
     Twice,
+    /// [`Kind::Sickens`]
+    Sickens,
 }
 
 impl Name {
     /// Every name, in the order of the counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Status,
         Self::Flaky,
         Self::Hang,
@@ -82,6 +91,7 @@ impl Name {
         Self::Endless,
         Self::WrongVersion,
         Self::Twice,
+        Self::Sickens,
     ];
 
     /// As it is written on the command line.
@@ -97,6 +107,7 @@ impl Name {
             Self::Endless => "endless",
             Self::WrongVersion => "wrong-version",
             Self::Twice => "twice",
+            Self::Sickens => "sickens",
         }
     }
 }
@@ -115,6 +126,7 @@ impl Kind {
             Self::Endless => Name::Endless,
             Self::WrongVersion => Name::WrongVersion,
             Self::Twice => Name::Twice,
+            Self::Sickens => Name::Sickens,
         }
     }
 }
@@ -139,7 +151,7 @@ pub enum FaultError {
     /// No such kind.
     #[error(
         "there is no fault `{0}`; there are status:N, flaky:N, hang, reset, slow, truncated, \
-             malformed, endless, wrong-version and twice, each with a rate if wanted, as in hang:0.1"
+             malformed, endless, wrong-version, twice and sickens, each with a rate if wanted, as in hang:0.1"
     )]
     UnknownKind(String),
     /// `status` needs the status.
@@ -177,6 +189,7 @@ impl FromStr for Fault {
             "endless" => Kind::Endless,
             "wrong-version" => Kind::WrongVersion,
             "twice" => Kind::Twice,
+            "sickens" => Kind::Sickens,
             other => return Err(FaultError::UnknownKind(other.to_owned())),
         };
         let rate = match parts.next() {
@@ -228,6 +241,8 @@ pub(super) enum Hit {
     WrongVersion,
     /// Answer twice.
     Twice,
+    /// Be unwell later.
+    Sickens,
 }
 
 impl Hit {
@@ -238,6 +253,7 @@ impl Hit {
             Self::Slow => Name::Slow,
             Self::WrongVersion => Name::WrongVersion,
             Self::Twice => Name::Twice,
+            Self::Sickens => Name::Sickens,
         }
     }
 }
@@ -264,6 +280,7 @@ pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Opt
             Kind::Slow => Some(Hit::Slow),
             Kind::WrongVersion => Some(Hit::WrongVersion),
             Kind::Twice => Some(Hit::Twice),
+            Kind::Sickens => Some(Hit::Sickens),
         }
     })
 }
