@@ -320,3 +320,147 @@ impl Lap {
         self.begun_at + every
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use groundswell_core::{
+        assignment::{Assignment, State},
+        device::Endpoint,
+    };
+
+    use super::*;
+    use crate::store::{Candidate, DeviceKey};
+
+    const EVERY: Duration = Duration::from_mins(1);
+    const WARD: Option<(u32, usize)> = Some((1, 0));
+
+    fn at(secs: i64) -> Time {
+        Time::from_millis(1_000_000 + secs * 1_000)
+    }
+
+    fn patient(id: i64, host: i64) -> Patient {
+        let assignment = Assignment { state: State::Succeeded, ..Assignment::queued() };
+        let candidate = Candidate {
+            id: AssignmentId(id),
+            device: DeviceKey(id),
+            cohort: CohortKey(1),
+            assignment,
+            endpoint: Arc::new(Endpoint {
+                id: format!("pos-{id}").into(),
+                name: "".into(),
+                address: format!("http://10.0.0.{host}:80").parse().unwrap(),
+                update_path: None,
+            }),
+            has_address: true,
+            known: None,
+            values: Box::default(),
+            has_slots: false,
+        };
+        Patient { candidate, is_regressed: false, keeps_slots: false }
+    }
+
+    /// Asks until nothing more is to be asked now; who was asked.
+    fn ask(patrol: &mut Patrol, devices: i64, now: Time) -> Vec<i64> {
+        let mut asked = vec![];
+        loop {
+            patrol.go_around(now, EVERY, devices as u64, [CohortKey(1)].into_iter());
+            let patients = patrol.patients(now, EVERY);
+            asked.extend(patients.iter().map(|(patient, _)| patient.candidate.id.0));
+            let Some((page, again)) = patrol.want(now, EVERY) else { return asked };
+            let page = page.unwrap();
+            let last = (page.after + page.limit as i64).min(devices);
+            assert!(again.is_empty());
+            patrol.read(Patients {
+                page: (page.after + 1..=last).map(|id| patient(id, id % 200)).collect(),
+                read: Some((last, last == devices)),
+                again: vec![],
+            });
+        }
+    }
+
+    fn answer(patrol: &mut Patrol, ids: &[i64], status: u16) {
+        for id in ids {
+            patrol.examined(AssignmentId(*id), Said::Status(status));
+        }
+        while patrol.next_answer().is_some() {}
+    }
+
+    #[test]
+    fn they_are_asked_evenly_each_once_in_a_lap_and_read_page_by_page() {
+        let mut patrol = Patrol::new(10_000, 100);
+        patrol.look_after(WARD);
+        let mut asked = vec![];
+        for secs in 0..=60 {
+            let now = ask(&mut patrol, 6_000, at(secs));
+            assert!(now.len() <= 110, "{} in one second", now.len());
+            assert!(patrol.page.len() <= PAGE);
+            answer(&mut patrol, &now, 200);
+            asked.extend(now);
+        }
+        assert!(asked.iter().copied().eq(1..=6_000), "{} were asked", asked.len());
+        assert_eq!(patrol.wake_at(EVERY), Some(at(60)));
+        assert_eq!(ask(&mut patrol, 6_000, at(60)).first(), Some(&1), "the next lap");
+    }
+
+    #[test]
+    fn no_more_are_open_than_may_be_and_a_lap_takes_longer_then() {
+        let mut patrol = Patrol::new(4, 100);
+        patrol.look_after(WARD);
+        let first = ask(&mut patrol, 10, at(59));
+        assert_eq!(first, [1], "evenly, from when it begins");
+        let second = ask(&mut patrol, 10, at(119));
+        assert_eq!(second, [2, 3, 4]);
+        assert_eq!(patrol.wake_at(EVERY), None, "an answer comes first");
+        answer(&mut patrol, &[1, 2], 200);
+        assert_eq!(ask(&mut patrol, 10, at(119)), [5, 6]);
+    }
+
+    #[test]
+    fn of_one_host_no_more_are_asked_than_may_be() {
+        let mut patrol = Patrol::new(100, 1);
+        patrol.look_after(WARD);
+        patrol.go_around(at(0), EVERY, 3, [CohortKey(1)].into_iter());
+        assert!(patrol.patients(at(0), EVERY).is_empty());
+        patrol.want(at(0), EVERY).unwrap();
+        let page = (1..=3).map(|id| patient(id, 7)).collect();
+        patrol.read(Patients { page, read: Some((3, true)), again: vec![] });
+        let ids = |patients: Vec<(Patient, bool)>| -> Vec<i64> {
+            patients.iter().map(|(patient, _)| patient.candidate.id.0).collect()
+        };
+        assert_eq!(ids(patrol.patients(at(59), EVERY)), [1]);
+        answer(&mut patrol, &[1], 200);
+        assert_eq!(ids(patrol.patients(at(59), EVERY)), [2]);
+        patrol.go_around(at(61), EVERY, 3, [CohortKey(1)].into_iter());
+        assert!(patrol.want(at(61), EVERY).is_none(), "one of the lap before still waits");
+    }
+
+    #[test]
+    fn an_answer_that_comes_twice_or_late_answers_nothing() {
+        let mut patrol = Patrol::new(100, 10);
+        patrol.look_after(WARD);
+        assert_eq!(ask(&mut patrol, 2, at(0)), [1]);
+        let said = || Said::Status(503);
+        patrol.examined(AssignmentId(1), said());
+        patrol.examined(AssignmentId(1), said());
+        patrol.examined(AssignmentId(9), said());
+        assert!(patrol.next_answer().is_some());
+        assert!(patrol.next_answer().is_none());
+        assert_eq!(ask(&mut patrol, 2, at(31)), [2]);
+        patrol.look_after(Some((1, 1)));
+        patrol.examined(AssignmentId(2), said());
+        assert!(patrol.next_answer().is_none(), "its wave is not looked after any more");
+    }
+
+    #[test]
+    fn with_too_many_in_doubt_those_are_asked_first() {
+        let mut patrol = Patrol::new(10_000, 10_000);
+        patrol.look_after(WARD);
+        assert_eq!(ask(&mut patrol, 1_000, at(0)), [1]);
+        (0..SUSPECTS_MAX as i64).for_each(|id| patrol.suspect(AssignmentId(id), 1));
+        ask(&mut patrol, 1_000, at(59));
+        assert!(patrol.lap.as_ref().unwrap().cohorts.is_empty(), "the lap is cut short");
+        assert_eq!(patrol.wake_at(EVERY), Some(at(60)));
+    }
+}

@@ -387,6 +387,15 @@ pub trait Store: Send {
         limit: usize,
     ) -> Result<Vec<Unfinished>, StoreError>;
 
+    /// At most `limit` devices of a round that were updated and are not well since, in order, each
+    /// with what it said.
+    fn regressed(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+        limit: usize,
+    ) -> Result<Vec<Unfinished>, StoreError>;
+
     /// The devices of a round that failed, or were left as they were though they do not run the
     /// release, counted by how they ended; the most first.
     fn count_short(&self, rollout: RolloutKey, round: u32)

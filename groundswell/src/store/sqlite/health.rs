@@ -3,9 +3,9 @@
 use groundswell_core::{assignment::State, ids::AssignmentId, time::Time};
 use rusqlite::{Connection, params, params_from_iter, types::Value};
 
-use super::{read, rows, tags};
+use super::{ended, read, rows, tags};
 use crate::store::{
-    Patient, Patients, PatientsPage, PatientsWant, Regression, RolloutKey, StoreError,
+    Patient, Patients, PatientsPage, PatientsWant, Regression, RolloutKey, StoreError, Unfinished,
 };
 
 /// What is read of an assignment: the candidate, whether it is a patient, and what is known of it.
@@ -93,8 +93,8 @@ pub(super) fn write(
     regressed: &[Regression],
     at: Time,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO regressed (assignment, at, text) \
-               SELECT id, ?3, ?4 FROM assignment WHERE id = ?1 AND rollout = ?2";
+    let sql = "INSERT INTO regressed (assignment, cohort, at, text) \
+               SELECT id, cohort, ?3, ?4 FROM assignment WHERE id = ?1 AND rollout = ?2";
     let mut insert = connection.prepare_cached(sql)?;
     for Regression { id, text } in regressed {
         if insert.execute(params![id.0, rollout.0, at.as_millis(), text])? != 1 {
@@ -110,10 +110,23 @@ pub(super) fn count(
     rollout: RolloutKey,
     round: u32,
 ) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM cohort c JOIN assignment a INDEXED BY assignment_cohort \
-               ON a.cohort = c.key JOIN regressed r ON r.assignment = a.id \
+    let sql = "SELECT count(*) FROM cohort c JOIN regressed r ON r.cohort = c.key \
                WHERE c.rollout = ?1 AND c.round = ?2";
     let counted: i64 =
         connection.prepare_cached(sql)?.query_row(params![rollout.0, round], |row| row.get(0))?;
     Ok(counted.unsigned_abs())
+}
+
+/// Some of those of a round that are not well since their update, in order, each with what it said.
+pub(super) fn list(
+    connection: &Connection,
+    rollout: RolloutKey,
+    round: u32,
+    limit: usize,
+) -> Result<Vec<Unfinished>, StoreError> {
+    let sql = "SELECT d.id, a.state, a.attempt, r.text FROM cohort c \
+               JOIN regressed r ON r.cohort = c.key JOIN assignment a ON a.id = r.assignment \
+               JOIN device d ON d.key = a.device \
+               WHERE c.rollout = ?1 AND c.round = ?2 ORDER BY a.id LIMIT ?3";
+    read::all(connection, sql, params![rollout.0, round, limit as i64], ended::unfinished)
 }

@@ -335,6 +335,15 @@ impl Store for SqliteStore {
         queue::candidates(&self.connection, want)
     }
 
+    fn regressed(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+        limit: usize,
+    ) -> Result<Vec<Unfinished>, StoreError> {
+        health::list(&self.connection, rollout, round, limit)
+    }
+
     fn patients(&self, want: &PatientsWant) -> Result<Patients, StoreError> {
         health::patients(&self.connection, want)
     }
