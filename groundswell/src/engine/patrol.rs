@@ -114,6 +114,11 @@ impl Patrol {
         self.is_outdated = self.is_reading;
     }
 
+    /// Whether it has begun to go around.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.lap.is_some()
+    }
+
     pub(crate) const fn is_on(&self) -> bool {
         self.ward.is_some()
     }

@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn what_is_no_fault_says_why() {
         let refusal = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
-        insta::assert_snapshot!(refusal("explode"), @"there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version and twice, each with a rate if wanted, as in hang:0.1");
+        insta::assert_snapshot!(refusal("explode"), @"there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, twice and sickens, each with a rate if wanted, as in hang:0.1");
         insta::assert_snapshot!(refusal("status"), @"`status` needs the status to answer, 200 to 599, as in status:503");
         insta::assert_snapshot!(refusal("status:700"), @"`status` needs the status to answer, 200 to 599, as in status:503");
         insta::assert_snapshot!(refusal("flaky:0"), @"`flaky` needs the number of updates to refuse, 1 to 1000000, as in flaky:3");

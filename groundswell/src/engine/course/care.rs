@@ -119,7 +119,10 @@ impl Course {
         let cohorts = self.cohorts.iter().filter(|cohort| cohort.record.wave == wave);
         let devices = cohorts.clone().map(|cohort| cohort.record.counts.succeeded).sum();
         let keys = cohorts.map(|cohort| cohort.record.key);
-        self.patrol.go_around(now, health.every, devices, keys);
+        // Those who were updated last are found once that is durable.
+        if self.patrol.has_begun() || self.pending.is_empty() && !self.is_committing {
+            self.patrol.go_around(now, health.every, devices, keys);
+        }
         for (patient, is_host_shared) in self.patrol.patients(now, health.every) {
             let (candidate, check) = (patient.candidate, health.check.clone());
             let within = health.answer_timeout();

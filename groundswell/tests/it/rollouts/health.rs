@@ -100,7 +100,7 @@ async fn a_driver_that_starts_in_the_middle_counts_anew_and_forgets_nobody() {
     let driving = site.drive().await;
     pass(&site, mins(1)).await;
     assert_eq!(site.counts(key).regressed, 0, "what was answered before does not count");
-    pass(&site, mins(2)).await;
+    pass(&site, mins(3)).await;
     assert_eq!(site.counts(key).regressed, 1);
     driving.kill().await;
     let driving = site.drive().await;
@@ -159,7 +159,7 @@ async fn one_that_is_not_well_keeps_its_slot_until_it_is() {
     until_soaking(&site, key).await;
     site.settle().await;
     site.fleet.set_offline("pos-1", true);
-    pass(&site, mins(4)).await;
+    pass(&site, mins(5)).await;
     assert_eq!(site.counts(key).regressed, 1);
     let other = site
         .begin(

@@ -290,7 +290,8 @@ impl World {
             | Done::Reviewed(_, Ok(_))
             | Done::Forgotten(Ok(()))
             | Done::Slots(Ok(_))
-            | Done::HasFailed(_, Ok(_)) => {}
+            | Done::HasFailed(_, Ok(_))
+            | Done::Patients(_, Ok(_)) => {}
             failed => self.refused(failed),
         }
         done

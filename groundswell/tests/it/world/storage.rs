@@ -278,6 +278,7 @@ pub(crate) const fn error_of(done: &Done) -> Option<&StoreError> {
         | Done::Looked(Err(error))
         | Done::Waiting(_, Err(error))
         | Done::Reviewed(_, Err(error))
+        | Done::Patients(_, Err(error))
         | Done::Forgotten(Err(error))
         | Done::Answered(_, Err(error)) => Some(error),
         _ => None,
