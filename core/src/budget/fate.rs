@@ -20,7 +20,7 @@ impl Fate {
     /// it is as much under way as before.
     ///
     /// One that was given up in the middle keeps them like one that failed: nobody knows how it is.
-    pub const fn of(from: State, to: State) -> Option<Self> {
+    pub fn of(from: State, to: State) -> Option<Self> {
         if !from.is_active() || to.is_active() {
             return None;
         }
