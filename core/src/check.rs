@@ -9,6 +9,7 @@ mod odds;
 mod outside;
 mod rollout;
 mod sites;
+mod states;
 mod wall;
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ use super::{
     beside::counted,
     budgets::Freed,
     cohort::Cohort,
-    fact::{Ending, Manner, Wake},
+    fact::{Ending, Manner},
     pace::Pace,
     patrol::Patrol,
     shared::Shared,
@@ -60,7 +60,7 @@ use crate::{
     clock::zone_database,
     store::{
         Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor, DeviceKey, Heard,
-        IntentSeq, Regression, RolloutKey, RolloutRecord, SlotChange,
+        IntentSeq, RolloutKey, RolloutRecord,
     },
 };
 
@@ -119,9 +119,6 @@ pub(super) struct Course {
     watch: Watch,
     /// The devices of the wave that soaks.
     patrol: Patrol,
-    /// Who of them is not well, and what became of their slots, in what waits for a commit.
-    regressed: Vec<Regression>,
-    care_slots: Vec<SlotChange>,
     /// Devices that are not active any more: as far as that waits for a commit, is in the one under
     /// way, or is durable since the last step. Only then another rollout may claim them.
     freed: Vec<Freed>,
@@ -262,8 +259,6 @@ impl Course {
             open: HashMap::new(),
             watch: Watch::new(limits.max_in_flight, limits.max_per_host),
             patrol: Patrol::new(limits.max_in_flight, limits.max_per_host),
-            regressed: vec![],
-            care_slots: vec![],
             freed: vec![],
             committing_freed: vec![],
             durably_freed: vec![],
@@ -512,40 +507,5 @@ impl Course {
 
     fn is_stopping(&self) -> bool {
         self.stop.is_some()
-    }
-
-    /// When the next step is due even if nothing happens, and what for.
-    pub(super) fn wake_at(&self) -> Wake {
-        let may_commit = !self.is_committing && !self.is_joining && !self.has_store_failed;
-        let is_pending = may_commit && self.has_pending();
-        let flush = self.pending_since.filter(|_| is_pending).map(|at| at + self.manner.gather);
-        // After that only a commit is waited for.
-        let drained = self.stop.map(|at| at + super::step::DRAIN_MAX);
-        let drained = drained.filter(|at| *at > self.decided_at);
-        let asks = if self.may_ask() { self.watch.wake_at() } else { None };
-        let is_running = self.progression.state == rollout::State::Running && !self.is_stopping();
-        // Those that were due before wait for something else.
-        let next = self.later.range((self.decided_at, AssignmentId(i64::MAX))..).next();
-        let retry = next.map(|((at, _), _)| *at).filter(|_| is_running);
-        // Somebody behind one that is not durable yet is read after that commit.
-        let readable = |at: &Time| *at <= self.readable_until(*at);
-        let may_read = self.may_fetch() && self.missing_here.len() < claim::PARKED_MAX;
-        let away = self.next_away_at.filter(|at| may_read && readable(at));
-        let plan = self.wake_at.filter(|_| !self.is_stopping());
-        [
-            (flush, "flush"),
-            (drained, "drain"),
-            (asks, "verify"),
-            (self.care_at(), "health"),
-            (retry, "retry"),
-            (away, "away"),
-            (plan, "plan"),
-            (self.choose_at(), "choose"),
-            // Those who look must not see what held before, however long nothing else happens.
-            (self.tell_at().filter(|_| may_commit), "tell"),
-        ]
-        .into_iter()
-        .filter_map(|(at, label)| Some((at?, label)))
-        .min_by_key(|(at, _)| *at)
     }
 }

@@ -14,7 +14,7 @@ use groundswell_core::{
 };
 use hashbrown::{HashMap, HashSet};
 
-use crate::store::{CohortKey, Patient, Patients, PatientsPage};
+use crate::store::{CohortKey, Patient, Patients, PatientsPage, Regression, SlotChange};
 
 /// Assignments looked at in one read: a fraction of a millisecond of the thread that also writes.
 const PAGE: usize = 256;
@@ -49,6 +49,9 @@ pub(crate) struct Patrol {
     confirmed: Vec<(Patient, Found)>,
     /// Found to be regressed, or well again, in what is not durable.
     unwritten: HashSet<AssignmentId>,
+    /// What of that waits for a commit: who is regressed, and what became of slots.
+    pub(crate) regressed: Vec<Regression>,
+    pub(crate) slots: Vec<SlotChange>,
     writing: HashSet<AssignmentId>,
 }
 
@@ -91,6 +94,8 @@ impl Patrol {
             confirming: vec![],
             confirmed: vec![],
             unwritten: HashSet::new(),
+            regressed: vec![],
+            slots: vec![],
             writing: HashSet::new(),
         }
     }

@@ -5,13 +5,11 @@
 //! rollout that waits costs nothing but being asked when it is due.
 
 mod news;
+mod view;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use groundswell_core::{
-    ids::Epoch, progress::Progress, rollout::Progression, snapshot::Counts, time::Time,
-    waiting::WaitingOn,
-};
+use groundswell_core::{ids::Epoch, time::Time};
 
 pub use self::news::PUSH_ACTS;
 pub use super::fact::{
@@ -453,35 +451,5 @@ impl Engine {
         let slots = self.shared.budgets.wake_at().filter(|_| !self.stop).map(|at| (at, "slots"));
         let going_on = self.courses.values().filter(|course| course.ending.is_none());
         going_on.filter_map(Course::wake_at).chain(look).chain(slots).min_by_key(|(at, _)| *at)
-    }
-
-    /// The rollouts that are driven.
-    pub fn rollouts(&self) -> impl Iterator<Item = RolloutKey> {
-        self.courses.keys().copied()
-    }
-
-    /// How far a rollout is; `sent_bytes` is the shell's to count.
-    pub fn progress(&mut self, key: RolloutKey, now: Time, sent_bytes: u64) -> Option<Progress> {
-        self.courses.get_mut(&key).map(|course| course.progress(now, sent_bytes))
-    }
-
-    /// Why not more happens in a rollout, as it was decided last.
-    pub fn waiting_on(&self, key: RolloutKey) -> Option<&[WaitingOn]> {
-        self.courses.get(&key).map(Course::waiting_on)
-    }
-
-    /// The devices of a rollout, counted.
-    pub fn counts(&self, key: RolloutKey) -> Option<&Counts> {
-        self.courses.get(&key).map(Course::counts)
-    }
-
-    /// Where a rollout stands.
-    pub fn progression(&self, key: RolloutKey) -> Option<&Progression> {
-        self.courses.get(&key).map(|course| &course.progression)
-    }
-
-    /// Whether deliveries of a rollout that have not sent anything yet may do so.
-    pub fn may_send(&self, key: RolloutKey) -> bool {
-        self.courses.get(&key).is_some_and(Course::may_send)
     }
 }

@@ -88,10 +88,10 @@ impl Course {
         self.log.regressed(*id, (record.wave, record.zone.as_ref()), said, *times);
         if !bites!(FailedFreed) {
             shared.budgets.regressed(candidate);
-            self.care_slots.push(SlotChange { id: *id, is_kept: true });
+            self.patrol.slots.push(SlotChange { id: *id, is_kept: true });
         }
         self.patrol.settled(*id);
-        self.regressed.push(Regression { id: *id, text: text.as_str().into() });
+        self.patrol.regressed.push(Regression { id: *id, text: text.as_str().into() });
         self.pending_since.get_or_insert(now);
         let device = candidate.endpoint.id.clone();
         self.tell(now, || Kind::DeviceRegressed { device, detail: text });
@@ -107,7 +107,7 @@ impl Course {
         self.patrol.settled(id);
         let (fate, was_claimed) = (Fate::Recovered, false);
         self.freed.push(Freed { device, name: None, id, fate, was_claimed });
-        self.care_slots.push(SlotChange { id, is_kept: false });
+        self.patrol.slots.push(SlotChange { id, is_kept: false });
         self.pending_since.get_or_insert(now);
     }
 
