@@ -76,10 +76,13 @@ pub enum Evidence {
 /// The numbers of the brake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
-    /// Devices that failed, could not be reached or timed out.
+    /// Devices that failed, could not be reached or timed out, and those that regressed.
     pub failures: u64,
     /// Of these, the ones that could not be reached.
     pub unreachable: u64,
+    /// Of these, the ones that were updated, and found not to be well since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub regressed: u64,
     /// Devices that ended.
     pub ended: u64,
     /// What was allowed.
@@ -179,8 +182,11 @@ impl fmt::Display for Evidence {
 
 impl Failures {
     fn in_numbers(&self) -> String {
-        let Self { failures, unreachable, ended, accepted, .. } = self;
+        let Self { failures, unreachable, regressed, ended, accepted, .. } = self;
         let mut numbers = format!("{failures} of {ended} devices failed");
+        if *regressed > 0 {
+            let _ = write!(numbers, " ({regressed} of them after their update)");
+        }
         if *unreachable > 0 {
             let _ = write!(numbers, " ({unreachable} of them unreachable)");
         }
@@ -214,10 +220,11 @@ impl Brake {
 
     /// The numbers it judges on.
     pub fn look(self, counts: &Counts, accepted: u64) -> Failures {
-        let failures = counts.failures().saturating_sub(accepted);
+        let failures = counts.harmed().saturating_sub(accepted);
         let ended = counts.ended().saturating_sub(accepted);
         let unreachable = counts.unreachable.min(failures);
-        Failures { failures, unreachable, ended, allowed: self, accepted }
+        let regressed = counts.regressed.min(failures);
+        Failures { failures, unreachable, regressed, ended, allowed: self, accepted }
     }
 }
 
@@ -256,6 +263,18 @@ mod tests {
             evidence.to_string(),
             "12 of 100 devices failed (10 of them unreachable), at most 10 % may"
         );
+    }
+
+    #[test]
+    fn a_device_that_was_updated_and_then_failed_counts() {
+        let well = counts(5, 1);
+        assert_eq!(Brake::Count(1).judge(&well, 0), None);
+        let evidence = Brake::Count(1).judge(&Counts { regressed: 2, ..well }, 0).unwrap();
+        assert_eq!(
+            evidence.to_string(),
+            "3 of 6 devices failed (2 of them after their update), at most 1 may"
+        );
+        assert_eq!(Brake::Count(1).judge(&Counts { regressed: 2, ..well }, 2), None, "accepted");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod odds;
 mod outside;
 mod rollout;
 mod sites;
+mod states;
 mod wall;
 
 #[cfg(test)]
@@ -224,6 +225,13 @@ pub enum Observation<'a> {
         rollout: RolloutId,
         /// On these numbers.
         evidence: Evidence,
+    },
+    /// A device that was updated is not well since, and that is written down.
+    Unwell {
+        /// In which rollout.
+        rollout: RolloutId,
+        /// The device's id.
+        device: &'a str,
     },
     /// The gate of a wave ruled, or an operator's advance took its place.
     GateRuled {

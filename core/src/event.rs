@@ -120,6 +120,13 @@ pub enum Kind {
         /// Why, where the state does not say it all.
         detail: String,
     },
+    /// A device that was updated is not well since.
+    DeviceRegressed {
+        /// The device's id.
+        device: Arc<str>,
+        /// What it said when it was asked.
+        detail: String,
+    },
     /// Every device ended, none failed.
     RolloutCompleted {
         /// Its devices, counted.
@@ -245,6 +252,15 @@ impl Kind {
     }
 }
 
+fn completed(counts: &Counts) -> String {
+    let updated = counts.succeeded.saturating_sub(counts.regressed) + counts.current;
+    let text = format!("completed: {updated} of {} run the release", devices_of(counts.total()));
+    match counts.regressed {
+        0 => text,
+        regressed => format!("{text}, {regressed} regressed after their update"),
+    }
+}
+
 impl fmt::Display for Event {
     /// One line for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -295,15 +311,15 @@ impl fmt::Display for Event {
             Kind::DeviceEnded { device, state, detail } => {
                 write!(f, "{device}: {state} ({detail})")
             }
-            Kind::RolloutCompleted { counts } => {
-                let updated = counts.succeeded + counts.current;
-                write!(f, "completed: {updated} of {} run the release", devices_of(counts.total()))
+            Kind::DeviceRegressed { device, detail } => {
+                write!(f, "{device}: regressed after its update: {detail}")
             }
+            Kind::RolloutCompleted { counts } => f.write_str(&completed(counts)),
             Kind::RolloutFailed { detail, .. } if !detail.is_empty() => {
                 write!(f, "failed: {detail}")
             }
             Kind::RolloutFailed { counts, .. } => {
-                write!(f, "failed: {} of {} failed", counts.failures(), devices_of(counts.total()))
+                write!(f, "failed: {} of {} failed", counts.harmed(), devices_of(counts.total()))
             }
             Kind::RolloutCanceled { counts } => {
                 let verb = if counts.canceled == 1 { "was" } else { "were" };

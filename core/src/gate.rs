@@ -43,8 +43,12 @@ impl Unreachable {
 pub struct Tally {
     /// Devices that run the release: updated, or found to run it already.
     pub succeeded: u64,
-    /// Devices that failed or timed out, apart from those that could not be reached.
+    /// Devices that failed or timed out, apart from those that could not be reached; and those that
+    /// regressed.
     pub failed: u64,
+    /// Of these, devices that were updated, and found not to be well since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub regressed: u64,
     /// Devices that could not be reached.
     pub unreachable: u64,
     /// What is made of these.
@@ -60,8 +64,9 @@ impl Tally {
     /// The numbers of a wave whose devices are counted so.
     pub const fn of(counts: &Counts, rule: Unreachable) -> Self {
         Self {
-            succeeded: counts.succeeded + counts.current,
-            failed: counts.failed + counts.timed_out,
+            succeeded: counts.succeeded.saturating_sub(counts.regressed) + counts.current,
+            failed: counts.failed + counts.timed_out + counts.regressed,
+            regressed: counts.regressed,
             unreachable: counts.unreachable,
             rule,
             open: counts.waiting() + counts.active(),
@@ -88,17 +93,26 @@ impl Tally {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl fmt::Display for Tally {
-    /// Such as `9 of 10 succeeded (2 more unreachable)`; whatever the rule, they are told.
+    /// Such as `9 of 10 succeeded (1 regressed, 2 more unreachable)`; whatever the rule, they are
+    /// told.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} succeeded", self.succeeded, self.judged())?;
-        match (self.unreachable, self.rule) {
-            (0, _) => Ok(()),
+        let regressed = (self.regressed > 0).then(|| format!("{} regressed", self.regressed));
+        let unreachable = match (self.unreachable, self.rule) {
+            (0, _) => None,
             (more, Unreachable::Ignore | Unreachable::Wait) => {
-                write!(f, " ({more} more unreachable)")
+                Some(format!("{more} more unreachable"))
             }
-            (count, Unreachable::Fail) => write!(f, " ({count} unreachable)"),
-        }
+            (count, Unreachable::Fail) => Some(format!("{count} unreachable")),
+        };
+        let beside: Vec<String> = regressed.into_iter().chain(unreachable).collect();
+        if beside.is_empty() { Ok(()) } else { write!(f, " ({})", beside.join(", ")) }
     }
 }
 
@@ -235,6 +249,18 @@ mod tests {
         assert_eq!(
             verdict.to_string(),
             "stop: 9 of 10 succeeded (2 more unreachable), at least 95 % required"
+        );
+        let tally_of = |counts| Tally::of(&counts, Unreachable::Ignore);
+        let counts = Counts { succeeded: 9, regressed: 1, current: 1, ..Counts::default() };
+        let regressed = Verdict { tally: tally_of(counts), ..verdict };
+        assert_eq!(
+            regressed.to_string(),
+            "stop: 9 of 10 succeeded (1 regressed), at least 95 % required"
+        );
+        let both = Verdict { tally: tally_of(Counts { unreachable: 2, ..counts }), ..verdict };
+        assert_eq!(
+            both.to_string(),
+            "stop: 9 of 10 succeeded (1 regressed, 2 more unreachable), at least 95 % required"
         );
         let early = Verdict { tally: tally(1, 2, 7), ..verdict };
         let text = "stop: 1 of 3 succeeded, 7 still open, at least 95 % required";

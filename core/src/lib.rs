@@ -21,6 +21,7 @@ pub mod device;
 pub mod document;
 pub mod event;
 pub mod gate;
+pub mod health;
 pub mod hours;
 pub mod ids;
 pub mod log;

@@ -42,6 +42,8 @@ pub struct Counts {
     pub timed_out: u64,
     /// Given up by the operator.
     pub canceled: u64,
+    /// Of those updated, the ones that were found not to be well since.
+    pub regressed: u64,
 }
 
 impl Counts {
@@ -73,7 +75,7 @@ impl Counts {
     }
 
     /// The numbers, in the order of the fields.
-    pub const fn to_array(&self) -> [u64; 13] {
+    pub const fn to_array(&self) -> [u64; 14] {
         let Self {
             queued,
             away,
@@ -88,6 +90,7 @@ impl Counts {
             unreachable,
             timed_out,
             canceled,
+            regressed,
         } = *self;
         [
             queued,
@@ -103,11 +106,12 @@ impl Counts {
             unreachable,
             timed_out,
             canceled,
+            regressed,
         ]
     }
 
     /// What [`Counts::to_array`] gave.
-    pub const fn from_array(counts: [u64; 13]) -> Self {
+    pub const fn from_array(counts: [u64; 14]) -> Self {
         let [
             queued,
             away,
@@ -122,6 +126,7 @@ impl Counts {
             unreachable,
             timed_out,
             canceled,
+            regressed,
         ] = counts;
         Self {
             queued,
@@ -137,6 +142,7 @@ impl Counts {
             unreachable,
             timed_out,
             canceled,
+            regressed,
         }
     }
 
@@ -164,6 +170,11 @@ impl Counts {
     pub const fn failures(&self) -> u64 {
         self.failed + self.unreachable + self.timed_out
     }
+
+    /// The same, and those that were updated and are not well since.
+    pub const fn harmed(&self) -> u64 {
+        self.failures() + self.regressed
+    }
 }
 
 impl AddAssign for Counts {
@@ -181,6 +192,7 @@ impl AddAssign for Counts {
         self.unreachable += more.unreachable;
         self.timed_out += more.timed_out;
         self.canceled += more.canceled;
+        self.regressed += more.regressed;
     }
 }
 

@@ -81,6 +81,7 @@ mod bugs {
         FreezeEndsEarly: "the last minute of a freeze is not frozen",
         WindowInUtc: "windows are judged in UTC",
         DstHourTwice: "a window in an hour that the clock repeats comes twice",
+        RegressedNotCounted: "a device that was updated and then failed counts as success",
         RegressionForgotten: "nobody looks at the regression test",
         UnderWayForgotten: "the regression test leaves out those under way, and the first to answer decide",
         UnreachableForgotten: "a gate that waits for devices that could not be reached rules without them",

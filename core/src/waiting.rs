@@ -585,7 +585,8 @@ mod tests {
         let busy = |devices| Busy { devices, rollout: other.clone() };
         let evidence = |unreachable, accepted| {
             let allowed = crate::brake::Brake::Count(2);
-            let numbers = Failures { failures: 3, unreachable, ended: 19, allowed, accepted };
+            let numbers =
+                Failures { failures: 3, unreachable, regressed: 0, ended: 19, allowed, accepted };
             Evidence::Failures(numbers)
         };
         vec![

@@ -9,6 +9,8 @@ pub enum Fate {
     Freed,
     /// It keeps them until it is seen to be well, or an operator releases them.
     Kept,
+    /// It had failed after its update, and was seen to be well: what it kept for that is free.
+    Recovered,
     /// It stands as before it was claimed: nothing was sent, or it could not be reached.
     HandedBack,
 }

@@ -164,6 +164,14 @@ impl Ledger {
                     None
                 });
             }
+            Observation::Unwell { rollout, device } => {
+                let no = self.number(device);
+                self.sites.sicken(no);
+                self.with(rollout, device, &mut breaches, |books, who, breaches| {
+                    books.sicken(who, breaches);
+                    None
+                });
+            }
             Observation::Over { rollout, device } => {
                 self.with(rollout, device, &mut breaches, |books, who, _| {
                     books.end_sending(who.no);

@@ -48,8 +48,8 @@ impl Books {
             }
         }
         Results {
-            succeeded: self.count(&[State::Succeeded]),
-            failed: failures.iter().sum(),
+            succeeded: self.count(&[State::Succeeded]).saturating_sub(self.unwell),
+            failed: failures.iter().sum::<u64>() + self.unwell,
             under_way: self.count(&[State::Delivering, State::Verifying, State::Retrying]),
         }
     }

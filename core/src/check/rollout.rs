@@ -4,7 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::tz::TimeZone;
 
-use super::{Breach, Invariant, outside::Outside, wall};
+use super::{
+    Breach, Invariant,
+    outside::Outside,
+    states::{is_active, is_end, place},
+    wall,
+};
 use crate::{
     assignment::{FailReason, SkipReason, State},
     gate::{Ruling, Unreachable, regression::Results},
@@ -23,6 +28,8 @@ pub(super) struct Entry {
     is_sending: bool,
     /// It was sent to, and did not say no nor show another version since.
     is_in_doubt: bool,
+    /// It was updated, and is not well since.
+    is_unwell: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +59,8 @@ pub(super) struct Books {
     entries: HashMap<u32, Entry>,
     /// Devices in each state.
     pub(super) tally: BTreeMap<State, u64>,
+    /// Of those updated, the ones that are not well since.
+    pub(super) unwell: u64,
     /// Open deliveries to each host.
     hosts: HashMap<u32, u32>,
     zones: HashMap<Option<Box<str>>, TimeZone>,
@@ -80,6 +89,7 @@ impl Books {
             gates,
             entries: HashMap::new(),
             tally: BTreeMap::new(),
+            unwell: 0,
             hosts: HashMap::new(),
             zones: HashMap::new(),
             sending: 0,
@@ -113,7 +123,7 @@ impl Books {
 
     pub(super) fn list(&mut self, who: Who<'_>, wave: usize, breaches: &mut Breaches) {
         let (state, wave) = (State::Queued, u16::try_from(wave).unwrap_or(u16::MAX));
-        let entry = Entry { state, wave, is_sending: false, is_in_doubt: false };
+        let entry = Entry { state, wave, is_sending: false, is_in_doubt: false, is_unwell: false };
         if self.entries.insert(who.no, entry).is_some() {
             let what = format!("{} was listed twice in one round", who.id);
             breach(breaches, Invariant::Ends, what);
@@ -266,6 +276,24 @@ impl Books {
         }
     }
 
+    /// A device that was updated is not well since.
+    pub(super) fn sicken(&mut self, who: Who<'_>, breaches: &mut Breaches) {
+        let id = who.id;
+        let Some(entry) = self.entries.get_mut(&who.no) else {
+            let what = format!("{id} is not well, but was not listed");
+            return breach(breaches, Invariant::Ends, what);
+        };
+        if entry.state != State::Succeeded {
+            let what = format!("{id} counts as regressed, but is {}", entry.state);
+            breach(breaches, Invariant::Ends, what);
+        }
+        if std::mem::replace(&mut entry.is_unwell, true) {
+            breach(breaches, Invariant::Ends, format!("{id} counts as regressed twice"));
+        } else {
+            self.unwell += 1;
+        }
+    }
+
     pub(super) fn end_sending(&mut self, no: u32) {
         if let Some(entry) = self.entries.get_mut(&no) {
             self.sending -= u64::from(std::mem::take(&mut entry.is_sending));
@@ -339,6 +367,7 @@ impl Books {
         for entry in self.entries.values().filter(|entry| usize::from(entry.wave) == wave) {
             all += 1;
             match entry.state {
+                State::Succeeded if entry.is_unwell => bad += 1,
                 State::Succeeded | State::Skipped(SkipReason::AlreadyCurrent) => good += 1,
                 State::Failed(FailReason::Unreachable) => unreachable += 1,
                 State::Failed(_) | State::TimedOut(_) => bad += 1,
@@ -387,6 +416,7 @@ impl Books {
         for (state, count) in &self.tally {
             *place(&mut found, *state) += count;
         }
+        found.regressed = self.unwell;
         if found != *shown {
             let what = format!("the counts shown are {shown:?}, the devices are {found:?}");
             let invariant = if self.has_restarted { Invariant::Once } else { Invariant::Ends };
@@ -404,48 +434,11 @@ impl Books {
         self.gates.fill(Gate::default());
         self.entries.clear();
         self.tally.clear();
+        self.unwell = 0;
         self.hosts.clear();
         self.sending = 0;
         self.accepted = Results::default();
         self.outside = Outside::default();
         self.is_stopped = false;
-    }
-}
-
-const fn is_active(state: State) -> bool {
-    matches!(state, State::Delivering | State::Verifying | State::Retrying)
-}
-
-const fn is_end(state: State) -> bool {
-    match state {
-        State::Succeeded
-        | State::Failed(_)
-        | State::TimedOut(_)
-        | State::Canceled
-        | State::Skipped(_) => true,
-        State::Queued
-        | State::Away
-        | State::Absent
-        | State::Delivering
-        | State::Verifying
-        | State::Retrying => false,
-    }
-}
-
-const fn place(counts: &mut Counts, state: State) -> &mut u64 {
-    match state {
-        State::Queued => &mut counts.queued,
-        State::Away => &mut counts.away,
-        State::Absent => &mut counts.absent,
-        State::Delivering => &mut counts.delivering,
-        State::Verifying => &mut counts.verifying,
-        State::Retrying => &mut counts.retrying,
-        State::Succeeded => &mut counts.succeeded,
-        State::Skipped(SkipReason::AlreadyCurrent) => &mut counts.current,
-        State::Skipped(_) => &mut counts.skipped,
-        State::Failed(FailReason::Unreachable) => &mut counts.unreachable,
-        State::Failed(_) => &mut counts.failed,
-        State::TimedOut(_) => &mut counts.timed_out,
-        State::Canceled => &mut counts.canceled,
     }
 }

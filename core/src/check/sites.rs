@@ -121,6 +121,14 @@ impl Sites {
         });
     }
 
+    /// A device that was updated is not well since.
+    pub(super) fn sicken(&mut self, no: u32) {
+        self.change(no, |device| {
+            device.has_failed = true;
+            device.released.clear();
+        });
+    }
+
     /// A device called.
     pub(super) fn recover(&mut self, no: u32) {
         self.change(no, |device| device.has_failed = false);

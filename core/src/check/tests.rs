@@ -122,6 +122,32 @@ fn a_correct_course_is_no_breach() {
 }
 
 #[test]
+fn who_fails_after_its_update_counts_as_failed_and_once() {
+    let mut watched = watched(&spec());
+    for device in ["d1", "d2", "d3", "d4"] {
+        watched.update(device);
+    }
+    watched.see(Observation::WaveEnded { rollout: A, wave: 0 });
+    for device in ["d1", "d2", "d3"] {
+        watched.see(Observation::Unwell { rollout: A, device });
+    }
+    let counts = Counts { succeeded: 4, regressed: 3, queued: 1, ..Counts::default() };
+    watched.see(Observation::Counted { rollout: A, counts: &counts });
+    assert!(watched.objections().is_empty());
+    watched.now = NOW + MINUTE;
+    watched.rule(0, Ruling::Go);
+    watched.see(Observation::Unwell { rollout: A, device: "d1" });
+    watched.see(Observation::Unwell { rollout: A, device: "d5" });
+    watched.see(Observation::Counted { rollout: A, counts: &Counts { regressed: 0, ..counts } });
+    let objections = watched.objections();
+    let is_told = |at: usize, what: &str| objections[at].contains(what);
+    assert!(is_told(0, "the gate of wave 1 said go, but 1 of 4 is less than 50 %"));
+    assert!(is_told(1, "d1 counts as regressed twice"));
+    assert!(is_told(2, "d5 counts as regressed, but is queued"));
+    assert!(is_told(3, "the counts shown are"), "{objections:?}");
+}
+
+#[test]
 fn invariant_1_waves_wait_for_gates() {
     let mut watched = watched(&spec());
     watched.see(Observation::WaveOpened { rollout: A, wave: 1 });

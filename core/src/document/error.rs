@@ -105,6 +105,9 @@ impl Faults {
                 let most = crate::gate::external::GATES_MAX;
                 self.push("gates", format!("there are {count}, the most is {most}"));
             }
+            SpecError::Health { field, why } => {
+                self.push(format!("health.{field}"), why.as_str());
+            }
             SpecError::Budget { budget, field, why } => {
                 self.push(format!("budgets[{budget}].{field}"), why.as_str());
             }

@@ -10,6 +10,7 @@ mod budgets;
 mod delivery;
 mod error;
 mod gates;
+mod health;
 mod names;
 mod read;
 mod reader;

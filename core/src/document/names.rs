@@ -4,7 +4,7 @@ use crate::{hours::echo, spelling::nearest};
 
 /// The tables of a document, by the field that holds them, with the names of their fields. The
 /// first is the document itself.
-pub const FIELDS: [(&str, &[&str]); 12] = [
+pub const FIELDS: [(&str, &[&str]); 13] = [
     (
         "",
         &[
@@ -30,6 +30,7 @@ pub const FIELDS: [(&str, &[&str]); 12] = [
             "wait_absent",
             "max_failures",
             "regression",
+            "health",
             "on_failure",
             "unreachable",
             "priority",
@@ -63,6 +64,7 @@ pub const FIELDS: [(&str, &[&str]); 12] = [
     ("verify", &["mode", "first"]),
     ("timeouts", &["delivering", "verifying"]),
     ("regression", &["baseline", "alpha_percent"]),
+    ("health", &["check", "path", "every", "failures"]),
 ];
 
 /// Names that other systems have for our fields.

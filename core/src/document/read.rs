@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Document, DocumentError, ReleaseName, Tree, budgets, delivery,
     error::Faults,
-    gates,
+    gates, health,
     reader::{Field, Table},
     regression, schedule, waves,
 };
@@ -60,7 +60,8 @@ impl Document {
         let document = Table::document(tree, &faults).map(|table| {
             let document = read(&table);
             let gates = gates::gates(&table, document.waves.len());
-            Self { gates, ..document }
+            let health = health::health(&table, &document.waves);
+            Self { gates, health, ..document }
         });
         if let Some(document) = &document {
             check(document, &faults);
@@ -109,6 +110,7 @@ fn read(table: &Table<'_>) -> Document {
         delivery_timeout: delivery.timeout,
         brake: delivery.brake,
         regression: regression::regression(table),
+        health: None,
         on_failure: field("on_failure").and_then(|f| f.word(&ON_FAILURES)).unwrap_or_default(),
         unreachable: field("unreachable").and_then(|f| f.word(&UNREACHABLES)).unwrap_or_default(),
         priority: field("priority").and_then(|f| f.whole(i32::MIN..=i32::MAX)).unwrap_or(0),

@@ -24,6 +24,7 @@ use crate::{
         external::{By, External, Question, Test, Value},
         regression::Regression,
     },
+    health::{Check, Health},
     release::{Digest, Release},
     retry,
     rollout::{Deadline, Schedule, Spec, Verify, WaveSize, WaveSpec, ZoneRule},
@@ -61,6 +62,7 @@ pub fn salt_of(spec: &Spec) -> String {
         delivery_timeout,
         brake,
         regression,
+        health,
         on_failure,
         unreachable,
         priority: _,
@@ -90,6 +92,7 @@ pub fn salt_of(spec: &Spec) -> String {
     form.maybe("delivery_timeout", delivery_timeout.map(|span| span.as_nanos()));
     form.brake(*brake);
     form.regression(regression.as_ref());
+    form.health(health.as_ref());
     form.value("on_failure", word_of(&ON_FAILURES, on_failure));
     form.value("allow_downgrade", allow_downgrade);
     if *unreachable != Unreachable::default() {
@@ -167,6 +170,16 @@ impl Canonical {
         self.value("gate.timeout", check.timeout.as_nanos());
         self.value("gate.every", check.every.as_nanos());
         self.value("gate.stops", check.stops);
+    }
+
+    fn health(&mut self, health: Option<&Health>) {
+        let Some(Health { check, every, failures }) = health else { return };
+        match check {
+            Check::Version => self.value("health.check", "version"),
+            Check::Url(path) => self.value("health.path", path),
+        }
+        self.value("health.every", every.as_nanos());
+        self.value("health.failures", failures);
     }
 
     fn schedule(&mut self, schedule: &Schedule) {

@@ -18,6 +18,7 @@ use crate::{
     brake::Brake,
     budget::{Budget, Limit},
     gate::regression::Regression,
+    health::{Check, Health},
     hours::Freeze,
     release::Release,
     rollout::{Deadline, Schedule, Spec, WaveSize, WaveSpec, ZoneRule},
@@ -78,6 +79,7 @@ pub fn spelled(spec: &Spec) -> Tree {
         ("timeouts", Some(table(timeouts))),
         ("max_failures", spec.brake.map(max_failures)),
         ("regression", spec.regression.as_ref().map(regression)),
+        ("health", spec.health.as_ref().map(health)),
         ("on_failure", Some(text(word_of(&ON_FAILURES, &spec.on_failure)))),
         ("unreachable", Some(text(word_of(&UNREACHABLES, &spec.unreachable)))),
         ("priority", Some(number(spec.priority))),
@@ -140,6 +142,19 @@ fn regression(Regression { baseline, alpha }: &Regression) -> Tree {
         None => text(baseline.rate().to_string().replace(' ', "")),
     };
     table([("baseline", Some(baseline)), ("alpha_percent", Some(number(alpha.percent())))])
+}
+
+fn health(Health { check, every, failures }: &Health) -> Tree {
+    let (check, path) = match check {
+        Check::Version => ("version", None),
+        Check::Url(path) => ("url", Some(text(path))),
+    };
+    table([
+        ("check", Some(text(check))),
+        ("path", path),
+        ("every", Some(text(Span(*every)))),
+        ("failures", Some(number(*failures))),
+    ])
 }
 
 fn schedule(schedule: &Schedule) -> [(&'static str, Option<Tree>); 4] {

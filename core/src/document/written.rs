@@ -13,6 +13,7 @@ use crate::{
         baseline::{BaselineError, Earlier},
         external::External,
     },
+    health::Health,
     release::Release,
     retry,
     rollout::{
@@ -63,6 +64,8 @@ pub struct Document {
     pub brake: Option<Brake>,
     /// What a release that fails more often than it should is told by.
     pub regression: Option<RegressionName>,
+    /// How devices that were updated are looked after while their wave soaks.
+    pub health: Option<Health>,
     /// What follows when a gate, the brake or the regression test stops it.
     pub on_failure: OnFailure,
     /// What gates make of devices that could not be reached.
@@ -128,6 +131,7 @@ impl Document {
             delivery_timeout: self.delivery_timeout,
             brake: self.brake,
             regression,
+            health: self.health,
             on_failure: self.on_failure,
             priority: self.priority,
             allow_downgrade: self.allow_downgrade,

@@ -195,7 +195,10 @@ impl Results {
     /// them. Who was found to run the release was not tried.
     pub const fn of(tally: &Tally, counts: &Counts, before: &Self) -> Self {
         Self {
-            succeeded: counts.succeeded.saturating_sub(before.succeeded),
+            succeeded: counts
+                .succeeded
+                .saturating_sub(tally.regressed)
+                .saturating_sub(before.succeeded),
             failed: tally.failures().saturating_sub(before.failed),
             under_way: counts.active(),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Base, CohortCounts, Happened, Ids, Listed, Met, Moved, OpenRows};
+use super::{Base, CohortCounts, Happened, Ids, Listed, Met, Moved, OpenRows, Regressed};
 use crate::{
     assignment::{Assignment, State},
     hours::Zone,
@@ -165,6 +165,22 @@ impl Book {
         }
     }
 
+    /// Devices that were updated are not well since. Those that ended before the log begins are known
+    /// by their numbers only; of the others it is said which were not updated.
+    pub(super) fn regressed(&mut self, regressed: &Regressed) -> Vec<AssignmentId> {
+        let Regressed { wave, zone, ids, .. } = regressed;
+        let name = (self.round, *wave, zone_name(zone.as_ref()));
+        let is_updated = |row: &Row| row.assignment.state == State::Succeeded;
+        let wrong = ids.iter().filter(|id| self.rows.get(id).is_some_and(|row| !is_updated(row)));
+        let wrong = wrong.collect();
+        let place = self.place_of(name.clone());
+        self.counts[place].regressed += ids.len();
+        if let Some(counts) = self.driver.get_mut(&(name.1, name.2)) {
+            counts.regressed += ids.len();
+        }
+        wrong
+    }
+
     /// Lets `change` adjust every assignment in `state`, in the memory of the driver only.
     pub(super) fn adjust(&mut self, state: State, change: impl Fn(Assignment) -> Assignment) {
         let in_state = self.rows.iter().filter(|(_, row)| row.assignment.state == state);
@@ -187,7 +203,7 @@ impl Book {
         let before = self.ended_before.iter().map(|(name, counted)| (name, counted.counts));
         let mut counted: BTreeMap<(usize, String), Counts> = BTreeMap::new();
         for ((_, wave, zone), counts) in listed.chain(before).filter(|((of, ..), _)| *of == round) {
-            if counts.total() > 0 {
+            if counts.total() + counts.regressed > 0 {
                 *counted.entry((*wave, zone.clone())).or_default() += counts;
             }
         }
@@ -227,6 +243,15 @@ impl Book {
                 let of = Listed { round, wave, zone, state: State::Queued, ids: Ids::default() };
                 kept.open.push(OpenRows::one(of, *id, row.assignment));
                 last = Some(row.cohort);
+            }
+        }
+        for (name, counts) in self.cohorts.iter().zip(&self.counts) {
+            if counts.regressed > 0 {
+                let (_, wave, zone) = name;
+                let (wave, zone, none) = (*wave, Zone::find(zone), Counts::default());
+                let named = CohortCounts { wave, zone, counts: none };
+                let counted = ended.entry(name.clone()).or_insert(named);
+                counted.counts.regressed += counts.regressed;
             }
         }
         kept.ended = ended.into_iter().map(|((round, ..), counted)| (round, counted)).collect();

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use super::{
-    Becomes, Happened, Judged,
+    Becomes, Happened, Judged, Regressed,
     difference::{self, Differences},
     replay::Replay,
 };
 use crate::{
     admit::{Judgment, Known, consider},
     assignment::{self, Fact, State},
+    health::{Finding, Health, in_words},
     time::Time,
 };
 
@@ -54,6 +55,26 @@ impl Replay {
             }
         }
         Judged { becomes, ..judged.clone() }
+    }
+
+    /// Devices that were updated are not well since: what they said is judged again.
+    pub(super) fn regressed(&mut self, regressed: &Regressed) {
+        let Regressed { said, times, ids, .. } = regressed;
+        for id in self.book.regressed(regressed) {
+            self.mismatch(format!("assignment {id} regressed, and was not updated"));
+        }
+        let Some(spec) = self.spec.as_ref().filter(|_| self.is_same_decisions) else {
+            self.report.followed += ids.len();
+            return;
+        };
+        self.report.facts += ids.len();
+        let judge =
+            |health: &Health| health.judge(said, &spec.release.version, times.saturating_sub(1));
+        let finding = spec.health.as_ref().map(judge);
+        if finding != Some(Finding::Regressed(*times)) {
+            let words = in_words(said, *times);
+            self.mismatch(format!("devices are recorded as regressed: {words}; now they are not"));
+        }
     }
 
     pub(super) fn happened(&mut self, happened: &Happened) -> Happened {

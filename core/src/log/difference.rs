@@ -65,6 +65,7 @@ impl Differences {
             "unreachable",
             "timed out",
             "canceled",
+            "regressed",
         ];
         for (name, (was, is)) in names.iter().zip(was.to_array().iter().zip(&is.to_array())) {
             self.field(&format!("{of}{name}"), (was, is), ToString::to_string);

@@ -37,7 +37,7 @@ pub use self::{
     ids::Ids,
     record::{
         Acted, Becomes, Beside, CohortCounts, Entry, Happened, Judged, KnownOf, Listed, Met, Moved,
-        Record, RolledBack, Taken,
+        Record, Regressed, RolledBack, Taken,
     },
     recorder::Recorder,
     relative::{Relative, Timed},

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Base, Ids, Relative, Stands, Step};
 use crate::{
     assignment::{Assignment, Fact, SkipReason, State},
+    health::Said,
     hours::Zone,
     ids::{AssignmentId, Epoch},
     rollback::Survey,
@@ -59,6 +60,8 @@ pub enum Record {
     Judged(Judged),
     /// What happened to devices.
     Happened(Happened),
+    /// Devices that were updated were found not to be well since.
+    Regressed(Regressed),
     /// The claims of these did not become durable: they stand where they stood before.
     Unclaimed(Vec<(AssignmentId, Assignment)>),
     /// An operator wanted something.
@@ -353,6 +356,32 @@ pub struct RolledBack {
     /// Versions that devices ran of which no release is written down: they stay as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+}
+
+/// Devices that were updated and are not well since: what they said last, and how many bad answers
+/// in a row that made. Their assignments stay where they ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Regressed {
+    /// In which wave, counted from 0.
+    pub wave: usize,
+    /// In which zone; none if no hours are judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
+    /// What they said last.
+    pub said: Said,
+    /// How many bad answers in a row that was.
+    #[serde(rename = "n", default = "first", skip_serializing_if = "is_first")]
+    pub times: u32,
+    /// Which ones.
+    pub ids: Ids,
+}
+
+impl Regressed {
+    /// Whether others of the same cohort said the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let key = |r: &Self| (r.wave, r.times);
+        key(self) == key(other) && self.zone == other.zone && self.said == other.said
+    }
 }
 
 /// What an operator wanted, and what became of it.

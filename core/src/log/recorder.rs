@@ -1,12 +1,13 @@
 //! Writing the log as things happen.
 
 use super::{
-    Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Moved, Record, Relative,
-    Taken, fact,
+    Acted, Becomes, CohortCounts, Happened, Ids, Judged, KnownOf, Met, Moved, Record, Regressed,
+    Relative, Taken, fact,
 };
 use crate::{
     admit::Known,
     assignment::{Assignment, Fact},
+    health::Said,
     hours::Zone,
     ids::AssignmentId,
     log::step::Frame,
@@ -140,6 +141,25 @@ impl Recorder {
             return last.ids.push(id);
         }
         self.records.push(Record::Moved(Moved { zone: zone.clone(), ids: Ids::one(id) }));
+    }
+
+    /// A device that was updated is not well since.
+    pub fn regressed(
+        &mut self,
+        id: AssignmentId,
+        of: (usize, Option<&Zone>),
+        said: &Said,
+        times: u32,
+    ) {
+        let (wave, zone) = (of.0, of.1.cloned());
+        let one = Regressed { wave, zone, said: said.clone(), times, ids: Ids::one(id) };
+        for record in self.records.iter_mut().rev().take(LOOK_BACK) {
+            let Record::Regressed(last) = record else { break };
+            if last.is_like(&one) {
+                return last.ids.push(id);
+            }
+        }
+        self.records.push(Record::Regressed(one));
     }
 
     /// What was decided on counts; it is kept until something comes of it.

@@ -202,6 +202,7 @@ impl Replay {
             Record::Step(step) => return Record::Step(Box::new(self.step_at(step))),
             Record::Judged(judged) => return Record::Judged(self.judged(judged)),
             Record::Happened(happened) => return Record::Happened(self.happened(happened)),
+            Record::Regressed(regressed) => self.regressed(regressed),
             Record::Acted(acted) => return Record::Acted(self.acted(acted)),
             Record::TakenUp { waives_gate } => self.take_up(*waives_gate),
             Record::Unsendable(_) => {

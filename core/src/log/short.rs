@@ -27,8 +27,7 @@ pub(super) const fn usual(fact: &Fact) -> Option<State> {
     }
 }
 
-/// Succeeded, failed, unreachable, open, and all; and what is made of those unreachable, if that is
-/// not what is mostly made of them.
+/// Succeeded, failed, unreachable, open, and all; and what is not mostly there.
 #[derive(Serialize, Deserialize)]
 struct ShortTally(
     u64,
@@ -36,18 +35,46 @@ struct ShortTally(
     u64,
     u64,
     u64,
-    #[serde(default, skip_serializing_if = "Unreachable::is_ignore")] Unreachable,
+    #[serde(default, skip_serializing_if = "Seldom::is_usual")] Seldom,
 );
 
+/// What is made of devices unreachable, and how many of those that failed had regressed.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Seldom {
+    Rule(Unreachable),
+    Regressed(Unreachable, u64),
+}
+
+impl Seldom {
+    const fn is_usual(&self) -> bool {
+        matches!(self, Self::Rule(Unreachable::Ignore))
+    }
+}
+
+impl Default for Seldom {
+    fn default() -> Self {
+        Self::Rule(Unreachable::Ignore)
+    }
+}
+
 impl From<Tally> for ShortTally {
-    fn from(Tally { succeeded, failed, unreachable, rule, open, of }: Tally) -> Self {
-        Self(succeeded, failed, unreachable, open, of, rule)
+    fn from(Tally { succeeded, failed, regressed, unreachable, rule, open, of }: Tally) -> Self {
+        let seldom = match regressed {
+            0 => Seldom::Rule(rule),
+            regressed => Seldom::Regressed(rule, regressed),
+        };
+        Self(succeeded, failed, unreachable, open, of, seldom)
     }
 }
 
 impl From<ShortTally> for Tally {
-    fn from(ShortTally(succeeded, failed, unreachable, open, of, rule): ShortTally) -> Self {
-        Self { succeeded, failed, unreachable, rule, open, of }
+    fn from(ShortTally(succeeded, failed, unreachable, open, of, seldom): ShortTally) -> Self {
+        let (rule, regressed) = match seldom {
+            Seldom::Rule(rule) => (rule, 0),
+            Seldom::Regressed(rule, regressed) => (rule, regressed),
+        };
+        Self { succeeded, failed, regressed, unreachable, rule, open, of }
     }
 }
 

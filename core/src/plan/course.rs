@@ -141,12 +141,12 @@ fn end(snapshot: &Snapshot, spec: &Spec, now: Time) -> Option<Change> {
         WaveState::Passed { .. } => true,
         WaveState::Stopped { .. } => false,
         // Its gate never ruled: it had nothing to judge by, and those not reached are no success.
-        _ => snapshot.counts_of(wave).failures() == 0,
+        _ => snapshot.counts_of(wave).harmed() == 0,
     };
     let is_well = if is_gated {
         snapshot.progression.waves.iter().enumerate().all(is_well)
     } else {
-        counts.failures() == 0
+        counts.harmed() == 0
     };
     Some(if is_well && counts.canceled == 0 { Change::Complete } else { Change::Fail })
 }

@@ -317,7 +317,7 @@ impl Asked<'_> {
                     let verdict = brake::Verdict { at: self.now, ruling, evidence };
                     verdict.keep(&mut progression.brakes);
                 }
-                progression.failures_accepted = counts.failures();
+                progression.failures_accepted = counts.harmed();
                 unpause(progression);
             });
         }
@@ -349,7 +349,8 @@ impl Asked<'_> {
             let (at, ruling) = (self.now, brake::Ruling::Accept);
             brake::Verdict { at, ruling, evidence }.keep(&mut progression.brakes);
         }
-        let (succeeded, failed) = (counts.succeeded, tally.failures());
+        let succeeded = counts.succeeded.saturating_sub(tally.regressed);
+        let failed = tally.failures();
         progression.results_accepted = Results { succeeded, failed, under_way: 0 };
         unpause(progression);
     }
@@ -393,7 +394,7 @@ impl Asked<'_> {
         let counts = &self.numbers.all;
         match self.progression.state {
             State::Completed | State::Failed | State::Canceled | State::Aborted => {
-                if counts.failures() + counts.canceled == 0 {
+                if counts.harmed() + counts.canceled == 0 {
                     return self.refuse("no device failed");
                 }
                 if let Some(why) = self.never() {

@@ -15,6 +15,7 @@ use crate::{
         external::{External, GATES_MAX, gate_faults},
         regression::Regression,
     },
+    health::Health,
     hours::{Hours, Phase, Zone},
     ids::RolloutName,
     release::Release,
@@ -94,6 +95,9 @@ pub struct Spec {
     /// What a release that fails more often than it should is told by, after every result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regression: Option<Regression>,
+    /// How devices that were updated are looked after while their wave soaks; none if they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// What follows when a gate or the brake stops it.
     pub on_failure: OnFailure,
     /// What gates make of devices that could not be reached.
@@ -347,6 +351,7 @@ impl Spec {
             delivery_timeout: None,
             brake: None,
             regression: None,
+            health: None,
             on_failure: OnFailure::Pause,
             unreachable: Unreachable::Ignore,
             priority: 0,
@@ -375,6 +380,11 @@ impl Spec {
         let mut tally = Tally::of(counts, self.unreachable);
         if bites!(UnreachableForgotten) {
             tally.rule = Unreachable::Ignore;
+        }
+        if bites!(RegressedNotCounted) {
+            let regressed = std::mem::take(&mut tally.regressed);
+            (tally.succeeded, tally.failed) =
+                (tally.succeeded + regressed, tally.failed - regressed);
         }
         if bites!(UnreachableSucceeds) {
             tally.succeeded += std::mem::take(&mut tally.unreachable);
@@ -405,7 +415,8 @@ impl Spec {
         let faults = budget_faults(&self.budgets).into_iter();
         let waves = wave_faults(&self.waves, self.membership);
         let gates = gate_faults(&self.gates, self.wave_count());
-        faults.chain(waves).chain(gates).next().map_or(Ok(()), Err)
+        let health = self.health.as_ref().and_then(|health| health.fault(&self.waves));
+        faults.chain(waves).chain(gates).chain(health).next().map_or(Ok(()), Err)
     }
 }
 
@@ -509,6 +520,14 @@ pub enum SpecError {
     Budget {
         /// Which one, counted from 1.
         budget: usize,
+        /// Which of its fields.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A check of health that cannot be.
+    #[error("health.{field}: {why}")]
+    Health {
         /// Which of its fields.
         field: &'static str,
         /// What is wrong with it.

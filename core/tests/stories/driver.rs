@@ -67,6 +67,7 @@ impl World {
             let mut counts = Counts::default();
             for at in members {
                 *counts.of_mut(self.rows[*at].assignment.state) += 1;
+                counts.regressed += u64::from(self.rows[*at].is_regressed);
             }
             let phase = schedule.hours.at(zone, self.now);
             let closes_for_good_at = begun.and_then(|at| schedule.closes_for_good_at(zone, at));
@@ -97,6 +98,7 @@ impl World {
             let empty = CohortCounts { wave, zone: Some(zone.clone()), counts };
             let (cohort, ids) = cohorts.entry((wave, zone)).or_insert_with(|| (empty, vec![]));
             *cohort.counts.of_mut(row.assignment.state) += 1;
+            cohort.counts.regressed += u64::from(row.is_regressed);
             ids.push(row.id);
         }
         cohorts.into_values().collect()

@@ -18,6 +18,7 @@ use groundswell_core::{
     budget::{Budget, Limit},
     device::Device,
     gate::external::{By, Check, EVERY, External, Op, Question, TIMEOUT, Test, Value, Wanted},
+    health::{self, Health},
     hours::{Hours, Zone},
     moment::Moment,
     release::{Digest, Release},
@@ -84,6 +85,7 @@ impl Script {
             "device" => self.devices.append(&mut devices(value, self.begins)?),
             "wave" => spec.waves.push(wave(value)?),
             "gate" => spec.gates.push(gate(value)?),
+            "health" => spec.health = Some(health(value)?),
             "window" => windows.push(value.parse().map_err(words)?),
             "freeze" => freezes.push(value.parse().map_err(words)?),
             "zone" => spec.schedule.zone = ZoneRule::Fixed(Zone::parse(value).map_err(words)?),
@@ -223,6 +225,19 @@ fn gate(written: &str) -> Read<External> {
     let headers = std::collections::BTreeMap::new();
     let check = Check { question, headers, timeout: TIMEOUT, every, stops };
     Ok(External { by: By::Check(Box::new(check)), waves: vec![] })
+}
+
+/// `version, every 1m, 3 in a row`, or `/healthz, ...`
+fn health(written: &str) -> Read<Health> {
+    let parts: Vec<&str> = written.split(", ").collect();
+    let [check, every, failures] = parts[..] else { return Err("what, how often?".to_owned()) };
+    let check = match check {
+        "version" => health::Check::Version,
+        path => health::Check::Url(path.to_owned()),
+    };
+    let every = duration(every.trim_start_matches("every "))?;
+    let failures = failures.trim_end_matches(" in a row").parse().map_err(words)?;
+    Ok(Health { check, every, failures })
 }
 
 /// `2, soak 10m, success 95`

@@ -14,10 +14,11 @@ use groundswell_core::{
     device::Device,
     event::{Event, Kind},
     gate::external::{self, Notebook, Ticket, Unread, Value},
+    health::{Finding, Said, in_words},
     hours::Zone,
     ids::{AssignmentId, RolloutId},
     outcome::{Answer, Fault, Outcome},
-    rollout::{self, Act, Acted, Membership, Numbers, Progression, Spec, WaveSize, act},
+    rollout::{self, Act, Acted, Membership, Numbers, Progression, Spec, WaveSize, WaveState, act},
     selector::Selector,
     snapshot::Counts,
     time::Time,
@@ -43,6 +44,9 @@ pub(crate) struct Row {
     pub(crate) slots: Slots,
     /// What it says when it is asked for its version.
     pub(crate) answer: Answer,
+    /// Bad answers in a row since it was updated, and whether these were enough.
+    bad: u32,
+    pub(crate) is_regressed: bool,
 }
 
 pub(crate) struct World {
@@ -184,6 +188,7 @@ impl World {
         let mut counts = Counts::default();
         for row in self.rows.iter().filter(|row| holds(row)) {
             *counts.of_mut(row.assignment.state) += 1;
+            counts.regressed += u64::from(row.is_regressed);
         }
         counts
     }
@@ -298,9 +303,11 @@ impl World {
 
     fn begin_round(&mut self) {
         self.rows.retain(|row| {
-            row.assignment.state.is_failure() || row.assignment.state == State::Canceled
+            let state = row.assignment.state;
+            state.is_failure() || state == State::Canceled || row.is_regressed
         });
         for row in &mut self.rows {
+            (row.bad, row.is_regressed) = (0, false);
             (row.id, row.assignment) = (self.book.next_id(&row.device.id), Assignment::queued());
         }
         let waves = wave::divide(&self.spec.waves, &vec![0; self.rows.len()]);
@@ -413,6 +420,16 @@ impl World {
             ("does" | "do", "not answer") => {
                 Outcome::Unknown { fault: Fault::Reset, detail: String::new() }
             }
+            ("answers" | "answer", status) => {
+                let said = Said::Status(status.parse().map_err(words)?);
+                return self.ask_how_it_is(at, &said);
+            }
+            ("is" | "are", "silent") => {
+                return self.ask_how_it_is(at, &Said::Silent(Fault::ConnectRefused));
+            }
+            ("shows" | "show", version) if self.rows[at].assignment.state == State::Succeeded => {
+                return self.ask_how_it_is(at, &Said::Version(version.into()));
+            }
             ("shows" | "show", version) => {
                 let answer = Answer::Version { version: version.to_owned() };
                 self.rows[at].answer = answer.clone();
@@ -436,6 +453,35 @@ impl World {
             _ => return Err("nothing that could happen to a device".to_owned()),
         };
         self.apply(at, &Fact::Delivered(outcome));
+        Ok(())
+    }
+
+    /// A device of a wave that soaks is asked how it is, and says this.
+    fn ask_how_it_is(&mut self, at: usize, said: &Said) -> Done {
+        let health = self.spec.health.clone().ok_or("nobody asks")?;
+        let Row { id, device, wave, assignment, bad, is_regressed, .. } = &mut self.rows[at];
+        let is_soaking = self.progression.current() == Some(*wave)
+            && matches!(self.progression.waves[*wave].state, WaveState::Soaking { .. });
+        if assignment.state != State::Succeeded || *is_regressed || !is_soaking {
+            return Err("it is not asked".to_owned());
+        }
+        *bad = match health.judge(said, &self.spec.release.version, *bad) {
+            Finding::Regressed(times) => {
+                *is_regressed = true;
+                let (device, id, wave): (std::sync::Arc<str>, _, _) =
+                    (device.id.as_str().into(), *id, *wave);
+                let zone = self.spec.schedule.zone_of(self.rows[at].device.time_zone.as_deref());
+                self.book.log.at(self.now);
+                self.book.log.decided();
+                self.book.log.regressed(id, (wave, Some(&zone)), said, times);
+                self.see(&Observation::Unwell { rollout: ROLLOUT, device: &device });
+                let detail = in_words(said, times);
+                self.say(Kind::DeviceRegressed { device, detail });
+                return Ok(());
+            }
+            Finding::Unwell(times) => times,
+            Finding::Well | Finding::Nothing => 0,
+        };
         Ok(())
     }
 
@@ -502,6 +548,7 @@ impl World {
             (counts.unreachable, "unreachable"),
             (counts.timed_out, "timed out"),
             (counts.canceled, "canceled"),
+            (counts.regressed, "regressed"),
         ] {
             if count > 0 {
                 let _ = write!(text, "{sep}{count} {what}");
@@ -531,6 +578,8 @@ fn row(id: AssignmentId, device: Device, wave: usize) -> Row {
         is_parked,
         slots: Slots::default(),
         answer: silence(),
+        bad: 0,
+        is_regressed: false,
     }
 }
 

@@ -180,7 +180,8 @@ pub(super) fn count(number: u64, one: &str) -> String {
 /// Devices in words, those that are none left out: `4 succeeded, 1 failed, 5 queued`.
 pub(super) fn counts(counts: &Counts) -> String {
     let words: Vec<String> = [
-        (counts.succeeded, "succeeded"),
+        (counts.succeeded.saturating_sub(counts.regressed), "succeeded"),
+        (counts.regressed, "regressed after their update"),
         (counts.current, "had it already"),
         (counts.failed, "failed"),
         (counts.unreachable, "unreachable"),

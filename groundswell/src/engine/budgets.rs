@@ -121,6 +121,29 @@ impl Budgets {
         self.failed.contains_key(&device)
     }
 
+    /// Whether it keeps slots because it failed in this.
+    pub(super) fn has_failed_in(&self, device: DeviceKey, assignment: AssignmentId) -> bool {
+        self.failed.get(&device).is_some_and(|failed| failed.assignment == assignment)
+    }
+
+    /// A device that was updated is not well since: it counts in its domains like one that failed.
+    pub(super) fn regressed(&mut self, candidate: &Candidate) {
+        let (device, assignment) = (candidate.device, candidate.id);
+        let failed = FailedDevice { device, assignment, at: Time::ZERO, released: vec![] };
+        self.failed.insert(device, failed);
+        if self.pers.is_empty() {
+            return;
+        }
+        self.ids.insert(device, candidate.endpoint.id.as_ref().into());
+        if self.knows(candidate) {
+            let domains = domains_of(&self.pers, &candidate.values);
+            self.domains.hold(raw(device), &domains, Why::Failed);
+        } else {
+            // Kinds of domains came since it was read: who is in them is asked anew.
+            self.known = 0;
+        }
+    }
+
     /// There are these budgets from now on; says whether any is of a new kind.
     pub(super) fn add(&mut self, budgets: &[Budget]) -> bool {
         self.counts_down |= budgets.iter().any(|budget| budget.counts_down);
@@ -359,6 +382,10 @@ impl Budgets {
                 self.failed.insert(device, failed);
                 self.ids.extend(freed.name.clone().map(|name| (device, name)));
             }
+            Fate::Recovered if self.has_failed_in(device, assignment) => {
+                return self.recovered(device);
+            }
+            Fate::Recovered => return,
             Fate::HandedBack => {}
         }
         if is_claimed {
@@ -368,7 +395,7 @@ impl Budgets {
         match fate {
             Fate::Freed => self.domains.free(raw(device)),
             Fate::Kept => self.domains.fail(raw(device)),
-            Fate::HandedBack => self.domains.hand_back(raw(device)),
+            Fate::HandedBack | Fate::Recovered => self.domains.hand_back(raw(device)),
         }
     }
 

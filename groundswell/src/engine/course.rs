@@ -10,6 +10,7 @@
 //! [`core::assignment::apply`]: groundswell_core::assignment::apply
 
 mod back;
+mod care;
 mod change;
 mod changed;
 mod claim;
@@ -50,8 +51,9 @@ use super::{
     beside::counted,
     budgets::Freed,
     cohort::Cohort,
-    fact::{Ending, Manner, Wake},
+    fact::{Ending, Manner},
     pace::Pace,
+    patrol::Patrol,
     shared::Shared,
     watch::Watch,
 };
@@ -116,6 +118,8 @@ pub(super) struct Course {
     ready: VecDeque<Candidate>,
     open: HashMap<AssignmentId, Candidate>,
     watch: Watch,
+    /// The devices of the wave that soaks.
+    patrol: Patrol,
     /// Devices that are not active any more: as far as that waits for a commit, is in the one under
     /// way, or is durable since the last step. Only then another rollout may claim them.
     freed: Vec<Freed>,
@@ -259,6 +263,7 @@ impl Course {
             ready: VecDeque::new(),
             open: HashMap::new(),
             watch: Watch::new(limits.max_in_flight, limits.max_per_host),
+            patrol: Patrol::new(limits.max_in_flight, limits.max_per_host),
             freed: vec![],
             committing_freed: vec![],
             durably_freed: vec![],
@@ -458,6 +463,11 @@ impl Course {
         !self.spec.budgets.is_empty() && self.cohorts.iter().any(|cohort| !cohort.passed.is_empty())
     }
 
+    /// When those who were left in the store are read again.
+    pub(super) fn lap_at(&self) -> Option<Time> {
+        self.lap_at.filter(|at| *at > self.decided_at)
+    }
+
     /// A candidate that waited for slots has them now.
     pub(super) fn slotted(&mut self, candidate: Candidate) {
         // Something else may be known of it by now.
@@ -510,41 +520,5 @@ impl Course {
 
     fn is_stopping(&self) -> bool {
         self.stop.is_some()
-    }
-
-    /// When the next step is due even if nothing happens, and what for.
-    pub(super) fn wake_at(&self) -> Wake {
-        let may_commit = !self.is_committing && !self.is_joining && !self.has_store_failed;
-        let is_pending = may_commit && self.has_pending();
-        let flush = self.pending_since.filter(|_| is_pending).map(|at| at + self.manner.gather);
-        // After that only a commit is waited for.
-        let drained = self.stop.map(|at| at + super::step::DRAIN_MAX);
-        let drained = drained.filter(|at| *at > self.decided_at);
-        let asks = if self.may_ask() { self.watch.wake_at() } else { None };
-        let is_running = self.progression.state == rollout::State::Running && !self.is_stopping();
-        // Those that were due before wait for something else.
-        let next = self.later.range((self.decided_at, AssignmentId(i64::MAX))..).next();
-        let retry = next.map(|((at, _), _)| *at).filter(|_| is_running);
-        // Somebody behind one that is not durable yet is read after that commit.
-        let readable = |at: &Time| *at <= self.readable_until(*at);
-        let may_read = self.may_fetch() && self.missing_here.len() < claim::PARKED_MAX;
-        let away = self.next_away_at.filter(|at| may_read && readable(at));
-        let plan = self.wake_at.filter(|_| !self.is_stopping());
-        [
-            (flush, "flush"),
-            (drained, "drain"),
-            (asks, "verify"),
-            (retry, "retry"),
-            (away, "away"),
-            (plan, "plan"),
-            (self.lap_at.filter(|at| may_read && *at > self.decided_at), "lap"),
-            (self.choose_at(), "choose"),
-            (self.look_back_at(), "look back"),
-            // Those who look must not see what held before, however long nothing else happens.
-            (self.tell_at().filter(|_| may_commit), "tell"),
-        ]
-        .into_iter()
-        .filter_map(|(at, label)| Some((at?, label)))
-        .min_by_key(|(at, _)| *at)
     }
 }

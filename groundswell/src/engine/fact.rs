@@ -5,6 +5,7 @@ use std::time::Duration;
 use groundswell_core::{
     event::Event,
     gate::external::{self, Check, Ticket},
+    health::{self, Said},
     ids::{AssignmentId, RolloutId},
     outcome::{Answer, Outcome},
     release::Release,
@@ -41,6 +42,8 @@ pub enum Fact {
     Returned(RolloutKey, AssignmentId),
     /// A question was answered, or not.
     Asked(RolloutKey, AssignmentId, Answer),
+    /// A device was asked how it is, and said this.
+    Examined(RolloutKey, AssignmentId, Said),
     /// A check of a rollout was answered, or not.
     Checked(RolloutKey, Ticket, external::Answer),
     /// The operator wants the run to stop.
@@ -63,6 +66,8 @@ pub enum Command {
     Send(Sending),
     /// Ask this device for its version.
     Ask(RolloutKey, Question),
+    /// Ask this device how it is.
+    Examine(RolloutKey, Box<Examination>),
     /// Ask the server of a check.
     Check(RolloutKey, Box<Inquiry>),
     /// Stop every delivery and question of a rollout.
@@ -75,6 +80,19 @@ pub enum Command {
     Close(RolloutKey, Ending),
     /// Nothing is left to do.
     End(Ending),
+}
+
+/// A device to be asked how it is.
+#[derive(Debug)]
+pub struct Examination {
+    /// Whom.
+    pub candidate: Candidate,
+    /// What.
+    pub check: health::Check,
+    /// How long it may take.
+    pub within: Duration,
+    /// Whether others on this host will be asked soon.
+    pub is_host_shared: bool,
 }
 
 /// A check to be asked.

@@ -17,6 +17,7 @@ use std::{
 };
 
 use groundswell_core::{
+    health::{Check, Said},
     ids::AssignmentId,
     outcome::{Answer, Fault, Outcome},
 };
@@ -26,7 +27,11 @@ use tokio::{
     task::{JoinSet, yield_now},
 };
 
-use super::{fact::Fact, fact::Sending, outlet::DeviceHeaders, watch::Question};
+use super::{
+    fact::{Examination, Fact, Sending},
+    outlet::DeviceHeaders,
+    watch::Question,
+};
 use crate::{
     delivery::http::{Client, Held, Reuse, Shipment, Target},
     store::{Candidate, RolloutKey},
@@ -56,6 +61,8 @@ pub(super) enum Errand {
     Deliver { sending: Sending, watched: Option<Arc<AtomicU64>> },
     /// Ask for the version.
     Ask(Question),
+    /// Ask how it is.
+    Examine(Examination),
 }
 
 /// Tasks that carry out errands. Dropping it ends them all, wherever they are.
@@ -147,6 +154,7 @@ impl Errand {
         let candidate = match self {
             Self::Deliver { sending, .. } => &sending.candidate,
             Self::Ask(question) => &question.candidate,
+            Self::Examine(examination) => &examination.candidate,
         };
         candidate.endpoint.address.origin()
     }
@@ -194,6 +202,10 @@ impl Courier {
                 let answer = self.ask(held, &candidate, is_host_shared, within).await;
                 Fact::Asked(self.rollout, candidate.id, answer)
             }
+            Errand::Examine(examination) => {
+                let said = self.examine(held, &examination).await;
+                Fact::Examined(self.rollout, examination.candidate.id, said)
+            }
         }
     }
 
@@ -240,6 +252,26 @@ impl Courier {
         self.client.ask_over(held, &self.shipment, &self.target(candidate), reuse, within).await
     }
 
+    async fn examine(&self, held: &mut Held, examination: &Examination) -> Said {
+        let Examination { candidate, check, within, is_host_shared } = examination;
+        let path = match check {
+            Check::Url(path) => path,
+            Check::Version => {
+                return match self.ask(held, candidate, *is_host_shared, *within).await {
+                    Answer::Version { version } => Said::Version(version.into_boxed_str()),
+                    Answer::Unreadable { .. } => Said::Unreadable,
+                    Answer::Silent { fault, .. } => Said::Silent(fault),
+                };
+            }
+        };
+        let reuse = if *is_host_shared { Reuse::Keep } else { Reuse::Close };
+        let target = self.target(candidate);
+        match self.client.look_over(held, &self.shipment, &target, path, reuse, *within).await {
+            Ok(status) => Said::Status(status),
+            Err(fault) => Said::Silent(fault),
+        }
+    }
+
     fn target(&self, candidate: &Candidate) -> Target {
         let endpoint = &candidate.endpoint;
         let mut idempotency_key = String::with_capacity(self.key_prefix.len() + 20);
@@ -261,17 +293,25 @@ impl Courier {
 struct Report<'a> {
     courier: &'a Courier,
     id: AssignmentId,
-    is_question: bool,
+    kind: Kind,
     is_told: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Delivery,
+    Question,
+    Examination,
 }
 
 impl<'a> Report<'a> {
     fn of(courier: &'a Courier, errand: &Errand) -> Self {
-        let (id, is_question) = match errand {
-            Errand::Deliver { sending, .. } => (sending.candidate.id, false),
-            Errand::Ask(question) => (question.candidate.id, true),
+        let (id, kind) = match errand {
+            Errand::Deliver { sending, .. } => (sending.candidate.id, Kind::Delivery),
+            Errand::Ask(question) => (question.candidate.id, Kind::Question),
+            Errand::Examine(of) => (of.candidate.id, Kind::Examination),
         };
-        Self { courier, id, is_question, is_told: false }
+        Self { courier, id, kind, is_told: false }
     }
 
     fn tell(&mut self, fact: Fact) {
@@ -287,10 +327,10 @@ impl Drop for Report<'_> {
         }
         let (fault, detail) = (Fault::Canceled, "the delivery was cut short here".to_owned());
         let rollout = self.courier.rollout;
-        let fact = if self.is_question {
-            Fact::Asked(rollout, self.id, Answer::Silent { fault, detail })
-        } else {
-            Fact::Delivered(rollout, self.id, Outcome::Unknown { fault, detail })
+        let fact = match self.kind {
+            Kind::Delivery => Fact::Delivered(rollout, self.id, Outcome::Unknown { fault, detail }),
+            Kind::Question => Fact::Asked(rollout, self.id, Answer::Silent { fault, detail }),
+            Kind::Examination => Fact::Examined(rollout, self.id, Said::Silent(fault)),
         };
         self.tell(fact);
     }

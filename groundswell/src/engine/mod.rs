@@ -17,6 +17,7 @@ mod inquirer;
 mod lane;
 pub(crate) mod outlet;
 mod pace;
+mod patrol;
 mod places;
 mod shared;
 pub(crate) mod shell;

@@ -18,7 +18,7 @@ use http::HeaderMap;
 use tokio::sync::mpsc;
 
 use super::{
-    fact::{Fact, Opening, Sending},
+    fact::{Examination, Fact, Opening, Sending},
     lane::{Courier, Errand, Lanes},
     shell::{Sent, sent},
     watch::Question,
@@ -156,6 +156,10 @@ impl Outlet {
 
     pub(super) fn ask(&mut self, question: Question) {
         self.lanes.give(Errand::Ask(question));
+    }
+
+    pub(super) fn examine(&mut self, examination: Examination) {
+        self.lanes.give(Errand::Examine(examination));
     }
 
     /// A delivery ended.

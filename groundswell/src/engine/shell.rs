@@ -209,6 +209,7 @@ pub(super) fn without_error(done: Done) -> (Done, Option<StoreError>) {
         Done::Forgotten(result) => parted!(Done::Forgotten, result),
         Done::Reviewed(key, result) => parted!(Done::Reviewed, result, key),
         Done::Slots(result) => parted!(Done::Slots, result),
+        Done::Patients(key, result) => parted!(Done::Patients, result, key),
         Done::HasFailed(device, result) => parted!(Done::HasFailed, result, device),
         Done::Answered(seq, result) => parted!(Done::Answered, result, seq),
     }
@@ -257,6 +258,11 @@ impl Run {
             Command::Ask(key, question) => {
                 if let Some(outlet) = self.outlets.get_mut(&key) {
                     outlet.ask(question);
+                }
+            }
+            Command::Examine(key, examination) => {
+                if let Some(outlet) = self.outlets.get_mut(&key) {
+                    outlet.examine(*examination);
                 }
             }
             Command::Check(key, inquiry) => self.inquirer.ask(key, *inquiry),

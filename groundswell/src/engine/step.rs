@@ -5,16 +5,16 @@
 //! rollout that waits costs nothing but being asked when it is due.
 
 mod news;
+mod view;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use groundswell_core::{
-    ids::Epoch, progress::Progress, rollout::Progression, snapshot::Counts, time::Time,
-    waiting::WaitingOn,
-};
+use groundswell_core::{ids::Epoch, time::Time};
 
 pub use self::news::PUSH_ACTS;
-pub use super::fact::{Command, Ending, Fact, Inquiry, Manner, Opening, Sending, Wake};
+pub use super::fact::{
+    Command, Ending, Examination, Fact, Inquiry, Manner, Opening, Sending, Wake,
+};
 use super::{course::Course, places::Places, shared::Shared};
 use crate::store::{
     Candidate, ChangeSeq, CohortRecord, DeviceKey, FailedDevice, Intent, IntentSeq, RolloutKey,
@@ -328,6 +328,7 @@ impl Engine {
             }
             Fact::Returned(key, id) => self.with(key, |course| course.returned(now, id)),
             Fact::Asked(key, id, answer) => self.with(key, |course| course.asked(now, id, answer)),
+            Fact::Examined(key, id, said) => self.with(key, |course| course.examined(id, said)),
             Fact::Checked(key, ticket, answer) => {
                 self.with(key, |course| course.checked(now, ticket, answer));
             }
@@ -394,6 +395,7 @@ impl Engine {
                 self.shared.told_slots(read);
                 self.courses.values_mut().for_each(|course| course.is_dirty = true);
             }
+            Done::Patients(key, Ok(read)) => self.with(key, |course| course.patients_read(read)),
             Done::HasFailed(device, Ok(has_failed)) => {
                 if !has_failed {
                     self.shared.budgets.recovered(device);
@@ -410,6 +412,7 @@ impl Engine {
             | Done::Answered(_, Err(_))
             | Done::Slots(Err(_))
             | Done::HasFailed(_, Err(_))
+            | Done::Patients(_, Err(_))
             | Done::Reviewed(_, Err(_))
             | Done::Forgotten(Err(_)) => self.store_failed(now),
         }
@@ -454,35 +457,5 @@ impl Engine {
         let slots = self.shared.budgets.wake_at().filter(|_| !self.stop).map(|at| (at, "slots"));
         let going_on = self.courses.values().filter(|course| course.ending.is_none());
         going_on.filter_map(Course::wake_at).chain(look).chain(slots).min_by_key(|(at, _)| *at)
-    }
-
-    /// The rollouts that are driven.
-    pub fn rollouts(&self) -> impl Iterator<Item = RolloutKey> {
-        self.courses.keys().copied()
-    }
-
-    /// How far a rollout is; `sent_bytes` is the shell's to count.
-    pub fn progress(&mut self, key: RolloutKey, now: Time, sent_bytes: u64) -> Option<Progress> {
-        self.courses.get_mut(&key).map(|course| course.progress(now, sent_bytes))
-    }
-
-    /// Why not more happens in a rollout, as it was decided last.
-    pub fn waiting_on(&self, key: RolloutKey) -> Option<&[WaitingOn]> {
-        self.courses.get(&key).map(Course::waiting_on)
-    }
-
-    /// The devices of a rollout, counted.
-    pub fn counts(&self, key: RolloutKey) -> Option<&Counts> {
-        self.courses.get(&key).map(Course::counts)
-    }
-
-    /// Where a rollout stands.
-    pub fn progression(&self, key: RolloutKey) -> Option<&Progression> {
-        self.courses.get(&key).map(|course| &course.progression)
-    }
-
-    /// Whether deliveries of a rollout that have not sent anything yet may do so.
-    pub fn may_send(&self, key: RolloutKey) -> bool {
-        self.courses.get(&key).is_some_and(Course::may_send)
     }
 }

@@ -82,6 +82,10 @@ pub struct Overview {
     pub canceled_begun: Option<u64>,
     /// Some of the devices that failed, once [`State::look_at_failures`] has found them.
     pub failures: Vec<Unfinished>,
+    /// Some of those that were updated and are not well since, each with what it said; found with
+    /// these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regressed: Vec<Unfinished>,
     /// Who holds the state directory to drive it, by its own words; none if nobody does.
     pub driver: Option<String>,
     /// Whether it drives now: one that waits for room on the disk does not.
@@ -207,6 +211,7 @@ impl State {
             skipped: vec![],
             canceled_begun: None,
             failures: vec![],
+            regressed: vec![],
             driver,
             is_driven,
             told_at,
@@ -242,6 +247,9 @@ impl State {
         }
         if overview.counts.failures() > 0 {
             overview.failures = self.store.failures(rollout, round, FAILURES_SHOWN)?;
+        }
+        if overview.counts.regressed > 0 {
+            overview.regressed = self.store.regressed(rollout, round, FAILURES_SHOWN)?;
         }
         Ok(())
     }

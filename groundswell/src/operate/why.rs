@@ -46,6 +46,9 @@ pub struct DeviceWhy {
     pub changed_at: Option<Time>,
     /// Why it stands there, if there is more to say.
     pub detail: Option<String>,
+    /// What it said when it was found not to be well after its update, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regressed: Option<String>,
     /// What it waits for, the most telling reason first.
     pub waiting_on: Vec<WaitingOn>,
     /// How it ends when its turn comes, as far as is known now.
@@ -171,6 +174,7 @@ impl State {
                 .detail
                 .clone()
                 .filter(|_| assignment.state != assignment::State::Succeeded),
+            regressed: standing.regressed.clone(),
             waiting_on,
             outlook,
             ..nowhere(record)
@@ -222,6 +226,7 @@ fn nowhere(record: &RolloutRecord) -> DeviceWhy {
         attempts: Assignment::queued().attempt,
         changed_at: None,
         detail: None,
+        regressed: None,
         waiting_on: vec![],
         outlook: None,
     }

@@ -171,6 +171,8 @@ pub(super) struct Device {
     events_left_out: u64,
     /// The version that it took last, until it answers another.
     taken: Option<Arc<str>>,
+    /// From when on it is not well.
+    sick_at: Option<Time>,
 }
 
 /// An event in few bytes.
@@ -285,6 +287,7 @@ impl Device {
             events: vec![],
             events_left_out: 0,
             taken: None,
+            sick_at: None,
         }
     }
 
@@ -340,6 +343,20 @@ impl Device {
             }
         }
         self.arrived(arrival, EventKind::Received, status);
+    }
+
+    /// It is not well from then on, or well if it is never.
+    pub(super) const fn sicken(&mut self, at: Option<Time>) {
+        self.sick_at = at;
+    }
+
+    /// Whether it is well; nothing if it is down.
+    pub(super) fn is_well(&mut self, now: Time) -> Option<bool> {
+        if self.is_down(now) {
+            return None;
+        }
+        self.settle(now);
+        Some(self.sick_at.is_none_or(|at| now < at))
     }
 
     /// What it says when it is asked for its version.

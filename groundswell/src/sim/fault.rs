@@ -5,7 +5,7 @@
 //! stand before it) and on nothing else, so a run can be repeated whatever the interleaving. How a
 //! fault looks on the wire is [`super::wire`]'s. Start with [`Fault`].
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,14 @@ pub enum Kind {
     Bricks,
     /// The update is accepted, and the answer comes twice.
     Twice,
+    /// The update is accepted and installed, and the device is not well some time later: see
+    /// [`SICKENS_AFTER`].
+    Sickens,
 }
+
+/// So long after an update a device that sickens of it tells that it is not well: long enough to show
+/// the new version before, and short enough for a rehearsal.
+pub(super) const SICKENS_AFTER: Duration = Duration::from_secs(10);
 
 /// A fault's name, as reports count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,11 +79,13 @@ pub enum Name {
     Bricks,
     /// [`Kind::Twice`]
     Twice,
+    /// [`Kind::Sickens`]
+    Sickens,
 }
 
 impl Name {
     /// Every name, in the order of the counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Status,
         Self::Flaky,
         Self::Hang,
@@ -88,6 +97,7 @@ impl Name {
         Self::WrongVersion,
         Self::Bricks,
         Self::Twice,
+        Self::Sickens,
     ];
 
     /// As it is written on the command line.
@@ -104,6 +114,7 @@ impl Name {
             Self::WrongVersion => "wrong-version",
             Self::Bricks => "bricks",
             Self::Twice => "twice",
+            Self::Sickens => "sickens",
         }
     }
 }
@@ -123,6 +134,7 @@ impl Kind {
             Self::WrongVersion => Name::WrongVersion,
             Self::Bricks => Name::Bricks,
             Self::Twice => Name::Twice,
+            Self::Sickens => Name::Sickens,
         }
     }
 }
@@ -147,7 +159,7 @@ pub enum FaultError {
     /// No such kind.
     #[error(
         "there is no fault `{0}`; there are status:N, flaky:N, hang, reset, slow, truncated, \
-             malformed, endless, wrong-version, bricks and twice, each with a rate if wanted, as in hang:0.1"
+             malformed, endless, wrong-version, bricks, twice and sickens, each with a rate if wanted, as in hang:0.1"
     )]
     UnknownKind(String),
     /// `status` needs the status.
@@ -186,6 +198,7 @@ impl FromStr for Fault {
             "wrong-version" => Kind::WrongVersion,
             "bricks" => Kind::Bricks,
             "twice" => Kind::Twice,
+            "sickens" => Kind::Sickens,
             other => return Err(FaultError::UnknownKind(other.to_owned())),
         };
         let rate = match parts.next() {
@@ -239,6 +252,8 @@ pub(super) enum Hit {
     Bricks,
     /// Answer twice.
     Twice,
+    /// Be unwell later.
+    Sickens,
 }
 
 impl Hit {
@@ -250,6 +265,7 @@ impl Hit {
             Self::WrongVersion => Name::WrongVersion,
             Self::Bricks => Name::Bricks,
             Self::Twice => Name::Twice,
+            Self::Sickens => Name::Sickens,
         }
     }
 }
@@ -277,6 +293,7 @@ pub(super) fn hit(faults: &[Fault], seed: u64, device: &str, update: u64) -> Opt
             Kind::WrongVersion => Some(Hit::WrongVersion),
             Kind::Bricks => (update == 0).then_some(Hit::Bricks),
             Kind::Twice => Some(Hit::Twice),
+            Kind::Sickens => Some(Hit::Sickens),
         }
     })
 }
@@ -334,7 +351,7 @@ mod tests {
     #[test]
     fn what_is_no_fault_says_why() {
         let refusal = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
-        insta::assert_snapshot!(refusal("explode"), @"there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, bricks and twice, each with a rate if wanted, as in hang:0.1");
+        insta::assert_snapshot!(refusal("explode"), @"there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, bricks, twice and sickens, each with a rate if wanted, as in hang:0.1");
         insta::assert_snapshot!(refusal("status"), @"`status` needs the status to answer, 200 to 599, as in status:503");
         insta::assert_snapshot!(refusal("status:700"), @"`status` needs the status to answer, 200 to 599, as in status:503");
         insta::assert_snapshot!(refusal("flaky:0"), @"`flaky` needs the number of updates to refuse, 1 to 1000000, as in flaky:3");

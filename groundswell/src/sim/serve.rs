@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::{
     device::{Fate, Said},
-    fault::{self, Hit},
+    fault::{self, Hit, SICKENS_AFTER},
     fleet::Shared,
     headers::{BadHeader, Told},
     network::{Link, Network},
@@ -55,7 +55,8 @@ async fn answer(
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     let is_update = path.ends_with("/update");
-    if !(is_update || path.ends_with("/version")) {
+    let is_health = path.ends_with("/healthz");
+    if !(is_update || is_health || path.ends_with("/version")) {
         visit.set_about_fleet();
         if path == "/sim/network" {
             return Ok(network(shared, &head.method, visit, body).await);
@@ -76,9 +77,10 @@ async fn answer(
     };
     match (is_update, &head.method) {
         (true, &Method::POST) => update(shared, &device, &told, body).await,
+        (false, &Method::GET) if is_health => health(shared, &device).await,
         (false, &Method::GET) => version(shared, &device).await,
         (true, _) => Ok(refusal(405, "updates are sent by POST")),
-        (false, _) => Ok(refusal(405, "the version is asked for by GET")),
+        (false, _) => Ok(refusal(405, "a device is asked by GET")),
     }
 }
 
@@ -102,13 +104,19 @@ async fn update(
     let mut reception = Reception::begin(shared, place, told, hit.map(Hit::name));
     reception.read(body, hit).await?;
     let fate = reception.finish(match hit {
-        None | Some(Hit::Slow | Hit::Twice | Hit::ResetWithin) => Fate::Accepted(200),
+        None | Some(Hit::Slow | Hit::Twice | Hit::ResetWithin | Hit::Sickens) => {
+            Fate::Accepted(200)
+        }
         Some(Hit::Status(_, status)) if (200..300).contains(&status) => Fate::Accepted(status),
         Some(Hit::Status(_, status)) => Fate::Refused(status),
         Some(Hit::WrongVersion) => Fate::Kept,
         Some(Hit::Bricks) => Fate::Bricked,
         Some(Hit::Lost(_)) => Fate::Lost,
     });
+    if matches!(fate, Fate::Accepted(_) | Fate::Lost) {
+        let sick_at = matches!(hit, Some(Hit::Sickens)).then(|| shared.now() + SICKENS_AFTER);
+        shared.devices.at(place, |device| device.sicken(sick_at));
+    }
     latency(shared).await;
     let mut answer = match (fate, hit) {
         (Fate::Lost, Some(Hit::Lost(name))) => return Err(Ending::of(name)),
@@ -145,6 +153,17 @@ async fn version(shared: &Shared, device: &str) -> Result<Answer, Ending> {
     }
 }
 
+async fn health(shared: &Shared, device: &str) -> Result<Answer, Ending> {
+    latency(shared).await;
+    let now = shared.now();
+    match shared.devices.with(device, |device| device.is_well(now)) {
+        None => Ok(no_room()),
+        Some(None) => Err(turn_away(shared)),
+        Some(Some(true)) => Ok(plain(200, Bytes::from_static(b"{\"well\":true}"))),
+        Some(Some(false)) => Ok(refusal(503, "not well since its update, by design")),
+    }
+}
+
 fn about_the_fleet(shared: &Shared, method: &Method, path: &str, query: Option<&str>) -> Answer {
     let named = query.unwrap_or_default().split('&').find_map(|part| part.strip_prefix("device="));
     let named = named.map(|id| percent_decode_str(id).decode_utf8_lossy());
@@ -160,8 +179,8 @@ fn about_the_fleet(shared: &Shared, method: &Method, path: &str, query: Option<&
         ("/sim/summary", _) => json(200, &shared.summary()),
         _ => refusal(
             404,
-            "there are POST .../update, GET .../version, GET /sim/report, GET /sim/summary and GET \
-             and PUT /sim/network",
+            "there are POST .../update, GET .../version, GET .../healthz, GET /sim/report, GET \
+             /sim/summary and GET and PUT /sim/network",
         ),
     }
 }

@@ -6,6 +6,7 @@
 
 mod changed;
 pub mod dir;
+mod health;
 pub mod reserve;
 mod slots;
 pub mod sqlite;
@@ -31,6 +32,7 @@ use serde::Serialize;
 
 pub use self::{
     changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
+    health::{Patient, Patients, PatientsPage, PatientsWant, Regression},
     slots::{FailedDevice, Member, Sizes, SlotChange, SlotRelease, SlotsRead, SlotsWant, Values},
     sqlite::SqliteStore,
     values::{
@@ -384,6 +386,9 @@ pub trait Store: Send {
     /// The candidates that are wanted.
     fn candidates(&self, want: &Want) -> Result<Page, StoreError>;
 
+    /// Devices that were updated, and whether they are well since.
+    fn patients(&self, want: &PatientsWant) -> Result<Patients, StoreError>;
+
     /// The assignments of a device that wait for it, with their rollouts.
     fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError>;
 
@@ -408,6 +413,15 @@ pub trait Store: Send {
 
     /// At most `limit` devices of a round that failed, in order.
     fn failures(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+        limit: usize,
+    ) -> Result<Vec<Unfinished>, StoreError>;
+
+    /// At most `limit` devices of a round that were updated and are not well since, in order, each
+    /// with what it said.
+    fn regressed(
         &self,
         rollout: RolloutKey,
         round: u32,

@@ -29,6 +29,7 @@ impl SlotChange {
     pub fn of(id: AssignmentId, fate: Fate, had_failed: bool) -> Option<Self> {
         match fate {
             Fate::Kept => Some(Self { id, is_kept: true }),
+            Fate::Recovered => Some(Self { id, is_kept: false }),
             Fate::Freed if had_failed => Some(Self { id, is_kept: false }),
             Fate::Freed | Fate::HandedBack => None,
         }

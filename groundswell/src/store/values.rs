@@ -20,7 +20,7 @@ use groundswell_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Move, SlotChange, Values};
+use super::{Move, Regression, SlotChange, Values};
 
 /// Longest detail of an assignment that is kept, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1_200;
@@ -252,6 +252,9 @@ pub struct Batch {
     /// What became of the slots of devices that are not under way any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<SlotChange>,
+    /// Devices that were updated and are not well since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regressed: Vec<Regression>,
     /// What is written down of it in the log.
     #[serde(default)]
     pub records: Vec<Record>,
@@ -283,6 +286,7 @@ impl Batch {
             changes: vec![],
             moves: vec![],
             slots: vec![],
+            regressed: vec![],
             records: vec![],
             progression: None,
             cohorts: vec![],
@@ -298,6 +302,7 @@ impl Batch {
     pub const fn is_empty(&self) -> bool {
         self.changes.is_empty()
             && self.moves.is_empty()
+            && self.regressed.is_empty()
             && self.records.is_empty()
             && self.progression.is_none()
             && self.heard.is_empty()
@@ -420,6 +425,8 @@ pub struct Standing {
     pub changed_at: Option<Time>,
     /// Why, if there is more to say.
     pub detail: Option<String>,
+    /// What it said when it was found not to be well after its update, if it was.
+    pub regressed: Option<String>,
 }
 
 /// A device that did not get the release, for the report.

@@ -14,8 +14,8 @@ use groundswell_core::time::Time;
 
 use super::{
     Answer, Assign, Batch, Candidate, ChangeSeq, CohortName, CohortRecord, DeviceKey, Intent,
-    IntentSeq, Page, Review, Reviewed, RolloutKey, RolloutRecord, RoundCursor, SlotsRead,
-    SlotsWant, Store, StoreError, Want,
+    IntentSeq, Page, Patients, PatientsWant, Review, Reviewed, RolloutKey, RolloutRecord,
+    RoundCursor, SlotsRead, SlotsWant, Store, StoreError, Want,
 };
 
 /// Rows taken back in one transaction: some 20 ms of it.
@@ -58,6 +58,8 @@ pub enum Job {
     Review(Review),
     /// Read what is known of failure domains.
     Slots(SlotsWant),
+    /// Read devices that were updated.
+    Patients(PatientsWant),
     /// See whether it is still written down that a device keeps slots because it failed.
     HasFailed(DeviceKey),
     /// Read the rollouts that roll one back.
@@ -135,6 +137,8 @@ pub enum Done {
     Reviewed(RolloutKey, Result<Reviewed, StoreError>),
     /// What is known of failure domains.
     Slots(Result<SlotsRead, StoreError>),
+    /// Devices that were updated were read.
+    Patients(RolloutKey, Result<Patients, StoreError>),
     /// Whether a device keeps slots because it failed.
     HasFailed(DeviceKey, Result<bool, StoreError>),
     /// An intent was answered.
@@ -215,6 +219,7 @@ fn failed(job: Job) -> Done {
         Job::Forget(_) => Done::Forgotten(Err(died())),
         Job::Review(review) => Done::Reviewed(review.rollout, Err(died())),
         Job::Slots(_) => Done::Slots(Err(died())),
+        Job::Patients(want) => Done::Patients(want.rollout, Err(died())),
         Job::HasFailed(device) => Done::HasFailed(device, Err(died())),
         Job::Answer(seq, _) => Done::Answered(seq, Err(died())),
     }
@@ -265,6 +270,7 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
         Job::Forget(up_to) => Done::Forgotten(store.forget_changed(*up_to)),
         Job::Review(review) => Done::Reviewed(review.rollout, store.review(review)),
         Job::Slots(want) => Done::Slots(store.slots(want)),
+        Job::Patients(want) => Done::Patients(want.rollout, store.patients(want)),
         Job::HasFailed(device) => {
             let failed = store.failed_devices(Some(*device));
             Done::HasFailed(*device, failed.map(|failed| !failed.is_empty()))

@@ -269,7 +269,11 @@ impl World {
             Command::Ask(_, question) => self.ask(&question.candidate),
             Command::Tell(_) | Command::Keep(_) | Command::Close(..) => {}
             Command::End(ending) => return Some(ending),
-            Command::Choose(..) | Command::LookBack(..) | Command::Halt(_) | Command::Check(..) => {
+            Command::Choose(..)
+            | Command::LookBack(..)
+            | Command::Halt(_)
+            | Command::Check(..)
+            | Command::Examine(..) => {
                 panic!("nobody wanted that")
             }
         }

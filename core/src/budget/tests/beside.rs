@@ -60,7 +60,10 @@ fn one_that_is_released_while_it_is_under_way_is_free_once_it_is_handed_back() {
 fn it_is_told_who_keeps_others_out() {
     let mut slots: Domains<u64> = Domains::new();
     let budget = |counts_down| Budget { per: per("store"), limit: Limit::Max(3), counts_down };
-    assert!(slots.fullness(&domain(S), &budget(true)).is_none(), "nobody has anything to do with it");
+    assert!(
+        slots.fullness(&domain(S), &budget(true)).is_none(),
+        "nobody has anything to do with it"
+    );
     slots.hold(1, &[domain(S)], Why::UnderWay);
     for device in [7, 4] {
         slots.hold(device, &[domain(S)], Why::Failed);

@@ -99,6 +99,7 @@ fn complete() -> Value {
         "wait_absent": "12h",
         "max_failures": "5%",
         "regression": {"baseline": "0.5%", "alpha_percent": 5},
+        "health": {"check": "url", "path": "/health?deep=1", "every": "5m", "failures": 2},
         "on_failure": "abort",
         "unreachable": "wait",
         "priority": -10,
@@ -374,6 +375,15 @@ fn the_complete_document_has_every_field() {
                 alpha: Alpha(
                     5,
                 ),
+            },
+        ),
+        health: Some(
+            Health {
+                check: Url(
+                    "/health?deep=1",
+                ),
+                every: 300s,
+                failures: 2,
             },
         ),
         on_failure: Abort,

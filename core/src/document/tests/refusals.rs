@@ -65,8 +65,8 @@ fn names() {
     {"filter":"id==a"}
       unknown field "filter"; did you mean "select"?
     {"a\nb":1,"xyzzy":true}
-      unknown field "a\nb"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
-      unknown field "xyzzy"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, on_failure, unreachable, priority and allow_downgrade
+      unknown field "a\nb"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, health, on_failure, unreachable, priority and allow_downgrade
+      unknown field "xyzzy"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, health, on_failure, unreachable, priority and allow_downgrade
     {"limits":{"color":"red","max_inflight":5,"priority":5,"rate":5}}
       limits: unknown field "color"; the fields are max_in_flight, max_unverified, max_per_host and per_minute
       limits: unknown field "max_inflight"; did you mean "max_in_flight"?
@@ -429,6 +429,46 @@ fn pace_and_proof() {
       on_failure: must be one of pause, abort and rollback, not "revert"
     {"salt":" "}
       salt: the text is empty; write one such as "pilot-2026"
+    "#);
+}
+
+#[test]
+fn health() {
+    let waves = json!([{"percent": 10, "soak": "3m"}, {"percent": 100}]);
+    let with = |health: serde_json::Value| json!({"waves": waves, "health": health});
+    insta::assert_snapshot!(told([
+        with(json!("version")),
+        with(json!({})),
+        with(json!({"check": "ping"})),
+        with(json!({"check": "version", "path": "/healthz"})),
+        with(json!({"check": "url", "path": "healthz"})),
+        with(json!({"check": "url", "every": "0s", "failures": 0})),
+        with(json!({"check": "url", "every": "2m"})),
+        with(json!({"check": "url", "interval": "2m"})),
+        json!({"waves": [{"percent": 100}], "health": {"check": "version"}}),
+        json!({"health": {"check": "version"}}),
+    ]), @r#"
+    {"health":"version","waves":[{"percent":10,"soak":"3m"},{"percent":100}]}
+      health: must be a table of check, path, every and failures, not "version"
+    {"health":{},"waves":[{"percent":10,"soak":"3m"},{"percent":100}]}
+      health.check: is missing; write one such as "url"
+    {"health":{"check":"ping"},"waves":[{"percent":10,"soak":"3m"},{"percent":100}]}
+      health.check: must be one of version and url, not "ping"
+    {"health":{"check":"version","path":"/healthz"},"waves":[{"percent":10,"soak":"3m"},{"percent":100}]}
+      health.path: check = "version" asks where devices tell their version; leave it out, or write check = "url"
+    {"health":{"check":"url","path":"healthz"},"waves":[{"percent":10,"soak":"3m"},{"percent":100}]}
+      health.path: path "healthz": it must start with /
+    {"health":{"check":"url","every":"0s","failures":0},"waves":[{"percent":10,"soak":"3m"},{"percent":100}]}
+      health.every: must be from 1s to 365d, not 0s
+      health.failures: must be a whole number from 1 to 100, not 0
+    {"health":{"check":"url","every":"2m"},"waves":[{"percent":10,"soak":"3m"},{"percent":100}]}
+      health.every: 3 failures in a row, asked every 2m, take 6m, and the longest soak is 3m; write a longer soak, or ask more often
+    {"health":{"check":"url","interval":"2m"},"waves":[{"percent":10,"soak":"3m"},{"percent":100}]}
+      health: unknown field "interval"; the fields are check, path, every and failures
+    {"health":{"check":"version"},"waves":[{"percent":100}]}
+      health.check: devices are asked while their wave soaks, and no wave does; write soak in [[waves]], or leave health out
+    {"health":{"check":"version"}}
+      health.check: devices are asked while their wave soaks, and no wave does; write soak in [[waves]], or leave health out
     "#);
 }
 

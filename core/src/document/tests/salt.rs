@@ -10,11 +10,11 @@ fn it_is_fixed_for_good() {
         salt_of(&spec(json!({}))),
         "b363f4acecf0dd183ce37949da8d393422535683f10743e5c0dff36265476e1b"
     );
-    // Of a spec as it was before there were external gates.
-    let mut without_gates = complete();
-    without_gates["gates"] = json!(null);
+    // Of a spec as it was before there were external gates and checks of health.
+    let mut before = complete();
+    (before["gates"], before["health"]) = (json!(null), json!(null));
     assert_eq!(
-        salt_of(&spec(without_gates)),
+        salt_of(&spec(before)),
         "617c6dc115596286d58ad83b69126004e3d3aea2deefbded3a65adeb9dd9e0e7"
     );
 }
@@ -40,15 +40,16 @@ fn it_follows_from_every_field_but_four() {
             "release" => continue,
             "strategy" => {
                 document["waves"] = json!(null);
+                document["health"] = json!(null);
                 document["gates"] = json!(null);
                 json!("immediate")
             }
             "waves" => {
                 document["gates"] = json!([{"kind": "approval"}]);
-                json!([{"percent": 10}, {"percent": 100}])
+                json!([{"percent": 10, "soak": "1d"}, {"percent": 100}])
             }
             "membership" => {
-                document["waves"] = json!([{"percent": 100}]);
+                document["waves"] = json!([{"percent": 100, "soak": "1d"}]);
                 document["gates"] = json!(null);
                 json!("dynamic")
             }

@@ -83,6 +83,7 @@ pub(super) fn pruned(replay: &Replay) -> Vec<String> {
         (counts.succeeded + counts.current, "with the release"),
         (counts.skipped, "skipped"),
         (counts.failures(), "failed"),
+        (counts.regressed, "regressed since"),
         (counts.canceled, "canceled"),
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);

@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     assignment::{Assignment, State},
+    health::in_words,
     hours::{ClosedBy, Phase, Zone},
     ids::{AssignmentId, Epoch},
     log::{
-        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Met, Moved, Record, Report, Step,
-        Taken, replay::Replay,
+        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Met, Moved, Record, Regressed,
+        Report, Step, Taken, replay::Replay,
     },
     plan::Change,
     rollout::{self, Spec},
@@ -126,6 +127,11 @@ impl DeviceStory {
             Record::Taken(taken) => self.taken(taken),
             Record::Step(step) => self.step(&step.at(self.replay.now)),
             Record::Judged(judged) => self.judged(judged),
+            Record::Regressed(Regressed { said, times, ids, .. })
+                if self.ids.iter().any(|id| ids.has(*id)) =>
+            {
+                self.say(format!("regressed: {}", in_words(said, *times)));
+            }
             Record::Unclaimed(rows) if rows.iter().any(|(id, _)| self.is_current(*id)) => {
                 self.say(NOT_CLAIMED.to_owned());
             }

@@ -7,6 +7,7 @@ use crate::{
     budget::{Budget, Limit},
     event::devices_of,
     gate::{Unreachable, external::External, regression::Regression},
+    health::{Check, Health},
     retry,
     rollout::{
         Deadline, Limits, Membership, Offline, OnFailure, Spec, Verify, WAIT_ABSENT, WaveSize,
@@ -32,11 +33,12 @@ pub(super) fn headline(spec: &Spec) -> String {
 }
 
 /// Everything else, by heading; a heading that nothing is below says nothing.
-pub(super) fn sections(spec: &Spec, now: Time) -> [(&'static str, String); 6] {
+pub(super) fn sections(spec: &Spec, now: Time) -> [(&'static str, String); 7] {
     let all = |phrases: Vec<String>| phrases.join(", ");
     [
         ("waves", shown(spec.waves.iter().map(wave), "; then ")),
         ("gates", shown(spec.gates.iter().map(gate), "; ")),
+        ("health", spec.health.as_ref().map_or(String::new(), health)),
         ("times", all(times(spec, now))),
         ("hours", all(hours(spec))),
         ("limits", all(limits(spec))),
@@ -78,6 +80,21 @@ fn gate(gate: &External) -> String {
         let _ = write!(text, ", behind wave {}", waves.join(" and "));
     }
     text
+}
+
+fn health(Health { check, every, failures }: &Health) -> String {
+    let check = match check {
+        Check::Version => "its version".to_owned(),
+        Check::Url(path) => path.clone(),
+    };
+    let failures = match failures {
+        1 => "the first bad answer".to_owned(),
+        failures => format!("{failures} bad answers in a row"),
+    };
+    let every = span(*every);
+    format!(
+        "while its wave soaks each device is asked for {check} every {every}, regressed after {failures}"
+    )
 }
 
 fn times(spec: &Spec, now: Time) -> Vec<String> {

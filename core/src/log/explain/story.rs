@@ -11,10 +11,11 @@ use super::{
     wait::{Waits, is_telling},
 };
 use crate::{
+    health::in_words,
     ids::{AssignmentId, Epoch},
     log::{
-        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Moved, Record, Report, Step, Taken,
-        replay::Replay,
+        Acted, Base, Becomes, Entry, Happened, Judged, Listed, Moved, Record, Regressed, Report,
+        Step, Taken, replay::Replay,
     },
     rollout::{Spec, State},
     time::Time,
@@ -109,6 +110,7 @@ impl Story {
                 self.flow.add(self.replay.now, &what, ids.len(), [].into_iter());
             }
             Record::Judged(judged) => self.judged(judged),
+            Record::Regressed(regressed) => self.regressed(regressed),
             Record::Unclaimed(rows) => {
                 let (now, count) = (self.replay.now, rows.len() as u64);
                 self.flow.add(now, NOT_CLAIMED, count, [].into_iter());
@@ -290,6 +292,12 @@ impl Story {
             }
         }
         self.replay.record(record);
+    }
+
+    fn regressed(&mut self, Regressed { said, times, ids, .. }: &Regressed) {
+        let what = format!("regressed after their update: {}", in_words(said, *times));
+        let names = ids.iter().filter_map(|id| self.replay.book.device(id));
+        self.flow.add(self.replay.now, &what, ids.len(), names);
     }
 
     fn stands(&mut self, record: &Record) {

@@ -24,8 +24,13 @@ fn maybe_time() -> impl Strategy<Value = Option<Time>> {
 }
 
 fn counts() -> impl Strategy<Value = Counts> {
-    proptest::array::uniform13(prop_oneof![3 => Just(0_u64), 1 => 0..1_000_000_u64])
-        .prop_map(Counts::from_array)
+    let count = || prop_oneof![3 => Just(0_u64), 1 => 0..1_000_000_u64];
+    (proptest::array::uniform13(count()), count()).prop_map(|(states, regressed)| {
+        let mut all = [0; 14];
+        all[..13].copy_from_slice(&states);
+        all[13] = regressed;
+        Counts::from_array(all)
+    })
 }
 
 fn phase() -> impl Strategy<Value = Phase> {
@@ -49,8 +54,15 @@ fn cohort() -> impl Strategy<Value = Cohort> {
     )
 }
 
-const TALLY: Tally =
-    Tally { succeeded: 3, failed: 1, unreachable: 2, rule: Unreachable::Wait, open: 0, of: 6 };
+const TALLY: Tally = Tally {
+    succeeded: 3,
+    failed: 1,
+    regressed: 1,
+    unreachable: 2,
+    rule: Unreachable::Wait,
+    open: 0,
+    of: 6,
+};
 
 fn reason() -> impl Strategy<Value = WaitingOn> {
     (0..10_u32, time(), maybe_time()).prop_map(|(kind, at, maybe)| {

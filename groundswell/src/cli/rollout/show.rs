@@ -36,7 +36,7 @@ pub(super) fn list(rollouts: &[RolloutView]) -> String {
             view.state.to_string(),
             counts.total().to_string(),
             counts.ended().to_string(),
-            counts.failures().to_string(),
+            counts.harmed().to_string(),
             date(view.created_at),
         ]
     };
@@ -106,6 +106,7 @@ pub(super) fn show(
     }
     words.push_str(&forecast.map(create::tables).unwrap_or_default());
     words.push_str(&failures(on, overview));
+    words.push_str(&regressed(on, overview));
     words.push_str(&waves::earlier(&overview.earlier, now));
     words.push_str(&waits(on, overview, now));
     words
@@ -177,12 +178,31 @@ fn failures(on: &state::On, overview: &Overview) -> String {
         }
         words.push('\n');
     }
-    let more = all.saturating_sub(overview.failures.len() as u64);
-    if more > 0 {
-        let why = on.command(&format!("rollout why {} DEVICE", overview.number));
-        let _ = writeln!(words, "  and {more} more; {why} says why of any");
-    }
+    words.push_str(&more(on, overview, all.saturating_sub(overview.failures.len() as u64)));
     words
+}
+
+/// Those that were updated and are not well since.
+fn regressed(on: &state::On, overview: &Overview) -> String {
+    if overview.regressed.is_empty() {
+        return String::new();
+    }
+    let all = overview.counts.regressed;
+    let mut words = format!("\n{} regressed after the update:\n", count(all, "device"));
+    for regressed in &overview.regressed {
+        let detail = regressed.detail.as_deref().unwrap_or_default();
+        let _ = writeln!(words, "  {}  {detail}", regressed.device);
+    }
+    words.push_str(&more(on, overview, all.saturating_sub(overview.regressed.len() as u64)));
+    words
+}
+
+fn more(on: &state::On, overview: &Overview, more: u64) -> String {
+    if more == 0 {
+        return String::new();
+    }
+    let why = on.command(&format!("rollout why {} DEVICE", overview.number));
+    format!("  and {more} more; {why} says why of any\n")
 }
 
 /// What it waits for, and whether anybody drives it.

@@ -65,6 +65,7 @@ struct Known {
     failed: Vec<Reason>,
     skipped: Vec<Reason>,
     failures: Vec<Unfinished>,
+    regressed: Vec<Unfinished>,
 }
 
 impl Known {
@@ -77,17 +78,19 @@ impl Known {
         }
         overview.before = self.before;
         if overview.state == Stands::Paused || overview.state.is_ended() {
-            let short = overview.counts.failures() + overview.counts.skipped;
+            let short = overview.counts.harmed() + overview.counts.skipped;
             if self.short != short {
                 state.look_at_failures(overview)?;
                 self.short = short;
                 self.failed.clone_from(&overview.failed);
                 self.skipped.clone_from(&overview.skipped);
                 self.failures.clone_from(&overview.failures);
+                self.regressed.clone_from(&overview.regressed);
             }
             overview.failed.clone_from(&self.failed);
             overview.skipped.clone_from(&self.skipped);
             overview.failures.clone_from(&self.failures);
+            overview.regressed.clone_from(&self.regressed);
         }
         Ok(())
     }

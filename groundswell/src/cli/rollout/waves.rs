@@ -28,8 +28,8 @@ pub(super) fn table(waves: &[WaveView]) -> String {
             wave.state.state.to_string(),
             counts.total().to_string(),
             counts.ended().to_string(),
-            (counts.succeeded + counts.current).to_string(),
-            counts.failures().to_string(),
+            (counts.succeeded.saturating_sub(counts.regressed) + counts.current).to_string(),
+            counts.harmed().to_string(),
         ]
     };
     let table = words::table(&columns, &waves.iter().map(row).collect::<Vec<_>>());

@@ -103,6 +103,9 @@ pub(in super::super) fn of_rollout(why: &DeviceWhy, now: Time) -> String {
     if let Some(detail) = &why.detail {
         let _ = write!(words, ": {detail}");
     }
+    if let Some(said) = &why.regressed {
+        let _ = write!(words, ", regressed: {said}");
+    }
     if let (Some(wave), true) = (wave, *of > 1) {
         let _ = write!(words, "; wave {wave} of {of}");
     }

@@ -68,7 +68,7 @@ impl Held {
 /// What a request is for, and to whom it goes.
 #[derive(Clone, Copy)]
 struct Errand<'a> {
-    kind: Kind,
+    kind: Kind<'a>,
     shipment: &'a Shipment,
     target: &'a Target,
     reuse: Reuse,
@@ -207,6 +207,28 @@ impl Client {
         }
     }
 
+    /// Asks a device for `path`, relative to its address, once, over `held` as
+    /// [`Client::push_over`]; the status of its answer. Its body is read as far as the connection
+    /// can be used again, and not looked at. Ends within `within`. Redirects are not followed.
+    pub(crate) async fn look_over(
+        &self,
+        held: &mut Held,
+        shipment: &Shipment,
+        target: &Target,
+        path: &str,
+        reuse: Reuse,
+        within: Duration,
+    ) -> Result<u16, Fault> {
+        let (kind, sent, halted) = (Kind::Health(path), None, None);
+        let errand = Errand { kind, shipment, target, reuse, sent, halted };
+        let mut timers = Timers::for_question(&self.shared.config.clock, within);
+        let read = self.run(held, errand, &mut timers).await.map_err(|f| f.failure.fault)?;
+        match read.content.end {
+            End::Cut(Failure { fault, .. }) if read.status.is_success() => Err(fault),
+            _ => Ok(read.status.as_u16()),
+        }
+    }
+
     /// What a device reports other than the release's version may be anything that it was sent.
     fn without_secrets(&self, answer: Answer, shipment: &Shipment, target: &Target) -> Answer {
         match answer {
@@ -337,9 +359,9 @@ impl Client {
     }
 }
 
-fn appetite(kind: Kind, status: StatusCode) -> Appetite {
+fn appetite(kind: Kind<'_>, status: StatusCode) -> Appetite {
     match kind {
-        Kind::Update if status.is_success() => SUCCESS,
+        Kind::Update | Kind::Health(_) if status.is_success() => SUCCESS,
         Kind::Version if status == StatusCode::OK => VERSION,
         _ => REFUSAL,
     }

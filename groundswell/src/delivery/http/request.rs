@@ -55,11 +55,13 @@ pub(super) struct Sendable {
 
 /// What is asked of a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Kind<'a> {
     /// POST the payload.
     Update,
     /// GET the version.
     Version,
+    /// GET this path, and look at the status.
+    Health(&'a str),
 }
 
 impl Requests {
@@ -77,7 +79,7 @@ impl Requests {
     /// The request for one device, whose body keeps its account in `flow`.
     pub(super) fn build(
         &self,
-        kind: Kind,
+        kind: Kind<'_>,
         shipment: &Shipment,
         target: &Target,
         reuse: Reuse,
@@ -116,10 +118,11 @@ impl Requests {
         Secrets { common: &self.headers, own: target.headers.as_deref() }
     }
 
-    fn uri(&self, kind: Kind, target: &Target) -> Result<Uri, Failure> {
+    fn uri(&self, kind: Kind<'_>, target: &Target) -> Result<Uri, Failure> {
         let (common, own) = match kind {
             Kind::Update => (&self.update, target.endpoint.update_path.as_deref()),
             Kind::Version => (&self.verify, None),
+            Kind::Health(path) => (&self.verify, Some(path)),
         };
         let base = target.endpoint.address.base_path();
         if base.is_empty() && own.is_none() {

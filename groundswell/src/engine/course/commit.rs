@@ -99,7 +99,9 @@ impl Course {
             let had_failed = shared.budgets.has_failed(freed.device);
             SlotChange::of(freed.id, freed.fate, had_failed).filter(|_| freed.was_claimed)
         };
-        let slots = self.freed.iter().filter_map(slot).collect();
+        let mut slots: Vec<SlotChange> = self.freed.iter().filter_map(slot).collect();
+        slots.append(&mut self.patrol.slots);
+        self.patrol.committing();
         self.committing_freed.append(&mut self.freed);
         self.pending_since = None;
         self.is_sweep_unwritten = false;
@@ -119,6 +121,7 @@ impl Course {
             changes: std::mem::take(&mut self.pending),
             moves: self.changes.commit(),
             slots,
+            regressed: std::mem::take(&mut self.patrol.regressed),
             records: self.log.take(now),
             progression: has_progressed.then(|| self.progression.clone()),
             cohorts,

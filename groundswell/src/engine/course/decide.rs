@@ -38,6 +38,7 @@ impl Course {
         self.is_dirty = false;
         self.follow_devices(now, shared);
         self.review(commands);
+        self.take_pulses(now, shared);
         let mut plan = self.decide(now, shared, commands);
         if !self.log.is_empty() {
             self.pending_since.get_or_insert(now);
@@ -46,6 +47,7 @@ impl Course {
         if self.has_run_dry() {
             plan = self.decide(now, shared, commands);
         }
+        self.care(now, commands);
         if let Some(job) = self.fetch(now, &plan) {
             commands.push(Command::Store(job));
         }
@@ -156,7 +158,9 @@ impl Course {
 
     /// Nothing is sent, and nobody is asked, before the artifact was looked at.
     fn open_if_closed(&mut self, commands: &mut Vec<Command>) {
-        let is_needed = self.progression.state == rollout::State::Running || self.watch.len() > 0;
+        let is_needed = self.progression.state == rollout::State::Running
+            || self.watch.len() > 0
+            || self.ward().is_some();
         if is_needed && self.readiness == Readiness::Closed && !self.is_stopping() {
             self.readiness = Readiness::Opening;
             let (rollout, id, spec) = (self.key, self.id, self.spec.clone());
@@ -204,7 +208,9 @@ impl Course {
             let is_kept = self.spec.verify.mode != verify::Mode::None || self.slots.is_shared(host);
             self.open.insert(candidate.id, candidate.clone());
             let verify = self.spec.verify;
-            let ask_first = verify.first && attempt == 1
+            // In another round it may be one that shows the version and is not well with it.
+            let is_told_by_version = self.spec.health.is_none() || self.progression.round == 1;
+            let ask_first = verify.first && attempt == 1 && is_told_by_version
                 || self.is_restored && verify.mode == verify::Mode::Version;
             let rollout = self.key;
             sendings.push(Command::Send(Sending { rollout, candidate, ask_first, is_kept }));

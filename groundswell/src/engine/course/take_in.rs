@@ -82,6 +82,7 @@ impl Course {
     pub(in crate::engine) fn committed(&mut self) -> Vec<groundswell_core::event::Event> {
         self.is_committing = false;
         self.changes.committed();
+        self.patrol.committed();
         self.ready.extend(self.claiming.drain(..).map(|(_, candidate)| candidate));
         self.committing_missing.clear();
         self.durably_freed.append(&mut self.committing_freed);
@@ -215,6 +216,7 @@ impl Course {
             self.later.insert((now + due_at.since(before), id), candidate);
         }
         self.watch.clock_set_back(before, now);
+        self.patrol.clock_set_back(now);
         self.read_away_anew();
         self.lapped_at = self.lapped_at.min(now);
         self.lap_at = self.lap_at.map(|_| now);

@@ -2,6 +2,7 @@
 
 use groundswell_core::{
     gate::Tally,
+    ids::AssignmentId,
     progress::{self, Progress, WaveProgress},
     rollout::{self, Numbers},
     snapshot::{Allowance, Counts, Snapshot},
@@ -9,9 +10,12 @@ use groundswell_core::{
     waiting::WaitingOn,
 };
 
-use super::Course;
+use super::{Course, claim};
 use crate::{
-    engine::places::{Claimant, Given},
+    engine::{
+        fact::Wake,
+        places::{Claimant, Given},
+    },
     store::RolloutKey,
 };
 
@@ -37,7 +41,9 @@ impl Course {
             ahead_max: if self.rate.is_some() { 0 } else { self.ahead() },
             allowance: self.rate.map_or(Allowance::UNLIMITED, |rate| rate.allowance(now)),
             driver_places: self.places,
-            is_being_written: self.is_being_written() || self.is_looking_back(),
+            is_being_written: self.is_being_written()
+                || self.is_looking_back()
+                || self.patrol.is_finding(),
             is_stopping: self.is_stopping(),
         }
     }
@@ -118,5 +124,42 @@ impl Course {
     pub(in crate::engine) fn tally(&self, wave: usize) -> Tally {
         let cohorts = self.cohorts.iter().filter(|cohort| cohort.record.wave == wave);
         self.spec.tally(&cohorts.map(|cohort| cohort.record.counts).sum())
+    }
+
+    /// When the next step is due even if nothing happens, and what for.
+    pub(in crate::engine) fn wake_at(&self) -> Wake {
+        let may_commit = !self.is_committing && !self.is_joining && !self.has_store_failed;
+        let is_pending = may_commit && self.has_pending();
+        let flush = self.pending_since.filter(|_| is_pending).map(|at| at + self.manner.gather);
+        // After that only a commit is waited for.
+        let drained = self.stop.map(|at| at + crate::engine::step::DRAIN_MAX);
+        let drained = drained.filter(|at| *at > self.decided_at);
+        let asks = if self.may_ask() { self.watch.wake_at() } else { None };
+        let is_running = self.progression.state == rollout::State::Running && !self.is_stopping();
+        // Those that were due before wait for something else.
+        let next = self.later.range((self.decided_at, AssignmentId(i64::MAX))..).next();
+        let retry = next.map(|((at, _), _)| *at).filter(|_| is_running);
+        // Somebody behind one that is not durable yet is read after that commit.
+        let readable = |at: &Time| *at <= self.readable_until(*at);
+        let may_read = self.may_fetch() && self.missing_here.len() < claim::PARKED_MAX;
+        let away = self.next_away_at.filter(|at| may_read && readable(at));
+        let plan = self.wake_at.filter(|_| !self.is_stopping());
+        [
+            (flush, "flush"),
+            (drained, "drain"),
+            (asks, "verify"),
+            (self.care_at(), "health"),
+            (retry, "retry"),
+            (away, "away"),
+            (plan, "plan"),
+            (self.lap_at().filter(|_| may_read), "lap"),
+            (self.choose_at(), "choose"),
+            (self.look_back_at(), "look back"),
+            // Those who look must not see what held before, however long nothing else happens.
+            (self.tell_at().filter(|_| may_commit), "tell"),
+        ]
+        .into_iter()
+        .filter_map(|(at, label)| Some((at?, label)))
+        .min_by_key(|(at, _)| *at)
     }
 }

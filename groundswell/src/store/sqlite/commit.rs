@@ -8,7 +8,7 @@ use groundswell_core::{
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{assign, changed, device, log, rollback, rollout, rows, slots};
+use super::{assign, changed, device, health, log, rollback, rollout, rows, slots};
 use crate::store::{Batch, Change, StoreError};
 
 /// By the key: any index would have it read the whole round.
@@ -33,6 +33,7 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), StoreE
     write_changes(connection, batch)?;
     changed::write_moves(connection, batch.rollout, &batch.moves)?;
     slots::write(connection, batch.rollout, &batch.slots, batch.at)?;
+    health::write(connection, batch.rollout, &batch.regressed, batch.at)?;
     for (cohort, counts) in &batch.cohorts {
         assign::set_counts(connection, *cohort, counts)?;
     }

@@ -119,7 +119,7 @@ fn short_sql() -> String {
     )
 }
 
-fn unfinished(row: &rusqlite::Row<'_>) -> Result<Unfinished, StoreError> {
+pub(super) fn unfinished(row: &rusqlite::Row<'_>) -> Result<Unfinished, StoreError> {
     Ok(Unfinished {
         device: row.get(0)?,
         state: rows::state(row.get(1)?)?,

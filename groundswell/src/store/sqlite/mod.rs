@@ -11,6 +11,7 @@ mod copy;
 mod device;
 mod ended;
 mod epoch;
+mod health;
 mod log;
 mod open;
 mod queue;
@@ -43,9 +44,9 @@ use rusqlite::Connection;
 
 use super::{
     Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
-    DeviceKey, EachAssigned, EachChanged, FailedDevice, Intent, IntentSeq, LogRow, Page, Put,
-    Review, Reviewed, Rollback, RolloutKey, RolloutRecord, RoundCursor, SlotRelease, SlotsRead,
-    SlotsWant, Standing, Store, StoreError, Unfinished, Want, Which,
+    DeviceKey, EachAssigned, EachChanged, FailedDevice, Intent, IntentSeq, LogRow, Page, Patients,
+    PatientsWant, Put, Review, Reviewed, Rollback, RolloutKey, RolloutRecord, RoundCursor,
+    SlotRelease, SlotsRead, SlotsWant, Standing, Store, StoreError, Unfinished, Want, Which,
 };
 
 /// A store in one `SQLite` file.
@@ -369,6 +370,19 @@ impl Store for SqliteStore {
 
     fn candidates(&self, want: &Want) -> Result<Page, StoreError> {
         queue::candidates(&self.connection, want)
+    }
+
+    fn regressed(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+        limit: usize,
+    ) -> Result<Vec<Unfinished>, StoreError> {
+        health::list(&self.connection, rollout, round, limit)
+    }
+
+    fn patients(&self, want: &PatientsWant) -> Result<Patients, StoreError> {
+        health::patients(&self.connection, want)
     }
 
     fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError> {

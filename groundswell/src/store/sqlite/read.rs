@@ -5,7 +5,7 @@ use groundswell_core::{
 };
 use rusqlite::{Connection, Params, params};
 
-use super::{ended::is_unfinished, rows};
+use super::{ended::is_unfinished, health, rows};
 use crate::store::{
     CohortKey, CohortRecord, DeviceKey, EachAssigned, RolloutKey, RolloutRecord, Standing,
     StoreError, Which,
@@ -129,7 +129,8 @@ pub(super) fn count(
     rollout: RolloutKey,
     round: u32,
 ) -> Result<Counts, StoreError> {
-    tally(connection, &of_rounds("c.round = ?2"), params![rollout.0, round])
+    let counts = tally(connection, &of_rounds("c.round = ?2"), params![rollout.0, round])?;
+    Ok(Counts { regressed: health::count(connection, rollout, round)?, ..counts })
 }
 
 pub(super) fn counts_before(
@@ -137,9 +138,12 @@ pub(super) fn counts_before(
     rollout: RolloutKey,
     round: u32,
 ) -> Result<Counts, StoreError> {
-    // All others have gone on to the next round.
+    // All others have gone on to the next round: those, too, that are not well since their update.
     let well = rows::codes_where(|state| !is_unfinished(state));
-    let sql = of_rounds(&format!("c.round < ?2 AND a.state IN ({well})"));
+    let sql = of_rounds(&format!(
+        "c.round < ?2 AND a.state IN ({well}) \
+         AND NOT EXISTS (SELECT 1 FROM regressed r WHERE r.assignment = a.id)"
+    ));
     tally(connection, &sql, params![rollout.0, round])
 }
 
@@ -173,9 +177,10 @@ pub(super) fn standings(
     device: DeviceKey,
 ) -> Result<Vec<Standing>, StoreError> {
     let sql = "SELECT a.rollout, c.round, c.wave, c.zone, a.state, a.attempt, a.in_doubt, \
-               a.due_at, a.away_since, a.changed_at, t.text, a.id \
+               a.due_at, a.away_since, a.changed_at, t.text, a.id, r.text \
                FROM assignment a INDEXED BY assignment_device JOIN cohort c ON c.key = a.cohort \
-               LEFT JOIN detail t ON t.assignment = a.id WHERE a.device = ?1 ORDER BY a.id";
+               LEFT JOIN detail t ON t.assignment = a.id \
+               LEFT JOIN regressed r ON r.assignment = a.id WHERE a.device = ?1 ORDER BY a.id";
     let time = |millis: i64| Time::from_millis(millis);
     all(connection, sql, [device.0], |row| {
         Ok(Standing {
@@ -193,6 +198,7 @@ pub(super) fn standings(
             },
             changed_at: Some(time(row.get(9)?)).filter(|at| *at > Time::ZERO),
             detail: row.get(10)?,
+            regressed: row.get(12)?,
         })
     })
 }

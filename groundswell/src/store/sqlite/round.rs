@@ -13,8 +13,9 @@ use crate::store::{
 const LOOKED_FOR_EACH: usize = 8;
 
 /// Cohort, behind id, how many.
-pub(super) const BEFORE: &str = "SELECT id, device, state FROM assignment INDEXED BY assignment_cohort \
-     WHERE cohort = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+pub(super) const BEFORE: &str = "SELECT id, device, state, \
+     EXISTS (SELECT 1 FROM regressed r WHERE r.assignment = id) \
+     FROM assignment INDEXED BY assignment_cohort WHERE cohort = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
 /// Whether the next round is for those that ended like this.
 const fn is_tried_again(state: State) -> bool {
@@ -45,14 +46,14 @@ pub(super) fn extend(
         let most = limit * LOOKED_FOR_EACH - looked;
         let found = read::all(connection, BEFORE, params![record.key.0, after, most as i64], row)?;
         let is_end = found.len() < most;
-        for (id, device, state) in found {
+        for (id, device, state, is_regressed) in found {
             if written == limit {
                 next = Some(RoundCursor { cohort: record.key, after });
                 break 'cohorts;
             }
             after = id;
             looked += 1;
-            if is_tried_again(state) {
+            if is_regressed || is_tried_again(state) {
                 written += 1;
                 // It may have been in another zone in the round before.
                 let zone = if schedule.follows_devices() {
@@ -90,8 +91,8 @@ fn zone_of(connection: &Connection, device: DeviceKey) -> Result<Option<String>,
     Ok(connection.prepare_cached(sql)?.query_row([device.0], |row| row.get(0))?)
 }
 
-fn row(row: &rusqlite::Row<'_>) -> Result<(i64, DeviceKey, State), StoreError> {
-    Ok((row.get(0)?, DeviceKey(row.get(1)?), rows::state(row.get(2)?)?))
+fn row(row: &rusqlite::Row<'_>) -> Result<(i64, DeviceKey, State, bool), StoreError> {
+    Ok((row.get(0)?, DeviceKey(row.get(1)?), rows::state(row.get(2)?)?, row.get(3)?))
 }
 
 /// All of the rows of the round that `batch` begins, divided anew; how many these are.

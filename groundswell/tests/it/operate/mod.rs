@@ -9,6 +9,7 @@ mod driven;
 mod ended;
 mod explained;
 mod gates;
+mod health;
 mod kept;
 mod output;
 mod regression;

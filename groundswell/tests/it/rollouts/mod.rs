@@ -3,6 +3,7 @@
 //! What is asserted comes from the devices' own records and from the store, never from what the
 //! engine says of itself while it runs.
 
+mod health;
 mod kills;
 mod operator;
 mod process;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use groundswell::{
     core::{
-        assignment::State,
+        assignment::{Fact, State},
         check::{Ledger, Observation},
         device::{Address, Device},
         ids::{AssignmentId, RolloutId},
@@ -311,15 +311,19 @@ impl Checker {
             is_begun(change.to.state) && was.is_some_and(|was| !is_begun(was))
         });
         let (first, claims) = batch.changes.split_at(first_claim.unwrap_or(batch.changes.len()));
+        breaches.extend(self.seen_well(batch));
         for change in first {
             breaches.extend(self.changed(change, batch.at));
         }
+        let (found, found_late) = regressed(batch);
+        breaches.extend(self.regressed(id, &found, batch.at));
         for (seen, at) in courses {
             breaches.extend(self.observe(&seen, at));
         }
         for change in claims {
             breaches.extend(self.changed(change, batch.at));
         }
+        breaches.extend(self.regressed(id, &found_late, batch.at));
         if is != RolloutState::Running {
             breaches.extend(self.observe(&Observation::Stopped { rollout: id }, batch.at));
         }
@@ -336,6 +340,34 @@ impl Checker {
         }
         if is.is_ended() && !was.is_ended() {
             breaches.extend(self.observe(&Observation::Ended { rollout: id }, batch.at));
+        }
+        breaches
+    }
+
+    /// Devices that were updated are not well since.
+    fn regressed(&mut self, rollout: RolloutId, ids: &[AssignmentId], at: Time) -> Breaches {
+        let mut breaches = vec![];
+        for id in ids {
+            let Some(device) = self.row(*id).map(|row| self.devices[row.device].clone()) else {
+                breaches.push(format!("assignment {id} regressed, and was not listed"));
+                continue;
+            };
+            let unwell = Observation::Unwell { rollout, device: &device };
+            breaches.extend(self.observe(&unwell, at));
+        }
+        breaches
+    }
+
+    /// Devices that were not well were seen to be: not those that another end frees.
+    fn seen_well(&mut self, batch: &Batch) -> Breaches {
+        let mut breaches = vec![];
+        for slot in batch.slots.iter().filter(|slot| !slot.is_kept) {
+            let is_ended = batch.changes.iter().any(|change| change.id == slot.id);
+            if let Some(row) = self.row(slot.id).filter(|_| !is_ended) {
+                let device = self.devices[row.device].clone();
+                let seen = Observation::Recovered { device: &device };
+                breaches.extend(self.observe(&seen, batch.at));
+            }
         }
         breaches
     }
@@ -608,4 +640,20 @@ pub(crate) fn job_text(job: &Job) -> String {
         }
         other => format!("{other:?}").chars().take(300).collect(),
     }
+}
+
+/// Who is not well since its update by a batch: found before the first of its claims, and after.
+fn regressed(batch: &Batch) -> (Vec<AssignmentId>, Vec<AssignmentId>) {
+    let (mut before, mut after) = (vec![], vec![]);
+    let mut has_claimed = false;
+    for record in &batch.records {
+        match record {
+            Record::Happened(happened) => has_claimed |= happened.fact == Fact::Claimed,
+            Record::Regressed(regressed) if has_claimed => after.extend(regressed.ids.iter()),
+            Record::Regressed(regressed) => before.extend(regressed.ids.iter()),
+            _ => {}
+        }
+    }
+    assert_eq!(before.len() + after.len(), batch.regressed.len(), "the log tells of all");
+    (before, after)
 }

@@ -45,7 +45,7 @@ pub(crate) struct Driver {
     pub(crate) jobs: VecDeque<Job>,
     busy_until: i64,
     /// Rollouts for which something can be sent.
-    outlets: BTreeSet<RolloutKey>,
+    pub(crate) outlets: BTreeSet<RolloutKey>,
     /// Deliveries and questions under way.
     errands: BTreeMap<u64, Errand>,
     next_errand: u64,
@@ -65,6 +65,8 @@ struct Errand {
     rollout: RolloutKey,
     id: AssignmentId,
     is_question: bool,
+    /// Whether it is asked how it is, which is a question, too.
+    is_examination: bool,
     has_begun: bool,
     /// What the clock said when it was asked for: what is open may end, whatever it says later.
     asked_at: Time,
@@ -214,6 +216,7 @@ impl World {
                 self.send(sending);
             }
             Command::Ask(key, question) => self.ask(key, &question),
+            Command::Examine(key, examination) => self.examine(key, &examination),
             Command::Check(key, inquiry) => self.inquire(key, &inquiry),
             Command::Halt(key) => self.cut(key, "halt"),
             Command::Tell(_) => {}
@@ -243,7 +246,7 @@ impl World {
         self.driver.as_mut().unwrap()
     }
 
-    fn later(&mut self, wait: Duration, event: impl FnOnce(u64) -> Event) {
+    pub(crate) fn later(&mut self, wait: Duration, event: impl FnOnce(u64) -> Event) {
         let no = self.drivers;
         self.agenda.put(wait, event(no));
     }
@@ -294,7 +297,8 @@ impl World {
             | Done::Reviewed(_, Ok(_))
             | Done::Forgotten(Ok(()))
             | Done::Slots(Ok(_))
-            | Done::HasFailed(_, Ok(_)) => {}
+            | Done::HasFailed(_, Ok(_))
+            | Done::Patients(_, Ok(_)) => {}
             failed => self.refused(failed),
         }
         done
@@ -340,10 +344,19 @@ impl World {
         let asked_at = self.agenda.clock();
         let driver = self.running();
         driver.next_errand += 1;
-        let errand = Errand { rollout, id, is_question, has_begun: false, asked_at };
+        let errand =
+            Errand { rollout, id, is_question, is_examination: false, has_begun: false, asked_at };
         driver.errands.insert(driver.next_errand, errand);
         driver.open += usize::from(!is_question);
         driver.next_errand
+    }
+
+    pub(crate) fn examination(&mut self, rollout: RolloutKey, id: AssignmentId) -> u64 {
+        let errand = self.errand(rollout, id, true);
+        if let Some(errand) = self.running().errands.get_mut(&errand) {
+            errand.is_examination = true;
+        }
+        errand
     }
 
     /// A delivery is handed to a lane, which begins a little later.
@@ -450,7 +463,9 @@ impl World {
         for errand in cut.into_values() {
             self.running().open -= usize::from(!errand.is_question);
             let detail = detail.clone();
-            self.facts.push(if errand.is_question {
+            self.facts.push(if errand.is_examination {
+                Fact::Examined(key, errand.id, Self::unexamined())
+            } else if errand.is_question {
                 Fact::Asked(key, errand.id, Answer::Silent { fault, detail })
             } else {
                 Fact::Delivered(key, errand.id, Outcome::Unknown { fault, detail })

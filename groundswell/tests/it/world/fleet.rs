@@ -43,6 +43,8 @@ pub(crate) struct Simulated {
     pub(crate) is_online: bool,
     reboots_until: i64,
     is_dead: bool,
+    /// From when on it is not well.
+    sick_at: Option<i64>,
     pub(crate) receptions: u32,
 }
 
@@ -59,6 +61,8 @@ pub(crate) struct Fate {
 pub(crate) struct Fleet {
     pub(crate) devices: Vec<Simulated>,
     dice: Dice,
+    /// What decides who sickens of an update, apart from all else.
+    ward: Dice,
     hosts: u64,
     gentle: bool,
     is_large: bool,
@@ -90,7 +94,7 @@ impl Habit {
 }
 
 impl Fleet {
-    pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm) -> Self {
+    pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm, ward: Dice) -> Self {
         let (count, gentle) = (rhythm.devices, dice.percent(15));
         let hosts = if rhythm.is_large {
             dice.range(count / 20 + 1, count + 1)
@@ -98,7 +102,7 @@ impl Fleet {
             dice.range(3, rhythm.theme.hosts_max())
         };
         let Rhythm { is_large, theme, .. } = *rhythm;
-        let mut fleet = Self { devices: vec![], dice, hosts, gentle, is_large, theme };
+        let mut fleet = Self { devices: vec![], dice, ward, hosts, gentle, is_large, theme };
         fleet.grow(count);
         fleet
     }
@@ -160,9 +164,17 @@ impl Fleet {
             tags: tags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             ..Device::default()
         };
-        let (reboots_until, is_dead, receptions) = (0, habit.is_never_there, 0);
         let is_online = dice.percent(90);
-        Simulated { known, habit, version, is_online, reboots_until, is_dead, receptions }
+        Simulated {
+            known,
+            habit,
+            version,
+            is_online,
+            reboots_until: 0,
+            is_dead: habit.is_never_there,
+            sick_at: None,
+            receptions: 0,
+        }
     }
 
     /// The number of a device that is known by its id.
@@ -245,6 +257,9 @@ impl Fleet {
             return;
         }
         device.receptions += 1;
+        let sickens = !self.gentle && self.ward.percent(30);
+        let after_ms = *self.ward.pick(&[0, 3_000, 60_000, 1_800_000]);
+        device.sick_at = sickens.then_some(now + after_ms);
         device.reboots_until = now + dice.range(1, device.habit.reboot_max_ms) as i64;
         device.is_dead |= dice.percent(device.habit.bricks);
         if !dice.percent(device.habit.lies) {
@@ -265,6 +280,13 @@ impl Fleet {
             return (wait, Answer::Unreadable { status: 404, detail: "no such page".to_owned() });
         }
         (wait, Answer::Version { version: device.version.clone() })
+    }
+}
+
+impl Fleet {
+    /// Whether a device is not well since its update.
+    pub(crate) fn is_sick(&self, no: usize, now: i64) -> bool {
+        self.devices[no].sick_at.is_some_and(|at| at <= now)
     }
 }
 

@@ -16,6 +16,7 @@ mod domains;
 mod driver;
 mod faults;
 mod fleet;
+mod health;
 mod intents;
 mod long;
 mod looks;
@@ -267,7 +268,7 @@ impl World {
             push,
             manner,
             desk,
-            fleet: Fleet::new(dice.fork(), &rhythm),
+            fleet: Fleet::new(dice.fork(), &rhythm, Dice::new(scenario.seed ^ 0x006c_6c65_77)),
             outside: Dice::new(scenario.seed ^ 0x0067_6174_6573),
             operator: Operator::new(dice.fork(), &rhythm, scenario.acts_max),
             callers: vec![],

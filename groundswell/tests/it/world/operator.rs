@@ -12,7 +12,9 @@ use groundswell::{
     store::{Answer, Contact, Intent, IntentSeq, RolloutKey, Store},
 };
 
-use super::{Event, World, dice::Dice, domains, outside, rhythm::Rhythm, specs, trace::tell};
+use super::{
+    Event, World, dice::Dice, domains, health, outside, rhythm::Rhythm, specs, trace::tell,
+};
 
 /// How often somebody looks after what is paused, once nothing goes wrong any more.
 const CARE_EVERY: Duration = Duration::from_mins(20);
@@ -173,6 +175,7 @@ impl World {
         self.rhythm.theme.shape(&mut spec, no, clock, &mut operator.dice);
         domains::keep_meetable(&mut spec, &self.fleet);
         outside::add_gates(&mut spec, self.rhythm.theme.gated_share(), clock);
+        health::add_health(&mut spec, if self.rhythm.is_large { 5 } else { 40 }, clock);
         spec.check().unwrap();
         let id = u128::from(self.scenario.seed) << 64 | operator.rollouts.len() as u128;
         let id = RolloutId(uuid::Uuid::from_u128(id));

@@ -41,6 +41,7 @@ impl World {
             let again = match fact {
                 Fact::Delivered(key, id, outcome) => Fact::Delivered(*key, *id, outcome.clone()),
                 Fact::Asked(key, id, answer) => Fact::Asked(*key, *id, answer.clone()),
+                Fact::Examined(key, id, said) => Fact::Examined(*key, *id, said.clone()),
                 _ => return,
             };
             self.agenda.put(wait, Event::Echo(Box::new(again)));
@@ -62,7 +63,10 @@ impl World {
 /// The assignment that a fact is about.
 const fn concerns(fact: &Fact) -> Option<AssignmentId> {
     match fact {
-        Fact::Delivered(_, id, _) | Fact::Returned(_, id) | Fact::Asked(_, id, _) => Some(*id),
+        Fact::Delivered(_, id, _)
+        | Fact::Returned(_, id)
+        | Fact::Asked(_, id, _)
+        | Fact::Examined(_, id, _) => Some(*id),
         _ => None,
     }
 }

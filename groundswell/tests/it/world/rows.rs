@@ -101,6 +101,11 @@ impl Rows {
             Ok((row.get(0)?, state))
         });
         let states = found.unwrap().map(Result::unwrap).collect();
+        let sql = "SELECT a.cohort FROM regressed r JOIN assignment a ON a.id = r.assignment";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        for cohort in statement.query_map([], |row| row.get(0)).unwrap() {
+            counted.entry(cohort.unwrap()).or_default().regressed += 1;
+        }
         let sql = "SELECT rollout, key, counts FROM cohort";
         let mut statement = self.0.prepare_cached(sql).unwrap();
         let found = statement.query_map([], |row| {

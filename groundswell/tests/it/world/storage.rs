@@ -287,6 +287,7 @@ pub(crate) const fn error_of(done: &Done) -> Option<&StoreError> {
         | Done::Looked(Err(error))
         | Done::Waiting(_, Err(error))
         | Done::Reviewed(_, Err(error))
+        | Done::Patients(_, Err(error))
         | Done::Forgotten(Err(error))
         | Done::Slots(Err(error))
         | Done::HasFailed(_, Err(error))

@@ -124,6 +124,15 @@ CREATE TABLE failed_device (
     at INTEGER NOT NULL
 );
 
+-- Devices that were updated and found not to be well while their wave soaked, and what they said.
+CREATE TABLE regressed (
+    assignment INTEGER PRIMARY KEY REFERENCES assignment (id),
+    cohort INTEGER NOT NULL REFERENCES cohort (key),
+    at INTEGER NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE INDEX regressed_cohort ON regressed (cohort);
+
 -- Slots that operators released, and why. Each holds for what the device had failed in then.
 CREATE TABLE slot_release (
     seq INTEGER PRIMARY KEY,
