@@ -23,6 +23,7 @@ pub mod event;
 pub mod gate;
 pub mod hours;
 pub mod ids;
+pub mod lint;
 pub mod log;
 pub mod moment;
 pub mod outcome;
