@@ -47,19 +47,20 @@ pub(super) fn newer(spec: &Spec, facts: &Facts) -> Option<Finding> {
     let newer: Vec<(&str, u64)> = newer.collect();
     let devices: u64 = newer.iter().map(|(_, devices)| devices).sum();
     let newest = newer.iter().max_by_key(|(version, _)| VersionKey::of(version))?.0;
-    let up_to = if newer.len() == 1 { newest.to_owned() } else { format!("up to {newest}") };
+    let up_to =
+        if newer.len() == 1 { newest.to_owned() } else { format!("versions up to {newest}") };
     let way_out = "allow_downgrade = true sends to them as well";
     Some(if devices >= facts.devices {
         let text = format!(
-            "every device that is chosen runs a newer version ({up_to}) than {}, and would be \
-             skipped; {way_out}",
+            "every device that is chosen runs {up_to}, newer than {}, and would be skipped; \
+             {way_out}",
             spec.release.version
         );
         Finding::error(Code::NewerVersion, "release", text)
     } else {
         let runs = if devices == 1 { "runs" } else { "run" };
         let text = format!(
-            "{devices} of {} {runs} a newer version ({up_to}) than {}, to be skipped; {way_out}",
+            "{devices} of {} {runs} {up_to}, newer than {}, and would be skipped; {way_out}",
             devices_of(facts.devices),
             spec.release.version
         );
@@ -92,6 +93,10 @@ fn empty_wave(spec: &Spec, wave: usize) -> Finding {
                  a later wave; choose others, or leave this wave out"
             );
             Finding::error(Code::EmptyWave, field, text)
+        }
+        _ if number == spec.waves.len() => {
+            let text = "it has no device: the waves before it take all of them";
+            Finding::warning(Code::EmptyWave, field, text)
         }
         _ => {
             let text = "it has no device, and passes without having shown anything; leave it out \

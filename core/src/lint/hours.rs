@@ -77,8 +77,8 @@ pub(super) fn short_windows(spec: &Spec) -> Vec<Finding> {
     let short = windows.filter(|(_, window)| length(**window) < update);
     let finding = |(index, window): (usize, &Window)| {
         let text = format!(
-            "{window} lasts {}, and one update may take {} by its time-outs (delivery_timeout and \
-             verify_timeout): devices would still be busy when it has closed; write a longer \
+            "{window} lasts {}, and one update may take {} by its time-outs (timeouts.delivering \
+             and timeouts.verifying): devices would still be busy when it has closed; write a longer \
              window, or shorter time-outs",
             Span(length(*window)),
             Span(update)

@@ -78,11 +78,11 @@ fn the_release() {
     };
     let some =
         Facts { versions: versions(&[("1.9.9", 7), ("2.0.1", 1), ("10.0.0", 2)]), ..facts() };
-    insta::assert_snapshot!(told(&spec(), &some), @"warning: release: 3 of 10 devices run a newer version (up to 10.0.0) than 2.0.0, to be skipped; allow_downgrade = true sends to them as well");
+    insta::assert_snapshot!(told(&spec(), &some), @"warning: release: 3 of 10 devices run versions up to 10.0.0, newer than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well");
     let one = Facts { versions: versions(&[("2.0.0", 9), ("2.0.1", 1)]), ..facts() };
-    insta::assert_snapshot!(told(&spec(), &one), @"warning: release: 1 of 10 devices runs a newer version (2.0.1) than 2.0.0, to be skipped; allow_downgrade = true sends to them as well");
+    insta::assert_snapshot!(told(&spec(), &one), @"warning: release: 1 of 10 devices runs 2.0.1, newer than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well");
     let all = Facts { versions: versions(&[("2.0.1", 10)]), ..facts() };
-    insta::assert_snapshot!(told(&spec(), &all), @"error: release: every device that is chosen runs a newer version (2.0.1) than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well");
+    insta::assert_snapshot!(told(&spec(), &all), @"error: release: every device that is chosen runs 2.0.1, newer than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well");
     let allowed = Spec { allow_downgrade: true, ..spec() };
     assert_eq!(told(&allowed, &all), "");
 }
@@ -171,7 +171,7 @@ fn windows_shorter_than_an_update() {
     spec.delivery_timeout = Some(Duration::from_mins(5));
     assert_eq!(told(&spec, &in_oslo()), "", "just as long");
     spec.delivery_timeout = Some(Duration::from_mins(6));
-    insta::assert_snapshot!(told(&spec, &in_oslo()), @"warning: windows[2]: Sat 23:50-00:10 lasts 20m, and one update may take 21m by its time-outs (delivery_timeout and verify_timeout): devices would still be busy when it has closed; write a longer window, or shorter time-outs");
+    insta::assert_snapshot!(told(&spec, &in_oslo()), @"warning: windows[2]: Sat 23:50-00:10 lasts 20m, and one update may take 21m by its time-outs (timeouts.delivering and timeouts.verifying): devices would still be busy when it has closed; write a longer window, or shorter time-outs");
     spec.verify.mode = Mode::None;
     assert_eq!(told(&spec, &in_oslo()), "", "nothing is waited for");
 }

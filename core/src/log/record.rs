@@ -7,6 +7,7 @@ use crate::{
     assignment::{Assignment, Fact, SkipReason, State},
     hours::Zone,
     ids::{AssignmentId, Epoch},
+    lint::Finding,
     rollback::Survey,
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
@@ -77,6 +78,8 @@ pub enum Record {
     StartedBy(i64),
     /// It is rolled back by other rollouts.
     RolledBack(RolledBack),
+    /// What whoever starts it is told before.
+    Warned(Vec<Finding>),
     /// The rollout stands there since.
     Stands(Box<Relative<Stands>>),
 }

@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 36] = [
+const EXAMPLES: [(&str, &str); 37] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -20,6 +20,7 @@ const EXAMPLES: [(&str, &str); 36] = [
     ("release show", "groundswell release show pos-app 2.3.0"),
     ("rollout", "groundswell rollout create spec.toml"),
     ("rollout create", "groundswell rollout create spec.toml --dry-run"),
+    ("rollout check", "groundswell rollout check spec.toml"),
     ("rollout start", "groundswell rollout start 1"),
     ("rollout pause", "groundswell rollout pause 1"),
     ("rollout resume", "groundswell rollout resume 1"),

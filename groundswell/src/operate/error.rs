@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use groundswell_core::{
     budget::{DomainError, Problem},
     document::DocumentError,
+    lint::Finding,
     release::Digest,
     rollout::Refusal,
     selector::SelectorError,
@@ -156,6 +157,14 @@ pub enum OperateError {
         /// Why, and what would.
         refusal: Refusal,
     },
+    /// It may not start as things are now.
+    #[error("rollout {rollout} does not start: {}", findings_text(.findings))]
+    Unfit {
+        /// Its number.
+        rollout: i64,
+        /// What is wrong, errors first.
+        findings: Vec<Finding>,
+    },
     /// It cannot be rolled back.
     #[error("rollout {rollout} is not rolled back: {refusal}")]
     NotRolledBack {
@@ -264,6 +273,13 @@ fn rollout_hint(last: Option<i64>) -> String {
         Some(1) => "the only one is 1".to_owned(),
         Some(last) => format!("they are numbered 1 to {last}; `groundswell rollout list` has them"),
     }
+}
+
+fn findings_text(findings: &[Finding]) -> String {
+    let lines = findings.iter().map(|finding| format!("\n  {}: {finding}", finding.severity));
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    let are = if errors == 1 { "is 1 error" } else { &format!("are {errors} errors") };
+    format!("there {are} in what it would do now{}", lines.collect::<String>())
 }
 
 fn budgets_text(problems: &[Problem]) -> String {

@@ -7,6 +7,7 @@
 mod acts;
 mod backup;
 mod budgets;
+mod check;
 mod create;
 mod devices;
 mod error;
@@ -27,6 +28,7 @@ pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     backup::{Backup, BackupError},
     budgets::{DomainView, HolderView, LimitView, REASON_CHARS_MAX, SlotReleased, Why},
+    check::Checked,
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
     explain::Explained,

@@ -279,6 +279,9 @@ pub trait Store: Send {
     /// Replaces what is to happen: a run that goes on takes its own limits.
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError>;
 
+    /// Writes a record of which nothing follows into a rollout's log.
+    fn note(&mut self, rollout: RolloutKey, record: &Record, now: Time) -> Result<(), StoreError>;
+
     /// Hands the rows of a rollout's log to `each`, in order; an error of it ends that.
     fn for_each_log_row(
         &self,

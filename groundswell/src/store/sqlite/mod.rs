@@ -233,6 +233,10 @@ impl Store for SqliteStore {
         Ok(transaction.commit()?)
     }
 
+    fn note(&mut self, rollout: RolloutKey, record: &Record, now: Time) -> Result<(), StoreError> {
+        log::write(&self.connection, rollout, now, std::slice::from_ref(record))
+    }
+
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError> {
         let transaction = self.write()?;
         rollout::set_spec(&transaction, rollout, spec, now)?;

@@ -2,6 +2,7 @@
 
 mod acts;
 mod budgets;
+mod check;
 mod devices;
 mod drafts;
 mod driven;
