@@ -32,6 +32,7 @@ pub const FIELDS: [(&str, &[&str]); 12] = [
             "regression",
             "on_failure",
             "unreachable",
+            "quarantine_after",
             "priority",
             "allow_downgrade",
         ],

@@ -63,6 +63,7 @@ pub fn salt_of(spec: &Spec) -> String {
         regression,
         on_failure,
         unreachable,
+        quarantine_after: _,
         priority: _,
         allow_downgrade,
     } = spec;

@@ -211,6 +211,14 @@ pub struct KnownOf {
     /// Whether a newer rollout of the same release name has them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub superseded: bool,
+    /// Rollouts that they failed in a row.
+    #[serde(default, skip_serializing_if = "is_none_failed")]
+    pub failed: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+const fn is_none_failed(failed: &u32) -> bool {
+    *failed == 0
 }
 
 /// What became of a device whose turn had come.

@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 37] = [
+const EXAMPLES: [(&str, &str); 38] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -14,6 +14,7 @@ const EXAMPLES: [(&str, &str); 37] = [
     ("device list", "groundswell device list --select 'tag.region==west and version<2.2.0'"),
     ("device show", "groundswell device show pos-1"),
     ("device check-in", "groundswell device check-in pos-1 --version 2.3.0"),
+    ("device release", "groundswell device release pos-1 --reason 'new disk'"),
     ("release", "groundswell release create pos-app 2.3.0 app.bin"),
     ("release create", "groundswell release create pos-app 2.3.0 app.bin"),
     ("release list", "groundswell release list pos-app"),

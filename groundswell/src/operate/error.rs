@@ -68,6 +68,18 @@ pub enum OperateError {
         /// The most characters.
         max: usize,
     },
+    /// No reason, or a novel.
+    #[error("--reason: say in 1 to {max} characters why it may take part again")]
+    ReleaseReason {
+        /// The most characters.
+        max: usize,
+    },
+    /// There is nothing to release it from.
+    #[error("{device} is left out by no rollout: it failed none since it last took one well")]
+    NoRelease {
+        /// The device.
+        device: String,
+    },
     /// Another wave than the one that was meant waits.
     #[error("rollout {rollout}: wave {wave} is not the one that waits for an approval: {current}")]
     OtherWave {

@@ -15,6 +15,7 @@ mod explain;
 mod forecast;
 mod overview;
 mod prune;
+mod quarantine;
 mod releases;
 mod replay;
 mod rollback;
@@ -35,6 +36,7 @@ pub use self::{
     forecast::{Forecast, ForecastWave, ForecastZone},
     overview::{FAILURES_SHOWN, Overview, Reason},
     prune::{Pruned, prune},
+    quarantine::FailingView,
     releases::{ReleaseView, Releases},
     replay::replay,
     rollback::{Extent, RollbackView, RolledBack},

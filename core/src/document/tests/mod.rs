@@ -101,6 +101,7 @@ fn complete() -> Value {
         "regression": {"baseline": "0.5%", "alpha_percent": 5},
         "on_failure": "abort",
         "unreachable": "wait",
+        "quarantine_after": 5,
         "priority": -10,
         "allow_downgrade": true,
     })
@@ -378,6 +379,9 @@ fn the_complete_document_has_every_field() {
         ),
         on_failure: Abort,
         unreachable: Wait,
+        quarantine_after: Some(
+            5,
+        ),
         priority: -10,
         allow_downgrade: true,
     }

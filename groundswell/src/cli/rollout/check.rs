@@ -40,14 +40,15 @@ fn words(file: &Path, shown: &Shown<'_>) -> String {
         let devices = count(devices, "device");
         let _ = write!(words, "{} {} to {devices}: ", release.name, release.version);
     }
-    words.push_str(&match (*errors as u64, *warnings as u64) {
+    let told = match (*errors as u64, *warnings as u64) {
         (0, 0) => "nothing is wrong with it".to_owned(),
         (0, warnings) => count(warnings, "warning"),
         (errors, 0) => count(errors, "error"),
         (errors, warnings) => {
             format!("{} and {}", count(errors, "error"), count(warnings, "warning"))
         }
-    });
+    };
+    words.push_str(&told);
     words.push_str(&lines(&checked.findings, "\n  "));
     words
 }

@@ -13,6 +13,7 @@ mod ended;
 mod epoch;
 mod log;
 mod open;
+mod quarantine;
 mod queue;
 mod read;
 mod reader;
@@ -43,9 +44,9 @@ use rusqlite::Connection;
 
 use super::{
     Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
-    DeviceKey, EachAssigned, EachChanged, FailedDevice, Intent, IntentSeq, LogRow, Page, Put,
-    Review, Reviewed, Rollback, RolloutKey, RolloutRecord, RoundCursor, SlotRelease, SlotsRead,
-    SlotsWant, Standing, Store, StoreError, Unfinished, Want, Which,
+    DeviceKey, EachAssigned, EachChanged, FailedDevice, Failing, Intent, IntentSeq, LogRow, Page,
+    Put, Review, Reviewed, Rollback, RolloutKey, RolloutRecord, RoundCursor, SlotRelease,
+    SlotsRead, SlotsWant, Standing, Store, StoreError, Unfinished, Want, Which,
 };
 
 /// A store in one `SQLite` file.
@@ -235,6 +236,21 @@ impl Store for SqliteStore {
 
     fn note(&mut self, rollout: RolloutKey, record: &Record, now: Time) -> Result<(), StoreError> {
         log::write(&self.connection, rollout, now, std::slice::from_ref(record))
+    }
+
+    fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError> {
+        quarantine::of(&self.connection, device)
+    }
+
+    fn release_device(
+        &mut self,
+        device: DeviceKey,
+        reason: &str,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        quarantine::release(&transaction, device, reason, now)?;
+        Ok(transaction.commit()?)
     }
 
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError> {

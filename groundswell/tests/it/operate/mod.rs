@@ -11,6 +11,7 @@ mod explained;
 mod gates;
 mod kept;
 mod output;
+mod quarantine;
 mod regression;
 mod releases;
 mod restored;
