@@ -55,5 +55,8 @@ fn words(file: &Path, shown: &Shown<'_>) -> String {
 
 /// Findings, each on a line of its own behind what stands before it.
 pub(super) fn lines(findings: &[Finding], before: &str) -> String {
-    findings.iter().map(|finding| format!("{before}{}: {finding}", finding.severity)).collect()
+    findings.iter().fold(String::new(), |mut lines, finding| {
+        let _ = write!(lines, "{before}{}: {finding}", finding.severity);
+        lines
+    })
 }
