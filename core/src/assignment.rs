@@ -64,11 +64,13 @@ pub enum SkipReason {
     Deadline,
     /// Its window closed before its turn came.
     WindowClosed,
+    /// It failed too many rollouts in a row.
+    Quarantined,
 }
 
 impl SkipReason {
     /// Every reason there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AlreadyCurrent,
         Self::Offline,
         Self::NoAddress,
@@ -76,6 +78,7 @@ impl SkipReason {
         Self::Downgrade,
         Self::Deadline,
         Self::WindowClosed,
+        Self::Quarantined,
     ];
 }
 
@@ -109,7 +112,7 @@ pub enum State {
 
 impl State {
     /// Every state there is.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Queued,
         Self::Away,
         Self::Absent,
@@ -132,6 +135,7 @@ impl State {
         Self::Skipped(SkipReason::Downgrade),
         Self::Skipped(SkipReason::Deadline),
         Self::Skipped(SkipReason::WindowClosed),
+        Self::Skipped(SkipReason::Quarantined),
     ];
 
     /// Whether the device is begun and not ended; it has at most one such assignment.
@@ -189,6 +193,7 @@ impl State {
             Self::Skipped(SkipReason::Downgrade) => "skipped: downgrade",
             Self::Skipped(SkipReason::Deadline) => "skipped: deadline",
             Self::Skipped(SkipReason::WindowClosed) => "skipped: window closed",
+            Self::Skipped(SkipReason::Quarantined) => "skipped: quarantined",
         }
     }
 }

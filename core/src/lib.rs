@@ -24,6 +24,7 @@ pub mod gate;
 pub mod health;
 pub mod hours;
 pub mod ids;
+pub mod lint;
 pub mod log;
 pub mod moment;
 pub mod outcome;

@@ -178,6 +178,7 @@ mod tests {
         last_seen: Some(NOW),
         version: None,
         is_superseded: false,
+        failed_in_row: 0,
     };
 
     fn subject(assignment: &Assignment) -> Subject<'_> {

@@ -21,6 +21,8 @@ pub struct Judged<'a> {
     pub version: Option<&'a str>,
     /// Whether a newer rollout of the same release name has it.
     pub is_superseded: bool,
+    /// Rollouts that it failed in a row.
+    pub failed_in_row: u32,
 }
 
 /// What is kept of what is known of a device.
@@ -34,6 +36,8 @@ pub struct Known {
     pub version: Option<Box<str>>,
     /// Whether a newer rollout of the same release name has it.
     pub is_superseded: bool,
+    /// Rollouts that it failed in a row.
+    pub failed_in_row: u32,
 }
 
 /// What becomes of it.
@@ -55,6 +59,9 @@ pub enum Judgment {
 pub fn judge(device: &Judged<'_>, spec: &Spec) -> Judgment {
     if device.is_superseded && !bites!(SupersededSends) {
         return Judgment::Skip(SkipReason::Superseded);
+    }
+    if spec.quarantines(device.failed_in_row) {
+        return Judgment::Skip(SkipReason::Quarantined);
     }
     let is_newer = |version: &str| VersionKey::of(version) > VersionKey::of(&spec.release.version);
     if !spec.allow_downgrade && device.version.is_some_and(is_newer) {
@@ -86,6 +93,7 @@ pub fn consider(
         last_seen: known.last_seen,
         version: known.version.as_deref(),
         is_superseded: known.is_superseded,
+        failed_in_row: known.failed_in_row,
     };
     match judge(&judged, spec) {
         // One that could not be reached is tried again when that is due, whatever else is known.
@@ -97,7 +105,12 @@ pub fn consider(
 impl Spec {
     /// Whether [`judge`] looks at more than whether a device is superseded.
     pub fn asks_what_is_known(&self) -> bool {
-        !self.allow_downgrade || self.offline != Offline::Try
+        !self.allow_downgrade || self.offline != Offline::Try || self.quarantine_after.is_some()
+    }
+
+    /// Whether a device that failed so many rollouts in a row is left out.
+    pub fn quarantines(&self, failed_in_row: u32) -> bool {
+        self.quarantine_after.is_some_and(|after| failed_in_row >= u32::from(after))
     }
 }
 
@@ -124,6 +137,7 @@ mod tests {
             last_seen: Some(seen),
             version: Some("1.9.0"),
             is_superseded: false,
+            failed_in_row: 0,
         };
         let away = Judged { presence: Presence::Offline { since: seen }, ..here };
         let never =
@@ -145,5 +159,31 @@ mod tests {
         ] {
             assert_eq!(judge(&device, &spec(offline, allow_downgrade)), becomes, "{device:?}");
         }
+    }
+
+    #[test]
+    fn failed_too_often_in_a_row() {
+        let here = Judged {
+            presence: Presence::Online,
+            last_seen: None,
+            version: None,
+            is_superseded: false,
+            failed_in_row: 0,
+        };
+        let spec = |quarantine_after| Spec { quarantine_after, ..spec(Offline::Try, true) };
+        let skip = |reason| Judgment::Skip(reason);
+        let newer = Judged { is_superseded: true, ..here };
+        for (device, quarantine_after, failed_in_row, becomes) in [
+            (here, Some(3), 2, Judgment::Go),
+            (here, Some(3), 3, skip(SkipReason::Quarantined)),
+            (here, Some(3), 4, skip(SkipReason::Quarantined)),
+            (here, Some(1), 1, skip(SkipReason::Quarantined)),
+            (here, None, u32::MAX, Judgment::Go),
+            (newer, Some(3), 3, skip(SkipReason::Superseded)),
+        ] {
+            let device = Judged { failed_in_row, ..device };
+            assert_eq!(judge(&device, &spec(quarantine_after)), becomes, "{device:?}");
+        }
+        assert!(spec(Some(3)).asks_what_is_known() && !spec(None).asks_what_is_known());
     }
 }

@@ -70,6 +70,52 @@ impl Problem {
     pub const fn is_error(&self) -> bool {
         matches!(self, Self::NoRoom { .. } | Self::MostLack { .. })
     }
+
+    /// The field of the spec that it is about.
+    pub fn field(&self) -> String {
+        match self {
+            Self::NoRoom { budget, .. } => format!("budgets[{budget}].max_percent"),
+            Self::MostLack { budget, .. } | Self::SomeLack { budget, .. } => {
+                format!("budgets[{budget}].per")
+            }
+            Self::NeverBites { budget, .. } => format!("budgets[{budget}]"),
+        }
+    }
+
+    /// What it is, why, and what to do.
+    pub fn text(&self) -> String {
+        match self {
+            Self::NoRoom { percent, domain, devices, more, .. } => {
+                let least = 100_u32.div_ceil((*devices).max(1));
+                let more = match more {
+                    0 => String::new(),
+                    1 => " (and so in 1 more domain)".to_owned(),
+                    more => format!(" (and so in {more} more domains)"),
+                };
+                format!(
+                    "{percent} % of the {} of {domain} is less than one, so none of them could ever \
+                     be sent to{more}; write max = 1, or max_percent = {least} or more",
+                    devices_of(u64::from(*devices))
+                )
+            }
+            Self::MostLack { per, lacking, chosen, .. } => format!(
+                "{lacking} of the {} chosen have no {per}, and count as one domain: they would go \
+                 as if they were one group; give them the tag, choose others, or leave this budget \
+                 out",
+                devices_of(*chosen)
+            ),
+            Self::SomeLack { per, lacking, chosen, .. } => format!(
+                "{lacking} of the {} chosen have no {per}, and count as one domain, so they may \
+                 take long; give them the tag if that is not meant",
+                devices_of(*chosen)
+            ),
+            Self::NeverBites { per, largest, .. } => format!(
+                "never holds anything back, because no domain of {per} has more than {}; write a \
+                 lower limit, or leave this budget out",
+                devices_of(u64::from(*largest))
+            ),
+        }
+    }
 }
 
 /// What is wrong with budgets for the devices chosen: the errors and warnings of each budget, in
@@ -119,43 +165,8 @@ fn never_bites(number: usize, budget: &Budget, counts: &[&DomainCount]) -> Optio
 }
 
 impl fmt::Display for Problem {
-    /// What it is, why, and what to do.
+    /// The field, then the rest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRoom { budget, percent, domain, devices, more } => {
-                let least = 100_u32.div_ceil((*devices).max(1));
-                write!(
-                    f,
-                    "budgets[{budget}].max_percent: {percent} % of the {} of {domain} is less than \
-                     one, so none of them could ever be sent to",
-                    devices_of(u64::from(*devices))
-                )?;
-                match more {
-                    0 => {}
-                    1 => write!(f, " (and so in 1 more domain)")?,
-                    more => write!(f, " (and so in {more} more domains)")?,
-                }
-                write!(f, "; write max = 1, or max_percent = {least} or more")
-            }
-            Self::MostLack { budget, per, lacking, chosen } => write!(
-                f,
-                "budgets[{budget}].per: {lacking} of the {} chosen have no {per}, and count as one \
-                 domain: they would go as if they were one group; give them the tag, choose others, \
-                 or leave this budget out",
-                devices_of(*chosen)
-            ),
-            Self::SomeLack { budget, per, lacking, chosen } => write!(
-                f,
-                "budgets[{budget}].per: {lacking} of the {} chosen have no {per}, and count as one \
-                 domain, so they may take long; give them the tag if that is not meant",
-                devices_of(*chosen)
-            ),
-            Self::NeverBites { budget, per, largest } => write!(
-                f,
-                "budgets[{budget}]: never holds anything back, because no domain of {per} has more \
-                 than {}; write a lower limit, or leave this budget out",
-                devices_of(u64::from(*largest))
-            ),
-        }
+        write!(f, "{}: {}", self.field(), self.text())
     }
 }

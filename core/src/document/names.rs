@@ -33,6 +33,7 @@ pub const FIELDS: [(&str, &[&str]); 13] = [
             "health",
             "on_failure",
             "unreachable",
+            "quarantine_after",
             "priority",
             "allow_downgrade",
         ],

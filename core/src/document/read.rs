@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     gate::Unreachable,
-    rollout::{Deadline, Membership, Offline, OnFailure, Strategy, Times, WAIT_ABSENT, WAIT_LIMIT},
+    rollout::{
+        Deadline, Membership, Offline, OnFailure, QUARANTINE_AFTER, QUARANTINE_AFTER_MAX, Strategy,
+        Times, WAIT_ABSENT, WAIT_LIMIT,
+    },
     selector::Selector,
     time::Time,
 };
@@ -34,6 +37,9 @@ pub(super) const ON_FAILURES: [(&str, OnFailure); 3] =
 
 pub(super) const UNREACHABLES: [(&str, Unreachable); 3] =
     [("ignore", Unreachable::Ignore), ("fail", Unreachable::Fail), ("wait", Unreachable::Wait)];
+
+/// Nobody is left out.
+pub(super) const QUARANTINE_OFF: &str = "off";
 
 const RELEASE_EXAMPLE: &str = "pos-app 2.3.0";
 
@@ -113,8 +119,25 @@ fn read(table: &Table<'_>) -> Document {
         health: None,
         on_failure: field("on_failure").and_then(|f| f.word(&ON_FAILURES)).unwrap_or_default(),
         unreachable: field("unreachable").and_then(|f| f.word(&UNREACHABLES)).unwrap_or_default(),
+        quarantine_after: quarantine_after(table),
         priority: field("priority").and_then(|f| f.whole(i32::MIN..=i32::MAX)).unwrap_or(0),
         allow_downgrade: field("allow_downgrade").and_then(|f| f.bool()).unwrap_or(false),
+    }
+}
+
+/// A number of rollouts, or `"off"`.
+fn quarantine_after(table: &Table<'_>) -> Option<u8> {
+    let Some(field) = table.field("quarantine_after") else { return Some(QUARANTINE_AFTER) };
+    match field.tree() {
+        Tree::Text(text) if text == QUARANTINE_OFF => None,
+        Tree::Integer(_) => field.whole(1..=QUARANTINE_AFTER_MAX),
+        _ => {
+            let most = QUARANTINE_AFTER_MAX;
+            let expected =
+                format!("a number of rollouts from 1 to {most}, or \"{QUARANTINE_OFF}\"");
+            field.refuse_kind(&expected, &format!("3, or \"{QUARANTINE_OFF}\""));
+            None
+        }
     }
 }
 

@@ -65,6 +65,7 @@ pub fn salt_of(spec: &Spec) -> String {
         health,
         on_failure,
         unreachable,
+        quarantine_after: _,
         priority: _,
         allow_downgrade,
     } = spec;

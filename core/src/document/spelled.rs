@@ -9,7 +9,7 @@ use super::{
     Tree,
     delivery::MODES,
     gates,
-    read::{MEMBERSHIPS, OFFLINES, ON_FAILURES, UNREACHABLES},
+    read::{MEMBERSHIPS, OFFLINES, ON_FAILURES, QUARANTINE_OFF, UNREACHABLES},
     reader::word_of,
     regression::MEASURED,
     schedule::WHEN_CLOSED,
@@ -82,6 +82,10 @@ pub fn spelled(spec: &Spec) -> Tree {
         ("health", spec.health.as_ref().map(health)),
         ("on_failure", Some(text(word_of(&ON_FAILURES, &spec.on_failure)))),
         ("unreachable", Some(text(word_of(&UNREACHABLES, &spec.unreachable)))),
+        (
+            "quarantine_after",
+            Some(spec.quarantine_after.map_or_else(|| text(QUARANTINE_OFF), number)),
+        ),
         ("priority", Some(number(spec.priority))),
         ("allow_downgrade", Some(Tree::Bool(spec.allow_downgrade))),
     ];

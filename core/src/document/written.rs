@@ -70,6 +70,8 @@ pub struct Document {
     pub on_failure: OnFailure,
     /// What gates make of devices that could not be reached.
     pub unreachable: Unreachable,
+    /// After how many failures in a row a device is left out; none: never.
+    pub quarantine_after: Option<u8>,
     /// Goes before rollouts of a lower one.
     pub priority: i32,
     /// Whether devices that run a newer version are sent this one.
@@ -133,6 +135,7 @@ impl Document {
             regression,
             health: self.health,
             on_failure: self.on_failure,
+            quarantine_after: self.quarantine_after,
             priority: self.priority,
             allow_downgrade: self.allow_downgrade,
             unreachable: self.unreachable,

@@ -34,6 +34,7 @@ impl Replay {
                 check_in: known.check_in.map(Duration::from_secs),
                 version: known.version.clone(),
                 is_superseded: known.superseded,
+                failed_in_row: known.failed,
             });
             let is_tried = self.book.get(id).is_some_and(|row| row.attempt > 0);
             let judgment = consider(!judged.no_address, known.as_ref(), is_tried, &spec, self.now);

@@ -8,6 +8,7 @@ use crate::{
     health::Said,
     hours::Zone,
     ids::{AssignmentId, Epoch},
+    lint::Finding,
     rollback::Survey,
     rollout::{Act, Progression, Spec},
     snapshot::Counts,
@@ -80,6 +81,8 @@ pub enum Record {
     StartedBy(i64),
     /// It is rolled back by other rollouts.
     RolledBack(RolledBack),
+    /// What whoever starts it is told before.
+    Warned(Vec<Finding>),
     /// The rollout stands there since.
     Stands(Box<Relative<Stands>>),
 }
@@ -211,6 +214,14 @@ pub struct KnownOf {
     /// Whether a newer rollout of the same release name has them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub superseded: bool,
+    /// Rollouts that they failed in a row.
+    #[serde(default, skip_serializing_if = "is_none_failed")]
+    pub failed: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+const fn is_none_failed(failed: &u32) -> bool {
+    *failed == 0
 }
 
 /// What became of a device whose turn had come.

@@ -217,6 +217,7 @@ impl Recorder {
             check_in: known.check_in.map(|every| every.as_secs()),
             version: known.version.clone(),
             superseded: known.is_superseded,
+            failed: known.failed_in_row,
         });
         let alike = self.judged.iter_mut().rev().take(LOOK_BACK).find(|judged| {
             judged.becomes == becomes && judged.no_address != has_address && judged.known == of

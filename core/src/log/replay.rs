@@ -216,7 +216,7 @@ impl Replay {
                 self.with_progression(|progression| rollback::start(progression, now));
             }
             // Told, and nothing follows from it here.
-            Record::RolledBack(_) => {}
+            Record::RolledBack(_) | Record::Warned(_) => {}
             Record::SetBack(before) => {
                 let now = self.now;
                 self.book.adjust(State::Verifying, |row| row.set_back(*before, now));

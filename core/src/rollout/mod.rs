@@ -18,9 +18,10 @@ pub use self::{
     prospect::{Never, Times},
     round::{ROUNDS_MAX, Round},
     spec::{
-        Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, RATE_LIMIT, Schedule,
-        Spec, SpecError, Strategy, UNVERIFIED_LIMIT, VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT,
-        WAIT_LIMIT, WAVES_LIMIT, WaveSize, WaveSpec, WhenClosed, ZoneRule, wave_faults,
+        Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, QUARANTINE_AFTER,
+        QUARANTINE_AFTER_MAX, RATE_LIMIT, Schedule, Spec, SpecError, Strategy, UNVERIFIED_LIMIT,
+        VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT, WAIT_LIMIT, WAVES_LIMIT, WaveSize, WaveSpec,
+        WhenClosed, ZoneRule, wave_faults,
     },
     stand::WaveStand,
 };

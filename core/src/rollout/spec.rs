@@ -46,6 +46,13 @@ pub const WAIT_LIMIT: Duration = Duration::from_hours(365 * 24);
 /// How devices absent are waited for, unless the spec says otherwise.
 pub const WAIT_ABSENT: Duration = Duration::from_hours(24);
 
+/// Rollouts in a row after which a device that failed them is left out, unless the spec says
+/// otherwise: once is chance, twice may be two bad releases, and three times is the device.
+pub const QUARANTINE_AFTER: u8 = 3;
+
+/// Most failures in a row that a spec may ask for; whoever wants more writes "off".
+pub const QUARANTINE_AFTER_MAX: u8 = 100;
+
 /// What is to happen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
@@ -103,6 +110,9 @@ pub struct Spec {
     /// What gates make of devices that could not be reached.
     #[serde(default, skip_serializing_if = "Unreachable::is_ignore")]
     pub unreachable: Unreachable,
+    /// A device that failed so many rollouts in a row, or more, is left out; none: nobody is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine_after: Option<u8>,
     /// Goes before rollouts of a lower one.
     pub priority: i32,
     /// Whether devices that run a newer version are sent this one.
@@ -354,6 +364,7 @@ impl Spec {
             health: None,
             on_failure: OnFailure::Pause,
             unreachable: Unreachable::Ignore,
+            quarantine_after: None,
             priority: 0,
             allow_downgrade: false,
         }

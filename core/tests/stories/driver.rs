@@ -228,6 +228,7 @@ impl World {
             check_in: device.check_in,
             version: device.version.as_deref().map(Into::into),
             is_superseded: *is_superseded,
+            failed_in_row: 0,
         }
     }
 

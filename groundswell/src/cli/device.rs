@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::Clock,
     inventory::{self, BadInventory, Inventory},
-    operate::{DeviceView, DeviceWhy, Import, PAGE_MAX, Part, State},
+    operate::{DeviceView, DeviceWhy, FailingView, Import, PAGE_MAX, Part, State},
 };
 
 /// Arguments of `groundswell device`.
@@ -61,6 +61,14 @@ enum Verb {
         /// Its id
         id: String,
     },
+    /// Let a device that failed rollouts in a row take part again
+    Release {
+        /// Its id
+        id: String,
+        /// Why it may; kept
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Note that a device was heard of: it is there, and rollouts that wait for it go on
     CheckIn {
         /// Its id
@@ -86,9 +94,18 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             on.show_list(&part, note, || list(&part, now))?;
         }
         Verb::Show { id } => {
-            let (device, rollouts) = State::look(&on.state)?.device(id, now)?;
-            let shown = Shown { device: &device, rollouts: &rollouts };
+            let state = State::look(&on.state)?;
+            let (device, rollouts) = state.device(id, now)?;
+            let failing = state.failing(id)?;
+            let shown = Shown { device: &device, failing: &failing, rollouts: &rollouts };
             on.show(&shown, || show(&shown, now))?;
+        }
+        Verb::Release { id, reason } => {
+            let failed = State::open_existing(&on.state)?.release_device(id, reason, now)?;
+            on.show(&Released { device: id, failed_in_row: failed }, || {
+                let rollouts = count(failed, "rollout");
+                format!("{id} takes part again; that it failed {rollouts} in a row is forgotten")
+            })?;
         }
         Verb::CheckIn { id, version } => {
             let mut state = State::open_existing(&on.state)?;
@@ -189,13 +206,21 @@ fn status(device: &DeviceView, now: Time) -> Presence {
 }
 
 #[derive(Serialize)]
+struct Released<'a> {
+    device: &'a str,
+    failed_in_row: u64,
+}
+
+#[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]
     device: &'a DeviceView,
+    #[serde(flatten)]
+    failing: &'a FailingView,
     rollouts: &'a [DeviceWhy],
 }
 
-fn show(Shown { device, rollouts }: &Shown<'_>, now: Time) -> String {
+fn show(Shown { device, failing, rollouts }: &Shown<'_>, now: Time) -> String {
     let tags: Vec<String> =
         device.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut lines = format!("{}\n", device.id);
@@ -221,12 +246,27 @@ fn show(Shown { device, rollouts }: &Shown<'_>, now: Time) -> String {
             Some(device.last_seen.map_or_else(|| "never".to_owned(), |at| when(at, now))),
         ),
         ("status", Some(status(device, now).to_string())),
+        ("failed", failed(&failing.failed_in_row)),
+        ("released", released(failing, now)),
     ]));
     for standing in *rollouts {
         lines.push('\n');
         lines.push_str(&why::of_rollout(standing, now));
     }
     lines
+}
+
+fn failed(rollouts: &[i64]) -> Option<String> {
+    let newest = rollouts.last()?;
+    Some(match rollouts.len() {
+        1 => format!("rollout {newest}"),
+        many => format!("{many} rollouts in a row, the last one rollout {newest}"),
+    })
+}
+
+fn released(failing: &FailingView, now: Time) -> Option<String> {
+    let (at, why) = failing.released_at.zip(failing.released_because.as_ref())?;
+    Some(format!("{}: {why}", when(at, now)))
 }
 
 #[derive(Serialize)]

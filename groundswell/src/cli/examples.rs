@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 36] = [
+const EXAMPLES: [(&str, &str); 38] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -14,12 +14,14 @@ const EXAMPLES: [(&str, &str); 36] = [
     ("device list", "groundswell device list --select 'tag.region==west and version<2.2.0'"),
     ("device show", "groundswell device show pos-1"),
     ("device check-in", "groundswell device check-in pos-1 --version 2.3.0"),
+    ("device release", "groundswell device release pos-1 --reason 'new disk'"),
     ("release", "groundswell release create pos-app 2.3.0 app.bin"),
     ("release create", "groundswell release create pos-app 2.3.0 app.bin"),
     ("release list", "groundswell release list pos-app"),
     ("release show", "groundswell release show pos-app 2.3.0"),
     ("rollout", "groundswell rollout create spec.toml"),
     ("rollout create", "groundswell rollout create spec.toml --dry-run"),
+    ("rollout check", "groundswell rollout check spec.toml"),
     ("rollout start", "groundswell rollout start 1"),
     ("rollout pause", "groundswell rollout pause 1"),
     ("rollout resume", "groundswell rollout resume 1"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use groundswell_core::{
     assignment,
     ids::Epoch,
+    lint::Finding,
     rollout::{self, Act, Acted, MOVED_ON, Progression, act},
     snapshot::Counts,
     time::Time,
@@ -47,6 +48,9 @@ pub struct Acting {
     pub open_devices: Vec<OpenDevice>,
     /// That it had been done before, in words.
     pub already: Option<String>,
+    /// What whoever started it has to know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Finding>,
     /// Who did it: the process that drives, by its own words; none if nobody does.
     pub driver: Option<String>,
 }
@@ -77,7 +81,8 @@ impl State {
     ///
     /// # Errors
     /// [`OperateError::Refused`] or [`OperateError::DriverRefused`] if it makes no sense,
-    /// [`OperateError::NoAnswer`] if nobody said so in time, [`OperateError::Push`] if nobody will.
+    /// [`OperateError::NoAnswer`] if nobody said so in time, [`OperateError::Push`] if nobody will,
+    /// [`OperateError::Unfit`] if a draft may not start as things are now.
     pub fn act(
         &mut self,
         rollout: RolloutKey,
@@ -97,7 +102,11 @@ impl State {
             Act::Advance | Act::Approve => Some(self.known(rollout)?.progression.generation),
             _ => None,
         };
-        let acting = self.ask(rollout, asked, generation, now)?;
+        let warnings = match asked {
+            Act::Start => self.check_start(rollout, now)?,
+            _ => vec![],
+        };
+        let acting = Acting { warnings, ..self.ask(rollout, asked, generation, now)? };
         match (asked, stopped) {
             (Act::Abort, Some((open, open_devices))) if acting.already.is_none() => {
                 Ok(Acting { open, open_devices, ..acting })
@@ -192,14 +201,26 @@ impl State {
     ) -> Result<Acting, OperateError> {
         let driver = Some(driver);
         match answer {
-            Answer::Done { state, open } => {
-                Ok(Acting { state, open, open_devices: vec![], already: None, driver })
-            }
+            Answer::Done { state, open } => Ok(Acting {
+                state,
+                open,
+                open_devices: vec![],
+                already: None,
+                warnings: vec![],
+                driver,
+            }),
             Answer::Already(what) => {
                 let record = self.known(rollout)?;
                 let open = open(&numbers(&self.store, &record)?.all);
                 let state = record.progression.state;
-                Ok(Acting { state, open, open_devices: vec![], already: Some(what), driver })
+                Ok(Acting {
+                    state,
+                    open,
+                    open_devices: vec![],
+                    already: Some(what),
+                    warnings: vec![],
+                    driver,
+                })
             }
             Answer::Refused(why) => Err(OperateError::DriverRefused { rollout: rollout.0, why }),
         }
@@ -297,7 +318,7 @@ impl State {
             }
         };
         self.store.commit(&batch)?;
-        Ok(Acting { state, open, open_devices: vec![], already, driver: None })
+        Ok(Acting { state, open, open_devices: vec![], already, warnings: vec![], driver: None })
     }
 
     /// What a run could not write when the disk was full comes before anything that follows.

@@ -24,6 +24,14 @@ impl State {
     /// [`OperateError::Spec`] has all that is wrong with it, [`OperateError::UnknownRelease`] what
     /// there is instead.
     pub fn read_spec(&self, file: &Path, now: Time) -> Result<Spec, OperateError> {
+        let spec = self.read_unchecked(file, now)?;
+        let mut problems = self.budget_problems(&spec, now)?;
+        problems.retain(Problem::is_error);
+        if problems.is_empty() { Ok(spec) } else { Err(OperateError::Budgets(problems)) }
+    }
+
+    /// The same, whatever the devices that it chooses make of it.
+    pub(super) fn read_unchecked(&self, file: &Path, now: Time) -> Result<Spec, OperateError> {
         let document = spec_file::read(file, now)?;
         let (release, _) = self.find_release(&document.release.name, &document.release.version)?;
         let earlier = if document.asks_for_earlier() {
@@ -32,10 +40,7 @@ impl State {
         } else {
             Earlier::default()
         };
-        let spec = document.into_spec(release, earlier)?;
-        let mut problems = self.budget_problems(&spec, now)?;
-        problems.retain(Problem::is_error);
-        if problems.is_empty() { Ok(spec) } else { Err(OperateError::Budgets(problems)) }
+        Ok(document.into_spec(release, earlier)?)
     }
 
     /// Writes a rollout down as a draft.

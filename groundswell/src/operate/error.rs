@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use groundswell_core::{
     budget::{DomainError, Problem},
     document::DocumentError,
+    lint::Finding,
     release::Digest,
     rollout::Refusal,
     selector::SelectorError,
@@ -66,6 +67,18 @@ pub enum OperateError {
     Reason {
         /// The most characters.
         max: usize,
+    },
+    /// No reason, or a novel.
+    #[error("--reason: say in 1 to {max} characters why it may take part again")]
+    ReleaseReason {
+        /// The most characters.
+        max: usize,
+    },
+    /// There is nothing to release it from.
+    #[error("{device} is left out by no rollout: it failed none since it last took one well")]
+    NoRelease {
+        /// The device.
+        device: String,
     },
     /// Another wave than the one that was meant waits.
     #[error("rollout {rollout}: wave {wave} is not the one that waits for an approval: {current}")]
@@ -155,6 +168,14 @@ pub enum OperateError {
         rollout: i64,
         /// Why, and what would.
         refusal: Refusal,
+    },
+    /// It may not start as things are now.
+    #[error("rollout {rollout} does not start: {}", findings_text(.findings))]
+    Unfit {
+        /// Its number.
+        rollout: i64,
+        /// What is wrong, errors first.
+        findings: Vec<Finding>,
     },
     /// It cannot be rolled back.
     #[error("rollout {rollout} is not rolled back: {refusal}")]
@@ -264,6 +285,13 @@ fn rollout_hint(last: Option<i64>) -> String {
         Some(1) => "the only one is 1".to_owned(),
         Some(last) => format!("they are numbered 1 to {last}; `groundswell rollout list` has them"),
     }
+}
+
+fn findings_text(findings: &[Finding]) -> String {
+    let lines = findings.iter().map(|finding| format!("\n  {}: {finding}", finding.severity));
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    let are = if errors == 1 { "is 1 error" } else { &format!("are {errors} errors") };
+    format!("there {are} in what it would do now{}", lines.collect::<String>())
 }
 
 fn budgets_text(problems: &[Problem]) -> String {

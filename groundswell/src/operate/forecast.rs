@@ -163,6 +163,12 @@ impl State {
     /// [`OperateError::Store`], and [`OperateError::NoWayBack`] if it is to be rolled back when it goes
     /// wrong and could not be.
     pub fn forecast(&self, spec: &Spec, now: Time) -> Result<Forecast, OperateError> {
+        let without_way_back = self.look_ahead(spec, now)?;
+        Ok(Forecast { without_way_back, ..self.drawn(spec, now)? })
+    }
+
+    /// The same, whether or not it could be rolled back.
+    pub(super) fn drawn(&self, spec: &Spec, now: Time) -> Result<Forecast, OperateError> {
         let division = choose::choose(&self.store, spec, now)?;
         let no_address = division.devices.iter().filter(|device| device.state != Standing::Queued);
         Ok(Forecast {
@@ -170,7 +176,7 @@ impl State {
             membership: spec.membership,
             devices: division.devices.len() as u64,
             without_address: no_address.count() as u64,
-            without_way_back: self.look_ahead(spec, now)?,
+            without_way_back: 0,
             waves: self.waves(spec, &division, now)?,
             zones: forecast_zones(spec, &zones_of(&division), now),
         })

@@ -7,6 +7,7 @@
 mod acts;
 mod backup;
 mod budgets;
+mod check;
 mod create;
 mod devices;
 mod error;
@@ -14,6 +15,7 @@ mod explain;
 mod forecast;
 mod overview;
 mod prune;
+mod quarantine;
 mod releases;
 mod replay;
 mod rollback;
@@ -27,12 +29,14 @@ pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     backup::{Backup, BackupError},
     budgets::{DomainView, HolderView, LimitView, REASON_CHARS_MAX, SlotReleased, Why},
+    check::Checked,
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
     explain::Explained,
     forecast::{Forecast, ForecastWave, ForecastZone},
     overview::{FAILURES_SHOWN, Overview, Reason},
     prune::{Pruned, prune},
+    quarantine::FailingView,
     releases::{ReleaseView, Releases},
     replay::replay,
     rollback::{Extent, RollbackView, RolledBack},

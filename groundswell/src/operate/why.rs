@@ -158,6 +158,7 @@ impl State {
                 last_seen: device.last_seen,
                 version: device.version.as_deref(),
                 is_superseded: all.is_superseded(&self.store.rivals(record.key)?),
+                failed_in_row: self.store.failing(all.key)?.rollouts.len() as u32,
             },
             busy_with: busy_with.as_ref(),
             full: full.as_ref(),

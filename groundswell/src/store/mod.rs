@@ -33,7 +33,9 @@ use serde::Serialize;
 pub use self::{
     changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
     health::{Patient, Patients, PatientsPage, PatientsWant, Regression},
-    slots::{FailedDevice, Member, Sizes, SlotChange, SlotRelease, SlotsRead, SlotsWant, Values},
+    slots::{
+        FailedDevice, Failing, Member, Sizes, SlotChange, SlotRelease, SlotsRead, SlotsWant, Values,
+    },
     sqlite::SqliteStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
@@ -281,6 +283,9 @@ pub trait Store: Send {
     /// Replaces what is to happen: a run that goes on takes its own limits.
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError>;
 
+    /// Writes a record of which nothing follows into a rollout's log.
+    fn note(&mut self, rollout: RolloutKey, record: &Record, now: Time) -> Result<(), StoreError>;
+
     /// Hands the rows of a rollout's log to `each`, in order; an error of it ends that.
     fn for_each_log_row(
         &self,
@@ -376,6 +381,17 @@ pub trait Store: Send {
     /// Devices that keep their slots because they failed, in the order of their rows.
     /// With a device only that one.
     fn failed_devices(&self, only: Option<DeviceKey>) -> Result<Vec<FailedDevice>, StoreError>;
+
+    /// What a device failed in since it last took an update well or was released.
+    fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError>;
+
+    /// Forgets what a device failed in, and writes down why.
+    fn release_device(
+        &mut self,
+        device: DeviceKey,
+        reason: &str,
+        now: Time,
+    ) -> Result<(), StoreError>;
 
     /// Writes down that an operator releases a slot of a device that failed.
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError>;

@@ -9,7 +9,7 @@ use groundswell_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::DeviceKey;
+use super::{DeviceKey, RolloutKey};
 
 /// The values that a device has, one for each kind of domain that was asked about; none where it
 /// has none.
@@ -89,6 +89,15 @@ pub struct FailedDevice {
     pub at: Time,
     /// Domains in which an operator released its slot.
     pub released: Vec<Domain>,
+}
+
+/// What a device failed in since it last took an update well or was released.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failing {
+    /// The rollouts, oldest first.
+    pub rollouts: Vec<RolloutKey>,
+    /// When an operator released it last, and why; also of one that failed nothing since.
+    pub released: Option<(Time, String)>,
 }
 
 /// An operator releases a slot of a device that failed.

@@ -7,7 +7,28 @@ use crate::rollout::{Offline, Strategy};
 fn the_least_that_can_be_written() {
     let spec = spec(json!({}));
     let salt = salt_of(&spec);
-    assert_eq!(spec, Spec { salt, ..Spec::immediate(release()) });
+    let quarantine_after = Some(3);
+    assert_eq!(spec, Spec { salt, quarantine_after, ..Spec::immediate(release()) });
+}
+
+#[test]
+fn nobody_is_left_out_where_that_is_said() {
+    let after = |value: Value| spec(json!({"quarantine_after": value})).quarantine_after;
+    assert_eq!(
+        [after(json!(1)), after(json!(100)), after(json!("off"))],
+        [Some(1), Some(100), None]
+    );
+    for (wrong, told) in [
+        (json!(0), "quarantine_after: must be a whole number from 1 to 100, not 0"),
+        (json!(101), "quarantine_after: must be a whole number from 1 to 100, not 101"),
+        (
+            json!("never"),
+            "quarantine_after: must be a number of rollouts from 1 to 100, or \"off\", not \"never\"; \
+             write 3, or \"off\"",
+        ),
+    ] {
+        assert_eq!(refused(json!({"quarantine_after": wrong})), told);
+    }
 }
 
 #[test]

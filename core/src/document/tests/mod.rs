@@ -102,6 +102,7 @@ fn complete() -> Value {
         "health": {"check": "url", "path": "/health?deep=1", "every": "5m", "failures": 2},
         "on_failure": "abort",
         "unreachable": "wait",
+        "quarantine_after": 5,
         "priority": -10,
         "allow_downgrade": true,
     })
@@ -388,6 +389,9 @@ fn the_complete_document_has_every_field() {
         ),
         on_failure: Abort,
         unreachable: Wait,
+        quarantine_after: Some(
+            5,
+        ),
         priority: -10,
         allow_downgrade: true,
     }

@@ -65,8 +65,8 @@ fn names() {
     {"filter":"id==a"}
       unknown field "filter"; did you mean "select"?
     {"a\nb":1,"xyzzy":true}
-      unknown field "a\nb"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, health, on_failure, unreachable, priority and allow_downgrade
-      unknown field "xyzzy"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, health, on_failure, unreachable, priority and allow_downgrade
+      unknown field "a\nb"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, health, on_failure, unreachable, quarantine_after, priority and allow_downgrade
+      unknown field "xyzzy"; the fields are release, select, strategy, start_at, deadline, windows, freezes, time_zone, when_closed, waves, gates, limits, budgets, retry, verify, timeouts, membership, salt, offline, wait_absent, max_failures, regression, health, on_failure, unreachable, quarantine_after, priority and allow_downgrade
     {"limits":{"color":"red","max_inflight":5,"priority":5,"rate":5}}
       limits: unknown field "color"; the fields are max_in_flight, max_unverified, max_per_host and per_minute
       limits: unknown field "max_inflight"; did you mean "max_in_flight"?

@@ -402,6 +402,11 @@ fn known(judged: &Judged, at: usize) -> String {
         if known.superseded {
             parts.push("a newer rollout has it".to_owned());
         }
+        match known.failed {
+            0 => {}
+            1 => parts.push("failed the last rollout".to_owned()),
+            failed => parts.push(format!("failed {failed} rollouts in a row")),
+        }
     }
     parts.join(", ")
 }

@@ -10,8 +10,8 @@ use crate::{
     health::{Check, Health},
     retry,
     rollout::{
-        Deadline, Limits, Membership, Offline, OnFailure, Spec, Verify, WAIT_ABSENT, WaveSize,
-        WaveSpec, WhenClosed, ZoneRule,
+        Deadline, Limits, Membership, Offline, OnFailure, QUARANTINE_AFTER, Spec, Verify,
+        WAIT_ABSENT, WaveSize, WaveSpec, WhenClosed, ZoneRule,
     },
     time::Time,
     verify::Mode,
@@ -214,6 +214,11 @@ fn devices(spec: &Spec) -> Vec<String> {
     }
     if spec.verify.first {
         phrases.push("asked for their version before they are sent to".to_owned());
+    }
+    match spec.quarantine_after {
+        None | Some(QUARANTINE_AFTER) => {}
+        Some(1) => phrases.push("left out if they failed the rollout before".to_owned()),
+        Some(after) => phrases.push(format!("left out if they failed {after} rollouts in a row")),
     }
     if spec.allow_downgrade {
         phrases.push("sent to even if they run a newer version".to_owned());

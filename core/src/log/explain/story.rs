@@ -130,6 +130,11 @@ impl Story {
             Record::RolledBack(rolled_back) => {
                 self.say(course::rolled_back(rolled_back, &self.replay));
             }
+            Record::Warned(findings) => {
+                for finding in findings {
+                    self.say(format!("warned before its start: {finding}"));
+                }
+            }
             Record::SetBack(before) => {
                 let was = stamp_secs(*before, self.replay.now);
                 self.say(format!("the clock was set back, it was {was}"));

@@ -9,6 +9,7 @@ use super::super::{
     state::{self, Told},
     text::count,
 };
+use super::check::lines;
 use crate::{
     clock::Clock,
     operate::{Acting, OpenDevice, State},
@@ -48,11 +49,12 @@ fn tell(on: &state::On, act: Act, record: &RolloutRecord, acting: &Acting) -> Re
 }
 
 fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progression) -> String {
-    let Acting { state, open, open_devices, already, driver } = acting;
+    let Acting { state, open, open_devices, already, warnings, driver } = acting;
     let mut words = match already {
         Some(what) => format!("{name} is {state}: {what}"),
         None => format!("{name} is {state}"),
     };
+    words.push_str(&lines(warnings, "\n"));
     if act == Act::Pause && *state == Stands::Preparing {
         words.push_str(", and paused once its devices are written down");
     }

@@ -6,6 +6,7 @@ use groundswell_core::{
     document::{Tree, spelled},
     hours::Phase,
     ids::RolloutId,
+    lint::Finding,
     release::Release,
     rollout::{Membership, Spec},
     time::Time,
@@ -15,8 +16,9 @@ use groundswell_core::{
 use serde::Serialize;
 
 use super::super::{
+    rollout::check::lines,
     state::{self, Told},
-    text::{count, fields, number, table, text, when},
+    text::{fields, number, table, text, when},
 };
 use crate::{
     clock::Clock,
@@ -30,6 +32,8 @@ struct Created<'a> {
     id: Option<RolloutId>,
     #[serde(flatten)]
     forecast: &'a Forecast,
+    /// What is wrong with it, errors first.
+    findings: &'a [Finding],
     release: &'a Release,
     spec: Tree,
 }
@@ -39,11 +43,13 @@ pub(super) fn create(on: &state::On, file: &Path, is_dry: bool) -> Result<(), To
     let mut state = if is_dry { State::look(&on.state)? } else { State::open_existing(&on.state)? };
     let spec = state.read_spec(file, now)?;
     let forecast = state.forecast(&spec, now)?;
+    let findings = state.check_forecast(&spec, &forecast)?;
     let made = if is_dry { None } else { Some(state.create_rollout(&spec, now)?) };
     let created = Created {
         number: made.map(|(key, _)| key.0),
         id: made.map(|(_, id)| id),
         forecast: &forecast,
+        findings: &findings,
         release: &spec.release,
         spec: spelled(&spec),
     };
@@ -52,7 +58,7 @@ pub(super) fn create(on: &state::On, file: &Path, is_dry: bool) -> Result<(), To
 }
 
 fn words(on: &state::On, created: &Created<'_>, spec: &Spec, now: Time) -> String {
-    let Created { number, id, forecast, .. } = created;
+    let Created { number, id, forecast, findings, .. } = created;
     let (release, strategy) = (&spec.release, spec.strategy);
     let what = format!("{} {}, {strategy}", release.name, release.version);
     let mut words = match number {
@@ -66,30 +72,14 @@ fn words(on: &state::On, created: &Created<'_>, spec: &Spec, now: Time) -> Strin
         ("starts", spec.start_at.map(|at| when(at, now))),
     ]));
     words.push_str(&tables(forecast));
-    if forecast.devices == 0 {
-        let _ = write!(words, "\nnote: {}", nobody(spec));
-    }
-    if forecast.without_way_back > 0 {
-        let devices = count(forecast.without_way_back, "device");
-        let _ = write!(
-            words,
-            "\nwarning: {devices} could not be rolled back: nobody knows which version they run"
-        );
-    }
+    words.push_str(&lines(findings, "\n"));
     if let Some(number) = number {
         let start = on.command(&format!("rollout start {number}"));
-        let _ = write!(words, "\n{start} begins it");
+        let is_refused = findings.iter().any(Finding::is_error);
+        let begins = if is_refused { "refuses it as things are now" } else { "begins it" };
+        let _ = write!(words, "\n{start} {begins}");
     }
     words
-}
-
-/// What it means that nobody matches, which may change before its start.
-fn nobody(spec: &Spec) -> String {
-    let what = spec.no_device();
-    match spec.membership {
-        Membership::Snapshot => format!("{what} now; started like this, it fails"),
-        Membership::Dynamic => format!("{what} now; started like this, it waits for some to join"),
-    }
 }
 
 /// Its waves, and the hours of its zones.

@@ -1,6 +1,7 @@
 //! `groundswell rollout`: written down, started, looked at, and acted on.
 
 mod acts;
+mod check;
 mod create;
 mod explain;
 mod replay;
@@ -50,6 +51,12 @@ enum Verb {
         /// Say which devices would be in which wave, and write nothing
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Say what is wrong with a spec, as devices, hours and releases are now; write nothing
+    Check {
+        /// What is to happen (docs/rollout-spec.md)
+        #[arg(value_name = "SPEC")]
+        spec: PathBuf,
     },
     /// Choose the devices, and begin when its time has come
     Start(Of),
@@ -126,6 +133,7 @@ struct Shown<'a> {
 fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     match verb {
         Verb::Create { spec, dry_run } => create::create(on, spec, *dry_run)?,
+        Verb::Check { spec } => return check::check(on, spec),
         Verb::Start(of) => acts::act(on, &of.rollout, Act::Start)?,
         Verb::Pause(of) => acts::act(on, &of.rollout, Act::Pause)?,
         Verb::Resume(of) => acts::act(on, &of.rollout, Act::Resume)?,

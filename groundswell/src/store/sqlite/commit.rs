@@ -8,7 +8,7 @@ use groundswell_core::{
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{assign, changed, device, health, log, rollback, rollout, rows, slots};
+use super::{assign, changed, device, health, log, quarantine, rollback, rollout, rows, slots};
 use crate::store::{Batch, Change, StoreError};
 
 /// By the key: any index would have it read the whole round.
@@ -83,6 +83,8 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
     let mut ran = connection.prepare_cached(RAN_RUN)?;
     let is_kept = last.iter().any(|change| may_change_device(&change.to))
         && can_be_rolled_back(connection, batch)?;
+    let clears = last.iter().any(|change| change.to.state == State::Succeeded)
+        && quarantine::is_any_failing(connection)?;
     let version_key = batch.version.as_deref().map(VersionKey::of);
     let version_key = version_key.as_ref().map(VersionKey::as_bytes);
     let mut write_run = |first: i64, last: i64, to: &Assignment| -> Result<(), StoreError> {
@@ -106,6 +108,11 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
         // to run anything when it was claimed.
         if is_kept && may_change_device(to) {
             ran.execute(params![first, last, batch.version])?;
+        }
+        if to.state.is_failure() {
+            quarantine::failed(connection, (first, last), batch.rollout, batch.at)?;
+        } else if clears && to.state == State::Succeeded {
+            quarantine::went_well(connection, (first, last))?;
         }
         if shows_version(to.state) {
             saw.execute(params![first, last, batch.at.as_millis(), batch.version, version_key])?;

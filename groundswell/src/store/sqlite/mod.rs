@@ -14,6 +14,7 @@ mod epoch;
 mod health;
 mod log;
 mod open;
+mod quarantine;
 mod queue;
 mod read;
 mod reader;
@@ -44,9 +45,10 @@ use rusqlite::Connection;
 
 use super::{
     Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
-    DeviceKey, EachAssigned, EachChanged, FailedDevice, Intent, IntentSeq, LogRow, Page, Patients,
-    PatientsWant, Put, Review, Reviewed, Rollback, RolloutKey, RolloutRecord, RoundCursor,
-    SlotRelease, SlotsRead, SlotsWant, Standing, Store, StoreError, Unfinished, Want, Which,
+    DeviceKey, EachAssigned, EachChanged, FailedDevice, Failing, Intent, IntentSeq, LogRow, Page,
+    Patients, PatientsWant, Put, Review, Reviewed, Rollback, RolloutKey, RolloutRecord,
+    RoundCursor, SlotRelease, SlotsRead, SlotsWant, Standing, Store, StoreError, Unfinished, Want,
+    Which,
 };
 
 /// A store in one `SQLite` file.
@@ -231,6 +233,25 @@ impl Store for SqliteStore {
     fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError> {
         let transaction = self.write()?;
         device::saw_each(&transaction, contacts)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn note(&mut self, rollout: RolloutKey, record: &Record, now: Time) -> Result<(), StoreError> {
+        log::write(&self.connection, rollout, now, std::slice::from_ref(record))
+    }
+
+    fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError> {
+        quarantine::of(&self.connection, device)
+    }
+
+    fn release_device(
+        &mut self,
+        device: DeviceKey,
+        reason: &str,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        quarantine::release(&transaction, device, reason, now)?;
         Ok(transaction.commit()?)
     }
 

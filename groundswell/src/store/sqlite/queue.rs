@@ -136,7 +136,8 @@ impl Shape<'_> {
         format!(
             "s.at, d.check_in_secs, s.version, EXISTS (SELECT 1 FROM assignment r \
              INDEXED BY assignment_device WHERE r.device = a.device AND r.rollout IN ({}) \
-             AND r.state NOT IN ({left}))",
+             AND r.state NOT IN ({left})), \
+             (SELECT count(*) FROM failed_rollout f WHERE f.device = a.device)",
             rivals.join(", ")
         )
     }

@@ -42,6 +42,7 @@ pub(super) const fn code(state: State) -> i64 {
         State::Skipped(SkipReason::Downgrade) => 54,
         State::Skipped(SkipReason::Deadline) => 55,
         State::Skipped(SkipReason::WindowClosed) => 56,
+        State::Skipped(SkipReason::Quarantined) => 57,
     }
 }
 
@@ -115,9 +116,10 @@ pub(super) fn values(row: &Row<'_>, from: usize, count: usize) -> Result<Values,
 }
 
 /// How many columns [`known`] reads.
-pub(super) const KNOWN_COLUMN_COUNT: usize = 4;
+pub(super) const KNOWN_COLUMN_COUNT: usize = 5;
 
-/// What follows the columns of a candidate: last seen, check-in, version, superseded.
+/// What follows the columns of a candidate: last seen, check-in, version, superseded, rollouts
+/// failed in a row.
 pub(super) fn known(row: &Row<'_>) -> Result<Known, StoreError> {
     known_from(row, CANDIDATE_COLUMN_COUNT)
 }
@@ -135,6 +137,7 @@ fn known_from(row: &Row<'_>, first: usize) -> Result<Known, StoreError> {
         check_in: check_in.map(|secs| Duration::from_secs(secs.unsigned_abs())),
         version: row.get::<_, Option<String>>(first + 2)?.map(String::into_boxed_str),
         is_superseded: row.get(first + 3)?,
+        failed_in_row: row.get(first + 4)?,
     })
 }
 

@@ -20,6 +20,7 @@ fn without_a_driver_acts_are_done_here() {
     exit 0
     --- out
     rollout 1 (pos-app 2.0.0) is preparing
+    warning: release: 1 of 6 devices runs 3.0.0, newer than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well
     nothing drives groundswell-data now: `groundswell run` does
     ");
     assert_told!(desk.told(&["rollout", "start", "1"]), @"

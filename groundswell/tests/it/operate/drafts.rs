@@ -17,6 +17,8 @@ fn a_dry_run_says_who_would_be_in_which_wave_and_writes_nothing() {
       wave  devices  gate               first
          1        1  >= 100 % after 1h  pos-03
          2        5  >= 95 %            pos-05, pos-04, pos-01, ...
+
+    warning: release: 1 of 6 devices runs 3.0.0, newer than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well
     ");
     assert_told!(desk.told(&["rollout", "list"]), @"
     exit 0
@@ -40,6 +42,7 @@ fn a_draft_is_shown_with_what_it_would_do() {
          1        1  >= 100 % after 1h  pos-03
          2        5  >= 95 %            pos-05, pos-04, pos-01, ...
 
+    warning: release: 1 of 6 devices runs 3.0.0, newer than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well
     `groundswell rollout start 1` begins it
     ");
     assert_told!(desk.told(&["rollout", "list"]), @"
@@ -205,6 +208,9 @@ fn by_hours_the_next_opening_of_every_zone_is_told() {
       time zone    devices  hours
       Europe/Oslo        1  opens Sat 2040-01-14 02:00, in DAYS
       UTC                5  opens Sat 2040-01-14 02:00, in DAYS
+
+    warning: release: 1 of 6 devices runs 3.0.0, newer than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well
+    warning: freezes[1]: 2040-01-11..2040-01-13 begins in Europe/Oslo at Wed 2040-01-11 00:00, and it ends at Sat 2040-01-14 02:00 at the soonest: what has had no turn by then waits until the freeze is over
     "));
 }
 
@@ -280,8 +286,8 @@ fn nobody_selected_is_no_mistake_but_is_said() {
       select   tag.region==west
       devices  none matches now; who is in it is settled at its start
 
-    note: no device matches tag.region==west now; started like this, it fails
-    `groundswell rollout start 1` begins it
+    error: select: no device matches tag.region==west now; started like this, it would fail
+    `groundswell rollout start 1` refuses it as things are now
     ");
 }
 

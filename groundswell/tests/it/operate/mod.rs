@@ -3,6 +3,7 @@
 mod acts;
 mod blast;
 mod budgets;
+mod check;
 mod devices;
 mod drafts;
 mod driven;
@@ -12,6 +13,7 @@ mod gates;
 mod health;
 mod kept;
 mod output;
+mod quarantine;
 mod regression;
 mod releases;
 mod restored;

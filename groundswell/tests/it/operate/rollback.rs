@@ -359,7 +359,7 @@ fn what_could_not_be_rolled_back_is_refused_before_it_begins() {
       select   every device
       devices  5 match now: new-1, pos-2, new-2, ...; who is in it is settled at its start
 
-    warning: 2 devices could not be rolled back: nobody knows which version they run
+    warning: on_failure: 2 devices could not be rolled back: nobody knows which version they run
     `groundswell rollout start 2` begins it
     ");
     let all = stage.run(&["rollout", "list", "--output", "json"]).json();

@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use groundswell::{core::snapshot::Counts, sim::Options, store::Store};
+use groundswell::{
+    core::{rollout::Act, snapshot::Counts},
+    sim::Options,
+    store::{Intent, SqliteStore, Store, dir},
+};
 use tokio::{runtime::Runtime, sync::Barrier};
 
 use super::process::Town;
@@ -221,7 +225,13 @@ fn whoever_chose_nobody_does_not_read_success() {
     let town = Town::new(3, Options::default());
     let _running = town.run();
     let key = town.create("release = 'pos-app 2.0.0'\nselect = 'tag.region==wset'");
-    town.tell(&["rollout", "start", "1"]);
+    let refused = town.ask(&["rollout", "start", "1"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.err.contains("no device matches tag.region==wset"), "{refused:?}");
+    // Devices may go between that look and the choice: the driver finds nobody, either.
+    let mut store = SqliteStore::open(&dir::database(&town.ground.state())).unwrap();
+    let start = Intent::Act { rollout: key, act: Act::Start, generation: None };
+    store.put_intent(&start, Town::now()).unwrap();
     town.until_state(key, "failed");
     for verb in ["show", "why"] {
         assert_says(&town.tell(&["rollout", verb, "1"]), "no device matches tag.region==wset");

@@ -159,14 +159,16 @@ async fn a_newer_rollout_takes_over_and_none_goes_back() {
         assert_eq!(site.standing(old, &id).0, stands, "{id}");
     }
 
+    // Somebody of whom nothing is known, or there would be nobody to start it for.
+    site.import("id\nmute");
     let back = site.begin("release = 'pos-app 1.5.0'").await;
     site.until_state(back, "completed").await;
-    assert_eq!(site.counts(back), Counts { skipped: 10, ..Counts::default() });
+    assert_eq!(site.counts(back), Counts { skipped: 11, ..Counts::default() });
     assert_eq!(site.standing(back, "pos-4").0, "skipped: downgrade");
     assert_eq!(takers(&site, "1.5.0").len(), 0);
     let meant = site.begin("release = 'pos-app 1.5.0'\nallow_downgrade = true").await;
     site.until_state(meant, "completed").await;
-    assert_eq!(site.counts(meant), Counts { succeeded: 10, ..Counts::default() });
+    assert_eq!(site.counts(meant), Counts { succeeded: 10, skipped: 1, ..Counts::default() });
     assert_eq!(takers(&site, "1.5.0").len(), 10);
     assert_eq!(site.fleet.summary().repeated, 0);
     driving.stop().await;
@@ -311,13 +313,19 @@ async fn an_artifact_that_is_gone_or_damaged_is_not_sent() {
     site.import(&group("pos", 4));
     site.release("2.0.0");
     let driving = site.drive().await;
-    let key = site.create("release = 'pos-app 2.0.0'");
+    let key = site.create("release = 'pos-app 2.0.0'\nstart_at = '2026-03-02T13:00:00Z'");
     let artifact = site.record(key).spec.release.artifact.to_string();
     let artifact = site.path().join("artifacts").join(artifact);
     let bytes = fs::read(&artifact).unwrap();
 
     fs::remove_file(&artifact).unwrap();
+    let refused = site.act(key, Act::Start).await.unwrap_err().to_string();
+    assert!(refused.contains("is not kept any more"), "{refused}");
+    fs::write(&artifact, &bytes).unwrap();
     site.act(key, Act::Start).await.unwrap();
+    site.until_state(key, "scheduled").await;
+    fs::remove_file(&artifact).unwrap();
+    site.pass(Duration::from_hours(1)).await;
     site.until_state(key, "paused").await;
     site.pass(Duration::from_hours(1)).await;
     assert_unsendable(&site, key, "No such file");

@@ -144,6 +144,7 @@ fn state(code: i64) -> State {
         54 => State::Skipped(SkipReason::Downgrade),
         55 => State::Skipped(SkipReason::Deadline),
         56 => State::Skipped(SkipReason::WindowClosed),
+        57 => State::Skipped(SkipReason::Quarantined),
         other => panic!("state {other} is none"),
     }
 }

@@ -133,6 +133,26 @@ CREATE TABLE regressed (
 );
 CREATE INDEX regressed_cohort ON regressed (cohort);
 
+-- Rollouts that a device failed since it last took one well or was released: after so many it is left
+-- out. Rows only for devices that failed; a new round of the same rollout is the same one.
+CREATE TABLE failed_rollout (
+    device INTEGER NOT NULL REFERENCES device (key),
+    rollout INTEGER NOT NULL REFERENCES rollout (key),
+    at INTEGER NOT NULL,
+    PRIMARY KEY (device, rollout)
+) WITHOUT ROWID;
+
+-- Devices of which operators said that they may take part again, how many rollouts they had failed by
+-- then, and why.
+CREATE TABLE device_release (
+    seq INTEGER PRIMARY KEY,
+    device INTEGER NOT NULL REFERENCES device (key),
+    rollouts INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX device_release_device ON device_release (device);
+
 -- Slots that operators released, and why. Each holds for what the device had failed in then.
 CREATE TABLE slot_release (
     seq INTEGER PRIMARY KEY,

@@ -1,0 +1,131 @@
+//! What is wrong with a rollout before it starts: the facts that the core's findings are made of.
+//!
+//! Costs counts by indexes; devices are drawn only where a spec is looked at that nobody has started.
+
+use std::path::Path;
+
+use groundswell_core::{
+    lint::{self, Code, Facts, Finding},
+    log::Record,
+    release::Release,
+    rollback::Refusal,
+    rollout::{Spec, State as Stands},
+    time::Time,
+};
+use serde::Serialize;
+
+use super::{Forecast, OperateError, State};
+use crate::{
+    engine::choose,
+    store::{RolloutKey, Store, dir},
+};
+
+/// What a spec comes to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// What it sends; none if there is no such release.
+    pub release: Option<Release>,
+    /// Devices that are chosen now; none if there is no such release.
+    pub devices: Option<u64>,
+    /// What is wrong with it, errors first.
+    pub findings: Vec<Finding>,
+}
+
+impl State {
+    /// Looks at the spec in a file as it would do if it were started `now`.
+    ///
+    /// # Errors
+    /// [`OperateError::Spec`] and [`OperateError::Document`] if it is no spec; what is wrong with a spec
+    /// is no error here.
+    pub fn check_file(&self, file: &Path, now: Time) -> Result<Checked, OperateError> {
+        let spec = match self.read_unchecked(file, now) {
+            Ok(spec) => spec,
+            Err(error @ OperateError::UnknownRelease { .. }) => {
+                // What else is wrong depends on the release.
+                let unknown = Finding::error(Code::UnknownRelease, "release", error.to_string());
+                return Ok(Checked { release: None, devices: None, findings: vec![unknown] });
+            }
+            Err(error) => return Err(error),
+        };
+        let forecast = self.drawn(&spec, now)?;
+        let way_back = self.way_back(&spec, now)?;
+        let findings = self.findings(&spec, &forecast, way_back, now)?;
+        Ok(Checked { devices: Some(forecast.devices), release: Some(spec.release), findings })
+    }
+
+    /// What is wrong with a spec of which the forecast was made.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn check_forecast(
+        &self,
+        spec: &Spec,
+        forecast: &Forecast,
+    ) -> Result<Vec<Finding>, OperateError> {
+        self.findings(spec, forecast, Ok(forecast.without_way_back), forecast.at)
+    }
+
+    /// Looks at a draft that is to be started `now`, and writes down what whoever starts it is told.
+    pub(super) fn check_start(
+        &mut self,
+        rollout: RolloutKey,
+        now: Time,
+    ) -> Result<Vec<Finding>, OperateError> {
+        let record = self.known(rollout)?;
+        if record.identity.is_some() || record.progression.state != Stands::Draft {
+            return Ok(vec![]);
+        }
+        let spec = &record.spec;
+        let forecast = self.outline(spec, now)?;
+        let findings = self.findings(spec, &forecast, self.way_back(spec, now)?, now)?;
+        if findings.iter().any(Finding::is_error) {
+            return Err(OperateError::Unfit { rollout: rollout.0, findings });
+        }
+        if !findings.is_empty() {
+            self.store.note(rollout, &Record::Warned(findings.clone()), now)?;
+        }
+        Ok(findings)
+    }
+
+    fn way_back(&self, spec: &Spec, now: Time) -> Result<Result<u64, Refusal>, OperateError> {
+        match self.look_ahead(spec, now) {
+            Ok(unknown) => Ok(Ok(unknown)),
+            Err(OperateError::NoWayBack { refusal }) => Ok(Err(refusal)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn findings(
+        &self,
+        spec: &Spec,
+        forecast: &Forecast,
+        way_back: Result<u64, Refusal>,
+        now: Time,
+    ) -> Result<Vec<Finding>, OperateError> {
+        let artifact = dir::artifacts(&self.path).join(spec.release.artifact.to_string());
+        // The devices of a rollback are not those of a selector.
+        let (versions, budgets) = if spec.rolls_back.is_some() {
+            (vec![], vec![])
+        } else {
+            let select = spec.select.as_deref().map(choose::parse).transpose()?;
+            let versions = if spec.allow_downgrade {
+                vec![]
+            } else {
+                self.store.count_versions(select.as_ref(), now)?
+            };
+            (versions, self.budget_problems(spec, now)?)
+        };
+        let facts = Facts {
+            now,
+            inventory: self.store.count_devices(None, now)?,
+            devices: forecast.devices,
+            waves: forecast.waves.iter().map(|wave| wave.devices).collect(),
+            zones: forecast.zones.iter().map(|zone| (zone.zone.clone(), zone.devices)).collect(),
+            versions,
+            has_artifact: artifact.exists(),
+            way_back,
+            budgets,
+        };
+        Ok(lint::findings(spec, &facts))
+    }
+}

@@ -1,0 +1,122 @@
+//! Devices that fail one rollout after the other, and are left out.
+
+use std::fs;
+
+use groundswell::sim::Options;
+
+use super::{Desk, assert_told, driven::Stage};
+use crate::program::pause;
+
+/// Makes a release, and a rollout of it for every device that has ended.
+fn roll_out(stage: &Stage, number: usize, more: &str) {
+    let version = format!("3.0.{number}");
+    fs::write(stage.dir().join("new.bin"), &version).unwrap();
+    let spec = format!("release = 'pos-app {version}'\nsalt = 'fixed'\n{more}");
+    fs::write(stage.dir().join("again.toml"), spec).unwrap();
+    let number = number.to_string();
+    for args in [
+        &["release", "create", "pos-app", &version, "new.bin"][..],
+        &["rollout", "create", "again.toml"],
+        &["rollout", "start", &number],
+    ] {
+        let ran = stage.run(args);
+        assert_eq!(ran.code, Some(0), "{args:?}: {ran:?}");
+    }
+    until_ended(stage, &number);
+}
+
+/// One in which every device fails has failed.
+fn until_ended(stage: &Stage, number: &str) {
+    while !["completed", "failed"].contains(&stage.rollout(number)["state"].as_str().unwrap()) {
+        pause();
+    }
+}
+
+fn counts(stage: &Stage, number: &str) -> (u64, u64) {
+    let counts = &stage.rollout(number)["counts"];
+    (counts["failed"].as_u64().unwrap(), counts["skipped"].as_u64().unwrap())
+}
+
+/// Rollout 1 of the stage stays a draft.
+#[test]
+fn after_three_failures_in_a_row_a_device_is_left_out_until_it_is_released() {
+    let faults = vec!["status:400:1".parse().unwrap()];
+    let mut stage = Stage::driven(3, Options { faults, ..Options::default() });
+    roll_out(&stage, 2, "");
+    roll_out(&stage, 3, "");
+    // Another round is of the same rollout, which counts once.
+    assert_eq!(stage.run(&["rollout", "retry", "3"]).code, Some(0));
+    until_ended(&stage, "3");
+    assert_eq!(counts(&stage, "3"), (3, 0), "in its second round");
+    roll_out(&stage, 4, "");
+    assert_eq!(counts(&stage, "4"), (3, 0), "they had failed two so far");
+    stage.drive();
+    let requests = stage.fleet().summary().requests;
+    roll_out(&stage, 5, "");
+    assert_eq!(counts(&stage, "5"), (0, 3));
+    assert_eq!(stage.fleet().summary().requests, requests, "nothing was sent");
+    assert_told!(stage.told(&["rollout", "show", "5"]), @"
+    exit 0
+    --- out
+    rollout 5: pos-app 3.0.5, immediate, completed
+      id       ID
+      select   every device
+      created  TIME
+      began    TIME
+      ended    TIME
+      devices  3: 3 skipped
+      skipped  3: 3 quarantined
+    ");
+    assert_told!(stage.told(&["rollout", "why", "5", "pos-1"]), @"
+    exit 0
+    --- out
+    pos-1 in rollout 5 (pos-app 3.0.5): skipped: quarantined; since TIME
+    ");
+    let shown = stage.told(&["device", "show", "pos-1"]);
+    let failed = "failed     3 rollouts in a row, the last one rollout 4";
+    assert!(shown.contains(failed), "{shown}");
+    let explained = stage.run(&["rollout", "explain", "5", "pos-1"]).out;
+    assert!(explained.contains("failed 3 rollouts in a row"), "{explained}");
+    assert_eq!(stage.run(&["rollout", "replay", "5"]).code, Some(0));
+
+    let release = ["device", "release", "pos-1", "--reason", "new disk"];
+    assert_told!(stage.told(&release), @"
+    exit 0
+    --- out
+    pos-1 takes part again; that it failed 3 rollouts in a row is forgotten
+    ");
+    assert_told!(stage.told(&release), @"
+    exit 2
+    --- err
+    error: pos-1 is left out by no rollout: it failed none since it last took one well
+    ");
+    let shown = stage.run(&["device", "show", "pos-1", "--output", "json"]).json();
+    assert_eq!(shown["released_because"], "new disk");
+    stage.drive();
+    roll_out(&stage, 6, "");
+    assert_eq!(counts(&stage, "6"), (1, 2));
+    roll_out(&stage, 7, "quarantine_after = 'off'");
+    assert_eq!(counts(&stage, "7"), (3, 0), "nobody is left out");
+    roll_out(&stage, 8, "quarantine_after = 2");
+    assert_eq!(counts(&stage, "8"), (0, 3));
+}
+
+#[test]
+fn what_cannot_be_released_is_told() {
+    let desk = Desk::set();
+    assert_told!(desk.told(&["device", "release", "pos-01", "--reason", "x"]), @"
+    exit 2
+    --- err
+    error: pos-01 is left out by no rollout: it failed none since it last took one well
+    ");
+    assert_told!(desk.told(&["device", "release", "pos-0x", "--reason", "x"]), @"
+    exit 2
+    --- err
+    error: there is no device `pos-0x`; did you mean `pos-01`?
+    ");
+    assert_told!(desk.told(&["device", "release", "pos-01", "--reason", " "]), @"
+    exit 2
+    --- err
+    error: --reason: say in 1 to 500 characters why it may take part again
+    ");
+}
