@@ -59,8 +59,9 @@ impl Performance<'_> {
         let mut teller = self.teller(id)?;
         let (from, begun_at) = (self.stage.clock.now(), Clock::System.now());
         if self.scenario.script == Script::Undoing {
-            let fleet = &self.stage.fleet;
-            BROKEN.iter().for_each(|id| fleet.break_by(id, self.scenario.version));
+            for id in BROKEN {
+                self.stage.fleet.break_by(id, self.scenario.version);
+            }
         }
         self.stage.act(key, Act::Start, &mut teller).await?;
         if self.scenario.script == Script::Homecoming {
