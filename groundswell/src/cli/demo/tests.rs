@@ -115,20 +115,8 @@ fn well(name: &str) -> Played {
             .filter(|part| !part.was_online)
             .for_each(|part| part.left(Some(OFFLINE))),
     }
-    let mut waves = vec![passed()];
-    if name == "progressive" {
-        waves = vec![passed(); WAVES.len()];
-        for (place, part) in terminals.iter_mut().enumerate() {
-            let wave = [0, 1, 1, 1, 1, 2, 2, 2, 2, 2][place];
-            part.standing = part.standing.map(|(_, state)| (wave, state));
-            part.received_at.iter_mut().for_each(|time| *time = at(5 + wave as u64, 0));
-        }
-    }
-    let (mut state, mut rollbacks) = (rollout::State::Completed, vec![]);
-    if scenario.script == Script::Undoing {
-        rollbacks = ["2.10.0", "2.11.0"].map(|version| (version.to_owned(), state)).into();
-        state = rollout::State::Aborted;
-    }
+    let waves = waves(name, &mut terminals);
+    let (state, rollbacks) = ending(scenario);
     Played {
         version: scenario.version.to_owned(),
         sha256: "5a".to_owned(),
@@ -140,6 +128,29 @@ fn well(name: &str) -> Played {
         rollbacks,
         terminals,
     }
+}
+
+/// The waves of a scenario; whoever is in them gets its turn.
+fn waves(name: &str, terminals: &mut [Part]) -> Vec<Wave> {
+    let mut waves = vec![passed()];
+    if name == "progressive" {
+        waves = vec![passed(); WAVES.len()];
+        for (place, part) in terminals.iter_mut().enumerate() {
+            let wave = [0, 1, 1, 1, 1, 2, 2, 2, 2, 2][place];
+            part.standing = part.standing.map(|(_, state)| (wave, state));
+            part.received_at.iter_mut().for_each(|time| *time = at(5 + wave as u64, 0));
+        }
+    }
+    waves
+}
+
+/// Where a scenario's rollout stands in the end, and those that roll it back.
+fn ending(scenario: &Scenario) -> (rollout::State, Vec<(String, rollout::State)>) {
+    if scenario.script != Script::Undoing {
+        return (rollout::State::Completed, vec![]);
+    }
+    let back = |version: &str| (version.to_owned(), rollout::State::Completed);
+    (rollout::State::Aborted, vec![back("2.10.0"), back("2.11.0")])
 }
 
 fn part(scenario: &Scenario, (id, zone, region, was_online): &(&str, &str, &str, bool)) -> Part {
