@@ -159,6 +159,8 @@ pub(super) struct Device {
     reboot: Option<(Time, Arc<str>)>,
     /// Whether the update that it took last has broken it.
     is_bricked: bool,
+    /// The version whose update breaks it.
+    breaks_by: Option<Arc<str>>,
     offline: bool,
     updates: u64,
     receptions: Receptions,
@@ -276,6 +278,7 @@ impl Device {
             former: vec![],
             reboot: None,
             is_bricked: false,
+            breaks_by: None,
             offline: false,
             updates: 0,
             receptions: Receptions::default(),
@@ -334,8 +337,9 @@ impl Device {
             self.receptions.refused += 1;
         } else {
             self.take(arrival.version.as_ref());
-            self.is_bricked = fate == Fate::Bricked;
             let installs = arrival.version.as_ref().filter(|_| fate != Fate::Kept);
+            let is_bad = installs.is_some() && installs == self.breaks_by.as_ref();
+            self.is_bricked = is_bad || fate == Fate::Bricked;
             let next = installs.unwrap_or(&self.version).clone();
             match back_at {
                 Some(back_at) => self.reboot = Some((back_at, next)),
@@ -392,6 +396,11 @@ impl Device {
     pub(super) fn set_version(&mut self, version: Arc<str>) {
         self.version = version;
         self.reboot = None;
+    }
+
+    /// From now on the update to this version breaks it.
+    pub(super) fn break_by(&mut self, version: Arc<str>) {
+        self.breaks_by = Some(version);
     }
 
     /// Takes it offline or back; says whether that changed anything.
@@ -472,6 +481,7 @@ impl Device {
             former_versions: former,
             rebooting: self.reboot.is_some() && back.is_none(),
             offline: self.offline,
+            broken: self.is_bricked,
             updates: self.updates,
             receptions: self.receptions,
             repeated: self.repeated,
@@ -551,6 +561,32 @@ mod tests {
         ] {
             assert_eq!(repeated(steps), expected, "{steps}");
         }
+    }
+
+    /// What a device that version 2 breaks answers after each of these updates.
+    #[test]
+    fn a_version_breaks_a_device_until_another_update() {
+        let mut device = Device::new("d", "1".into());
+        device.break_by("2".into());
+        let mut said = vec![];
+        for (version, fate) in [
+            ("3", Fate::Accepted(200)),
+            ("2", Fate::Refused(503)),
+            ("2", Fate::Kept),
+            ("2", Fate::Accepted(200)),
+            ("1", Fate::Refused(503)),
+            ("1", Fate::Accepted(200)),
+            ("2", Fate::Lost),
+        ] {
+            device.received(arrival(version, "k"), None, fate, None);
+            said.push(match device.answer_version(Time::ZERO, 0) {
+                Said::Version(version) => version.to_string(),
+                Said::Broken => "broken".to_owned(),
+                Said::Nothing => "nothing".to_owned(),
+            });
+            assert_eq!(device.report(Time::ZERO).broken, said.last().unwrap() == "broken");
+        }
+        assert_eq!(said, ["3", "3", "3", "broken", "broken", "1", "broken"]);
     }
 
     #[test]

@@ -141,6 +141,12 @@ impl Fleet {
         self.shared.devices.with(id, |device| device.set_version(version.into()));
     }
 
+    /// From now on the update to `version` breaks a device: it takes it, and answers an error when it
+    /// is asked for its version, until another update comes. Among the faults it is not counted.
+    pub fn break_by(&self, id: &str, version: &str) {
+        self.shared.devices.with(id, |device| device.break_by(version.into()));
+    }
+
     /// Takes a device offline, where it resets whatever reaches it, or back.
     pub fn set_offline(&self, id: &str, offline: bool) {
         let changed = self.shared.devices.with(id, |device| device.set_offline(offline));

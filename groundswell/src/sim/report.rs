@@ -83,6 +83,9 @@ pub struct DeviceReport {
     pub rebooting: bool,
     /// It was taken offline and answers nothing.
     pub offline: bool,
+    /// The update that it took last broke it: asked for its version it answers an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broken: bool,
     /// Requests for an update, with whatever end.
     pub updates: u64,
     /// Bodies of updates.

@@ -14,12 +14,24 @@ use groundswell_core::{
 };
 
 use super::{
-    played::{Part, Played},
-    scenario::{REBOOT_MINUTES, REGION, SOAK_MINUTES, Scenario, THRESHOLD, WAVES, WINDOW},
+    played::{Outage, Part, Played},
+    scenario::{
+        BROKEN, REBOOT_MINUTES, REGION, SOAK_MINUTES, Scenario, Script, THRESHOLD, WAVES, WINDOW,
+    },
 };
 
 /// All that is wrong with how a scenario was played.
 pub(super) fn check(scenario: &Scenario, played: &Played) -> Vec<String> {
+    let mut wrong = match scenario.script {
+        Script::Watch | Script::Night | Script::Homecoming => completion(played),
+        Script::Undoing => retreat(played),
+    };
+    wrong.extend((scenario.check)(played));
+    wrong
+}
+
+/// What holds for every scenario that comes to its end.
+fn completion(played: &Played) -> Vec<String> {
     let mut wrong = vec![];
     if played.state != rollout::State::Completed {
         wrong.push(format!("the rollout is {}, not completed", played.state));
@@ -27,11 +39,10 @@ pub(super) fn check(scenario: &Scenario, played: &Played) -> Vec<String> {
     for part in &played.terminals {
         wrong.extend(delivery(played, part));
     }
-    wrong.extend((scenario.check)(played));
     wrong
 }
 
-/// What holds for every scenario: who receives it does so once, whole, and runs it from then on;
+/// Who receives it does so once, whole, and runs it from then on;
 /// who does not hears of nothing.
 fn delivery(played: &Played, part: &Part) -> Option<String> {
     let (id, version) = (&part.device.id, &played.version);
@@ -51,6 +62,45 @@ fn delivery(played: &Played, part: &Part) -> Option<String> {
         }
         0 | 1 => None,
         count => Some(format!("{id} received {version} {count} times")),
+    }
+}
+
+/// What holds for every scenario that is stopped and rolled back.
+fn retreat(played: &Played) -> Vec<String> {
+    let mut wrong = vec![];
+    if played.state != rollout::State::Aborted {
+        wrong.push(format!("the rollout is {}, not aborted", played.state));
+    }
+    if played.rollbacks.is_empty() {
+        wrong.push("no rollout rolls it back".to_owned());
+    }
+    for (version, state) in &played.rollbacks {
+        if *state != rollout::State::Completed {
+            wrong.push(format!("the rollout back to {version} is {state}, not completed"));
+        }
+    }
+    for part in &played.terminals {
+        wrong.extend(way_back(played, part));
+    }
+    wrong
+}
+
+/// Whoever received it did so once, and what was there before once after that, whole; whoever did
+/// not heard of nothing. All run what they ran.
+fn way_back(played: &Played, part: &Part) -> Option<String> {
+    let (id, version, before) = (&part.device.id, &played.version, &part.before);
+    match (part.received_at.len(), part.requests) {
+        _ if part.after != *before => Some(format!("{id} runs {}, not {before} again", part.after)),
+        _ if part.sha256 != part.sha256_before => {
+            Some(format!("{id} received other bytes than those of {before}"))
+        }
+        _ if part.outages.iter().any(|outage| outage.to.is_none()) => {
+            Some(format!("{id} answers no version to this day"))
+        }
+        (0, 0) | (1, 2) => None,
+        (0, _) => Some(format!("{id} was sent something, and not {version}")),
+        (1, all) => Some(format!("{id} was sent to {all} times, not there and back")),
+        (count, _) => Some(format!("{id} received {version} {count} times")),
     }
 }
 
@@ -166,7 +216,7 @@ pub(super) fn on_connect(played: &Played) -> Vec<String> {
 }
 
 pub(super) fn region(played: &Played) -> Vec<String> {
-    exactly(played, |part| part.device.tags.get("region").is_some_and(|region| region == REGION))
+    exactly(played, |part| part.region() == REGION)
 }
 
 pub(super) fn firmware(played: &Played) -> Vec<String> {
@@ -176,6 +226,49 @@ pub(super) fn firmware(played: &Played) -> Vec<String> {
         wrong.push("comparing versions as texts would have done the same".to_owned());
     }
     wrong
+}
+
+pub(super) fn undo(played: &Played) -> Vec<String> {
+    let mut wrong = vec![];
+    let is_meant = |part: &Part| BROKEN.contains(&&*part.device.id);
+    for part in &played.terminals {
+        let (id, region) = (&part.device.id, part.region());
+        match (is_meant(part), part.broke()) {
+            (true, false) => wrong.push(format!("{id} did not break")),
+            (false, true) => wrong.push(format!("{id} broke")),
+            _ => {}
+        }
+        if let Some((_, state)) = part.standing
+            && state.is_failure() != part.broke()
+        {
+            let broke = if part.broke() { "it broke" } else { "it did not break" };
+            wrong.push(format!("{id} is {state}, and {broke}"));
+        }
+        // Each that breaks is the first of its region, which has no more to lose then.
+        let has_broken =
+            played.terminals.iter().any(|part| is_meant(part) && part.region() == region);
+        if has_broken && !is_meant(part) && !part.received_at.is_empty() {
+            wrong.push(format!("{id} received it, though one of the {region} was out of order"));
+        }
+    }
+    wrong.extend(crowds(played));
+    wrong
+}
+
+/// Two of one region that were out of order at once.
+fn crowds(played: &Played) -> Vec<String> {
+    let mut crowds = vec![];
+    for (at, part) in played.terminals.iter().enumerate() {
+        let of_region = |other: &&Part| other.region() == part.region();
+        for other in played.terminals[at + 1..].iter().filter(of_region) {
+            let both = |outage: &Outage| other.outages.iter().any(|other| outage.overlaps(other));
+            if part.outages.iter().any(both) {
+                let (one, two) = (&part.device.id, &other.device.id);
+                crowds.push(format!("{one} and {two} were out of order at once"));
+            }
+        }
+    }
+    crowds
 }
 
 /// A version such as 2.10.0 as its three numbers.

@@ -1,4 +1,4 @@
-//! `groundswell demo`: ten terminals of a retail chain, updated in six ways before your eyes.
+//! `groundswell demo`: ten terminals of a retail chain, updated in seven ways before your eyes.
 //!
 //! The terminals are simulated on loopback and time goes faster; the HTTP, the state directory and
 //! its driver are those of `groundswell run`. Each scenario is checked by what the terminals
@@ -88,7 +88,7 @@ async fn play(args: &Args) -> anyhow::Result<ExitCode> {
 fn introduce(stage: &Stage, speed: u32, paint: Paint) {
     let second = span(Duration::from_secs(u64::from(speed)));
     print_line(&format!(
-        "Ten point-of-sale terminals of a retail chain, simulated on loopback, are updated in six \
+        "Ten point-of-sale terminals of a retail chain, simulated on loopback, are updated in seven \
          ways over\nreal HTTP. A second here is {second} there (--speed {speed}); a terminal takes \
          {REBOOT_MINUTES} minutes to install\nand reboot. It is Tuesday, 23:30 in New York.\n"
     ));
@@ -108,14 +108,17 @@ fn conclude(
     print_line(&table::outcomes(&played, paint));
     print_line("  02:00: when it came, by the terminal's own clock   w2: in the second wave");
     print_line("  offline: skipped, as it was known to be offline    late: it was waited for");
-    print_line("  -: it was not chosen\n");
+    print_line(
+        "  hurt: 2.12.0 broke it; it is well, and back        back: it took 2.12.0, and is back",
+    );
+    print_line("  -: it was not chosen                               kept: it was never sent to\n");
     print_line(&paint.bold("How long each scenario took\n"));
     print_line(&table::durations(all, paint));
     let (took, told) = (took.as_secs_f64(), span(over_at.since(BEGINS_AT)));
     let failed = SCENARIOS.iter().zip(all).filter(|(_, (_, wrong))| !wrong.is_empty());
     let failed: Vec<_> = failed.collect();
     if failed.is_empty() {
-        print_line(&format!("All six did what they say: {told} in {took:.0} s."));
+        print_line(&format!("All seven did what they say: {told} in {took:.0} s."));
         return ExitCode::SUCCESS;
     }
     print_line(&format!("{} of {} did not do what they say.", failed.len(), all.len()));

@@ -11,8 +11,8 @@ use groundswell_core::{hours::Zone, ids::RolloutId, rollout::Act, time::Time, wa
 use super::{
     check,
     paint::Paint,
-    played::{Part, Played},
-    scenario::{SCENARIOS, Scenario, Script},
+    played::{Outage, Part, Played},
+    scenario::{BROKEN, SCENARIOS, Scenario, Script},
     stage::Stage,
     tell::Teller,
 };
@@ -58,14 +58,20 @@ impl Performance<'_> {
         let (key, id) = self.stage.create(self.scenario)?;
         let mut teller = self.teller(id)?;
         let (from, begun_at) = (self.stage.clock.now(), Clock::System.now());
+        if self.scenario.script == Script::Undoing {
+            for id in BROKEN {
+                self.stage.fleet.break_by(id, self.scenario.version);
+            }
+        }
         self.stage.act(key, Act::Start, &mut teller).await?;
         if self.scenario.script == Script::Homecoming {
             self.homecoming(&mut before, &mut teller).await?;
         }
-        let is_ended = self.stage.until(SCENARIO_MAX, &mut teller, |_, teller| teller.is_ended);
+        let is_ended = self.stage.until(SCENARIO_MAX, &mut teller, |_, teller| teller.is_ended());
         if !is_ended.await? {
             self.stage.act(key, Act::Abort, &mut teller).await?;
         }
+        self.way_back(key, &mut teller).await?;
         let (to, took) = (self.stage.clock.now(), Clock::System.now().since(begun_at));
         let played = self.played(key, &before, (from, to), took)?;
         let wrong = check::check(self.scenario, &played);
@@ -133,6 +139,15 @@ impl Performance<'_> {
         Ok(())
     }
 
+    /// The rollouts that roll this one back take their course, if there are any.
+    async fn way_back(&mut self, key: RolloutKey, teller: &mut Teller) -> anyhow::Result<()> {
+        for record in self.stage.store.rollbacks(key)? {
+            teller.follow_back(record.id, &record.spec.release.version);
+        }
+        self.stage.until(SCENARIO_MAX, teller, |_, teller| teller.is_ended()).await?;
+        Ok(())
+    }
+
     /// What came about, by the terminals' reports and the store.
     fn played(
         &self,
@@ -144,6 +159,8 @@ impl Performance<'_> {
         let stage = &*self.stage;
         let record = stage.store.rollout(key)?.context("a rollout vanished")?;
         let release = record.spec.release;
+        let rollbacks = stage.store.rollbacks(key)?.into_iter();
+        let rollbacks = rollbacks.map(|by| (by.spec.release.version, by.progression.state));
         let mut terminals = vec![];
         for (at, after) in self.reports()?.into_iter().enumerate() {
             let (device, earlier) = (&stage.terminals[at].device, &before.reports[at]);
@@ -156,6 +173,8 @@ impl Performance<'_> {
                 before: earlier.version.clone(),
                 requests: after.updates - earlier.updates,
                 received_at: self.received_at(&after),
+                outages: Outage::all(&after.events, stage.fleet.started_at(), from),
+                sha256_before: earlier.sha256.clone(),
                 sha256: after.sha256,
                 after: after.version,
             });
@@ -168,6 +187,7 @@ impl Performance<'_> {
             took,
             state: record.progression.state,
             waves: record.progression.waves,
+            rollbacks: rollbacks.collect(),
             terminals,
         })
     }
@@ -183,16 +203,25 @@ impl Performance<'_> {
         received.map(|event| started_at + Duration::from_millis(event.at_ms)).collect()
     }
 
+    fn numbers(&self, played: &Played) -> String {
+        match (self.scenario.script, played.skipped()) {
+            (Script::Undoing, _) => {
+                let broken = played.taken().filter(|part| part.broke()).count();
+                let back = played.taken().filter(|part| part.after == part.before).count();
+                let (taken, all) = (played.taken().count(), played.terminals.len());
+                format!("{taken} of {all} took it, {broken} broke, {back} are back")
+            }
+            (_, 0) => format!("{} updated", played.updated()),
+            (_, skipped) => format!("{} updated, {skipped} skipped", played.updated()),
+        }
+    }
+
     fn verdict(&self, played: &Played, wrong: &[String]) {
         let paint = self.paint;
         let told = span(played.to.since(played.from));
-        let (updated, skipped) = (played.updated(), played.skipped());
-        let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
         let took = played.took.as_secs_f64();
         let ending = if wrong.is_empty() { paint.green("ok") } else { paint.red("FAILED") };
-        print_line(&format!(
-            "\n  {ending}: {updated} updated{skipped}; {told}, in {took:.1} s here"
-        ));
+        print_line(&format!("\n  {ending}: {}; {told}, in {took:.1} s here", self.numbers(played)));
         for wrong in wrong {
             print_line(&paint.red(&format!("    {wrong}")));
         }

@@ -13,6 +13,8 @@ use groundswell_core::{
     time::Time,
 };
 
+use crate::sim::{Event, EventKind};
+
 /// One scenario as it came about.
 #[derive(Clone, Debug)]
 pub(super) struct Played {
@@ -29,6 +31,8 @@ pub(super) struct Played {
     pub(super) state: rollout::State,
     /// Its waves.
     pub(super) waves: Vec<Wave>,
+    /// The version that each rollout that rolls it back goes back to, and where that one stands.
+    pub(super) rollbacks: Vec<(String, rollout::State)>,
     /// All terminals, in the order of the inventory.
     pub(super) terminals: Vec<Part>,
 }
@@ -50,10 +54,63 @@ pub(super) struct Part {
     pub(super) requests: u64,
     /// When bodies of this version had arrived.
     pub(super) received_at: Vec<Time>,
-    /// The sha-256 of the last body it was sent.
+    /// The sha-256 of the last body it was sent, before the scenario and by its end.
+    pub(super) sha256_before: Option<String>,
     pub(super) sha256: Option<String>,
+    /// When it was out of order, in the course of the scenario.
+    pub(super) outages: Vec<Outage>,
     /// Its wave, counted from 0, and where it stands; none if it was not chosen.
     pub(super) standing: Option<(usize, State)>,
+}
+
+/// From an update that a terminal took to the next version it answered, whatever it took meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outage {
+    pub(super) from: Time,
+    /// None if it answers none to this day.
+    pub(super) to: Option<Time>,
+    /// The version that it took first, and the one that it answered.
+    pub(super) took: Option<String>,
+    pub(super) shown: Option<String>,
+}
+
+impl Outage {
+    /// Those of `events` that began at `from` or later; a report counts from `started_at`.
+    pub(super) fn all(events: &[Event], started_at: Time, from: Time) -> Vec<Self> {
+        let mut all: Vec<Self> = vec![];
+        for event in events {
+            let at = started_at + Duration::from_millis(event.at_ms);
+            let open = all.last_mut().filter(|outage| outage.to.is_none());
+            match (event.kind, open) {
+                (EventKind::Received, None) if at >= from => {
+                    let took = event.version.clone();
+                    all.push(Self { from: at, to: None, took, shown: None });
+                }
+                (EventKind::AnsweredVersion, Some(open)) => {
+                    (open.to, open.shown) = (Some(at), event.version.clone());
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Whether both were at once, for however short a time.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let ends = |outage: &Self| outage.to.unwrap_or(Time::MAX);
+        self.from < ends(other) && other.from < ends(self)
+    }
+}
+
+impl Part {
+    /// Whether it took a version and did not answer it when it answered again.
+    pub(super) fn broke(&self) -> bool {
+        self.outages.iter().any(|outage| outage.shown != outage.took)
+    }
+
+    pub(super) fn region(&self) -> &str {
+        self.device.tags.get("region").map_or("", String::as_str)
+    }
 }
 
 impl Played {
@@ -76,7 +133,12 @@ impl Played {
 
     /// How many run what was sent.
     pub(super) fn updated(&self) -> usize {
-        self.terminals.iter().filter(|part| !part.received_at.is_empty()).count()
+        self.taken().filter(|part| part.after == self.version).count()
+    }
+
+    /// Those that were sent it.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &Part> {
+        self.terminals.iter().filter(|part| !part.received_at.is_empty())
     }
 
     /// How many were left as they were though they were chosen.

@@ -1,4 +1,4 @@
-//! The six ways to roll out, as the demo plays them.
+//! The seven ways to roll out, as the demo plays them.
 //!
 //! Owns the specs, in the words an operator would write, and what is said about them. What is
 //! played is [`super::stage`]'s, and whether it came about [`super::check`]'s.
@@ -35,6 +35,8 @@ pub(super) enum Script {
     Night,
     /// The terminals that are offline come online, one after the other.
     Homecoming,
+    /// What is sent breaks terminals, and is taken back.
+    Undoing,
 }
 
 /// The hours of the scheduled one, by the wall clock of each terminal.
@@ -52,8 +54,12 @@ pub(super) const REGION: &str = "northeast";
 /// Below this version the sixth one updates.
 pub(super) const THRESHOLD: &str = "2.10.0";
 
+/// Those that the seventh one breaks. Each is the first of its region by the order that the salt
+/// draws, so that all of them take what breaks them before anybody knows, whatever is faster.
+pub(super) const BROKEN: [&str; 3] = ["pos-nyc-01", "pos-atlanta-01", "pos-denver-01"];
+
 /// In the order in which they are played.
-pub(super) const SCENARIOS: [Scenario; 6] = [
+pub(super) const SCENARIOS: [Scenario; 7] = [
     Scenario {
         name: "immediate",
         title: "now, to every terminal that is online",
@@ -168,6 +174,32 @@ verifying = "1h"
 "#,
         script: Script::Watch,
         check: check::firmware,
+    },
+    Scenario {
+        name: "undo",
+        title: "a release that breaks terminals is stopped, and taken back",
+        story: &[
+            "Nobody knows it yet: 2.12.0 breaks three of the terminals, which only answer errors then.",
+            "A region with a broken one gets no more of it. When more fail than bad luck explains,",
+            "the rollout is stopped, and whoever took it goes back to what it ran: 2.10.0 or 2.11.0.",
+        ],
+        version: "2.12.0",
+        spec: r#"release    = "pos-app 2.12.0"
+salt       = "pilot"         # draws who goes first
+on_failure = "rollback"      # once stopped, whoever took it goes back
+
+[[budgets]]
+per = "tag.region"           # of each region
+max = 1                      # one terminal at a time may be out of order
+
+[regression]
+baseline = "2%"              # so many fail anyway; if clearly more do, it is stopped
+
+[timeouts]
+verifying = "1h"
+"#,
+        script: Script::Undoing,
+        check: check::undo,
     },
 ];
 

@@ -25,7 +25,7 @@ use crate::{
     engine::hub::Events,
     inventory::{self, Inventory},
     operate,
-    sim::{Digest, Fleet, Options},
+    sim::{DeviceReport, Digest, Fleet, Options},
     store::{Contact, RolloutKey, SqliteStore, Store, dir},
 };
 
@@ -182,7 +182,9 @@ impl Stage {
         self.check_in_at = now + CHECK_IN / 2;
         let online = self.terminals.iter().filter(|terminal| terminal.is_online);
         let seen = online.filter_map(|Terminal { device, .. }| {
-            let report = self.fleet.device(&device.id).filter(|report| !report.rebooting)?;
+            // A check-in would say that it is well.
+            let is_well = |report: &DeviceReport| !report.rebooting && !report.broken;
+            let report = self.fleet.device(&device.id).filter(is_well)?;
             Some((device.id.as_str(), report.version))
         });
         let seen: Vec<(&str, String)> = seen.collect();

@@ -59,8 +59,12 @@ pub(super) fn outcomes(played: &[Played], paint: Paint) -> String {
         let _ = write!(table, "  {:<19}", part.device.id);
         for ((cells, width), played) in columns.iter().zip(&widths).zip(played) {
             let cell = format!("{:<width$}", cells[at + 1]);
-            let is_left = played.terminals[at].received_at.is_empty();
-            let cell = if is_left { paint.dim(&cell) } else { paint.green(&cell) };
+            let part = &played.terminals[at];
+            let cell = match (part.received_at.is_empty(), part.broke()) {
+                (true, _) => paint.dim(&cell),
+                (false, true) => paint.red(&cell),
+                (false, false) => paint.green(&cell),
+            };
             let _ = write!(table, "  {cell}");
         }
         let _ = writeln!(table, "  {}", part.after);
@@ -82,18 +86,31 @@ fn longest(cells: &[String]) -> usize {
     cells.iter().map(String::len).max().unwrap_or(0)
 }
 
-/// What became of a terminal, in at most eleven characters.
+/// What became of a terminal, in at most ten characters.
 fn cell(part: &Part, script: Script) -> String {
+    if script == Script::Undoing {
+        return undo(part).to_owned();
+    }
     match (part.received_at.first(), part.standing) {
         (_, None) => "-".to_owned(),
         (Some(at), Some((_, State::Succeeded))) => match script {
-            Script::Night => format!("{} {}", part.after, part.zone.local_text(*at, *at)),
+            Script::Night => part.zone.local_text(*at, *at),
             Script::Homecoming if !part.was_online => format!("{} late", part.after),
-            Script::Watch | Script::Homecoming => part.after.clone(),
+            Script::Watch | Script::Homecoming | Script::Undoing => part.after.clone(),
         },
         (_, Some((_, State::Skipped(SkipReason::Offline)))) => "offline".to_owned(),
         (_, Some((_, State::Skipped(_)))) => "skipped".to_owned(),
         (_, Some(_)) => "FAILED".to_owned(),
+    }
+}
+
+/// What became of a terminal when a release was taken back, in at most four characters.
+fn undo(part: &Part) -> &'static str {
+    match (part.received_at.is_empty(), part.broke()) {
+        _ if part.after != part.before => "FAIL",
+        (true, _) => "kept",
+        (false, true) => "hurt",
+        (false, false) => "back",
     }
 }
 

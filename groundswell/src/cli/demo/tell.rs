@@ -3,7 +3,10 @@
 //! Owns the words for the driver's events and for what it waits for. Times are those of the demo's
 //! clock, as the wall clock in New York shows them. Type to read first: [`Teller`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use groundswell_core::{
     assignment::{SkipReason, State},
@@ -25,10 +28,18 @@ use crate::{
 /// led to it is told by then, and what is over at once is not worth a word.
 const WAIT_MIN: Duration = Duration::from_millis(150);
 
-/// Tells what happens in one rollout.
-pub(super) struct Teller {
-    rollout: RolloutId,
+/// A rollout that is told of.
+struct Followed {
     version: String,
+    /// Whether that is what its terminals ran before.
+    is_back: bool,
+    /// Whether its last event has been told.
+    is_ended: bool,
+}
+
+/// Tells what happens in one rollout, and in those that roll it back.
+pub(super) struct Teller {
+    rollouts: BTreeMap<RolloutId, Followed>,
     script: Script,
     zone: Zone,
     paint: Paint,
@@ -36,10 +47,11 @@ pub(super) struct Teller {
     waiting: Option<(String, Time, bool)>,
     /// When each terminal came online.
     arrivals: BTreeMap<String, Time>,
+    /// The terminals that took what was sent, and those of them that failed.
+    taken: BTreeSet<String>,
+    harmed: Vec<String>,
     /// What the clock below the last line shows, on a terminal.
     shown: String,
-    /// Whether its last event has been told.
-    pub(super) is_ended: bool,
 }
 
 impl Teller {
@@ -50,17 +62,30 @@ impl Teller {
         zone: Zone,
         paint: Paint,
     ) -> Self {
+        let version = version.to_owned();
+        let followed = Followed { version, is_back: false, is_ended: false };
         Self {
-            rollout,
-            version: version.to_owned(),
+            rollouts: [(rollout, followed)].into(),
             script,
             zone,
             paint,
             waiting: None,
             arrivals: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            harmed: vec![],
             shown: String::new(),
-            is_ended: false,
         }
+    }
+
+    /// From now on tells of a rollout, too, that takes terminals back to `version`.
+    pub(super) fn follow_back(&mut self, rollout: RolloutId, version: &str) {
+        let version = version.to_owned();
+        self.rollouts.insert(rollout, Followed { version, is_back: true, is_ended: false });
+    }
+
+    /// Whether the last event of all that it tells of has been told.
+    pub(super) fn is_ended(&self) -> bool {
+        self.rollouts.values().all(|followed| followed.is_ended)
     }
 
     /// A line, with the time before it.
@@ -90,7 +115,7 @@ impl Teller {
         let id = &terminal.device.id;
         let own = match self.script {
             Script::Night => format!("  ({} there)", terminal.zone.local_text(at, at)),
-            Script::Watch | Script::Homecoming => String::new(),
+            Script::Watch | Script::Homecoming | Script::Undoing => String::new(),
         };
         self.line(at, &format!("{id:<19}  {text}{}", self.paint.dim(&own)));
     }
@@ -102,16 +127,18 @@ impl Teller {
         self.device_line(at, terminal, &text);
     }
 
-    /// Tells an event of the rollout.
+    /// Tells an event of a rollout that it follows.
     pub(super) fn event(&mut self, event: &Event, terminals: &[Terminal]) {
-        if event.rollout != self.rollout {
-            return;
-        }
+        let Some(followed) = self.rollouts.get_mut(&event.rollout) else { return };
+        followed.is_ended |= is_last(&event.kind);
+        let (version, is_back) = (followed.version.clone(), followed.is_back);
         let at = event.at;
         match &event.kind {
             Kind::Progress(progress) => self.waits(at, &progress.waiting_on),
             Kind::RolloutPrepared { devices } => {
-                self.line(at, &format!("{} chosen", terminals_in_words(*devices)));
+                let devices = terminals_in_words(*devices);
+                let back = format!("{devices} to go back to {version}");
+                self.line(at, &if is_back { back } else { format!("{devices} chosen") });
             }
             Kind::WaveOpened { wave, of, devices } => {
                 let devices = terminals_in_words(*devices);
@@ -124,27 +151,54 @@ impl Teller {
                 self.line(at, &format!("gate of wave {wave} of {of}: {verdict}"));
             }
             Kind::RolloutPaused { .. } | Kind::RolloutAborting { .. } => {
-                self.line(at, &self.paint.red(&event.to_string()));
+                // The evidence has a line of its own.
+                for line in event.to_string().splitn(2, ": ") {
+                    self.line(at, &self.paint.red(line));
+                }
             }
-            Kind::RolloutCompleted { .. }
-            | Kind::RolloutFailed { .. }
-            | Kind::RolloutCanceled { .. }
-            | Kind::RolloutAborted { .. } => self.is_ended = true,
-            of_device => self.device_event(at, of_device, terminals),
+            Kind::RolloutAborted { counts } if !self.harmed.is_empty() => {
+                let harmed = self.harmed.join(", ");
+                self.line(at, &self.paint.red(&format!("harmed: {harmed}")));
+                let spared = counts.total().saturating_sub(self.taken.len() as u64);
+                self.line(at, &format!("spared: {}, never sent to", terminals_in_words(spared)));
+            }
+            of_device => {
+                self.remember(of_device);
+                let again = if is_back { " again" } else { "" };
+                self.device_event(at, of_device, (&version, again), terminals);
+            }
+        }
+    }
+
+    /// Keeps in mind who takes what is sent and who fails, in whichever rollout.
+    fn remember(&mut self, kind: &Kind) {
+        match kind {
+            Kind::AttemptAccepted { device, .. } => drop(self.taken.insert(device.to_string())),
+            Kind::AttemptFailed { device, state, .. } if state.is_failure() => {
+                self.harmed.push(device.to_string());
+            }
+            _ => {}
         }
     }
 
     /// Tells what a terminal does; what is about none is not worth a word.
-    fn device_event(&self, at: Time, kind: &Kind, terminals: &[Terminal]) {
-        let (version, away) = (&self.version, |device: &str| last_seen(device, terminals, at));
+    fn device_event(
+        &self,
+        at: Time,
+        kind: &Kind,
+        (version, again): (&str, &str),
+        terminals: &[Terminal],
+    ) {
+        let away = |device: &str| last_seen(device, terminals, at);
         let (device, text) = match kind {
             Kind::AttemptAccepted { device, .. } => {
-                (device, format!("takes {version}, and reboots"))
+                (device, format!("takes {version}{again}, and reboots"))
             }
             Kind::AttemptSucceeded { device, state: State::Succeeded, .. } => {
                 let after = self.arrivals.get(&**device).map(|came_at| span(at.since(*came_at)));
                 let after = after.map(|span| format!(", {span} after it came")).unwrap_or_default();
-                (device, format!("{}{after}", self.paint.green(&format!("runs {version}"))))
+                let runs = self.paint.green(&format!("runs {version}{again}"));
+                (device, format!("{runs}{after}"))
             }
             Kind::AttemptSucceeded { device, state, .. }
             | Kind::DeviceEnded { device, state, .. } => match state {
@@ -158,6 +212,8 @@ impl Teller {
             }
             Kind::DeviceAway { device, detail, .. } => (device, format!("is waited for: {detail}")),
             Kind::AttemptFailed { device, state, detail, .. } => {
+                // The body of its answer is for whoever mends it.
+                let detail = detail.split(": {").next().unwrap_or_default();
                 (device, self.paint.red(&format!("{state}: {detail}")))
             }
             Kind::AttemptUnanswered { device, detail, .. } => {
@@ -195,6 +251,11 @@ impl Teller {
                 let words =
                     format!("{} {is} away: updated when heard of", terminals_in_words(away));
                 (format!("away {away}"), words)
+            }
+            WaitingOn::Domain { devices, .. } => {
+                let devices = terminals_in_words(*devices);
+                let words = format!("{devices}, until nobody of their region is out of order");
+                (format!("domain {devices}"), words)
             }
             other => (format!("{other:?}"), other.in_words(now)),
         };
@@ -235,6 +296,18 @@ const fn is_worth_a_word(reason: &WaitingOn) -> bool {
             | WaitingOn::Paused(_)
             | WaitingOn::Braked(_)
             | WaitingOn::Busy { .. }
+            | WaitingOn::Domain { .. }
+    )
+}
+
+/// Whether nothing comes after it.
+const fn is_last(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RolloutCompleted { .. }
+            | Kind::RolloutFailed { .. }
+            | Kind::RolloutCanceled { .. }
+            | Kind::RolloutAborted { .. }
     )
 }
 

@@ -3,22 +3,24 @@
 use std::time::Duration;
 
 use groundswell_core::{
-    assignment::{SkipReason, State},
+    assignment::{FailReason, SkipReason, State},
     device::Device,
     gate::{Ruling, Tally, Verdict, external::Besides},
     hours::Zone,
     rollout::{self, Wave, WaveState},
     time::Time,
+    wave::place,
 };
 
 use super::{
     check::check,
     paint::Paint,
-    played::{Part, Played},
-    scenario::{SCENARIOS, Scenario, WAVES},
+    played::{Outage, Part, Played},
+    scenario::{BROKEN, SCENARIOS, Scenario, Script, WAVES},
     stage::BEGINS_AT,
     table,
 };
+use crate::sim::{Event, EventKind};
 
 const OFFLINE: State = State::Skipped(SkipReason::Offline);
 
@@ -50,8 +52,34 @@ impl Part {
         self.standing = state.map(|state| (0, state));
         self.received_at.clear();
         self.requests = 0;
-        self.sha256 = None;
+        self.sha256.clone_from(&self.sha256_before);
+        self.outages.clear();
         self.after.clone_from(&self.before);
+    }
+
+    /// Took 2.12.0, or did not, and runs what it ran.
+    fn undo(&mut self) {
+        let id = &*self.device.id;
+        let before = if self.region() == "northeast" { "2.10.0" } else { "2.11.0" };
+        let outage = |hour, took: &str, shown: &str| {
+            let (took, shown) = (Some(took.to_owned()), Some(shown.to_owned()));
+            Outage { from: at(hour, 0), to: Some(at(hour + 1, 0)), took, shown }
+        };
+        let hour = if id == "pos-chicago-01" { 11 } else { 10 };
+        let (state, outages) = if BROKEN.contains(&id) {
+            let outage = Outage { to: Some(at(12, 0)), ..outage(10, "2.12.0", before) };
+            (State::Failed(FailReason::Verification), vec![outage])
+        } else {
+            let well = outage(hour, "2.12.0", "2.12.0");
+            (State::Succeeded, vec![well, outage(hour + 2, before, before)])
+        };
+        self.before = before.to_owned();
+        if matches!(self.region(), "midwest" | "southwest") || BROKEN.contains(&id) {
+            (self.requests, self.standing) = (2, Some((0, state)));
+            (self.outages, self.after) = (outages, before.to_owned());
+        } else {
+            self.left(Some(State::Canceled));
+        }
     }
 }
 
@@ -81,11 +109,29 @@ fn well(name: &str) -> Played {
                 }
             }
         }
+        "undo" => terminals.iter_mut().for_each(Part::undo),
         _ => terminals
             .iter_mut()
             .filter(|part| !part.was_online)
             .for_each(|part| part.left(Some(OFFLINE))),
     }
+    let waves = waves(name, &mut terminals);
+    let (state, rollbacks) = ending(scenario);
+    Played {
+        version: scenario.version.to_owned(),
+        sha256: "5a".to_owned(),
+        from: at(0, 0),
+        to: at(5, 8),
+        took: Duration::from_millis(30_900),
+        state,
+        waves,
+        rollbacks,
+        terminals,
+    }
+}
+
+/// The waves of a scenario; whoever is in them gets its turn.
+fn waves(name: &str, terminals: &mut [Part]) -> Vec<Wave> {
     let mut waves = vec![passed()];
     if name == "progressive" {
         waves = vec![passed(); WAVES.len()];
@@ -95,16 +141,16 @@ fn well(name: &str) -> Played {
             part.received_at.iter_mut().for_each(|time| *time = at(5 + wave as u64, 0));
         }
     }
-    Played {
-        version: scenario.version.to_owned(),
-        sha256: "5a".to_owned(),
-        from: at(0, 0),
-        to: at(5, 8),
-        took: Duration::from_millis(30_900),
-        state: rollout::State::Completed,
-        waves,
-        terminals,
+    waves
+}
+
+/// Where a scenario's rollout stands in the end, and those that roll it back.
+fn ending(scenario: &Scenario) -> (rollout::State, Vec<(String, rollout::State)>) {
+    if scenario.script != Script::Undoing {
+        return (rollout::State::Completed, vec![]);
     }
+    let back = |version: &str| (version.to_owned(), rollout::State::Completed);
+    (rollout::State::Aborted, vec![back("2.10.0"), back("2.11.0")])
 }
 
 fn part(scenario: &Scenario, (id, zone, region, was_online): &(&str, &str, &str, bool)) -> Part {
@@ -125,7 +171,9 @@ fn part(scenario: &Scenario, (id, zone, region, was_online): &(&str, &str, &str,
         after: scenario.version.to_owned(),
         requests: 1,
         received_at: vec![at(hours, 0)],
+        sha256_before: Some("5a".to_owned()),
         sha256: Some("5a".to_owned()),
+        outages: vec![],
         standing: Some((0, State::Succeeded)),
     }
 }
@@ -237,6 +285,110 @@ fn region_and_firmware_leave_the_others_alone() {
     });
     assert!(texts.contains("pos-seattle-01 did not receive 2.11.0"), "{texts}");
     assert!(texts.contains("comparing versions as texts would have done the same"), "{texts}");
+}
+
+/// The place of a terminal of [`TERMINALS`].
+fn place_of(id: &str) -> usize {
+    TERMINALS.iter().position(|row| row.0 == id).unwrap()
+}
+
+#[test]
+fn undo_breaks_who_comes_first_in_a_region() {
+    assert!(scenario("undo").spec.contains("salt       = \"pilot\""));
+    for broken in BROKEN {
+        let region = TERMINALS[place_of(broken)].2;
+        let of_region = TERMINALS.iter().filter(|row| row.2 == region).map(|row| row.0);
+        assert_eq!(of_region.min_by_key(|id| place("pilot", id)), Some(broken));
+    }
+}
+
+#[test]
+fn undo_is_stopped_and_everybody_goes_back() {
+    let said = |change: fn(&mut Played)| otherwise("undo", change);
+    let unstopped = said(|played| {
+        played.state = rollout::State::Completed;
+        played.rollbacks.clear();
+    });
+    insta::assert_snapshot!(unstopped, @r"
+    the rollout is completed, not aborted
+    no rollout rolls it back
+    ");
+    let failed = said(|played| played.rollbacks[1].1 = rollout::State::Failed);
+    insta::assert_snapshot!(failed, @"the rollout back to 2.11.0 is failed, not completed");
+    let of = |id: &'static str, change: fn(&mut Part)| {
+        otherwise("undo", move |played| change(&mut played.terminals[place_of(id)]))
+    };
+    let kept = of("pos-chicago-01", |part| part.after = "2.12.0".to_owned());
+    insta::assert_snapshot!(kept, @"pos-chicago-01 runs 2.12.0, not 2.11.0 again");
+    let bytes = of("pos-chicago-01", |part| part.sha256 = Some("5b".to_owned()));
+    insta::assert_snapshot!(bytes, @"pos-chicago-01 received other bytes than those of 2.11.0");
+    let dead = of("pos-chicago-01", |part| part.outages[1].to = None);
+    insta::assert_snapshot!(dead, @"pos-chicago-01 answers no version to this day");
+    let again = of("pos-chicago-01", |part| part.requests = 3);
+    insta::assert_snapshot!(again, @"pos-chicago-01 was sent to 3 times, not there and back");
+    let twice = of("pos-chicago-01", |part| part.received_at.push(at(11, 0)));
+    insta::assert_snapshot!(twice, @"pos-chicago-01 received 2.12.0 2 times");
+    let stray = of("pos-boston-01", |part| part.requests = 1);
+    insta::assert_snapshot!(stray, @"pos-boston-01 was sent something, and not 2.12.0");
+}
+
+#[test]
+fn undo_harms_exactly_three_and_one_of_a_region_at_a_time() {
+    let of = |id: &'static str, change: fn(&mut Part)| {
+        otherwise("undo", move |played| change(&mut played.terminals[place_of(id)]))
+    };
+    let well = of("pos-nyc-01", |part| {
+        part.outages[0].shown = part.outages[0].took.clone();
+        part.standing = Some((0, State::Succeeded));
+    });
+    insta::assert_snapshot!(well, @"pos-nyc-01 did not break");
+    let broke = of("pos-chicago-01", |part| part.outages[0].shown = None);
+    insta::assert_snapshot!(broke, @r"
+    pos-chicago-01 broke
+    pos-chicago-01 is succeeded, and it broke
+    ");
+    let untold = of("pos-denver-01", |part| part.standing = Some((0, State::Succeeded)));
+    insta::assert_snapshot!(untold, @"pos-denver-01 is succeeded, and it broke");
+    let third = of("pos-seattle-01", |part| {
+        (part.requests, part.received_at) = (2, vec![at(13, 0)]);
+    });
+    insta::assert_snapshot!(third, @"pos-seattle-01 received it, though one of the west was out of order");
+    let crowd = of("pos-chicago-01", |part| part.outages[0].from = at(10, 59));
+    insta::assert_snapshot!(crowd, @"pos-chicago-01 and pos-indianapolis-01 were out of order at once");
+}
+
+#[test]
+fn an_outage_lasts_from_an_update_to_the_next_version_answered() {
+    let event = |at_ms, kind, version: &str| Event {
+        at_ms,
+        took_ms: 0,
+        kind,
+        key: None,
+        version: Some(version.to_owned()),
+        status: None,
+        fault: None,
+        times: 1,
+    };
+    let events = [
+        event(10, EventKind::Received, "1"),
+        event(20, EventKind::AnsweredVersion, "1"),
+        event(30, EventKind::Received, "2"),
+        event(40, EventKind::Received, "1"),
+        event(50, EventKind::AnsweredVersion, "1"),
+        event(60, EventKind::AnsweredVersion, "1"),
+        event(70, EventKind::Cut, "2"),
+        event(80, EventKind::Received, "2"),
+    ];
+    let time = |millis| BEGINS_AT + Duration::from_millis(millis);
+    let all = Outage::all(&events, BEGINS_AT, time(20));
+    let text = |text: &str| Some(text.to_owned());
+    let first = Outage { from: time(30), to: Some(time(50)), took: text("2"), shown: text("1") };
+    let last = Outage { from: time(80), to: None, took: text("2"), shown: None };
+    assert_eq!(all, [first.clone(), last.clone()]);
+    assert!(!first.overlaps(&last) && last.overlaps(&last));
+    // Who begins when the other has ended does not meet it.
+    let next = Outage { from: time(50), ..last };
+    assert!(!next.overlaps(&first) && !first.overlaps(&next));
 }
 
 #[test]
