@@ -39,9 +39,9 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     reboot: Duration,
     /// What goes wrong with updates, and for which share of them (1 if not said): status:N,
-    /// flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, twice, sickens (503 to
-    /// GET /healthz from 10 s after the update on). May be
-    /// given several times; the first that hits wins
+    /// flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, twice, sickens
+    /// (GET /healthz answers 503 from 10 s after the update on). May be given several times; the
+    /// first that hits wins
     #[arg(long = "fault", value_name = "KIND[:RATE]")]
     faults: Vec<Fault>,
     /// Which bodies are hashed, and compared with their Repr-Digest
