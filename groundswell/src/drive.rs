@@ -24,7 +24,8 @@ use crate::{
         takeover::{TakeoverError, recover, take},
     },
     store::{
-        DeviceKey, FailedDevice, RolloutRecord, SqliteStore, Store, StoreError, Which,
+        DeviceKey, FailedDevice, RolloutRecord, SqliteStore, Store, StoreError, TroubleStore as _,
+        Which,
         dir::{self, DirError, StateDir},
     },
 };

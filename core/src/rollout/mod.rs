@@ -3,6 +3,7 @@
 //! Types to read first: [`Spec`], [`Progression`], [`Act`].
 
 mod act;
+mod limits;
 mod progression;
 mod prospect;
 mod round;
@@ -14,14 +15,14 @@ pub use self::{
         Act, Acted, MOVED_ON, Numbers, Refusal, act, act_seen, end_preparing, judge_anew,
         unsendable,
     },
+    limits::{IN_FLIGHT_LIMIT, Limits, RATE_LIMIT, UNVERIFIED_LIMIT},
     progression::{PauseReason, Progression, State, VERDICTS_MAX, Wave, WaveState},
     prospect::{Never, Times},
     round::{ROUNDS_MAX, Round},
     spec::{
-        Deadline, IN_FLIGHT_LIMIT, Limits, Membership, Offline, OnFailure, QUARANTINE_AFTER,
-        QUARANTINE_AFTER_MAX, RATE_LIMIT, Schedule, Spec, SpecError, Strategy, UNVERIFIED_LIMIT,
-        VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT, WAIT_LIMIT, WAVES_LIMIT, WaveSize, WaveSpec,
-        WhenClosed, ZoneRule, wave_faults,
+        Deadline, Membership, Offline, OnFailure, QUARANTINE_AFTER, QUARANTINE_AFTER_MAX, Schedule,
+        Spec, SpecError, Strategy, VERIFY_TIMEOUT_LIMIT, Verify, WAIT_ABSENT, WAIT_LIMIT,
+        WAVES_LIMIT, WaveSize, WaveSpec, WhenClosed, ZoneRule, wave_faults,
     },
     stand::WaveStand,
 };

@@ -7,6 +7,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{IN_FLIGHT_LIMIT, Limits, RATE_LIMIT, UNVERIFIED_LIMIT};
 use crate::{
     brake::Brake,
     budget::{BUDGETS_MAX, Budget, budget_faults},
@@ -24,15 +25,6 @@ use crate::{
     time::Time,
     verify,
 };
-
-/// Most deliveries that may be open at once: beyond this, sockets and memory of one machine end.
-pub const IN_FLIGHT_LIMIT: u32 = 10_000;
-
-/// Most devices that may be sent to and not verified.
-pub const UNVERIFIED_LIMIT: u32 = 1_000_000;
-
-/// Most devices a minute that a constant rate may ask for: more is no limit on any one machine.
-pub const RATE_LIMIT: u32 = 6_000_000;
 
 /// Most waves: more than anybody has looked at, and few enough to be counted in every decision.
 pub const WAVES_LIMIT: usize = 100;
@@ -547,25 +539,6 @@ pub enum SpecError {
     /// More than are looked at with every claim.
     #[error("budgets: there are {0}, the most is {BUDGETS_MAX}")]
     TooManyBudgets(usize),
-}
-
-/// How much may happen at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Open deliveries.
-    pub max_in_flight: u32,
-    /// Devices sent to and not yet verified (they may all be rebooting) or to be tried again.
-    pub max_unverified: u32,
-    /// Open deliveries to one host (scheme, name and port): gateways front many devices.
-    pub max_per_host: u32,
-    /// Attempts begun in a minute, evenly spread.
-    pub per_minute: Option<u32>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_in_flight: 100, max_unverified: 1_000, max_per_host: 10, per_minute: None }
-    }
 }
 
 /// How a device shows that it runs the release.

@@ -35,7 +35,8 @@ impl Row {
         match fate {
             Fate::Freed => self.slots = Slots::default(),
             Fate::Kept => self.slots = Slots { has_failed: true, ..Slots::default() },
-            Fate::HandedBack => {}
+            Fate::Recovered if self.slots.has_failed => self.slots = Slots::default(),
+            Fate::HandedBack | Fate::Recovered => {}
         }
     }
 }

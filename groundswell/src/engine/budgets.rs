@@ -462,7 +462,7 @@ impl Budgets {
             limit: fullness.limit,
             under_way: fullness.under_way,
             failed: fullness.failed.len() as u32,
-            named: named.take(NAMED_MAX).map(|id| id.to_string()).collect(),
+            named: named.take(NAMED_MAX).map(ToString::to_string).collect(),
             down: fullness.down,
         })
     }

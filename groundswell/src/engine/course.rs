@@ -19,20 +19,17 @@ mod decide;
 mod inquire;
 mod join;
 mod prepare;
+mod slots;
 mod sweep;
 mod take_in;
 mod view;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use groundswell_core::{
     admit::{Rate, Slots},
     assignment::{self, Assignment, State},
     bites,
-    budget::Per,
     event::{Event, Kind},
     gate::external::Notebook,
     ids::{AssignmentId, Epoch, RolloutId, RolloutName},
@@ -46,7 +43,7 @@ use groundswell_core::{
 };
 use hashbrown::{HashMap, HashSet};
 
-use self::sweep::SweepRead;
+use self::{slots::Slotting, sweep::SweepRead};
 use super::{
     beside::counted,
     budgets::Freed,
@@ -125,15 +122,8 @@ pub(super) struct Course {
     freed: Vec<Freed>,
     committing_freed: Vec<Freed>,
     durably_freed: Vec<Freed>,
-    /// The kinds of failure domains that are asked about with every candidate.
-    pers: Arc<[Per]>,
-    /// How many slots had been freed when those who were left in the store were last read again.
-    pub(super) frees: u64,
-    /// When that was, and when it is due again.
-    lapped_at: Time,
-    lap_at: Option<Time>,
-    /// The cohorts whose hours were on when it was last decided.
-    opened: Vec<usize>,
+    /// Its way with failure domains.
+    slotting: Slotting,
     preparation: prepare::Preparation,
     /// Which checks were asked, and what they answered.
     checks: Notebook,
@@ -267,11 +257,7 @@ impl Course {
             freed: vec![],
             committing_freed: vec![],
             durably_freed: vec![],
-            pers: Arc::from([]),
-            frees: 0,
-            lapped_at: Time::ZERO,
-            lap_at: None,
-            opened: vec![],
+            slotting: Slotting::default(),
             preparation: prepare::Preparation::default(),
             checks: Notebook::default(),
             back: back::Back::default(),
@@ -446,46 +432,7 @@ impl Course {
 
     /// Whether anything is asked about a device before it is claimed.
     pub(super) fn asks_what_is_known(&self) -> bool {
-        self.spec.asks_what_is_known() || !self.rivals.is_empty() || !self.pers.is_empty()
-    }
-
-    /// These kinds of failure domains are asked about with every candidate from now on.
-    pub(super) fn ask_domains(&mut self, pers: &Arc<[Per]>) {
-        if self.pers != *pers {
-            self.pers = Arc::clone(pers);
-            self.is_dirty = true;
-            self.forget_fresh();
-        }
-    }
-
-    /// Whether devices were left in the store because too many wait for slots.
-    pub(super) fn has_passed(&self) -> bool {
-        !self.spec.budgets.is_empty() && self.cohorts.iter().any(|cohort| !cohort.passed.is_empty())
-    }
-
-    /// When those who were left in the store are read again.
-    pub(super) fn lap_at(&self) -> Option<Time> {
-        self.lap_at.filter(|at| *at > self.decided_at)
-    }
-
-    /// A candidate that waited for slots has them now.
-    pub(super) fn slotted(&mut self, candidate: Candidate) {
-        // Something else may be known of it by now.
-        self.keep_stale(candidate);
-    }
-
-    /// Nobody waits for slots, or has them without being claimed: nothing is claimed for a while.
-    pub(super) fn lay_down_slots(&mut self, shared: &mut Shared) {
-        for candidate in shared.budgets.withdraw(self.key) {
-            self.keep_stale(candidate);
-        }
-        let queues = self.cohorts.iter_mut().flat_map(|cohort| {
-            let Cohort { fresh, stale, .. } = cohort;
-            fresh.iter_mut().chain(stale)
-        });
-        for candidate in queues.chain(self.refreshing.values_mut()) {
-            shared.hand_back(candidate);
-        }
+        self.spec.asks_what_is_known() || !self.rivals.is_empty() || !self.slotting.pers.is_empty()
     }
 
     fn keep_stale(&mut self, candidate: Candidate) {

@@ -207,7 +207,7 @@ impl Engine {
         let frees = self.shared.budgets.frees();
         for course in self.courses.values_mut() {
             // Some of those who were left in the store may go now.
-            course.is_dirty |= course.has_passed() && course.frees != frees;
+            course.is_dirty |= course.may_lap(frees);
         }
         while let Some((key, mut candidate)) = self.shared.budgets.next_woken() {
             candidate.has_slots = true;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{OperateError, State};
 use crate::store::{
     DeviceKey, FailedDevice, Intent, Member, SlotRelease, SlotsRead, SlotsWant, Store, StoreError,
-    Which,
+    TroubleStore as _, Which,
 };
 
 /// Longest reason of a release.
@@ -93,7 +93,8 @@ impl State {
                     of.push((record.key.0, budget));
                 }
             }
-            let domains = Domains::read(store, limits.keys().cloned().collect(), Some(now))?;
+            let domains =
+                Domains::read(store, &limits.keys().cloned().collect::<Vec<_>>(), Some(now))?;
             views = Some(domains.views(&limits));
             Ok(())
         })?;
@@ -174,7 +175,7 @@ impl State {
         }
         let pers: Vec<Per> = budgets.iter().map(|budget| budget.per.clone()).collect();
         let down_at = budgets.iter().any(|budget| budget.counts_down).then_some(now);
-        let domains = Domains::read(&self.store, pers, down_at)?;
+        let domains = Domains::read(&self.store, &pers, down_at)?;
         let full = |budget: &Budget| {
             let value = tags.get(budget.per.tag()).cloned();
             domains.full(device, &Domain { per: budget.per.clone(), value }, budget)
@@ -190,16 +191,12 @@ struct Domains {
 }
 
 impl Domains {
-    fn read(store: &dyn Store, pers: Vec<Per>, down_at: Option<Time>) -> Result<Self, StoreError> {
-        let want = SlotsWant {
-            pers: pers.clone().into(),
-            is_held_wanted: true,
-            is_size_wanted: true,
-            down_at,
-        };
+    fn read(store: &dyn Store, pers: &[Per], down_at: Option<Time>) -> Result<Self, StoreError> {
+        let want =
+            SlotsWant { pers: pers.into(), is_held_wanted: true, is_size_wanted: true, down_at };
         let read = store.slots(&want)?;
         let failed = store.failed_devices(None)?;
-        Ok(Self::of(&pers, read, failed))
+        Ok(Self::of(pers, read, failed))
     }
 
     fn of(pers: &[Per], read: SlotsRead, failed: Vec<FailedDevice>) -> Self {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{DeviceWhy, OperateError, State};
 use crate::{
     inventory::Inventory,
-    store::{Contact, DeviceKey, Intent, Put, Store, StoreError},
+    store::{Contact, DeviceKey, Intent, Put, Store, StoreError, TroubleStore as _},
 };
 
 /// Devices written down in one transaction: some 20 ms of it.

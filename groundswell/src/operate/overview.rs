@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     engine::cohort::Cohort,
-    store::{RolloutKey, RolloutRecord, Store, Unfinished},
+    store::{RolloutKey, RolloutRecord, Store, TroubleStore as _, Unfinished},
 };
 
 /// Devices that failed and are shown.

@@ -4,7 +4,7 @@ use groundswell_core::time::Time;
 use serde::Serialize;
 
 use super::{OperateError, REASON_CHARS_MAX, State};
-use crate::store::{Failing, Store};
+use crate::store::{Failing, TroubleStore as _};
 
 /// What a device failed in since it last took an update well or was released.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

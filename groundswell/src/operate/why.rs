@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::{OperateError, State};
 use crate::{
     engine::choose,
-    store::{DeviceKey, RolloutKey, RolloutRecord, Standing, Store},
+    store::{DeviceKey, RolloutKey, RolloutRecord, Standing, Store, TroubleStore as _},
 };
 
 /// A device in a rollout, and why it is where it is.

@@ -54,7 +54,7 @@ use crate::{
         takeover,
     },
     store::{
-        Store as _, StoreError,
+        StoreError, TroubleStore as _,
         dir::{self, DirError},
     },
 };

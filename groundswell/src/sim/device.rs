@@ -17,13 +17,12 @@ use parking_lot::Mutex;
 
 use super::{
     fault::Name,
-    report::{DeviceReport, Event, EventKind, KeyCount, Receptions},
+    keys::{Key, Keys},
+    report::{DeviceReport, Event, EventKind, Receptions},
 };
 
 /// At about half a kB each after an update, 1 GB in all.
 pub(super) const DEVICES_MAX: usize = 2_000_000;
-/// Attempts share one key; more than a few keys already are a finding.
-const KEYS_MAX: usize = 16;
 /// Enough for the longest retry schedule with its verifications.
 const EVENTS_MAX: usize = 64;
 /// As many as one reads at a glance.
@@ -187,50 +186,6 @@ struct Happening {
     status: Option<u16>,
     fault: Option<Name>,
     times: u64,
-}
-
-/// The Idempotency-Keys that a device saw: mostly one, which has a place of its own.
-#[derive(Default)]
-struct Keys {
-    first: Option<Key>,
-    others: Vec<Key>,
-    left_out: u64,
-}
-
-struct Key {
-    text: Box<str>,
-    receptions: u64,
-}
-
-impl Key {
-    fn report(&self) -> KeyCount {
-        KeyCount { key: self.text.to_string(), receptions: self.receptions }
-    }
-}
-
-impl Keys {
-    /// Counts one more reception; says which key it came with, if that has a place.
-    fn count(&mut self, text: &str) -> Option<u8> {
-        let known = self.iter().position(|key| *key.text == *text);
-        let place = known.unwrap_or_else(|| self.iter().count());
-        if known.is_none() {
-            let key = || Key { text: text.into(), receptions: 0 };
-            match place {
-                0 => self.first = Some(key()),
-                1..KEYS_MAX => self.others.push(key()),
-                _ => {
-                    self.left_out += 1;
-                    return None;
-                }
-            }
-        }
-        self.first.iter_mut().chain(&mut self.others).nth(place)?.receptions += 1;
-        Some(place as u8)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Key> {
-        self.first.iter().chain(&self.others)
-    }
 }
 
 /// A body that arrived, whole or not.

@@ -9,6 +9,7 @@ mod device;
 mod fault;
 mod fleet;
 mod headers;
+mod keys;
 mod network;
 mod reception;
 mod report;

@@ -10,6 +10,7 @@ mod health;
 pub mod reserve;
 mod slots;
 pub mod sqlite;
+mod trouble;
 mod values;
 pub mod writer;
 
@@ -17,7 +18,6 @@ use std::path::Path;
 
 use groundswell_core::{
     assignment::State,
-    budget::{DomainCount, Per},
     device::Device,
     ids::{AssignmentId, Epoch, RolloutId},
     log::Record,
@@ -37,6 +37,7 @@ pub use self::{
         FailedDevice, Failing, Member, Sizes, SlotChange, SlotRelease, SlotsRead, SlotsWant, Values,
     },
     sqlite::SqliteStore,
+    trouble::TroubleStore,
     values::{
         Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
         DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, LogRow,
@@ -146,7 +147,7 @@ pub struct Contact<'a> {
 }
 
 /// The store in the words of the domain. Every method is one transaction.
-pub trait Store: Send {
+pub trait Store: Send + TroubleStore {
     /// Reads several things as they are at one moment, whoever writes meanwhile: `read` sees nothing
     /// of what is written after its first look. While it lasts, what others write cannot be put
     /// from the log of the database back into it, and that log grows.
@@ -366,44 +367,11 @@ pub trait Store: Send {
     /// The assignments of a rollout that are active.
     fn active(&self, rollout: RolloutKey) -> Result<Vec<Candidate>, StoreError>;
 
-    /// What is known of failure domains.
-    fn slots(&self, want: &SlotsWant) -> Result<SlotsRead, StoreError>;
-
-    /// The domains of a kind that devices are in which the selector chooses at `now`, in the order of
-    /// their values; those that lack the tag come first.
-    fn chosen_domains(
-        &self,
-        per: &Per,
-        select: Option<&Selector>,
-        now: Time,
-    ) -> Result<Vec<DomainCount>, StoreError>;
-
-    /// Devices that keep their slots because they failed, in the order of their rows.
-    /// With a device only that one.
-    fn failed_devices(&self, only: Option<DeviceKey>) -> Result<Vec<FailedDevice>, StoreError>;
-
-    /// What a device failed in since it last took an update well or was released.
-    fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError>;
-
-    /// Forgets what a device failed in, and writes down why.
-    fn release_device(
-        &mut self,
-        device: DeviceKey,
-        reason: &str,
-        now: Time,
-    ) -> Result<(), StoreError>;
-
-    /// Writes down that an operator releases a slot of a device that failed.
-    fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError>;
-
     /// Rollouts of the same release name that are newer and were started.
     fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError>;
 
     /// The candidates that are wanted.
     fn candidates(&self, want: &Want) -> Result<Page, StoreError>;
-
-    /// Devices that were updated, and whether they are well since.
-    fn patients(&self, want: &PatientsWant) -> Result<Patients, StoreError>;
 
     /// The assignments of a device that wait for it, with their rollouts.
     fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError>;
@@ -429,15 +397,6 @@ pub trait Store: Send {
 
     /// At most `limit` devices of a round that failed, in order.
     fn failures(
-        &self,
-        rollout: RolloutKey,
-        round: u32,
-        limit: usize,
-    ) -> Result<Vec<Unfinished>, StoreError>;
-
-    /// At most `limit` devices of a round that were updated and are not well since, in order, each
-    /// with what it said.
-    fn regressed(
         &self,
         rollout: RolloutKey,
         round: u32,

@@ -312,6 +312,7 @@ fn json_is_one_object_with_the_counts() {
         "delivering": 0,
         "failed": 2,
         "queued": 0,
+        "regressed": 0,
         "retrying": 0,
         "skipped": 0,
         "succeeded": 10,

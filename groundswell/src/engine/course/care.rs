@@ -130,7 +130,8 @@ impl Course {
             commands.push(Command::Examine(self.key, Box::new(examination)));
         }
         if let Some((page, again)) = self.patrol.want(now, health.every) {
-            let want = PatientsWant { rollout: self.key, page, again, pers: self.pers.clone() };
+            let want =
+                PatientsWant { rollout: self.key, page, again, pers: self.slotting.pers.clone() };
             commands.push(Command::Store(Job::Patients(want)));
         }
     }

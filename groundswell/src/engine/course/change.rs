@@ -75,7 +75,7 @@ impl Course {
     fn settle_slots(&mut self, candidate: &mut Candidate, from: State, to: State) {
         let (device, id) = (candidate.device, candidate.id);
         let mut push = |fate, was_claimed| {
-            let is_named = fate == Fate::Kept && !self.pers.is_empty();
+            let is_named = fate == Fate::Kept && !self.slotting.pers.is_empty();
             let name = is_named.then(|| Box::from(&*candidate.endpoint.id));
             self.freed.push(Freed { device, name, id, fate, was_claimed });
         };

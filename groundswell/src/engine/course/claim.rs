@@ -15,17 +15,13 @@ use groundswell_core::{
 
 use super::Course;
 use crate::{
-    engine::{cohort::Cohort, shared::Shared},
+    engine::shared::Shared,
     store::{Candidate, QueueWant, Want, writer::Job},
 };
 
 /// Candidates not begun before that may wait for a host or a device in memory; beyond this no more
 /// of them are read, and the run goes on at the pace of those.
 pub(super) const PARKED_MAX: usize = 50_000;
-
-/// How often those who were left in the store are looked at again while slots are freed: a lap reads
-/// all who are queued, some 5 us each.
-const LAP_EVERY: Duration = Duration::from_secs(10);
 
 impl Course {
     /// Claims for the next commit, when sending is about to run out of claims.
@@ -212,49 +208,8 @@ impl Course {
         }
         match self.slots.admit(candidate, Class::Fresh, host) {
             Admission::Claimed(candidate) => Some(candidate),
-            _ => None,
+            Admission::Parked => None,
         }
-    }
-
-    /// Has those who were left in the store read again: once there is room for them, or, no more
-    /// often than every [`LAP_EVERY`], once a slot was freed since they were looked at.
-    fn read_passed(&mut self, now: Time, shared: &Shared) {
-        let frees = shared.budgets.frees();
-        let has_room = shared.budgets.parked(self.key) * 2 < shared.budgets.parked_max;
-        let lap_at = self.lapped_at + LAP_EVERY;
-        let is_due = frees != self.frees && now >= lap_at;
-        self.lap_at = (frees != self.frees && self.has_passed()).then_some(lap_at);
-        if !has_room && !is_due {
-            return;
-        }
-        let ready = |cohort: &&mut Cohort| cohort.is_read && !cohort.passed.is_empty();
-        for cohort in self.cohorts.iter_mut().filter(ready) {
-            (self.frees, self.lapped_at, self.lap_at) = (frees, now, None);
-            cohort.read_again();
-        }
-    }
-
-    /// Has a candidate take its slots in its failure domains, or wait for them.
-    fn give_slots(&mut self, mut candidate: Candidate, shared: &mut Shared) -> Option<Candidate> {
-        shared.look_again(&mut candidate, &self.spec.budgets);
-        if candidate.has_slots || self.spec.budgets.is_empty() {
-            return Some(candidate);
-        }
-        let (id, has_address, known) =
-            (candidate.id, candidate.has_address, candidate.known.clone());
-        let device = candidate.device;
-        let (state, cohort) = (candidate.assignment.state, self.place_of(&candidate));
-        let given = shared.budgets.admit(self.key, candidate, &self.spec.budgets);
-        if given.is_none() && state == State::Queued && shared.budgets.is_crowded(self.key) {
-            // It is in the store, and read again when there is room.
-            shared.budgets.leave(self.key, device);
-            if let Some(at) = cohort {
-                self.cohorts[at].passed.insert(id);
-            }
-        } else if given.is_none() {
-            self.log.judged(id, has_address, known.as_deref(), Becomes::Domain);
-        }
-        given
     }
 
     fn pop_fresh(&mut self, plan: &Plan) -> Option<Candidate> {
@@ -357,7 +312,7 @@ impl Course {
             refresh,
             is_known_wanted: !is_sweep && self.spec.asks_what_is_known(),
             rivals: if is_sweep { vec![] } else { self.rivals.clone() },
-            pers: self.pers.clone(),
+            pers: self.slotting.pers.clone(),
         })
     }
 

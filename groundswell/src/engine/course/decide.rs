@@ -108,15 +108,6 @@ impl Course {
         }
     }
 
-    /// Who may not go for a while waits for no slots, and has none: others may go meanwhile.
-    fn lay_down_unneeded(&mut self, plan: &Plan, shared: &mut Shared) {
-        let has_closed = self.opened.iter().any(|at| !plan.open.contains(at));
-        if has_closed || !self.may_send() || self.sweep.is_some() {
-            self.lay_down_slots(shared);
-        }
-        self.opened.clone_from(&plan.open);
-    }
-
     /// What keeps devices that only the driver knows of: counts do not show it. And what keeps all
     /// others, if nothing did before the last of them were claimed.
     fn add_reasons(&mut self, now: Time, shared: &Shared) {

@@ -218,8 +218,7 @@ impl Course {
         self.watch.clock_set_back(before, now);
         self.patrol.clock_set_back(now);
         self.read_away_anew();
-        self.lapped_at = self.lapped_at.min(now);
-        self.lap_at = self.lap_at.map(|_| now);
+        self.slotting.clock_set_back(now);
         self.be_prepared_by(now);
         self.told.0 = self.told.0.min(now);
         self.pending_since = self.pending_since.map(|_| now);

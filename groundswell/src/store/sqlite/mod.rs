@@ -26,12 +26,12 @@ mod rows;
 mod selector;
 mod slots;
 mod tags;
+mod trouble;
 
 use std::path::Path;
 
 use groundswell_core::{
     assignment::State,
-    budget::{DomainCount, Per},
     device::Device,
     ids::{Epoch, RolloutId},
     log::Record,
@@ -45,10 +45,9 @@ use rusqlite::Connection;
 
 use super::{
     Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
-    DeviceKey, EachAssigned, EachChanged, FailedDevice, Failing, Intent, IntentSeq, LogRow, Page,
-    Patients, PatientsWant, Put, Review, Reviewed, Rollback, RolloutKey, RolloutRecord,
-    RoundCursor, SlotRelease, SlotsRead, SlotsWant, Standing, Store, StoreError, Unfinished, Want,
-    Which,
+    DeviceKey, EachAssigned, EachChanged, Intent, IntentSeq, LogRow, Page, Put, Review, Reviewed,
+    Rollback, RolloutKey, RolloutRecord, RoundCursor, Standing, Store, StoreError, Unfinished,
+    Want, Which,
 };
 
 /// A store in one `SQLite` file.
@@ -240,21 +239,6 @@ impl Store for SqliteStore {
         log::write(&self.connection, rollout, now, std::slice::from_ref(record))
     }
 
-    fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError> {
-        quarantine::of(&self.connection, device)
-    }
-
-    fn release_device(
-        &mut self,
-        device: DeviceKey,
-        reason: &str,
-        now: Time,
-    ) -> Result<(), StoreError> {
-        let transaction = self.write()?;
-        quarantine::release(&transaction, device, reason, now)?;
-        Ok(transaction.commit()?)
-    }
-
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError> {
         let transaction = self.write()?;
         rollout::set_spec(&transaction, rollout, spec, now)?;
@@ -364,46 +348,12 @@ impl Store for SqliteStore {
         queue::active(&self.connection, rollout)
     }
 
-    fn slots(&self, want: &SlotsWant) -> Result<SlotsRead, StoreError> {
-        slots::read(&self.connection, want)
-    }
-
-    fn chosen_domains(
-        &self,
-        per: &Per,
-        select: Option<&Selector>,
-        now: Time,
-    ) -> Result<Vec<DomainCount>, StoreError> {
-        slots::chosen(&self.connection, per, select, now)
-    }
-
-    fn failed_devices(&self, only: Option<DeviceKey>) -> Result<Vec<FailedDevice>, StoreError> {
-        slots::failed(&self.connection, only)
-    }
-
-    fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError> {
-        slots::release(&self.connection, release)
-    }
-
     fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError> {
         read::rivals(&self.connection, rollout)
     }
 
     fn candidates(&self, want: &Want) -> Result<Page, StoreError> {
         queue::candidates(&self.connection, want)
-    }
-
-    fn regressed(
-        &self,
-        rollout: RolloutKey,
-        round: u32,
-        limit: usize,
-    ) -> Result<Vec<Unfinished>, StoreError> {
-        health::list(&self.connection, rollout, round, limit)
-    }
-
-    fn patients(&self, want: &PatientsWant) -> Result<Patients, StoreError> {
-        health::patients(&self.connection, want)
     }
 
     fn waiting(&self, device: DeviceKey) -> Result<Vec<(RolloutKey, Candidate)>, StoreError> {

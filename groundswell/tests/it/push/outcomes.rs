@@ -258,6 +258,7 @@ async fn chaos_is_accounted_for() {
         "malformed:0.02",
         "endless:0.03",
         "twice:0.03",
+        "sickens:0.03",
         "wrong-version:0.03",
         "bricks:0.03",
     ]));

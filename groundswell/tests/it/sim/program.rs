@@ -50,7 +50,7 @@ fn refusal(args: &[&str]) -> String {
 #[test]
 fn bad_input_is_refused_with_the_reason() {
     insta::assert_snapshot!(refusal(&["sim", "--fault", "explode"]), @"
-    error: invalid value 'explode' for '--fault <KIND[:RATE]>': there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, bricks and twice, each with a rate if wanted, as in hang:0.1
+    error: invalid value 'explode' for '--fault <KIND[:RATE]>': there is no fault `explode`; there are status:N, flaky:N, hang, reset, slow, truncated, malformed, endless, wrong-version, bricks, twice and sickens, each with a rate if wanted, as in hang:0.1
 
     For more information, try '--help'.
     ");

@@ -8,7 +8,7 @@ use groundswell::{
         budget::{Domain, Limit},
         rollout::Spec,
     },
-    store::{Contact, FailedDevice, Intent, SlotRelease, Store},
+    store::{Contact, FailedDevice, Intent, SlotRelease, Store, TroubleStore as _},
 };
 
 use super::{World, fleet::Fleet, trace::tell};

@@ -22,7 +22,7 @@ use groundswell::{
         watch::Question,
     },
     store::{
-        Batch, RolloutKey, SqliteStore, Store, Which,
+        Batch, RolloutKey, SqliteStore, Store, TroubleStore as _, Which,
         writer::{Done, Job, do_job},
     },
 };

@@ -268,7 +268,7 @@ impl World {
             push,
             manner,
             desk,
-            fleet: Fleet::new(dice.fork(), &rhythm, Dice::new(scenario.seed ^ 0x006c_6c65_77)),
+            fleet: Fleet::new(dice.fork(), &rhythm, Dice::new(scenario.seed ^ 0x7761_7264)),
             outside: Dice::new(scenario.seed ^ 0x0067_6174_6573),
             operator: Operator::new(dice.fork(), &rhythm, scenario.acts_max),
             callers: vec![],

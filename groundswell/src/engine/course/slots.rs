@@ -1,0 +1,146 @@
+//! A rollout's way with failure domains: who is given slots, who waits for them, and who is left in the
+//! store because too many do. The slots are [`crate::engine::budgets`]'s.
+
+use std::{sync::Arc, time::Duration};
+
+use groundswell_core::{assignment::State, budget::Per, log::Becomes, plan::Plan, time::Time};
+
+use super::Course;
+use crate::{
+    engine::{cohort::Cohort, shared::Shared},
+    store::Candidate,
+};
+
+/// How often those who were left in the store are looked at again while slots are freed: a lap reads
+/// all who are queued, some 5 us each.
+const LAP_EVERY: Duration = Duration::from_secs(10);
+
+/// What a rollout knows of its way with failure domains.
+#[derive(Debug)]
+pub(super) struct Slotting {
+    /// The kinds of failure domains that are asked about with every candidate.
+    pub(super) pers: Arc<[Per]>,
+    /// How many slots had been freed when those who were left in the store were last read again.
+    frees: u64,
+    /// When that was, and when it is due again.
+    lapped_at: Time,
+    lap_at: Option<Time>,
+    /// The cohorts whose hours were on when it was last decided.
+    opened: Vec<usize>,
+}
+
+impl Default for Slotting {
+    fn default() -> Self {
+        Self { pers: Arc::from([]), frees: 0, lapped_at: Time::ZERO, lap_at: None, opened: vec![] }
+    }
+}
+
+impl Slotting {
+    /// The clock was set back: nothing waits longer than it would have.
+    pub(super) fn clock_set_back(&mut self, now: Time) {
+        self.lapped_at = self.lapped_at.min(now);
+        self.lap_at = self.lap_at.map(|_| now);
+    }
+}
+
+impl Course {
+    /// Whether some of those who were left in the store may go since slots were freed so often.
+    pub(in crate::engine) fn may_lap(&self, frees: u64) -> bool {
+        self.has_passed() && self.slotting.frees != frees
+    }
+
+    /// These kinds of failure domains are asked about with every candidate from now on.
+    pub(in crate::engine) fn ask_domains(&mut self, pers: &Arc<[Per]>) {
+        if self.slotting.pers != *pers {
+            self.slotting.pers = Arc::clone(pers);
+            self.is_dirty = true;
+            self.forget_fresh();
+        }
+    }
+
+    /// Whether devices were left in the store because too many wait for slots.
+    fn has_passed(&self) -> bool {
+        !self.spec.budgets.is_empty() && self.cohorts.iter().any(|cohort| !cohort.passed.is_empty())
+    }
+
+    /// When those who were left in the store are read again.
+    pub(super) fn lap_at(&self) -> Option<Time> {
+        self.slotting.lap_at.filter(|at| *at > self.decided_at)
+    }
+
+    /// A candidate that waited for slots has them now.
+    pub(in crate::engine) fn slotted(&mut self, candidate: Candidate) {
+        // Something else may be known of it by now.
+        self.keep_stale(candidate);
+    }
+
+    /// Nobody waits for slots, or has them without being claimed: nothing is claimed for a while.
+    pub(in crate::engine) fn lay_down_slots(&mut self, shared: &mut Shared) {
+        for candidate in shared.budgets.withdraw(self.key) {
+            self.keep_stale(candidate);
+        }
+        let queues = self.cohorts.iter_mut().flat_map(|cohort| {
+            let Cohort { fresh, stale, .. } = cohort;
+            fresh.iter_mut().chain(stale)
+        });
+        for candidate in queues.chain(self.refreshing.values_mut()) {
+            shared.hand_back(candidate);
+        }
+    }
+
+    /// Has those who were left in the store read again: once there is room for them, or, no more
+    /// often than every [`LAP_EVERY`], once a slot was freed since they were looked at.
+    pub(super) fn read_passed(&mut self, now: Time, shared: &Shared) {
+        let frees = shared.budgets.frees();
+        let has_room = shared.budgets.parked(self.key) * 2 < shared.budgets.parked_max;
+        let lap_at = self.slotting.lapped_at + LAP_EVERY;
+        let is_due = frees != self.slotting.frees && now >= lap_at;
+        self.slotting.lap_at =
+            (frees != self.slotting.frees && self.has_passed()).then_some(lap_at);
+        if !has_room && !is_due {
+            return;
+        }
+        let ready = |cohort: &&mut Cohort| cohort.is_read && !cohort.passed.is_empty();
+        for cohort in self.cohorts.iter_mut().filter(ready) {
+            (self.slotting.frees, self.slotting.lapped_at, self.slotting.lap_at) =
+                (frees, now, None);
+            cohort.read_again();
+        }
+    }
+
+    /// Has a candidate take its slots in its failure domains, or wait for them.
+    pub(super) fn give_slots(
+        &mut self,
+        mut candidate: Candidate,
+        shared: &mut Shared,
+    ) -> Option<Candidate> {
+        shared.look_again(&mut candidate, &self.spec.budgets);
+        if candidate.has_slots || self.spec.budgets.is_empty() {
+            return Some(candidate);
+        }
+        let (id, has_address, known) =
+            (candidate.id, candidate.has_address, candidate.known.clone());
+        let device = candidate.device;
+        let (state, cohort) = (candidate.assignment.state, self.place_of(&candidate));
+        let given = shared.budgets.admit(self.key, candidate, &self.spec.budgets);
+        if given.is_none() && state == State::Queued && shared.budgets.is_crowded(self.key) {
+            // It is in the store, and read again when there is room.
+            shared.budgets.leave(self.key, device);
+            if let Some(at) = cohort {
+                self.cohorts[at].passed.insert(id);
+            }
+        } else if given.is_none() {
+            self.log.judged(id, has_address, known.as_deref(), Becomes::Domain);
+        }
+        given
+    }
+
+    /// Who may not go for a while waits for no slots, and has none: others may go meanwhile.
+    pub(super) fn lay_down_unneeded(&mut self, plan: &Plan, shared: &mut Shared) {
+        let has_closed = self.slotting.opened.iter().any(|at| !plan.open.contains(at));
+        if has_closed || !self.may_send() || self.sweep.is_some() {
+            self.lay_down_slots(shared);
+        }
+        self.slotting.opened.clone_from(&plan.open);
+    }
+}

@@ -1,0 +1,64 @@
+//! Devices that are out of order, or were.
+
+use groundswell_core::{
+    budget::{DomainCount, Per},
+    selector::Selector,
+    time::Time,
+};
+
+use super::{SqliteStore, health, quarantine, slots};
+use crate::store::{
+    DeviceKey, FailedDevice, Failing, Patients, PatientsWant, RolloutKey, SlotRelease, SlotsRead,
+    SlotsWant, StoreError, TroubleStore, Unfinished,
+};
+
+impl TroubleStore for SqliteStore {
+    fn slots(&self, want: &SlotsWant) -> Result<SlotsRead, StoreError> {
+        slots::read(&self.connection, want)
+    }
+
+    fn chosen_domains(
+        &self,
+        per: &Per,
+        select: Option<&Selector>,
+        now: Time,
+    ) -> Result<Vec<DomainCount>, StoreError> {
+        slots::chosen(&self.connection, per, select, now)
+    }
+
+    fn failed_devices(&self, only: Option<DeviceKey>) -> Result<Vec<FailedDevice>, StoreError> {
+        slots::failed(&self.connection, only)
+    }
+
+    fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError> {
+        slots::release(&self.connection, release)
+    }
+
+    fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError> {
+        quarantine::of(&self.connection, device)
+    }
+
+    fn release_device(
+        &mut self,
+        device: DeviceKey,
+        reason: &str,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        quarantine::release(&transaction, device, reason, now)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn regressed(
+        &self,
+        rollout: RolloutKey,
+        round: u32,
+        limit: usize,
+    ) -> Result<Vec<Unfinished>, StoreError> {
+        health::list(&self.connection, rollout, round, limit)
+    }
+
+    fn patients(&self, want: &PatientsWant) -> Result<Patients, StoreError> {
+        health::patients(&self.connection, want)
+    }
+}
