@@ -87,7 +87,7 @@ fn main() {
     let mut none = 0.0;
     for (name, _) in plans {
         let runs = costs.get_mut(name).unwrap();
-        runs.sort_unstable_by_key(|cost| cost.all());
+        runs.sort_unstable_by_key(Cost::all);
         let cost = runs[runs.len() / 2];
         let us = |time: Duration| time.as_secs_f64() * 1e6 / devices as f64;
         if none == 0.0 {
@@ -145,7 +145,7 @@ fn fill(dir: &Path, count: usize, budgets: &[(&str, Limit)]) -> SqliteStore {
         artifact_bytes: 12,
     };
     let mut spec = Spec { strategy: rollout::Strategy::Immediate, ..Spec::immediate(release) };
-    spec.salt = "the same for all".to_owned();
+    "the same for all".clone_into(&mut spec.salt);
     spec.verify.mode = Mode::None;
     spec.limits.max_in_flight = OPEN;
     spec.limits.max_unverified = 10 * OPEN;

@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 38] = [
+const EXAMPLES: [(&str, &str); 39] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -26,6 +26,7 @@ const EXAMPLES: [(&str, &str); 38] = [
     ("rollout pause", "groundswell rollout pause 1"),
     ("rollout resume", "groundswell rollout resume 1"),
     ("rollout advance", "groundswell rollout advance 1"),
+    ("rollout approve", "groundswell rollout approve 1 --wave 2"),
     ("rollout retry", "groundswell rollout retry 1"),
     ("rollout cancel", "groundswell rollout cancel 1"),
     ("rollout abort", "groundswell rollout abort 1"),

@@ -303,26 +303,31 @@ impl Course {
             open_max: u32::MAX,
             is_contested: false,
         };
-        course.set_cohorts(cohorts);
+        course.begin(cohorts, active, now);
+        course
+    }
+
+    /// Begins where an earlier driver, or nobody, left it.
+    fn begin(&mut self, cohorts: Vec<CohortRecord>, active: Vec<Candidate>, now: Time) {
+        self.set_cohorts(cohorts);
         if bites!(UnverifiedForgotten) && !active.is_empty() {
-            course.spec.limits.max_unverified = u32::MAX;
+            self.spec.limits.max_unverified = u32::MAX;
         }
-        course.log.at(now);
-        course.log.taken(Taken {
-            epoch,
+        self.log.at(now);
+        self.log.taken(Taken {
+            epoch: self.epoch,
             decisions: DECISIONS,
             zones: zone_database().to_owned(),
-            cohorts: course.cohort_counts(),
+            cohorts: self.cohort_counts(),
         });
-        course.resume_preparation();
-        let state = course.progression.state;
+        self.resume_preparation();
+        let state = self.progression.state;
         if state.is_driven() && state != rollout::State::Preparing {
-            let devices = course.counts.total();
-            let resumed = course.counts.queued != devices;
-            course.tell(now, || Kind::RolloutStarted { devices, resumed });
+            let devices = self.counts.total();
+            let resumed = self.counts.queued != devices;
+            self.tell(now, || Kind::RolloutStarted { devices, resumed });
         }
-        course.take_over(active, now);
-        course
+        self.take_over(active, now);
     }
 
     fn set_cohorts(&mut self, cohorts: Vec<CohortRecord>) {

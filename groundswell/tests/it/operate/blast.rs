@@ -52,7 +52,7 @@ fn outages(stage: &Stage) -> BTreeMap<usize, Vec<(String, u64, Option<u64>)>> {
                         of.push((id.clone(), from, Some(event.at_ms)));
                     }
                 }
-                _ => {}
+                EventKind::Cut => {}
             }
         }
         of.extend(down.map(|from| (id.clone(), from, None)));
