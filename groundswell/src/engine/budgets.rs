@@ -28,8 +28,8 @@ use crate::store::{
 const COUNT_EVERY: Duration = Duration::from_mins(1);
 
 /// How often it is asked which devices are down: a fraction of the time after which a device that
-/// checks in every minute counts as offline.
-const DOWN_EVERY: Duration = Duration::from_secs(30);
+/// checks in every minute counts as offline, and no more often, because it is read who is silent.
+const DOWN_EVERY: Duration = Duration::from_mins(1);
 
 /// Candidates of one rollout that wait for slots in memory, at some 700 bytes each.
 const PARKED_MAX: usize = 50_000;
@@ -146,7 +146,6 @@ impl Budgets {
 
     /// There are these budgets from now on; says whether any is of a new kind.
     pub(super) fn add(&mut self, budgets: &[Budget]) -> bool {
-        self.counts_down |= budgets.iter().any(|budget| budget.counts_down);
         let mut pers = self.pers.to_vec();
         for Budget { per, .. } in budgets {
             if !pers.contains(per) {
@@ -160,10 +159,10 @@ impl Budgets {
         is_more
     }
 
-    /// There are no other budgets any more.
-    pub(super) fn keep_only<'a>(&mut self, mut budgets: impl Iterator<Item = &'a Budget>) {
-        self.counts_down = budgets.any(|budget| budget.counts_down);
-        self.is_down_known &= self.counts_down;
+    /// Whether any rollout goes on, with devices that wait, which counts those that are down.
+    pub(super) const fn count_down(&mut self, is_wanted: bool) {
+        self.counts_down = is_wanted;
+        self.is_down_known &= is_wanted;
     }
 
     /// What is to be asked now, after everything that was claimed is being written.

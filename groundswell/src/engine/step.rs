@@ -195,6 +195,8 @@ impl Engine {
         if self.started() != started {
             self.settle_rivals();
         }
+        let counts_down = self.courses.values().any(Course::counts_down);
+        self.shared.budgets.count_down(counts_down);
         if !self.stop
             && let Some(want) = self.shared.budgets.ask(now)
         {
@@ -302,8 +304,6 @@ impl Engine {
             if self.manner.look_every.is_some() && ending == Some(Ending::Ended) {
                 self.courses.remove(&key);
                 self.shared.names.remove(&key);
-                let budgets = self.courses.values().flat_map(|course| &course.spec.budgets);
-                self.shared.budgets.keep_only(budgets);
             }
             self.ended = match (self.ended, ending) {
                 (Some(Ending::StoreFailed), _) => Some(Ending::StoreFailed),

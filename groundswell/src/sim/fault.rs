@@ -45,7 +45,7 @@ pub enum Kind {
     /// The update is accepted, and the answer comes twice.
     Twice,
     /// The update is accepted and installed, and the device is not well some time later: see
-    /// [`SICKENS_AFTER`].
+    /// docs/sim.md.
     Sickens,
 }
 

@@ -12,7 +12,7 @@ use super::{
     SlotsWant, StoreError, Unfinished,
 };
 
-/// The part of [`Store`] that knows of devices in trouble. Every method is one transaction.
+/// The part of [`Store`](super::Store) that knows of devices in trouble. Every method is one transaction.
 pub trait TroubleStore {
     /// What is known of failure domains.
     fn slots(&self, want: &SlotsWant) -> Result<SlotsRead, StoreError>;

@@ -3,7 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use groundswell_core::{assignment::State, budget::Per, log::Becomes, plan::Plan, time::Time};
+use groundswell_core::{
+    assignment::State, budget::Per, log::Becomes, plan::Plan, rollout, time::Time,
+};
 
 use super::Course;
 use crate::{
@@ -44,6 +46,13 @@ impl Slotting {
 }
 
 impl Course {
+    /// Whether it goes on, with devices that wait, and counts those that are down.
+    pub(in crate::engine) fn counts_down(&self) -> bool {
+        self.spec.budgets.iter().any(|budget| budget.counts_down)
+            && self.progression.state == rollout::State::Running
+            && self.counts.waiting() > 0
+    }
+
     /// Whether some of those who were left in the store may go since slots were freed so often.
     pub(in crate::engine) fn may_lap(&self, frees: u64) -> bool {
         self.has_passed() && self.slotting.frees != frees

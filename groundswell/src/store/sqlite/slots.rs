@@ -97,7 +97,7 @@ const FAILED: &str = "failed_device m JOIN device d ON d.key = m.device";
 /// Silent for so long that they are taken for offline; whoever was heard of later than the shortest
 /// interval asks for is not looked at.
 const DOWN: &str = "seen m INDEXED BY seen_at JOIN device d ON d.key = m.device WHERE m.at < ?1 - ?2 * \
-     (SELECT coalesce(min(check_in_secs), 0) FROM device INDEXED BY device_check_in \
+     (SELECT min(check_in_secs) FROM device INDEXED BY device_check_in \
      WHERE check_in_secs IS NOT NULL) AND m.at < ?1 - ?2 * d.check_in_secs";
 
 fn down(connection: &Connection, want: &SlotsWant, now: Time) -> Result<Vec<Member>, StoreError> {

@@ -148,7 +148,13 @@ impl World {
 /// Whether a rollout could go on, and has not a single place.
 fn is_starved(engine: &mut Engine, key: RolloutKey, now: Time) -> bool {
     let is_held = |reason: &WaitingOn| {
-        matches!(reason, WaitingOn::Busy { .. } | WaitingOn::Host { .. } | WaitingOn::Hours { .. })
+        matches!(
+            reason,
+            WaitingOn::Busy { .. }
+                | WaitingOn::Domain { .. }
+                | WaitingOn::Host { .. }
+                | WaitingOn::Hours { .. }
+        )
     };
     let waits = |reasons: &[WaitingOn]| {
         reasons.contains(&WaitingOn::Driver) && !reasons.iter().any(is_held)

@@ -72,7 +72,7 @@ impl Rhythm {
             look_secs: *dice.pick(&[120, 300]),
             rollouts: dice.range(8, 24),
             calm_hours: dice.range(3, 12),
-            parked_max: *dice.pick(&[200, 50_000]),
+            parked_max: *dice.pick(&[2_000, 50_000]),
             compare_every: 3_000,
         }
     }
