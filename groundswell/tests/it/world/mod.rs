@@ -244,6 +244,10 @@ impl World {
         let mut dice = Dice::new(scenario.seed);
         let place = dir.path().join("state");
         std::fs::create_dir(&place).unwrap();
+        // Who starts a rollout looks whether there is something to send.
+        std::fs::create_dir(place.join("artifacts")).unwrap();
+        std::fs::write(place.join("artifacts").join(specs::ARTIFACT.to_string()), "a release")
+            .unwrap();
         let desk = SqliteStore::open(&database(&place)).unwrap();
         let rows = Rows::open(&database(&place));
         let begins_at = rhythm.theme.begins_at(&mut dice);
@@ -387,6 +391,7 @@ impl World {
         {
             let is_it = |reason: &WaitingOn| {
                 matches!(reason, WaitingOn::Away { .. } | WaitingOn::Joiners { .. })
+                    || is_of_one_down(reason)
             };
             return may_wait && progress.waiting_on.iter().any(is_it);
         }
@@ -607,7 +612,8 @@ impl World {
                 | WaitingOn::Hours { .. }
                 | WaitingOn::StartAt { .. }
                 | WaitingOn::Rate { .. } => true,
-                _ => false,
+                // Nobody has seen it come back.
+                reason => is_of_one_down(reason),
             };
             if !progress.waiting_on.iter().any(can_wait) {
                 let state = record.progression;
@@ -718,4 +724,9 @@ impl World {
     fn now(&self) -> Time {
         self.agenda.clock()
     }
+}
+
+/// Whether a failure domain is waited for of which a device is down.
+const fn is_of_one_down(reason: &WaitingOn) -> bool {
+    matches!(reason, WaitingOn::Domain { full, .. } if full.down > 0)
 }

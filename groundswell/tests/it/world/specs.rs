@@ -25,6 +25,9 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
 use super::dice::Dice;
 
+/// What all of them send.
+pub(crate) const ARTIFACT: Digest = Digest([7; 32]);
+
 /// Releases: few names, so that rollouts supersede each other, and versions in both directions.
 const NAMES: [&str; 2] = ["pos", "fw"];
 /// Of a large world, where most rollouts have devices of their own release to see to.
@@ -53,7 +56,7 @@ pub(crate) fn draw(dice: &mut Dice, now: Time, large: Option<u64>) -> Spec {
     let release = Release {
         name: dice.pick(if large.is_some() { &LARGE_NAMES[..] } else { &NAMES }).to_string(),
         version,
-        artifact: Digest([7; 32]),
+        artifact: ARTIFACT,
         artifact_bytes: 12,
     };
     let is_slow = large.is_none() || dice.percent(10);
