@@ -407,18 +407,20 @@ impl Budgets {
         }
     }
 
-    /// An operator released a slot that a device keeps because it failed in `assignment`.
-    pub(super) fn released(
-        &mut self,
-        device: DeviceKey,
-        assignment: AssignmentId,
-        domain: &Domain,
-    ) {
+    /// It was looked at what is written down of a device: that it was heard of, or released, may have
+    /// been seen before it was known that it failed.
+    pub(super) fn stands(&mut self, device: DeviceKey, written: Option<FailedDevice>) {
+        let Some(written) = written else { return self.recovered(device) };
         let Some(failed) = self.failed.get_mut(&device) else { return };
-        if failed.assignment == assignment {
-            failed.released.push(domain.clone());
-            self.frees += 1;
-            self.domains.release(raw(device), domain);
+        if failed.assignment != written.assignment {
+            return;
+        }
+        for domain in written.released {
+            if !failed.released.contains(&domain) {
+                self.frees += 1;
+                self.domains.release(raw(device), &domain);
+                failed.released.push(domain);
+            }
         }
     }
 

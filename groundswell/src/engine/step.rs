@@ -396,11 +396,7 @@ impl Engine {
                 self.courses.values_mut().for_each(|course| course.is_dirty = true);
             }
             Done::Patients(key, Ok(read)) => self.with(key, |course| course.patients_read(read)),
-            Done::HasFailed(device, Ok(has_failed)) => {
-                if !has_failed {
-                    self.shared.budgets.recovered(device);
-                }
-            }
+            Done::HasFailed(device, Ok(failed)) => self.shared.budgets.stands(device, failed),
             Done::Fetched(_, Err(_))
             | Done::Assigned(_, Err(_))
             | Done::Discarded(_, Err(_))

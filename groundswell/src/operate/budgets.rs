@@ -141,11 +141,11 @@ impl State {
         let is_repeated = failed.released.contains(&domain);
         if !is_repeated {
             let FailedDevice { assignment, .. } = failed;
-            let (reason, text) = (reason.to_owned(), domain.to_string());
+            let reason = reason.to_owned();
             let release =
                 SlotRelease { device, assignment, domain: domain.clone(), reason, at: now };
             self.store.release_slot(&release)?;
-            self.store.put_intent(&Intent::Released { device, assignment, domain: text }, now)?;
+            self.store.put_intent(&Intent::Released { device }, now)?;
         }
         Ok(SlotReleased { domain: domain.to_string(), device: id.to_owned(), is_repeated })
     }

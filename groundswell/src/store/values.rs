@@ -362,10 +362,6 @@ pub enum Intent {
     Released {
         /// Of which device.
         device: DeviceKey,
-        /// What it had failed in.
-        assignment: AssignmentId,
-        /// In which domain.
-        domain: String,
     },
 }
 

@@ -13,8 +13,8 @@ use std::{
 use groundswell_core::time::Time;
 
 use super::{
-    Answer, Assign, Batch, Candidate, ChangeSeq, CohortName, CohortRecord, DeviceKey, Intent,
-    IntentSeq, Page, Patients, PatientsWant, Review, Reviewed, RolloutKey, RolloutRecord,
+    Answer, Assign, Batch, Candidate, ChangeSeq, CohortName, CohortRecord, DeviceKey, FailedDevice,
+    Intent, IntentSeq, Page, Patients, PatientsWant, Review, Reviewed, RolloutKey, RolloutRecord,
     RoundCursor, SlotsRead, SlotsWant, Store, StoreError, Want,
 };
 
@@ -60,7 +60,8 @@ pub enum Job {
     Slots(SlotsWant),
     /// Read devices that were updated.
     Patients(PatientsWant),
-    /// See whether it is still written down that a device keeps slots because it failed.
+    /// See whether it is still written down that a device keeps slots because it failed, and in which
+    /// domains.
     HasFailed(DeviceKey),
     /// Read the rollouts that roll one back.
     Rollbacks(RolloutKey),
@@ -140,7 +141,7 @@ pub enum Done {
     /// Devices that were updated were read.
     Patients(RolloutKey, Result<Patients, StoreError>),
     /// Whether a device keeps slots because it failed.
-    HasFailed(DeviceKey, Result<bool, StoreError>),
+    HasFailed(DeviceKey, Result<Option<FailedDevice>, StoreError>),
     /// An intent was answered.
     Answered(IntentSeq, Result<(), StoreError>),
 }
@@ -273,7 +274,7 @@ fn carry_out<S: Store>(store: &mut S, job: &Job) -> Came {
         Job::Patients(want) => Done::Patients(want.rollout, store.patients(want)),
         Job::HasFailed(device) => {
             let failed = store.failed_devices(Some(*device));
-            Done::HasFailed(*device, failed.map(|failed| !failed.is_empty()))
+            Done::HasFailed(*device, failed.map(|mut failed| failed.pop()))
         }
         Job::Answer(seq, answer) => Done::Answered(*seq, store.answer(*seq, answer)),
     })

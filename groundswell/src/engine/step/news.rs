@@ -47,15 +47,11 @@ impl Engine {
                     }
                 },
                 Intent::Contact { device } => {
-                    if self.shared.budgets.has_failed(device) {
-                        commands.push(Command::Store(Job::HasFailed(device)));
-                    }
+                    commands.push(Command::Store(Job::HasFailed(device)));
                     commands.push(Command::Store(Job::Waiting(seq, device)));
                 }
-                Intent::Released { device, assignment, domain } => {
-                    if let Ok(domain) = domain.parse() {
-                        self.shared.budgets.released(device, assignment, &domain);
-                    }
+                Intent::Released { device } => {
+                    commands.push(Command::Store(Job::HasFailed(device)));
                     let answer = Answer::Already(String::new());
                     commands.push(Command::Store(Job::Answer(seq, answer)));
                 }

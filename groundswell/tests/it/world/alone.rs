@@ -44,12 +44,14 @@ impl World {
             let batch = Batch { records, progression, ..Batch::empty(key, Epoch(0), row.at) };
             self.committed(&batch, true);
         }
+        // As drawn it could not go well: nobody starts it, but for who asks the driver.
+        if let (Act::Start, Err(OperateError::Unfit { .. })) = (act, &acted) {
+            return;
+        }
         self.look_at_answers(key);
         match acted {
             Ok(acting) => self.look_at_acted(key, act, &acting),
             Err(OperateError::Refused { .. } | OperateError::MovedOn { .. }) => {}
-            // As drawn it could not go well: nobody starts it, but for who asks the driver.
-            Err(OperateError::Unfit { .. }) if act == Act::Start => {}
             Err(error) => self.fail(&format!("{act} of rollout {} failed: {error:?}", key.0)),
         }
     }

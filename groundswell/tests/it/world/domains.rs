@@ -39,7 +39,7 @@ impl World {
         if !are_all {
             failed.retain(|_| self.dice.percent(20));
         }
-        failed.truncate(MENDED_MAX);
+        failed.truncate(if are_all { MENDED_MAX * 20 } else { MENDED_MAX });
         for device in failed {
             if self.dice.percent(50) {
                 self.call(&device);
@@ -69,15 +69,15 @@ impl World {
         });
         for domain in domains {
             let (device, assignment) = (failed.device, failed.assignment);
-            let (key, text) = (domain.per.tag().to_owned(), domain.to_string());
+            let key = domain.per.tag().to_owned();
             let reason = "it is spare".to_owned();
             self.desk
                 .release_slot(&SlotRelease { device, assignment, domain, reason, at })
                 .unwrap();
             let breaches = self.checker.released(&id, &key, at);
             self.breached(&breaches);
-            self.tell_driver(&Intent::Released { device, assignment, domain: text });
         }
+        self.tell_driver(&Intent::Released { device: failed.device });
         self.note("domains: slots of one are released");
     }
 

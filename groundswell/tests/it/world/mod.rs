@@ -391,7 +391,7 @@ impl World {
         {
             let is_it = |reason: &WaitingOn| {
                 matches!(reason, WaitingOn::Away { .. } | WaitingOn::Joiners { .. })
-                    || is_of_one_down(reason)
+                    || is_of_others(reason)
             };
             return may_wait && progress.waiting_on.iter().any(is_it);
         }
@@ -612,8 +612,8 @@ impl World {
                 | WaitingOn::Hours { .. }
                 | WaitingOn::StartAt { .. }
                 | WaitingOn::Rate { .. } => true,
-                // Nobody has seen it come back.
-                reason => is_of_one_down(reason),
+                // Nobody has seen them come back.
+                reason => is_of_others(reason),
             };
             if !progress.waiting_on.iter().any(can_wait) {
                 let state = record.progression;
@@ -726,7 +726,7 @@ impl World {
     }
 }
 
-/// Whether a failure domain is waited for of which a device is down.
-const fn is_of_one_down(reason: &WaitingOn) -> bool {
-    matches!(reason, WaitingOn::Domain { full, .. } if full.down > 0)
+/// Whether a failure domain is waited for of which others are out of order.
+const fn is_of_others(reason: &WaitingOn) -> bool {
+    matches!(reason, WaitingOn::Domain { full, .. } if full.down + full.failed + full.under_way > 0)
 }
