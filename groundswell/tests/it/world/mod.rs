@@ -525,7 +525,9 @@ impl World {
                 let held = state
                     .zip(counts)
                     .and_then(|(state, counts)| looks::host_fault(waiting_on, state, counts));
-                let domain = self.checker.domain_fault(waiting_on);
+                // Of who has called since the driver looked it does not know.
+                let is_looked = self.checker.intents.oldest().is_none();
+                let domain = self.checker.domain_fault(waiting_on).filter(|_| is_looked);
                 let held = held.into_iter().chain(domain);
                 breaches.extend(held.map(|why| format!("rollout {}: {why}", key.0)));
             }
