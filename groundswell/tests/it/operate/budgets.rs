@@ -137,3 +137,42 @@ fn a_store_is_updated_one_device_at_a_time() {
     note: no device of a domain that rollouts have budgets for is out of order
     ");
 }
+
+/// A store of which a device is down is left alone by who counts that, and by nobody else.
+#[test]
+fn a_device_that_is_down_counts_where_the_budget_says_so() {
+    let mut stage = Stage::new(9, Options::default());
+    move_in(&stage, 9);
+    let lines = fs::read_to_string(stage.dir().join("stores.jsonl")).unwrap();
+    let silent = lines.lines().next().unwrap().replacen(
+        '{',
+        "{\"check_in\":\"60s\",\"last_seen\":\"2020-02-01T10:00:00Z\",",
+        1,
+    );
+    fs::write(stage.dir().join("silent.jsonl"), silent).unwrap();
+    let ran = stage.run(&["device", "import", "silent.jsonl"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let counting = ONE_OF_EACH.replace("max = 1", "max = 1, count_down = true");
+    fs::write(stage.dir().join("budget.toml"), counting).unwrap();
+    stage.run(&["rollout", "create", "budget.toml"]);
+    stage.drive();
+    stage.run(&["rollout", "start", "2"]);
+    while stage.rollout("2")["counts"]["succeeded"] != 6 {
+        pause();
+    }
+    while stage.rollout("2")["waiting_on"].as_array().unwrap().is_empty() {
+        pause();
+    }
+    let told = stage.told(&["rollout", "why", "2"]);
+    let full = "2 devices wait for failure domains, the first for tag.store=00, of which at most 1 \
+                device may be out of order: 1 down";
+    assert!(told.contains(full), "{told}");
+    let listed = stage.told(&["budget", "list"]);
+    assert!(listed.contains("pos-0 (down)"), "{listed}");
+    // By a budget that does not count it they go.
+    fs::write(stage.dir().join("other.toml"), ONE_OF_EACH).unwrap();
+    stage.run(&["rollout", "create", "other.toml"]);
+    stage.run(&["rollout", "start", "3"]);
+    stage.until_of("3", "completed");
+    assert_eq!(stage.rollout("3")["counts"]["succeeded"], 8);
+}
