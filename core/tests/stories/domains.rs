@@ -48,7 +48,8 @@ impl World {
             let domain = self.rows[at].domain(budget);
             let in_it = || {
                 let rows = self.rows.iter().enumerate().filter(|(other, _)| *other != at);
-                rows.map(|(_, row)| row).filter(|row| row.domain(budget) == domain)
+                let rows = rows.map(|(_, row)| row).chain(&self.gone);
+                rows.filter(|row| row.domain(budget) == domain)
             };
             let size = in_it().count() as u32 + 1;
             let under_way = in_it().filter(|row| row.assignment.state.is_active()).count() as u32;

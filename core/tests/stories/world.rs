@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) spec: Spec,
     pub(crate) progression: Progression,
     pub(crate) rows: Vec<Row>,
+    /// Those that later rounds do not have.
+    pub(crate) gone: Vec<Row>,
     pub(crate) rate: Option<Rate>,
     pub(crate) waiting_on: Vec<WaitingOn>,
     pub(crate) wake_at: Option<Time>,
@@ -89,6 +91,7 @@ impl World {
             progression: Progression::draft(&spec),
             spec,
             rows: vec![],
+            gone: vec![],
             rate,
             waiting_on: vec![],
             wake_at: None,
@@ -302,10 +305,14 @@ impl World {
     }
 
     fn begin_round(&mut self) {
-        self.rows.retain(|row| {
+        let rows = std::mem::take(&mut self.rows);
+        let (again, gone): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| {
             let state = row.assignment.state;
             state.is_failure() || state == State::Canceled || row.is_regressed
         });
+        self.rows = again;
+        // They are where they were, and may keep slots there.
+        self.gone.extend(gone);
         for row in &mut self.rows {
             (row.bad, row.is_regressed) = (0, false);
             (row.id, row.assignment) = (self.book.next_id(&row.device.id), Assignment::queued());
