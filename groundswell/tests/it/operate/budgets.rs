@@ -102,6 +102,7 @@ fn every_store_stops_at_its_first_failure_until_somebody_says_it_is_well() {
 #[test]
 fn what_cannot_be_released_is_told() {
     let desk = Desk::set();
+    let mut told = vec![];
     for args in [
         &["budget", "release", "store", "pos-01", "--reason", "x"][..],
         &["budget", "release", "tag.region=north", "pos-0x", "--reason", "x"],
@@ -109,8 +110,29 @@ fn what_cannot_be_released_is_told() {
         &["budget", "release", "tag.region=north", "pos-01", "--reason", " "],
         &["budget", "release", "tag.region=north", "pos-01", "--reason", "x"],
     ] {
-        assert_eq!(desk.run(args).code, Some(2), "{args:?}");
+        told.push(desk.told(args));
     }
+    assert_told!(told.join("\n"), @r#"
+    exit 2
+    --- err
+    error: `store` names no failure domain; write one such as tag.store=0042 or "tag.store: none"
+
+    exit 2
+    --- err
+    error: there is no device `pos-0x`; did you mean `pos-01`?
+
+    exit 2
+    --- err
+    error: pos-01 is not in tag.region=south, but in tag.region=north
+
+    exit 2
+    --- err
+    error: --reason: say in 1 to 500 characters why it does no harm there
+
+    exit 2
+    --- err
+    error: pos-01 has no slot in tag.region=north: it did not fail, or was seen to be well since
+    "#);
 }
 
 /// At no time are two devices of a store under way.
