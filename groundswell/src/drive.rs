@@ -90,6 +90,7 @@ pub struct Driver {
     in_flight_max: u32,
     hub: Hub,
     stop: CancellationToken,
+    called: &'static str,
     begun: Option<oneshot::Sender<()>>,
 }
 
@@ -102,6 +103,7 @@ impl Driver {
             in_flight_max: IN_FLIGHT_MAX,
             hub: Hub::default(),
             stop: CancellationToken::new(),
+            called: "run",
             begun: None,
         }
     }
@@ -124,6 +126,13 @@ impl Driver {
     #[must_use]
     pub const fn in_flight_max(mut self, max: u32) -> Self {
         self.in_flight_max = max;
+        self
+    }
+
+    /// What it is called, for those who find the directory taken: the command it is part of.
+    #[must_use]
+    pub const fn called(mut self, command: &'static str) -> Self {
+        self.called = command;
         self
     }
 
@@ -155,11 +164,11 @@ impl Driver {
     /// # Errors
     /// [`DriveError`], also if the state failed meanwhile.
     pub async fn run(self) -> Result<(), DriveError> {
-        let Self { path, http, in_flight_max, hub, stop, begun: told } = self;
+        let Self { path, http, in_flight_max, hub, stop, called, begun: told } = self;
         // What cannot be used is told before the directory is touched.
         Client::new(http.clone())?;
         let clock = http.clock.clone();
-        let Some(begun) = begin_with_room(path, &stop).await? else { return Ok(()) };
+        let Some(begun) = begin_with_room(path, called, &stop).await? else { return Ok(()) };
         let Begun { dir, store, reserve, taken, kept, failed, epoch } = begun;
         if let Some(told) = told {
             // Whoever asked may be gone.
@@ -216,6 +225,7 @@ struct Begun {
 /// driver kept in the reserve stays there until then, and the lock is held.
 async fn begin_with_room(
     path: PathBuf,
+    called: &'static str,
     stop: &CancellationToken,
 ) -> Result<Option<Begun>, DriveError> {
     let mut dir = None;
@@ -223,7 +233,7 @@ async fn begin_with_room(
     loop {
         let (state, held) = (path.clone(), dir.take());
         let tried = tokio::task::spawn_blocking(move || {
-            let locked = held.map_or_else(|| StateDir::lock(&state, "run").map(Arc::new), Ok);
+            let locked = held.map_or_else(|| StateDir::lock(&state, called).map(Arc::new), Ok);
             match locked {
                 Ok(dir) => (begin(dir.clone()), Some(dir)),
                 Err(error) => (Err(error.into()), None),

@@ -6,6 +6,8 @@
 pub use groundswell_core as core;
 pub use groundswell_core::units;
 
+pub mod access;
+pub mod api;
 pub mod artifacts;
 mod causes;
 pub mod cli;
@@ -18,6 +20,7 @@ pub mod inventory;
 pub mod operate;
 pub mod push;
 pub mod retry;
+pub mod server;
 pub mod sim;
 pub mod spec_file;
 pub mod store;

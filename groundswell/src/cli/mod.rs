@@ -13,6 +13,7 @@ pub mod push;
 pub mod release;
 pub mod rollout;
 pub mod run;
+pub mod serve;
 pub mod sim;
 pub mod state;
 mod text;
@@ -59,6 +60,8 @@ pub enum Command {
     Budget(budget::Args),
     /// Drive the rollouts of a state directory until stopped
     Run(Box<run::Args>),
+    /// Drive the rollouts of a state directory, and answer teams, pipelines and devices over HTTP
+    Serve(Box<serve::Args>),
     /// A state directory itself: copies of it, and what of its log is kept
     State(upkeep::Args),
     /// Run a simulated fleet on one port, to rehearse against
@@ -106,6 +109,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Budget(args) => budget::run(&args),
         Command::Rollout(args) => rollout::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::State(args) => upkeep::run(&args),
         Command::Sim(args) => sim::run(&args),
     }

@@ -244,6 +244,35 @@ pub enum Reason {
     HeaderTooLong(String),
 }
 
+impl Reason {
+    /// The field that is at fault; `row` if it is none alone.
+    pub(crate) fn field(&self) -> String {
+        match self {
+            Self::WrongType { field, .. } => field.clone(),
+            Self::Twice(field) => field.clone(),
+            Self::Missing(field) => (*field).to_owned(),
+            Self::Tag { key, .. } => format!("tags.{key}"),
+            Self::TooManyTags => "tags".to_owned(),
+            Self::TimeZone(_) => "time_zone".to_owned(),
+            Self::LastSeen(_) | Self::LastSeenNumber | Self::LastSeenAhead(_) => {
+                "last_seen".to_owned()
+            }
+            Self::CheckIn(_) | Self::CheckInLength { .. } => "check_in".to_owned(),
+            Self::DuplicateId { .. } => "id".to_owned(),
+            Self::Header { name, .. } => format!("headers.{name}"),
+            Self::TooManyHeaders | Self::HeaderTooLong(_) => "headers".to_owned(),
+            Self::Value(
+                ValueError::Empty(what)
+                | ValueError::TooLong { what, .. }
+                | ValueError::Control { what, .. },
+            ) => (*what).to_owned(),
+            Self::Value(ValueError::Address { .. }) => "address".to_owned(),
+            Self::Value(ValueError::Path { .. }) => "update_path".to_owned(),
+            _ => "row".to_owned(),
+        }
+    }
+}
+
 /// A name from the inventory, short and without anything that moves a cursor.
 pub(super) fn quote(text: &str) -> String {
     let shown: String = text.chars().take(64).flat_map(char::escape_debug).collect();

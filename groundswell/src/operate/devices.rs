@@ -1,6 +1,6 @@
 //! The inventory of a state directory: import, list, show, check-in.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use groundswell_core::{
     device::{Address, Device, check_label},
@@ -8,7 +8,8 @@ use groundswell_core::{
     spelling::nearest,
     time::Time,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{DeviceWhy, OperateError, State};
 use crate::{
@@ -39,47 +40,65 @@ pub struct Import {
 }
 
 /// A device as it is shown; an inventory of these reads back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeviceView {
     /// Its id.
     pub id: String,
     /// For people.
     pub name: String,
     /// Where it listens.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub address: Option<Address>,
     /// What it runs, as far as is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Where it stands.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
     /// Its time zone.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
     /// How often it checks in, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "secs")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "secs")]
+    #[schema(value_type = Option<u64>)]
     pub check_in: Option<Duration>,
     /// When it was last heard of.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     pub last_seen: Option<Time>,
     /// Whether it is there: a word of [`groundswell_core::presence::Presence`].
-    pub status: &'static str,
+    pub status: Cow<'static, str>,
     /// Free keys and values.
     pub tags: BTreeMap<String, String>,
     /// Where it takes updates, if not where the others do.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_path: Option<String>,
 }
 
-#[expect(clippy::ref_option, reason = "the signature serde asks for")]
-fn secs<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_u64(value.map_or(0, |duration| duration.as_secs()))
+mod secs {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "the signature serde asks for")]
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(value.map_or(0, |duration| duration.as_secs()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_secs))
+    }
 }
 
 impl DeviceView {
-    fn of(device: Device, now: Time) -> Self {
-        let status = device.presence(now).as_str();
+    pub(super) fn of(device: Device, now: Time) -> Self {
+        let status = device.presence(now).as_str().into();
         let Device { id, name, address, version, location, .. } = device;
         let Device { time_zone, check_in, last_seen, tags, update_path, .. } = device;
         Self {

@@ -74,6 +74,15 @@ pub enum OperateError {
         /// The most characters.
         max: usize,
     },
+    /// A name that says nothing, or a novel.
+    #[error("a token's name is 1 to {max} characters that can be printed: whose it is, or what for")]
+    TokenName {
+        /// The most characters.
+        max: usize,
+    },
+    /// The system gives no randomness, without which there is no secret.
+    #[error("the system gives no randomness")]
+    NoRandomness(#[source] std::io::Error),
     /// There is nothing to release it from.
     #[error("{device} is left out by no rollout: it failed none since it last took one well")]
     NoRelease {
@@ -262,6 +271,7 @@ impl OperateError {
                     BackupError::NoRoom(_) | BackupError::Write { .. } | BackupError::Damaged(_)
                 )
                 | Self::Artifact(ArtifactError::Keep { .. })
+                | Self::NoRandomness(_)
                 | Self::NoAnswer { .. }
                 | Self::Hangs { .. }
         )

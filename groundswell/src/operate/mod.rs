@@ -4,11 +4,13 @@
 //! here drives: what is wanted of a driver is written down for it. Types to read first: [`State`],
 //! [`OperateError`].
 
+mod access;
 mod acts;
 mod backup;
 mod budgets;
 mod check;
 mod create;
+mod device_spec;
 mod devices;
 mod error;
 mod explain;
@@ -30,6 +32,7 @@ pub use self::{
     backup::{Backup, BackupError},
     budgets::{DomainView, HolderView, LimitView, REASON_CHARS_MAX, SlotReleased, Why},
     check::Checked,
+    device_spec::{DeviceFault, DeviceSpec},
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
     explain::Explained,
@@ -44,6 +47,7 @@ pub use self::{
     waves::{RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,
 };
+pub use crate::store::Put;
 use crate::store::{
     SqliteStore,
     dir::{self, DirError},

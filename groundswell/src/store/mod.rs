@@ -4,6 +4,7 @@
 //! decides nothing: it writes down what was decided, whole or not at all. Row types stay in the
 //! adapters. Type to read first: [`Batch`].
 
+mod access;
 mod changed;
 pub mod dir;
 mod health;
@@ -31,6 +32,7 @@ use groundswell_core::{
 use serde::Serialize;
 
 pub use self::{
+    access::{AccessStore, Attribution, Created},
     changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
     health::{Patient, Patients, PatientsPage, PatientsWant, Regression},
     slots::{
@@ -147,7 +149,7 @@ pub struct Contact<'a> {
 }
 
 /// The store in the words of the domain. Every method is one transaction.
-pub trait Store: Send + TroubleStore {
+pub trait Store: Send + TroubleStore + AccessStore {
     /// Reads several things as they are at one moment, whoever writes meanwhile: `read` sees nothing
     /// of what is written after its first look. While it lasts, what others write cannot be put
     /// from the log of the database back into it, and that log grows.

@@ -4,6 +4,7 @@
 //! of neighboring assignments that went the same way are one statement, which is what keeps a
 //! device-update at a few microseconds.
 
+mod access;
 mod assign;
 mod changed;
 mod commit;
@@ -44,7 +45,7 @@ use groundswell_core::{
 use rusqlite::Connection;
 
 use super::{
-    Alike, Answer, Assign, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
+    Alike, Answer, Assign, Attribution, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
     DeviceKey, EachAssigned, EachChanged, Intent, IntentSeq, LogRow, Page, Put, Review, Reviewed,
     Rollback, RolloutKey, RolloutRecord, RoundCursor, Standing, Store, StoreError, Unfinished,
     Want, Which,
@@ -56,6 +57,8 @@ pub struct SqliteStore {
     connection: Connection,
     /// That of the driver whose handle this is; nobody's unless it raised one.
     epoch: Option<Epoch>,
+    /// By whom the next transaction is, if somebody said so.
+    attribution: Option<Box<Attribution>>,
 }
 
 impl Store for SqliteStore {

@@ -4,11 +4,11 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{SqliteStore, epoch, reader};
+use super::{SqliteStore, access, epoch, reader};
 use crate::store::StoreError;
 
 /// Numbered, applied in order; a file is never changed once it was released.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001-state.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001-state.sql"), include_str!("migrations/0002-access.sql")];
 
 /// Pages of the log before it is written back: 16 MiB, so that a busy rollout writes a page back
 /// once for many changes, and a restart reads little.
@@ -39,7 +39,7 @@ impl SqliteStore {
         connection.busy_timeout(BUSY_MAX)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         reader::keep_plans(&connection)?;
-        let mut store = Self { connection, epoch: None };
+        let mut store = Self { connection, epoch: None, attribution: None };
         store.migrate()?;
         Ok(store)
     }
@@ -55,7 +55,7 @@ impl SqliteStore {
             return Ok(None);
         }
         let connection = reader::open(path)?;
-        let store = Self { connection, epoch: None };
+        let store = Self { connection, epoch: None, attribution: None };
         Ok((store.schema()? > 0).then_some(store))
     }
 
@@ -94,6 +94,9 @@ impl SqliteStore {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Nobody else can raise it before this transaction ends.
         epoch::refuse_stale(&transaction, own)?;
+        if let Some(by) = self.attribution.take() {
+            access::write_attribution(&transaction, &by)?;
+        }
         Ok(transaction)
     }
 }

@@ -1,0 +1,78 @@
+//! What comes with a request: JSON bodies and query parameters, read within limits.
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{FromRequest, FromRequestParts, Request},
+};
+use http::{StatusCode, header, request::Parts};
+use serde::de::DeserializeOwned;
+
+use super::{Api, Problem};
+
+/// A JSON body of at most [`Limits::json_bytes_max`](super::Limits).
+#[derive(Clone, Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+/// Query parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        if !is_json(&request) {
+            let told = "send JSON, with Content-Type: application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", told));
+        }
+        let bytes = read(request.into_body(), api.limits().json_bytes_max).await?;
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let field = error.path().to_string();
+            let error = error.into_inner();
+            match error.classify() {
+                serde_json::error::Category::Data => {
+                    let field = if field == "." { "body".to_owned() } else { field };
+                    Problem::invalid(field, error.to_string())
+                }
+                _ => Problem::bad_request(format!("the body is no JSON: {error}")),
+            }
+        })?;
+        json.end().map_err(|error| Problem::bad_request(format!("the body is no JSON: {error}")))?;
+        Ok(Self(value))
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
+        let told = |error: axum::extract::rejection::QueryRejection| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", error.body_text())
+        };
+        query.map(|query| Self(query.0)).map_err(told)
+    }
+}
+
+/// Reads a body whole.
+///
+/// # Errors
+/// A [`Problem`] with status 413 if it is longer than `bytes_max`.
+pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<bytes::Bytes, Problem> {
+    to_bytes(body, bytes_max).await.map_err(|error| {
+        let error = error.into_inner();
+        if error.is::<http_body_util::LengthLimitError>() {
+            let told = format!("the body is larger than {bytes_max} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", told)
+        } else {
+            Problem::bad_request("the body broke off")
+        }
+    })
+}
+
+fn is_json(request: &Request) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
+}

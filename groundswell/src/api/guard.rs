@@ -1,0 +1,158 @@
+//! What stands before every handler: the request's id, who calls, and whether they may.
+//!
+//! Closed by default: a route that is not in [`ROUTES`](super::routes::ROUTES) answers nobody.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use groundswell_core::time::Time;
+use http::{HeaderValue, StatusCode, header};
+
+use super::{
+    Api, Caller, Problem, Source,
+    caller::RequestId,
+    routes::{self, Needs},
+};
+use crate::access::{Kind, Secret, Token};
+
+/// Longest request id that is taken over from a caller.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// What every answer says to a browser.
+const SAFETY: [(header::HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+         img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ),
+];
+
+/// Names the request, and writes the name into the answer and into problems.
+pub(super) async fn name(mut request: Request, next: Next) -> Response {
+    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let id = match given {
+        Some(id) if is_request_id(id) => id.to_owned(),
+        _ => uuid::Uuid::now_v7().to_string(),
+    };
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let named = Problem { request_id: Some(id.clone()), ..problem };
+        // Headers that a layer in between added stay.
+        let kept = response.headers().clone();
+        response = named.into_response();
+        for (name, value) in &kept {
+            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    for (name, value) in SAFETY {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn is_request_id(id: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(is_plain)
+}
+
+/// Finds out who calls, and lets through who may.
+pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    match caller(&api, &request) {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Ok(None) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn caller(api: &Api, request: &Request) -> Result<Option<Caller>, Problem> {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = path.and_then(|path| routes::find(request.method(), path));
+    let needs = route.ok_or_else(Problem::internal)?.needs;
+    if needs == Needs::Nothing {
+        return Ok(None);
+    }
+    let source = request.extensions().get::<Source>().copied().unwrap_or_default().0;
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    let token = authenticate(api, request, source)?;
+    let caller = Caller { token, source, request: request_id.unwrap_or_default() };
+    match (needs, &caller.token.kind) {
+        (Needs::Nothing, _)
+        | (Needs::Device, Kind::Device { .. })
+        | (Needs::Enrollment, Kind::Enrollment { .. }) => {}
+        (Needs::Right(right), _) => caller.require(right)?,
+        (Needs::Device, _) => return Err(forbidden("this takes the token of a device")),
+        (Needs::Enrollment, _) => return Err(forbidden("this takes an enrollment token")),
+    }
+    api.note_used(&caller);
+    Ok(Some(caller))
+}
+
+fn forbidden(told: &str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", told)
+}
+
+/// The token that the request shows, if it is good.
+fn authenticate(api: &Api, request: &Request, source: IpAddr) -> Result<Token, Problem> {
+    let now = api.now();
+    if let Some(wait) = api.throttle().wait(source, now) {
+        let told = "too many wrong tokens came from your address; wait before the next";
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-guesses", told);
+        return Err(Problem { retry_after_secs: Some(wait.as_secs() + 1), ..problem });
+    }
+    let shown = request.headers().get(header::AUTHORIZATION);
+    let Some(shown) = shown else {
+        return Err(unauthorized("show a token: Authorization: Bearer gsw_..."));
+    };
+    let secret = shown.to_str().ok().and_then(bearer).and_then(|text| Secret::parse(text).ok());
+    let known = match &secret {
+        Some(secret) => api.glance(|state, _| state.token(secret.id()))?,
+        None => None,
+    };
+    match judge(secret.as_ref(), known, now) {
+        Ok(token) => Ok(token),
+        Err(problem) => {
+            api.throttle().note_wrong(source, now);
+            Err(problem)
+        }
+    }
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn judge(secret: Option<&Secret>, known: Option<Token>, now: Time) -> Result<Token, Problem> {
+    let wrong = || unauthorized("the token is not known here");
+    let secret = secret.ok_or_else(wrong)?;
+    // Whether the id or the secret is wrong is nobody's business, nor how long it took to see it.
+    let hash = known.as_ref().map_or([0; 32], |token| token.hash);
+    let is_right = secret.is_of(&hash);
+    let token = known.filter(|_| is_right).ok_or_else(wrong)?;
+    token.check(now).map_err(|error| unauthorized(&error.to_string()))?;
+    Ok(token)
+}
+
+fn unauthorized(told: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told)
+}

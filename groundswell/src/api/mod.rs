@@ -1,0 +1,24 @@
+//! The HTTP API: what teams, pipelines and devices say to a server.
+//!
+//! Owns routes, wire rules (problems, pages, tags of state, limits) and who may call what. Decides
+//! nothing of rollouts: it asks [`State`](crate::operate::State), which writes intent for the
+//! driver. The answers are the views of `operate`: what `--output json` prints is what is answered
+//! here. Types to read first: [`Api`], [`routes::ROUTES`], [`Problem`].
+
+mod body;
+mod caller;
+mod guard;
+pub mod operator;
+mod page;
+mod problem;
+pub mod routes;
+mod shared;
+mod state_tag;
+mod throttle;
+
+pub use self::{
+    caller::{Caller, Source},
+    problem::{Fault, Problem},
+    routes::router,
+    shared::{Api, Limits},
+};

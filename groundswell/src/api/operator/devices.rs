@@ -1,0 +1,133 @@
+//! Devices: `/api/v1/devices`.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use groundswell_core::{device::Device, selector::Selector};
+use http::{HeaderMap, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::{
+    Api, Caller, Problem,
+    body::{JsonBody, Params},
+    page::{Paging, cursor},
+    state_tag::{StateTag, require_new},
+};
+use crate::operate::{DeviceSpec, DeviceView, OperateError};
+
+/// Which devices.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Which {
+    /// A selector, such as `tag.region==west and version<2.2.0`.
+    #[param(max_length = 4096)]
+    pub select: Option<String>,
+}
+
+/// A page of devices, in the order of their ids.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Devices {
+    /// The devices.
+    pub devices: Vec<DeviceView>,
+    /// The cursor of the next page; none if this is the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Lists devices in the order of their ids.
+#[utoipa::path(
+    get, path = "/api/v1/devices", tag = "devices", params(Which, Paging),
+    responses((status = 200, body = Devices), (status = "default", body = Problem)),
+)]
+pub(in crate::api) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Params(which): Params<Which>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<Devices>, Problem> {
+    let (limit, after) = (paging.limit()?, paging.after()?);
+    let select = which.select.as_deref().map(Selector::parse).transpose();
+    let select = select.map_err(|error| Problem::invalid("select", error.to_string()))?;
+    let select = caller.narrow(select);
+    let page = api.look(move |state, now| {
+        state.device_page(select.as_ref(), after.as_deref(), limit, now)
+    });
+    let (devices, next) = page.await?;
+    Ok(Json(Devices { devices, next: next.as_deref().map(cursor) }))
+}
+
+/// Shows a device.
+#[utoipa::path(
+    get, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = String, Path)),
+    responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
+)]
+pub(in crate::api) async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (device, view) = api.glance(|state, now| state.device_view(&id, now))?;
+    visible(&caller, &device)?;
+    let tag = StateTag::of(&DeviceSpec::of(&device));
+    if tag.is_known(&headers) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.header())]).into_response());
+    }
+    Ok(([(header::ETAG, tag.header())], Json(view)).into_response())
+}
+
+/// Writes a device down, or changes all that operators say of it.
+#[utoipa::path(
+    put, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = String, Path)),
+    request_body = DeviceSpec,
+    responses(
+        (status = 200, body = DeviceView), (status = 201, body = DeviceView),
+        (status = "default", body = Problem),
+    ),
+)]
+pub(in crate::api) async fn put(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    JsonBody(spec): JsonBody<DeviceSpec>,
+) -> Result<Response, Problem> {
+    let device = spec.device(&id).map_err(|fault| Problem::invalid(fault.field, fault.detail))?;
+    let before = match api.glance(|state, now| state.device_view(&id, now)) {
+        Ok((device, _)) => Some(device),
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => None,
+        Err(problem) => return Err(problem),
+    };
+    if let Some(before) = &before {
+        visible(&caller, before)?;
+        StateTag::of(&DeviceSpec::of(before)).require(&headers)?;
+    }
+    require_new(&headers, before.is_some())?;
+    if !caller.sees(&device) {
+        return Err(Problem::invalid("tags", "with these the device would be out of your scope"));
+    }
+    let after = DeviceSpec::of(&device);
+    let json = |spec: &DeviceSpec| serde_json::to_value(spec).ok();
+    let was = before.as_ref().and_then(|device| json(&DeviceSpec::of(device)));
+    let action = if before.is_some() { "device.change" } else { "device.create" };
+    let change = caller.change(api.now(), action, format!("device {id}"));
+    let change = change.between(was, json(&after));
+    let put = move |state: &mut crate::operate::State, now| -> Result<DeviceView, OperateError> {
+        state.put_device(&device)?;
+        Ok(state.device_view(&device.id, now)?.1)
+    };
+    let view = api.change(change, None, put).await?;
+    let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, [(header::ETAG, StateTag::of(&after).header())], Json(view)).into_response())
+}
+
+/// A device that the caller may not see is as one that is not there.
+fn visible(caller: &Caller, device: &Device) -> Result<(), Problem> {
+    if caller.sees(device) {
+        return Ok(());
+    }
+    Err(Problem::not_found(format!("there is no device `{}`", device.id)))
+}

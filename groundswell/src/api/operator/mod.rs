@@ -1,0 +1,3 @@
+//! What operators and pipelines ask: one file per noun.
+
+pub mod devices;

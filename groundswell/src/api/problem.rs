@@ -1,0 +1,174 @@
+//! What went wrong with a request, as RFC 9457 has it.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    operate::OperateError,
+    store::{StoreError, dir::DirError},
+};
+
+/// What the type of a problem begins with; what follows is stable.
+const TYPE: &str = "urn:groundswell:problem:";
+
+/// What every problem is sent as.
+const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Why a request was not done (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Which kind of problem; stable, for programs.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// What is wrong this time, and what to do.
+    pub detail: String,
+    /// What is wrong, part by part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Fault>,
+    /// The request, as it is named in the server's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// In how many seconds to try again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_secs: Option<u64>,
+}
+
+/// Something that is wrong with a part of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fault {
+    /// The part, such as `tags.region`, a parameter or a header.
+    pub field: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem of a kind, in words.
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("{TYPE}{kind}"),
+            title: kind.replace('-', " "),
+            status: status.as_u16(),
+            detail: detail.into(),
+            errors: vec![],
+            request_id: None,
+            retry_after_secs: None,
+        }
+    }
+
+    /// The request cannot be read.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    /// A part of the request cannot be.
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let (field, detail) = (field.into(), detail.into());
+        let told = format!("{field}: {detail}");
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", told);
+        Self { errors: vec![Fault { field, detail }], ..problem }
+    }
+
+    /// There is no such thing, or none that the caller may see.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    /// It makes no sense as things are now.
+    pub fn conflict(kind: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, detail)
+    }
+
+    /// Something that should not happen; the log has it.
+    pub fn internal() -> Self {
+        let detail = "something went wrong here; the server's log has it under this request id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// Nothing can be done at the moment.
+    pub fn unavailable(kind: &str, detail: impl Into<String>, secs: u64) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail);
+        Self { retry_after_secs: Some(secs), ..problem }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, retry_after) = (self.status(), self.retry_after_secs);
+        let mut response = (status, Json(&self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(secs) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"groundswell\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        // Whoever puts the request id in later finds the problem here.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!("{:#}", anyhow::Error::from(error));
+        Self::unavailable("store", "the state cannot be read or written; try again later", 5)
+    }
+}
+
+impl From<OperateError> for Problem {
+    fn from(error: OperateError) -> Self {
+        use OperateError as E;
+        let told = error.to_string();
+        match error {
+            E::Store(error) | E::ImportCut { error, .. } => error.into(),
+            E::Dir(DirError::Locked { .. } | DirError::Io { .. })
+            | E::Takeover(_)
+            | E::Backup(_)
+            | E::Artifact(_) => {
+                tracing::error!("{:#}", anyhow::Error::from(error));
+                Self::unavailable("store", "the state cannot be used; try again later", 5)
+            }
+            E::NoState { .. } => Self::unavailable("store", "there is no state yet", 5),
+            E::Hangs { .. } | E::NoAnswer { .. } => Self::unavailable("no-answer", told, 5),
+            E::Selector(error) => Self::invalid("select", error.to_string()),
+            E::Domain(error) => Self::invalid("domain", error.to_string()),
+            E::Label(error) => Self::invalid("body", error.to_string()),
+            E::Spec(_) | E::Document(_) | E::Budgets(_) => Self::invalid("spec", told),
+            E::Reason { max } | E::ReleaseReason { max } => {
+                Self::invalid("reason", format!("say why in 1 to {max} characters"))
+            }
+            E::TokenName { .. } => Self::invalid("name", told),
+            E::NoRandomness(_) => Self::internal(),
+            E::UnknownDevice { .. } | E::UnknownRelease { .. } | E::UnknownRollout { .. } => {
+                Self::not_found(told)
+            }
+            E::AmbiguousRollout { .. } => Self::invalid("rollout", told),
+            E::ReleaseDiffers { .. } => Self::conflict("differs", told),
+            E::MovedOn { .. } | E::OtherWave { .. } => Self::conflict("moved-on", told),
+            E::Slot { .. } | E::NoRelease { .. } => Self::conflict("nothing-to-release", told),
+            E::Push { .. }
+            | E::Refused { .. }
+            | E::Unfit { .. }
+            | E::NotRolledBack { .. }
+            | E::NoWayBack { .. }
+            | E::DriverRefused { .. } => Self::conflict("refused", told),
+        }
+    }
+}

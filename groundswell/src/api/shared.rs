@@ -1,0 +1,165 @@
+//! What all handlers share: the state behind them, the time, and the limits.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use groundswell_core::time::Time;
+use parking_lot::Mutex;
+
+use super::{Caller, Problem, throttle::Throttle};
+use crate::{
+    access::{Change, TokenId},
+    clock::Clock,
+    operate::{OperateError, State},
+    store::{Attribution, Created},
+};
+
+/// Connections to the database that are kept open for the next request: more than can be busy on
+/// the few cores of such a machine.
+const IDLE_MAX: usize = 16;
+
+/// What a request may cost.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest JSON body, in bytes: a spec of some hundred waves is a tenth of it.
+    pub json_bytes_max: usize,
+    /// Longest artifact, in bytes.
+    pub artifact_bytes_max: u64,
+    /// Wrong tokens that a source may show at once; they come back one in 6 s.
+    pub guesses_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { json_bytes_max: 1 << 20, artifact_bytes_max: 64 << 30, guesses_max: 10 }
+    }
+}
+
+/// What handlers work with. A clone is the same.
+#[derive(Clone, Debug)]
+pub struct Api(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    clock: Clock,
+    limits: Limits,
+    throttle: Throttle,
+    looking: Mutex<Vec<State>>,
+    changing: Mutex<Vec<State>>,
+    used: Mutex<HashMap<TokenId, Time>>,
+}
+
+impl Api {
+    /// The API of the state directory at `path`, which is there.
+    pub fn new(path: PathBuf, clock: Clock, limits: Limits) -> Self {
+        let throttle = Throttle::new(limits.guesses_max);
+        let (looking, changing, used) = Default::default();
+        Self(Arc::new(Inner { path, clock, limits, throttle, looking, changing, used }))
+    }
+
+    /// The state directory.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Time {
+        self.0.clock.now()
+    }
+
+    /// What a request may cost.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(super) fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    /// Looks something up by its key, at once: some microseconds, which moving to another thread
+    /// would double.
+    ///
+    /// # Errors
+    /// A [`Problem`] as the state has it.
+    pub fn glance<T>(
+        &self,
+        look: impl FnOnce(&State, Time) -> Result<T, OperateError>,
+    ) -> Result<T, Problem> {
+        let now = self.now();
+        let idle = self.0.looking.lock().pop();
+        let state = idle.map_or_else(|| State::look(&self.0.path), Ok)?;
+        let found = look(&state, now);
+        give_back(&self.0.looking, state);
+        Ok(found?)
+    }
+
+    /// Looks something up that may take its time, on a thread of its own.
+    ///
+    /// # Errors
+    /// A [`Problem`] as the state has it.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let api = self.clone();
+        let looked = tokio::task::spawn_blocking(move || api.glance(look)).await;
+        looked.unwrap_or_else(|died| {
+            tracing::error!("a look died: {died}");
+            Err(Problem::internal())
+        })
+    }
+
+    /// Changes something on behalf of the caller: what is done is in the audit log if, and only
+    /// if, it is done.
+    ///
+    /// # Errors
+    /// A [`Problem`] as the state has it.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        change: Change,
+        created: Option<Created>,
+        act: impl FnOnce(&mut State, Time) -> Result<T, OperateError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let api = self.clone();
+        let changed = tokio::task::spawn_blocking(move || {
+            let idle = api.0.changing.lock().pop();
+            let mut state = idle.map_or_else(|| State::open(&api.0.path), Ok)?;
+            state.attribute(Attribution { change, created });
+            let done = act(&mut state, api.now());
+            state.unattribute();
+            give_back(&api.0.changing, state);
+            Ok(done?)
+        });
+        changed.await.unwrap_or_else(|died| {
+            tracing::error!("a change died: {died}");
+            Err(Problem::internal())
+        })
+    }
+
+    /// Notes that a token was shown.
+    pub(super) fn note_used(&self, caller: &Caller) {
+        let mut used = self.0.used.lock();
+        used.insert(caller.id().clone(), self.now());
+    }
+
+    /// The tokens that were shown since this was last asked, and when.
+    pub fn take_used(&self) -> Vec<(TokenId, Time)> {
+        self.0.used.lock().drain().collect()
+    }
+}
+
+fn give_back(to: &Mutex<Vec<State>>, state: State) {
+    let mut idle = to.lock();
+    if idle.len() < IDLE_MAX {
+        idle.push(state);
+    }
+}

@@ -1,0 +1,78 @@
+//! Tokens and the audit log of a state directory.
+
+use groundswell_core::time::Time;
+
+use super::{OperateError, State};
+use crate::{
+    access::{Kind, NAME_CHARS_MAX, Secret, Token, TokenId},
+    store::{AccessStore as _, Attribution},
+};
+
+impl State {
+    /// Says by whom the next change is made: it is in the audit log if, and only if, it is done.
+    pub fn attribute(&mut self, by: Attribution) {
+        self.store.attribute(by);
+    }
+
+    /// Forgets what was said of the next change, if none was made.
+    pub fn unattribute(&mut self) {
+        self.store.unattribute();
+    }
+
+    /// The token of this id.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn token(&self, id: &TokenId) -> Result<Option<Token>, OperateError> {
+        Ok(self.store.token(id)?)
+    }
+
+    /// Makes a token. Its secret is in the answer, and nowhere else from then on.
+    ///
+    /// # Errors
+    /// [`OperateError::TokenName`], [`OperateError::NoRandomness`] or [`OperateError::Store`].
+    pub fn create_token(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        expires_at: Option<Time>,
+        now: Time,
+    ) -> Result<(Token, Secret), OperateError> {
+        let name = name.trim();
+        let is_plain = !name.chars().any(char::is_control);
+        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || !is_plain {
+            return Err(OperateError::TokenName { max: NAME_CHARS_MAX });
+        }
+        let secret = Secret::mint().map_err(OperateError::NoRandomness)?;
+        let token = Token {
+            id: secret.id().clone(),
+            hash: secret.hash(),
+            name: name.to_owned(),
+            kind,
+            created_at: now,
+            expires_at,
+            revoked_at: None,
+            last_used_at: None,
+            uses: 0,
+        };
+        self.store.put_token(&token)?;
+        Ok((token, secret))
+    }
+
+    /// Whether anybody was ever given a token of an operator.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn has_operators(&self) -> Result<bool, OperateError> {
+        let tokens = self.store.tokens(None, usize::MAX, false)?;
+        Ok(tokens.iter().any(|token| matches!(token.kind, Kind::Operator { .. })))
+    }
+
+    /// Notes when tokens were last shown.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn note_used(&mut self, used: &[(TokenId, Time)]) -> Result<(), OperateError> {
+        Ok(self.store.note_used(used)?)
+    }
+}

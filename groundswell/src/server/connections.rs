@@ -1,0 +1,98 @@
+//! How many connections there may be, in all and from one source.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+/// What connections may cost.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// At once, in all: well below what a process may have open.
+    pub max: usize,
+    /// At once from one address: a site behind one address has many devices.
+    pub per_source_max: usize,
+    /// How long the head of a request may take to arrive.
+    pub head_max: Duration,
+    /// How long a body may send nothing, and an answer may not be taken.
+    pub stall_max: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            max: 10_000,
+            per_source_max: 2_000,
+            head_max: Duration::from_secs(10),
+            stall_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The connections that are open, counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Open(Arc<Mutex<Counted>>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    all: usize,
+    by_source: HashMap<IpAddr, usize>,
+}
+
+/// A connection that counts until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    open: Open,
+    source: IpAddr,
+}
+
+impl Open {
+    /// A place for one more from there, unless there are too many.
+    pub(super) fn take(&self, source: IpAddr, limits: &ConnectionLimits) -> Option<Place> {
+        let mut counted = self.0.lock();
+        let from_there = counted.by_source.get(&source).copied().unwrap_or(0);
+        if counted.all >= limits.max || from_there >= limits.per_source_max {
+            return None;
+        }
+        counted.all += 1;
+        *counted.by_source.entry(source).or_insert(0) += 1;
+        Some(Place { open: self.clone(), source })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counted = self.open.0.lock();
+        counted.all -= 1;
+        if let Some(from_there) = counted.by_source.get_mut(&self.source) {
+            *from_there -= 1;
+            if *from_there == 0 {
+                counted.by_source.remove(&self.source);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let limits = ConnectionLimits { max: 3, per_source_max: 2, ..Default::default() };
+        let [a, b]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
+        let open = Open::default();
+        let first = open.take(a, &limits).unwrap();
+        let _second = open.take(a, &limits).unwrap();
+        assert!(open.take(a, &limits).is_none(), "too many from there");
+        let _third = open.take(b, &limits).unwrap();
+        assert!(open.take(b, &limits).is_none(), "too many in all");
+        drop(first);
+        assert!(open.take(a, &limits).is_some());
+        assert_eq!(open.0.lock().by_source.len(), 2);
+    }
+}

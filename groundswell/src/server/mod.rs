@@ -1,0 +1,211 @@
+//! A server: the driver of a state directory with the API before it, started and drained as one.
+//!
+//! Owns the order of start and end, the listener with its TLS, and what a connection may cost.
+//! Knows nothing of routes. Types to read first: [`Server`], [`Setup`].
+
+mod connections;
+mod listen;
+mod tls;
+
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use self::{connections::ConnectionLimits, tls::{TlsError, TlsFiles}};
+use crate::{
+    access::{Kind, Role, Secret},
+    api::{self, Api, Limits},
+    clock::Clock,
+    drive::{DriveError, Driver},
+    operate::{OperateError, State},
+};
+
+/// How long what is open when a server is told to stop may go on.
+pub const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// How often it is written down which tokens were shown.
+const NOTE_USED_EVERY: Duration = Duration::from_secs(30);
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its state directory, made if it is not there.
+    pub data: PathBuf,
+    /// Certificates; none: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Whether plain HTTP may be heard beyond this machine.
+    pub allow_plain: bool,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// What connections may cost.
+    pub connections: ConnectionLimits,
+}
+
+/// Why a server does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Nobody may listen to tokens on their way.
+    #[error(
+        "{listen} can be reached from other machines, and without TLS everybody on the way reads \
+         the tokens: give --tls-cert and --tls-key, listen on 127.0.0.1, or say \
+         --allow-plain-http where something in front has the TLS"
+    )]
+    Plain {
+        /// Where it was to listen.
+        listen: SocketAddr,
+    },
+    /// It cannot listen there.
+    #[error("cannot listen on {listen}")]
+    Listen {
+        /// Where.
+        listen: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] OperateError),
+    /// The rollouts cannot be driven.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// A part of it died.
+    #[error("a part of the server died")]
+    Died(#[source] tokio::task::JoinError),
+}
+
+/// A server that listens, and does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    setup: Setup,
+    listener: TcpListener,
+    tls: Option<tls::Acceptor>,
+    driver: Driver,
+    clock: Clock,
+    first: Option<Secret>,
+}
+
+impl Server {
+    /// Takes the place to listen and makes the state directory; the first time also a token for
+    /// whoever set it up. `driver` is one of the same directory.
+    ///
+    /// # Errors
+    /// [`ServerError`], with nothing left behind but the directory.
+    pub async fn bind(setup: Setup, driver: Driver, clock: Clock) -> Result<Self, ServerError> {
+        let listen = setup.listen;
+        if setup.tls.is_none() && !setup.allow_plain && !listen.ip().is_loopback() {
+            return Err(ServerError::Plain { listen });
+        }
+        let tls = setup.tls.clone().map(tls::Acceptor::load).transpose()?;
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|source| ServerError::Listen { listen, source })?;
+        Ok(Self { setup, listener, tls, driver, clock, first: None })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// An IO error of the socket.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Begins to drive and to answer, and returns once both have ended: some time after `stop` was
+    /// told, at most [`DRAIN_MAX`], or at once if the state cannot be written any more. `begun` is
+    /// told when it answers, with the token for whoever set it up, the first time.
+    ///
+    /// # Errors
+    /// [`ServerError`] if it could not begin, or ended by itself.
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        begun: impl FnOnce(Option<Secret>) + Send,
+    ) -> Result<(), ServerError> {
+        let driver_stop = self.driver.stopper();
+        let driver_begun = self.driver.begun();
+        let mut driving = tokio::spawn(self.driver.run());
+        tokio::select! {
+            told = driver_begun => {
+                if told.is_err() {
+                    return end(driving.await);
+                }
+            }
+            () = stop.cancelled() => {
+                driver_stop.cancel();
+                return end(driving.await);
+            }
+        }
+        self.first = first_token(&self.setup.data, &self.clock)?;
+        let api = Api::new(self.setup.data.clone(), self.clock.clone(), self.setup.limits.clone());
+        let answering = tokio::spawn(listen::answer(
+            self.listener,
+            self.tls,
+            api::router(api.clone()),
+            self.setup.connections.clone(),
+            stop.clone(),
+        ));
+        let noting = tokio::spawn(note_used(api.clone(), stop.clone()));
+        begun(self.first.take());
+        let driven = tokio::select! {
+            driven = &mut driving => Some(driven),
+            () = stop.cancelled() => None,
+        };
+        // Also if the driver ended by itself: a server that drives nothing promises too much.
+        stop.cancel();
+        driver_stop.cancel();
+        let driven = match driven {
+            Some(driven) => driven,
+            None => driving.await,
+        };
+        for task in [answering, noting] {
+            task.await.map_err(ServerError::Died)?;
+        }
+        end(driven)
+    }
+}
+
+fn end(driven: Result<Result<(), DriveError>, tokio::task::JoinError>) -> Result<(), ServerError> {
+    Ok(driven.map_err(ServerError::Died)??)
+}
+
+/// A token for whoever set the server up, if nobody has one.
+fn first_token(data: &std::path::Path, clock: &Clock) -> Result<Option<Secret>, ServerError> {
+    let mut state = State::open(data)?;
+    if state.has_operators()? {
+        return Ok(None);
+    }
+    let kind = Kind::Operator { role: Role::Admin, scope: None };
+    let (_, secret) = state.create_token("first admin", kind, None, clock.now())?;
+    Ok(Some(secret))
+}
+
+/// Writes down now and then which tokens were shown.
+async fn note_used(api: Api, stop: CancellationToken) {
+    loop {
+        let is_over = tokio::select! {
+            () = stop.cancelled() => true,
+            () = api.clock().sleep(NOTE_USED_EVERY, "noting which tokens were shown") => false,
+        };
+        let used = api.take_used();
+        if !used.is_empty() {
+            let path = api.path().to_owned();
+            let noted = tokio::task::spawn_blocking(move || {
+                State::open(&path).and_then(|mut state| state.note_used(&used))
+            });
+            match noted.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("{:#}", anyhow::Error::from(error)),
+                Err(died) => tracing::error!("{died}"),
+            }
+        }
+        if is_over {
+            return;
+        }
+    }
+}

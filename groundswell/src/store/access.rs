@@ -1,0 +1,80 @@
+//! Who may do what, and who did what.
+
+use groundswell_core::time::Time;
+
+use super::StoreError;
+use crate::access::{Change, Entry, Token, TokenId};
+
+/// Something that was created under a key that the caller chose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The token of the caller.
+    pub token: TokenId,
+    /// The key.
+    pub key: String,
+    /// Sha-256 of what was asked.
+    pub request: [u8; 32],
+    /// What was created, by its id.
+    pub subject: String,
+    /// When.
+    pub at: Time,
+}
+
+/// What is written with the next transaction of a store, if it has one.
+#[derive(Clone, Debug)]
+pub struct Attribution {
+    /// Who changes what.
+    pub change: Change,
+    /// The key that it is created under.
+    pub created: Option<Created>,
+}
+
+/// The part of a store that knows of tokens and of the audit log. Every method is one transaction.
+pub trait AccessStore {
+    /// Says by whom the next change through this handle is made: it is written with the first
+    /// transaction that follows, and not without it.
+    fn attribute(&mut self, by: Attribution);
+
+    /// Forgets what was said of the next change; says whether none followed.
+    fn unattribute(&mut self) -> bool;
+
+    /// Writes a token down; one of this id is never there.
+    fn put_token(&mut self, token: &Token) -> Result<(), StoreError>;
+
+    /// The token of this id.
+    fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError>;
+
+    /// At most `limit` tokens behind the id `after`, by id; those of devices only if they are wanted.
+    fn tokens(
+        &self,
+        after: Option<&TokenId>,
+        limit: usize,
+        with_devices: bool,
+    ) -> Result<Vec<Token>, StoreError>;
+
+    /// Revokes a token, and says whether it was not before.
+    fn revoke_token(&mut self, id: &TokenId, now: Time) -> Result<bool, StoreError>;
+
+    /// Revokes every token of a device.
+    fn revoke_tokens_of(&mut self, device: &str, now: Time) -> Result<u64, StoreError>;
+
+    /// Notes when tokens were last shown.
+    fn note_used(&mut self, used: &[(TokenId, Time)]) -> Result<(), StoreError>;
+
+    /// Writes a device's token down and counts it against the enrollment's limit; false, and
+    /// nothing written, if that is used up.
+    fn enroll(&mut self, by: &TokenId, uses_max: u64, token: &Token) -> Result<bool, StoreError>;
+
+    /// What was created under a key.
+    fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, StoreError>;
+
+    /// Writes a change down that nothing else is written with.
+    fn note_change(&mut self, change: &Change) -> Result<(), StoreError>;
+
+    /// Hands the entries of the audit log behind this number to `each`, in order, until it says no.
+    fn for_each_audited(
+        &self,
+        after: i64,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), StoreError>;
+}

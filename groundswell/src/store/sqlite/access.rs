@@ -1,0 +1,200 @@
+//! Tokens, the audit log, and what was created under which key.
+
+use groundswell_core::time::Time;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{SqliteStore, rows};
+use crate::{
+    access::{Change, Entry, Kind, Token, TokenId},
+    store::{AccessStore, Attribution, Created, StoreError},
+};
+
+/// How long a key keeps anybody from creating the same again.
+const KEY_MILLIS: i64 = 24 * 3_600_000;
+
+const COLUMNS: &str =
+    "id, hash, name, kind, created_at, expires_at, revoked_at, last_used_at, uses";
+
+impl AccessStore for SqliteStore {
+    fn attribute(&mut self, by: Attribution) {
+        self.attribution = Some(Box::new(by));
+    }
+
+    fn unattribute(&mut self) -> bool {
+        self.attribution.take().is_some()
+    }
+
+    fn put_token(&mut self, token: &Token) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        put(&transaction, token)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM token WHERE id = ?1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let found = statement.query_row([&id.0], |row| Ok(token(row))).optional()?;
+        found.transpose()
+    }
+
+    fn tokens(
+        &self,
+        after: Option<&TokenId>,
+        limit: usize,
+        with_devices: bool,
+    ) -> Result<Vec<Token>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM token WHERE id > ?1 AND (?3 OR device IS NULL) \
+             ORDER BY id LIMIT ?2"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let after = after.map_or("", |id| &id.0);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![after, limit, with_devices])?;
+        let mut tokens = vec![];
+        while let Some(row) = rows.next()? {
+            tokens.push(token(row)?);
+        }
+        Ok(tokens)
+    }
+
+    fn revoke_token(&mut self, id: &TokenId, now: Time) -> Result<bool, StoreError> {
+        let transaction = self.write()?;
+        let sql = "UPDATE token SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
+        let changed = transaction.execute(sql, params![id.0, now.as_millis()])?;
+        transaction.commit()?;
+        Ok(changed > 0)
+    }
+
+    fn revoke_tokens_of(&mut self, device: &str, now: Time) -> Result<u64, StoreError> {
+        let transaction = self.write()?;
+        let sql = "UPDATE token SET revoked_at = ?2 WHERE device = ?1 AND revoked_at IS NULL";
+        let changed = transaction.execute(sql, params![device, now.as_millis()])?;
+        transaction.commit()?;
+        Ok(changed as u64)
+    }
+
+    fn note_used(&mut self, used: &[(TokenId, Time)]) -> Result<(), StoreError> {
+        let transaction = self.write()?;
+        {
+            let sql = "UPDATE token SET last_used_at = max(ifnull(last_used_at, 0), ?2) \
+                       WHERE id = ?1";
+            let mut statement = transaction.prepare_cached(sql)?;
+            for (id, at) in used {
+                statement.execute(params![id.0, at.as_millis()])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn enroll(&mut self, by: &TokenId, uses_max: u64, token: &Token) -> Result<bool, StoreError> {
+        let transaction = self.write()?;
+        let sql = "UPDATE token SET uses = uses + 1 WHERE id = ?1 AND uses < ?2";
+        let uses_max = i64::try_from(uses_max).unwrap_or(i64::MAX);
+        if transaction.execute(sql, params![by.0, uses_max])? == 0 {
+            return Ok(false);
+        }
+        put(&transaction, token)?;
+        transaction.commit()?;
+        Ok(true)
+    }
+
+    fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, StoreError> {
+        let sql = "SELECT request, subject, at FROM created WHERE token = ?1 AND key = ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row([&token.0, key], |row| {
+            let at = Time::from_millis(row.get(2)?);
+            let (token, key) = (token.clone(), key.to_owned());
+            Ok(Created { token, key, request: row.get(0)?, subject: row.get(1)?, at })
+        });
+        Ok(found.optional()?)
+    }
+
+    fn note_change(&mut self, change: &Change) -> Result<(), StoreError> {
+        self.attribution = Some(Box::new(Attribution { change: change.clone(), created: None }));
+        let transaction = self.write()?;
+        Ok(transaction.commit()?)
+    }
+
+    fn for_each_audited(
+        &self,
+        after: i64,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT seq, body, hash FROM audit WHERE seq > ?1 ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([after])?;
+        while let Some(row) = rows.next()? {
+            if !each(Entry { seq: row.get(0)?, body: row.get(1)?, hash: row.get(2)? }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes down by whom the transaction is.
+pub(super) fn write_attribution(
+    transaction: &Connection,
+    by: &Attribution,
+) -> Result<(), StoreError> {
+    let last = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1";
+    let last = transaction.prepare_cached(last)?.query_row([], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    });
+    let body = rows::to_json(&by.change)?;
+    let entry = Entry::after(last.optional()?, body);
+    let sql = "INSERT INTO audit (seq, body, hash) VALUES (?1, ?2, ?3)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    statement.execute(params![entry.seq, entry.body, entry.hash])?;
+    if let Some(Created { token, key, request, subject, at }) = &by.created {
+        let old = at.as_millis() - KEY_MILLIS;
+        transaction.prepare_cached("DELETE FROM created WHERE at < ?1")?.execute([old])?;
+        let sql = "INSERT INTO created (token, key, request, subject, at) \
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![token.0, key, request, subject, at.as_millis()];
+        transaction.prepare_cached(sql)?.execute(values)?;
+    }
+    Ok(())
+}
+
+fn put(transaction: &Connection, token: &Token) -> Result<(), StoreError> {
+    let device = match &token.kind {
+        Kind::Device { device } => Some(device),
+        Kind::Operator { .. } | Kind::Enrollment { .. } => None,
+    };
+    let millis = |at: Option<Time>| at.map(Time::as_millis);
+    let sql = "INSERT INTO token (id, hash, name, kind, device, created_at, expires_at, \
+               revoked_at, last_used_at, uses) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    transaction.prepare_cached(sql)?.execute(params![
+        token.id.0,
+        token.hash,
+        token.name,
+        rows::to_json(&token.kind)?,
+        device,
+        token.created_at.as_millis(),
+        millis(token.expires_at),
+        millis(token.revoked_at),
+        millis(token.last_used_at),
+        i64::try_from(token.uses).unwrap_or(i64::MAX),
+    ])?;
+    Ok(())
+}
+
+fn token(row: &Row<'_>) -> Result<Token, StoreError> {
+    let time = |column: usize| -> Result<Option<Time>, rusqlite::Error> {
+        Ok(row.get::<_, Option<i64>>(column)?.map(Time::from_millis))
+    };
+    let kind = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
+    Ok(Token {
+        id: TokenId(row.get(0)?),
+        hash: row.get(1)?,
+        name: row.get(2)?,
+        kind: rows::json(kind)?,
+        created_at: Time::from_millis(row.get(4)?),
+        expires_at: time(5)?,
+        revoked_at: time(6)?,
+        last_used_at: time(7)?,
+        uses: row.get::<_, i64>(8)?.unsigned_abs(),
+    })
+}

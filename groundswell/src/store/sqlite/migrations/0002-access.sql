@@ -1,0 +1,42 @@
+-- Who may do what, and who did what.
+
+-- Tokens of operators, devices and enrollments. The secret itself is nowhere.
+CREATE TABLE token (
+    id TEXT PRIMARY KEY,
+    -- Sha-256 of the secret.
+    hash BLOB NOT NULL,
+    name TEXT NOT NULL,
+    -- JSON: of which kind, and what that kind may.
+    kind TEXT NOT NULL,
+    -- The id of the device whose token it is.
+    device TEXT,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER,
+    last_used_at INTEGER,
+    -- How many devices were enrolled by it.
+    uses INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX token_device ON token (device) WHERE device IS NOT NULL;
+
+-- Every change that somebody made, each row chained to the one before by its hash.
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY,
+    -- JSON: who, what, before and after, from where, when.
+    body TEXT NOT NULL,
+    -- Sha-256 over the hash before, the number and the body.
+    hash BLOB NOT NULL
+);
+
+-- What was created under an Idempotency-Key, so that asking again creates nothing else.
+CREATE TABLE created (
+    token TEXT NOT NULL,
+    key TEXT NOT NULL,
+    -- Sha-256 of what was asked.
+    request BLOB NOT NULL,
+    -- What was created, by its id.
+    subject TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (token, key)
+) WITHOUT ROWID;
+CREATE INDEX created_at ON created (at);

@@ -1,0 +1,5 @@
+//! The server, over real sockets.
+
+mod devices;
+mod server;
+mod support;

@@ -1,0 +1,45 @@
+//! The server itself: who may talk to it, how it starts and ends.
+
+use groundswell::{
+    Driver,
+    access::{Kind, Role},
+    clock::Clock,
+    server::{Server, ServerError},
+};
+use groundswell_core::time::Time;
+use reqwest::{Method, StatusCode};
+
+use super::support::{Served, problem, setup};
+
+#[tokio::test]
+async fn only_a_good_token_is_answered_and_guessing_is_slowed() {
+    let served = Served::start().await;
+    let get = |token: &str| served.ask_as(token, Method::GET, "/api/v1/devices").send();
+    let viewer = served.token(Role::Viewer, None);
+    assert_eq!(get(&viewer).await.unwrap().status(), StatusCode::OK);
+    let kind = Kind::Operator { role: Role::Admin, scope: None };
+    let expired = served.token_of(kind, Some(Time::from_millis(1)));
+    let answer = get(&expired).await.unwrap();
+    assert!(answer.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
+    let (_, told) = problem(answer, StatusCode::UNAUTHORIZED).await;
+    assert_eq!(told["detail"], "the token has expired");
+    let forged = format!("{}A", &viewer[..viewer.len() - 1]);
+    for _ in 0..9 {
+        problem(get(&forged).await.unwrap(), StatusCode::UNAUTHORIZED).await;
+    }
+    let answer = get(&forged).await.unwrap();
+    assert!(answer.headers().contains_key("retry-after"));
+    assert_eq!(problem(answer, StatusCode::TOO_MANY_REQUESTS).await.0, "too-many-guesses");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn plain_http_is_not_heard_beyond_this_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut setup = setup(dir.path().join("data"));
+    setup.listen = "0.0.0.0:0".parse().unwrap();
+    let driver = Driver::new(&setup.data);
+    let refused = Server::bind(setup, driver, Clock::System).await.unwrap_err();
+    assert!(matches!(refused, ServerError::Plain { .. }), "{refused}");
+    assert!(!dir.path().join("data").exists());
+}

@@ -1,0 +1,117 @@
+//! A server in this process, and what is said to it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use groundswell::{
+    Driver,
+    access::{Kind, Role, Scope},
+    api::Limits,
+    clock::Clock,
+    operate::State,
+    server::{ConnectionLimits, Server, ServerError, Setup},
+};
+use groundswell_core::time::Time;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use tokio::{sync::oneshot, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// A server that answers, over a state directory of its own.
+pub(super) struct Served {
+    pub(super) address: SocketAddr,
+    /// The token of its first admin.
+    pub(super) admin: String,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), ServerError>>,
+    dir: tempfile::TempDir,
+}
+
+/// What a server of tests is set up with, in `data`.
+pub(super) fn setup(data: PathBuf) -> Setup {
+    Setup {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data,
+        tls: None,
+        allow_plain: false,
+        limits: Limits::default(),
+        connections: ConnectionLimits::default(),
+    }
+}
+
+impl Served {
+    pub(super) async fn start() -> Self {
+        Self::start_with(|setup| setup).await
+    }
+
+    pub(super) async fn start_with(change: impl FnOnce(Setup) -> Setup) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let setup = change(setup(dir.path().join("data")));
+        let driver = Driver::new(&setup.data).called("serve");
+        let server = Server::bind(setup, driver, Clock::System).await.unwrap();
+        let address = server.address().unwrap();
+        let stop = CancellationToken::new();
+        let (begun, is_begun) = oneshot::channel();
+        let running = tokio::spawn(server.run(stop.clone(), move |first| {
+            let _ = begun.send(first.map(|secret| secret.reveal()));
+        }));
+        let admin = is_begun.await.unwrap().unwrap();
+        Self { address, admin, stop, running, dir }
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A token of an operator.
+    pub(super) fn token(&self, role: Role, scope: Option<&str>) -> String {
+        let scope = scope.map(|scope| Scope::parse(scope).unwrap());
+        self.token_of(Kind::Operator { role, scope }, None)
+    }
+
+    pub(super) fn token_of(&self, kind: Kind, expires_at: Option<Time>) -> String {
+        let mut state = State::open(&self.data()).unwrap();
+        let now = Clock::System.now();
+        state.create_token("test", kind, expires_at, now).unwrap().1.reveal()
+    }
+
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A request by the first admin.
+    pub(super) fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+        self.ask_as(&self.admin, method, path)
+    }
+
+    pub(super) fn ask_as(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        reqwest::Client::new().request(method, self.url(path)).bearer_auth(token)
+    }
+
+    /// Reads something as the first admin.
+    pub(super) async fn get(&self, path: &str) -> Value {
+        json(self.ask(Method::GET, path).send().await.unwrap(), StatusCode::OK).await
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+/// The body of an answer that has to have this status.
+pub(super) async fn json(answer: Response, status: StatusCode) -> Value {
+    let (found, text) = (answer.status(), answer.text().await.unwrap());
+    assert_eq!(found, status, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// What kind of problem an answer with this status is.
+pub(super) async fn problem(answer: Response, status: StatusCode) -> (String, Value) {
+    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    assert_eq!(kind, "application/problem+json");
+    let body = json(answer, status).await;
+    assert_eq!(body["status"], status.as_u16());
+    let kind = body["type"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+    (kind, body)
+}
