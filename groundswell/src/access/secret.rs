@@ -107,7 +107,8 @@ mod tests {
     fn nobody_prints_it_by_mistake() {
         let secret = Secret::mint().unwrap();
         let printed = format!("{secret:?}");
-        let (_, hidden) = secret.reveal().split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (_, hidden) =
+            secret.reveal().split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         assert!(!printed.contains(&hidden), "{printed}");
     }
 }

@@ -38,7 +38,8 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
                 _ => Problem::bad_request(format!("the body is no JSON: {error}")),
             }
         })?;
-        json.end().map_err(|error| Problem::bad_request(format!("the body is no JSON: {error}")))?;
+        json.end()
+            .map_err(|error| Problem::bad_request(format!("the body is no JSON: {error}")))?;
         Ok(Self(value))
     }
 }

@@ -1,6 +1,6 @@
 //! What stands before every handler: the request's id, who calls, and whether they may.
 //!
-//! Closed by default: a route that is not in [`ROUTES`](super::routes::ROUTES) answers nobody.
+//! Closed by default: a route that is not in [`routes::all`] answers nobody.
 
 use std::net::IpAddr;
 

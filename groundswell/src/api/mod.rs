@@ -3,7 +3,7 @@
 //! Owns routes, wire rules (problems, pages, tags of state, limits) and who may call what. Decides
 //! nothing of rollouts: it asks [`State`](crate::operate::State), which writes intent for the
 //! driver. The answers are the views of `operate`: what `--output json` prints is what is answered
-//! here. Types to read first: [`Api`], [`routes::ROUTES`], [`Problem`].
+//! here. Types to read first: [`Api`], [`routes::Route`], [`Problem`].
 
 mod body;
 mod caller;

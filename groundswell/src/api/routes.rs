@@ -3,7 +3,7 @@
 use axum::{Router, middleware};
 use http::Method;
 use utoipa::OpenApi as _;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::router::OpenApiRouter;
 
 use super::{Api, Problem, guard, operator};
 use crate::access::Right;
@@ -32,26 +32,33 @@ pub struct Route {
     pub needs: Needs,
 }
 
-const fn read(path: &'static str) -> Route {
-    Route { method: Method::GET, path, needs: Needs::Right(Right::Read) }
+impl Route {
+    /// A route that looks.
+    pub(super) const fn read(path: &'static str) -> Self {
+        Self { method: Method::GET, path, needs: Needs::Right(Right::Read) }
+    }
+
+    /// A route of an operator that changes something.
+    pub(super) const fn operate(method: Method, path: &'static str) -> Self {
+        Self { method, path, needs: Needs::Right(Right::Operate) }
+    }
 }
 
-const fn operate(method: Method, path: &'static str) -> Route {
-    Route { method, path, needs: Needs::Right(Right::Operate) }
-}
+/// Every route under `/api/v1`, noun by noun; one that is not here answers nobody.
+const NOUNS: &[&[Route]] = &[OWN, operator::devices::ROUTES];
 
-/// Every route under `/api/v1`; one that is not here answers nobody.
-pub const ROUTES: &[Route] = &[
-    Route { method: Method::GET, path: "/api/v1/openapi.json", needs: Needs::Nothing },
-    read("/api/v1/devices"),
-    read("/api/v1/devices/{id}"),
-    operate(Method::PUT, "/api/v1/devices/{id}"),
-];
+const OWN: &[Route] =
+    &[Route { method: Method::GET, path: "/api/v1/openapi.json", needs: Needs::Nothing }];
+
+/// Every route, and whom it answers.
+pub fn all() -> impl Iterator<Item = &'static Route> {
+    NOUNS.iter().copied().flatten()
+}
 
 /// The route of a request. A HEAD is a GET.
 pub(super) fn find(method: &Method, path: &str) -> Option<&'static Route> {
     let method = if method == Method::HEAD { &Method::GET } else { method };
-    ROUTES.iter().find(|route| route.method == *method && route.path == path)
+    all().find(|route| route.method == *method && route.path == path)
 }
 
 /// What is said of the API as a whole.
@@ -61,14 +68,12 @@ pub(super) fn find(method: &Method, path: &str) -> Option<&'static Route> {
         title = "Groundswell",
         description = "Updates fleets of devices. Times are milliseconds since the Unix epoch.",
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem))
 )]
 struct Whole;
 
 fn parts() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Whole::openapi())
-        .routes(routes!(operator::devices::list))
-        .routes(routes!(operator::devices::show, operator::devices::put))
+    OpenApiRouter::with_openapi(Whole::openapi()).merge(operator::devices::routes())
 }
 
 /// The API, as OpenAPI 3.1 has it.

@@ -24,8 +24,12 @@ run` does is part of it.
 Exit status: 0 stopped by Ctrl-C or SIGTERM, 2 bad input, 3 the state or the disk failed.")]
 pub struct Args {
     /// Where to listen
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080",
-          env = "GROUNDSWELL_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        env = "GROUNDSWELL_LISTEN"
+    )]
     pub listen: SocketAddr,
 
     /// Where the state is kept
@@ -34,18 +38,33 @@ pub struct Args {
     pub data: PathBuf,
 
     /// The server's certificate, and those that lead from it to an authority (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_key", env = "GROUNDSWELL_TLS_CERT",
-          help_heading = "Listening")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_key",
+        env = "GROUNDSWELL_TLS_CERT",
+        help_heading = "Listening"
+    )]
     pub tls_cert: Option<PathBuf>,
 
     /// The private key of the certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "GROUNDSWELL_TLS_KEY",
-          help_heading = "Listening")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        env = "GROUNDSWELL_TLS_KEY",
+        help_heading = "Listening"
+    )]
     pub tls_key: Option<PathBuf>,
 
     /// Let only those connect whose certificate is of an authority in this file (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "GROUNDSWELL_CLIENT_CA",
-          help_heading = "Listening")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        env = "GROUNDSWELL_CLIENT_CA",
+        help_heading = "Listening"
+    )]
     pub client_ca: Option<PathBuf>,
 
     /// Listen without TLS also beyond this machine, where something in front has it
@@ -72,7 +91,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn try_run(args: &Args) -> Result<(), Failure> {
     super::raise_open_files(args.max_in_flight)?;
     let http = args.wire.config().map_err(Failure::input)?;
-    let driver = Driver::new(&args.data).http(http).in_flight_max(args.max_in_flight).called("serve");
+    let driver =
+        Driver::new(&args.data).http(http).in_flight_max(args.max_in_flight).called("serve");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("no runtime").map_err(Failure::disk)?;
     let result = runtime.block_on(serve(args, driver));

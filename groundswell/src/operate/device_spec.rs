@@ -82,10 +82,8 @@ impl DeviceSpec {
         };
         row.insert("id".to_owned(), id.into());
         let row = serde_json::Value::Object(row).to_string();
-        let options = Options {
-            format: Some(Format::JsonLines),
-            ..Options::new("the device", Time::ZERO)
-        };
+        let options =
+            Options { format: Some(Format::JsonLines), ..Options::new("the device", Time::ZERO) };
         match inventory::read(row.as_bytes(), &options) {
             Ok(inventory) => inventory
                 .entries
@@ -95,9 +93,10 @@ impl DeviceSpec {
                 .ok_or_else(|| whole("it is no device".to_owned())),
             Err(BadInventory::Rows(bad)) => {
                 let reason = bad.first.into_iter().flat_map(|row| row.reasons).next();
-                Err(reason.map_or_else(|| whole("it is no device".to_owned()), |reason| {
-                    DeviceFault { field: reason.field(), detail: reason.to_string() }
-                }))
+                Err(reason.map_or_else(
+                    || whole("it is no device".to_owned()),
+                    |reason| DeviceFault { field: reason.field(), detail: reason.to_string() },
+                ))
             }
             Err(error) => Err(whole(error.to_string())),
         }

@@ -75,7 +75,9 @@ pub enum OperateError {
         max: usize,
     },
     /// A name that says nothing, or a novel.
-    #[error("a token's name is 1 to {max} characters that can be printed: whose it is, or what for")]
+    #[error(
+        "a token's name is 1 to {max} characters that can be printed: whose it is, or what for"
+    )]
     TokenName {
         /// The most characters.
         max: usize,

@@ -111,7 +111,7 @@ async fn serve(
         request.extensions_mut().insert(Source(peer.ip()));
         request.map(axum::body::Body::new)
     });
-    let connection =
-        http.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = http
+        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     watcher.watch(connection.into_owned()).await
 }

@@ -12,7 +12,10 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{connections::ConnectionLimits, tls::{TlsError, TlsFiles}};
+pub use self::{
+    connections::ConnectionLimits,
+    tls::{TlsError, TlsFiles},
+};
 use crate::{
     access::{Kind, Role, Secret},
     api::{self, Api, Limits},

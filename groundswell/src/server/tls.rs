@@ -138,8 +138,8 @@ impl TlsFiles {
             None => builder.with_no_client_auth(),
         };
         let config = builder.with_single_cert(chain, key);
-        let mut config = config
-            .map_err(|source| TlsError::Unusable { path: self.cert.clone(), source })?;
+        let mut config =
+            config.map_err(|source| TlsError::Unusable { path: self.cert.clone(), source })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }

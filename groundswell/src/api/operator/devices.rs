@@ -6,17 +6,30 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use groundswell_core::{device::Device, selector::Selector};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::super::{
     Api, Caller, Problem,
     body::{JsonBody, Params},
     page::{Paging, cursor},
+    routes::Route,
     state_tag::{StateTag, require_new},
 };
 use crate::operate::{DeviceSpec, DeviceView, OperateError};
+
+/// Who may do what here.
+pub(in crate::api) const ROUTES: &[Route] = &[
+    Route::read("/api/v1/devices"),
+    Route::read("/api/v1/devices/{id}"),
+    Route::operate(Method::PUT, "/api/v1/devices/{id}"),
+];
+
+pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, put))
+}
 
 /// Which devices.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -42,7 +55,7 @@ pub struct Devices {
     get, path = "/api/v1/devices", tag = "devices", params(Which, Paging),
     responses((status = 200, body = Devices), (status = "default", body = Problem)),
 )]
-pub(in crate::api) async fn list(
+async fn list(
     State(api): State<Api>,
     caller: Caller,
     Params(which): Params<Which>,
@@ -52,9 +65,8 @@ pub(in crate::api) async fn list(
     let select = which.select.as_deref().map(Selector::parse).transpose();
     let select = select.map_err(|error| Problem::invalid("select", error.to_string()))?;
     let select = caller.narrow(select);
-    let page = api.look(move |state, now| {
-        state.device_page(select.as_ref(), after.as_deref(), limit, now)
-    });
+    let page = api
+        .look(move |state, now| state.device_page(select.as_ref(), after.as_deref(), limit, now));
     let (devices, next) = page.await?;
     Ok(Json(Devices { devices, next: next.as_deref().map(cursor) }))
 }
@@ -64,7 +76,7 @@ pub(in crate::api) async fn list(
     get, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = String, Path)),
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
-pub(in crate::api) async fn show(
+async fn show(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
@@ -88,7 +100,7 @@ pub(in crate::api) async fn show(
         (status = "default", body = Problem),
     ),
 )]
-pub(in crate::api) async fn put(
+async fn put(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,

@@ -139,9 +139,8 @@ pub(super) fn write_attribution(
     by: &Attribution,
 ) -> Result<(), StoreError> {
     let last = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1";
-    let last = transaction.prepare_cached(last)?.query_row([], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    });
+    let last =
+        transaction.prepare_cached(last)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
     let body = rows::to_json(&by.change)?;
     let entry = Entry::after(last.optional()?, body);
     let sql = "INSERT INTO audit (seq, body, hash) VALUES (?1, ?2, ?3)";

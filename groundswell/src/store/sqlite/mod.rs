@@ -45,10 +45,10 @@ use groundswell_core::{
 use rusqlite::Connection;
 
 use super::{
-    Alike, Answer, Assign, Attribution, Batch, Candidate, ChangeSeq, Chosen, CohortName, CohortRecord, Contact,
-    DeviceKey, EachAssigned, EachChanged, Intent, IntentSeq, LogRow, Page, Put, Review, Reviewed,
-    Rollback, RolloutKey, RolloutRecord, RoundCursor, Standing, Store, StoreError, Unfinished,
-    Want, Which,
+    Alike, Answer, Assign, Attribution, Batch, Candidate, ChangeSeq, Chosen, CohortName,
+    CohortRecord, Contact, DeviceKey, EachAssigned, EachChanged, Intent, IntentSeq, LogRow, Page,
+    Put, Review, Reviewed, Rollback, RolloutKey, RolloutRecord, RoundCursor, Standing, Store,
+    StoreError, Unfinished, Want, Which,
 };
 
 /// A store in one `SQLite` file.

@@ -8,7 +8,8 @@ use super::{SqliteStore, access, epoch, reader};
 use crate::store::StoreError;
 
 /// Numbered, applied in order; a file is never changed once it was released.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001-state.sql"), include_str!("migrations/0002-access.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001-state.sql"), include_str!("migrations/0002-access.sql")];
 
 /// Pages of the log before it is written back: 16 MiB, so that a busy rollout writes a page back
 /// once for many changes, and a restart reads little.
