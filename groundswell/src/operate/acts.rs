@@ -10,9 +10,10 @@ use groundswell_core::{
     snapshot::Counts,
     time::Time,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{OperateError, State};
+use super::{OperateError, State, schema::RolloutStateSchema};
 use crate::{
     engine::{
         beside::{acted, looked_at},
@@ -37,9 +38,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PUSH: &str = "groundswell push ";
 
 /// What came of an act that was not refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Acting {
     /// Where the rollout stands now.
+    #[schema(value_type = RolloutStateSchema)]
     pub state: rollout::State,
     /// Devices that are still being sent to or asked for their version, or were when an abort
     /// stopped them.
@@ -49,7 +51,8 @@ pub struct Acting {
     /// That it had been done before, in words.
     pub already: Option<String>,
     /// What whoever started it has to know.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
     pub warnings: Vec<Finding>,
     /// Who did it: the process that drives, by its own words; none if nobody does.
     pub driver: Option<String>,
@@ -59,11 +62,12 @@ pub struct Acting {
 pub const OPEN_SHOWN: usize = 20;
 
 /// A device that is being sent to, or asked for its version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OpenDevice {
     /// Its id.
     pub device: String,
     /// What is done to it.
+    #[schema(value_type = serde_json::Value)]
     pub state: assignment::State,
 }
 

@@ -9,7 +9,8 @@ use groundswell_core::{
     time::Time,
 };
 use hashbrown::{HashMap, HashSet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{OperateError, State};
 use crate::store::{
@@ -21,7 +22,7 @@ use crate::store::{
 pub const REASON_CHARS_MAX: usize = 500;
 
 /// A failure domain of which a device is out of order.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DomainView {
     /// Which one, such as `tag.store=0042`.
     pub domain: String,
@@ -34,7 +35,7 @@ pub struct DomainView {
 }
 
 /// How many devices of a domain may be out of order at once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LimitView {
     /// By which rollout.
     pub rollout: i64,
@@ -43,19 +44,20 @@ pub struct LimitView {
 }
 
 /// A device that has a slot in a domain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HolderView {
     /// Its id.
     pub device: String,
     /// Why.
     pub why: Why,
     /// Since when, where it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     pub since: Option<Time>,
 }
 
 /// Why a device has a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// It failed, or was given up in the middle, and was not seen to be well since.
@@ -67,7 +69,7 @@ pub enum Why {
 }
 
 /// What came of a release.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SlotReleased {
     /// The domain.
     pub domain: String,

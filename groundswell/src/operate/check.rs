@@ -12,22 +12,25 @@ use groundswell_core::{
     rollout::{Spec, State as Stands},
     time::Time,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Forecast, OperateError, State};
+use super::{Forecast, OperateError, State, schema::ReleaseSchema};
 use crate::{
     engine::choose,
     store::{RolloutKey, Store, dir},
 };
 
 /// What a spec comes to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Checked {
     /// What it sends; none if there is no such release.
+    #[schema(value_type = Option<ReleaseSchema>)]
     pub release: Option<Release>,
     /// Devices that are chosen now; none if there is no such release.
     pub devices: Option<u64>,
     /// What is wrong with it, errors first.
+    #[schema(value_type = Vec<Object>)]
     pub findings: Vec<Finding>,
 }
 

@@ -30,7 +30,7 @@ pub const PAGE_MAX: usize = 10_000;
 const LIKE_MAX: usize = 500;
 
 /// What came of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Import {
     /// What it did to the inventory.
     #[serde(flatten)]
@@ -118,7 +118,7 @@ impl DeviceView {
 }
 
 /// A part of the inventory, in the order of ids.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Part {
     /// The devices.
     pub devices: Vec<DeviceView>,

@@ -4,26 +4,28 @@ use groundswell_core::{
     ids::AssignmentId,
     log::{DeviceStory, Entry, Line, Others, Record, Report, Story},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{OperateError, State};
 use crate::store::{LogRow, RolloutKey, RolloutRecord, Store, StoreError, Which};
 
 /// What the log of a rollout tells.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Explained {
     /// The rollout's number.
     pub rollout: i64,
     /// The device's id, if it is about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Whether the device is in the rollout, as far as that is stored.
     #[serde(skip)]
     pub is_in: bool,
     /// What happened, in order.
+    #[schema(value_type = Vec<Object>)]
     pub lines: Vec<Line>,
     /// Why it may not be true, if the log does not run again.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,
 }
 

@@ -11,7 +11,8 @@ use groundswell_core::{
     wave,
 };
 use hashbrown::HashMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{OperateError, State};
 use crate::{
@@ -23,11 +24,13 @@ use crate::{
 const FIRST_SHOWN: usize = 3;
 
 /// What a rollout would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Forecast {
     /// When that is.
+    #[schema(value_type = i64)]
     pub at: Time,
     /// Whether devices that match later join.
+    #[schema(value_type = String)]
     pub membership: Membership,
     /// Devices that are chosen now.
     pub devices: u64,
@@ -50,7 +53,7 @@ impl Forecast {
 }
 
 /// A wave before it is one.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ForecastWave {
     /// Counted from 1.
     pub number: usize,
@@ -59,6 +62,7 @@ pub struct ForecastWave {
     /// Some of them, if the draw was made.
     pub first: Vec<String>,
     /// Which devices it takes, as its spec says; none if there are no waves.
+    #[schema(value_type = Option<Object>)]
     pub size: Option<WaveSize>,
     /// How long its gate waits, in seconds.
     pub soak_secs: u64,
@@ -67,13 +71,15 @@ pub struct ForecastWave {
 }
 
 /// When the devices of a zone may be touched.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ForecastZone {
     /// The zone.
+    #[schema(value_type = String)]
     pub zone: Zone,
     /// Its devices.
     pub devices: u64,
     /// Whether it is open when the rollout may begin, and until or from when.
+    #[schema(value_type = Object)]
     pub phase: Phase,
 }
 

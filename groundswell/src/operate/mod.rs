@@ -22,6 +22,7 @@ mod releases;
 mod replay;
 mod rollback;
 mod rollouts;
+mod schema;
 mod waves;
 mod why;
 

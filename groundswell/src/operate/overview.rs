@@ -10,10 +10,12 @@ use groundswell_core::{
     time::Time,
     waiting::WaitingOn,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     OperateError, State,
+    schema::{CountsSchema, ReleaseSchema, RolloutStateSchema},
     waves::{RoundView, Said, Stand, WaveView},
 };
 use crate::{
@@ -25,51 +27,65 @@ use crate::{
 pub const FAILURES_SHOWN: usize = 10;
 
 /// A rollout as it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Overview {
     /// Its number.
     pub number: i64,
     /// Its id.
+    #[schema(value_type = String)]
     pub id: RolloutId,
     /// What it sends.
+    #[schema(value_type = ReleaseSchema)]
     pub release: Release,
     /// By which plan.
+    #[schema(value_type = String)]
     pub strategy: rollout::Strategy,
     /// Which devices, in the canonical text; none: every one, or those given to a push.
     pub select: Option<String>,
     /// The rollout that it rolls back.
+    #[schema(value_type = Option<Object>)]
     pub rolls_back: Option<RolloutName>,
     /// The rollouts that roll it back, by their numbers.
     pub rolled_back_by: Vec<i64>,
     /// Whether it is what `groundswell push` wrote down for itself.
     pub is_push: bool,
     /// Where it stands.
+    #[schema(value_type = RolloutStateSchema)]
     pub state: rollout::State,
     /// Why it is paused.
+    #[schema(value_type = Vec<String>)]
     pub paused: Vec<PauseReason>,
     /// Why it failed, if not for devices that did: it has none.
     pub failed_because: Option<String>,
     /// Which round it is in, counted from 1.
     pub round: u32,
     /// When it was written down.
+    #[schema(value_type = i64)]
     pub created_at: Time,
     /// When it began to run.
+    #[schema(value_type = Option<i64>)]
     pub started_at: Option<Time>,
     /// When it ended.
+    #[schema(value_type = Option<i64>)]
     pub ended_at: Option<Time>,
     /// When nothing is begun any more.
+    #[schema(value_type = Option<i64>)]
     pub deadline: Option<Time>,
     /// The devices of the round, counted.
+    #[schema(value_type = CountsSchema)]
     pub counts: Counts,
     /// Those that earlier rounds ended well with, once [`State::look_back`] has counted them.
+    #[schema(value_type = Option<CountsSchema>)]
     pub before: Option<Counts>,
     /// Its waves, in order.
     pub waves: Vec<WaveView>,
     /// The rounds before this one that are kept, oldest first.
     pub earlier: Vec<RoundView>,
     /// What the brake did in this round, and operators over it, in order.
+    #[schema(value_type = Vec<Object>)]
     pub brakes: Vec<brake::Verdict>,
     /// Why not more happens, the most telling reason first.
+    #[schema(value_type = Vec<Object>)]
     pub waiting_on: Vec<WaitingOn>,
     /// Seconds left at the rate observed; none while it cannot be told.
     pub eta_secs: Option<u64>,
@@ -84,18 +100,19 @@ pub struct Overview {
     pub failures: Vec<Unfinished>,
     /// Some of those that were updated and are not well since, each with what it said; found with
     /// these.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regressed: Vec<Unfinished>,
     /// Who holds the state directory to drive it, by its own words; none if nobody does.
     pub driver: Option<String>,
     /// Whether it drives now: one that waits for room on the disk does not.
     pub is_driven: bool,
     /// When a driver last wrote down what it waits for, if nobody drives it now.
+    #[schema(value_type = Option<i64>)]
     pub told_at: Option<Time>,
 }
 
 /// Devices that ended the same way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reason {
     /// How: `rejected`, `timed out verifying`, `offline`.
     pub reason: String,

@@ -1,22 +1,24 @@
 //! Devices that failed rollouts in a row, and what an operator says of them.
 
 use groundswell_core::time::Time;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{OperateError, REASON_CHARS_MAX, State};
 use crate::store::{Failing, TroubleStore as _};
 
 /// What a device failed in since it last took an update well or was released.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailingView {
     /// The rollouts, oldest first: one whose spec says so many or fewer leaves it out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_in_row: Vec<i64>,
     /// When an operator released it last.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     pub released_at: Option<Time>,
     /// Why.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_because: Option<String>,
 }
 

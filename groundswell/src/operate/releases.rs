@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use groundswell_core::{device::check_label, release::Release, spelling::nearest, time::Time};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{OperateError, State};
+use super::{OperateError, State, schema::ReleaseSchema};
 use crate::{
     artifacts::store::Artifacts,
     store::{RolloutKey, Store, Which, dir},
@@ -15,16 +16,20 @@ use crate::{
 const KNOWN_SHOWN: usize = 5;
 
 /// A release as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReleaseView {
     /// The release.
     #[serde(flatten)]
+    #[schema(value_type = ReleaseSchema)]
     pub release: Release,
     /// When it was made.
+    #[schema(value_type = i64)]
     pub created_at: Time,
     /// Where its artifact is; none if it is not kept here any more.
+    #[schema(value_type = Option<String>)]
     pub path: Option<PathBuf>,
     /// The rollouts that send it.
+    #[schema(value_type = Vec<i64>)]
     pub rollouts: Vec<RolloutKey>,
 }
 

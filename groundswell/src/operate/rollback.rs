@@ -7,18 +7,23 @@ use groundswell_core::{
     rollout::{self, Act, OnFailure, Progression, Spec},
     time::Time,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Acting, OperateError, State};
+use super::{
+    Acting, OperateError, State,
+    schema::{ReleaseSchema, RolloutStateSchema},
+};
 use crate::{
     engine::{choose, takeover::numbers},
     store::{NewRollout, Rollback, RolloutKey, RolloutRecord, Store, dir},
 };
 
 /// What came of rolling a rollout back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RolledBack {
     /// The rollout that is rolled back.
+    #[schema(value_type = Object)]
     pub rolls_back: RolloutName,
     /// The rollouts that do it, one for each release that devices go back to.
     pub by: Vec<RollbackView>,
@@ -38,17 +43,20 @@ pub struct RolledBack {
 }
 
 /// A rollout that rolls another one back, before its devices are written down.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RollbackView {
     /// Its number; none of a dry run.
     pub number: Option<i64>,
     /// Its id; none of a dry run.
+    #[schema(value_type = Option<String>)]
     pub id: Option<RolloutId>,
     /// What its devices go back to.
+    #[schema(value_type = ReleaseSchema)]
     pub release: Release,
     /// How many these are now.
     pub devices: u64,
     /// Where it stands; none of a dry run.
+    #[schema(value_type = Option<RolloutStateSchema>)]
     pub state: Option<rollout::State>,
 }
 

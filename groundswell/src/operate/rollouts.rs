@@ -6,9 +6,13 @@ use groundswell_core::{
     snapshot::Counts,
     time::Time,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{OperateError, State};
+use super::{
+    OperateError, State,
+    schema::{CountsSchema, RolloutStateSchema},
+};
 use crate::store::{RolloutKey, RolloutRecord, Store, StoreError, Which};
 
 /// Fewer letters of an id are taken for a mistake.
@@ -18,25 +22,30 @@ const PREFIX_MIN: usize = 4;
 const AMONG_MAX: usize = 4;
 
 /// A rollout in a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RolloutView {
     /// Its number.
     pub number: i64,
     /// Its id.
+    #[schema(value_type = String)]
     pub id: RolloutId,
     /// The name of its release.
     pub name: String,
     /// The version of its release.
     pub version: String,
     /// By which plan.
+    #[schema(value_type = String)]
     pub strategy: Strategy,
     /// Where it stands.
+    #[schema(value_type = RolloutStateSchema)]
     pub state: rollout::State,
     /// Which round it is in.
     pub round: u32,
     /// The devices of the round, counted.
+    #[schema(value_type = CountsSchema)]
     pub counts: Counts,
     /// When it was written down.
+    #[schema(value_type = i64)]
     pub created_at: Time,
 }
 

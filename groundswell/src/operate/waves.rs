@@ -10,29 +10,37 @@ use groundswell_core::{
     snapshot::Counts,
     time::Time,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::schema::{CountsSchema, RolloutStateSchema};
 
 /// A round that has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RoundView {
     /// Counted from 1.
     pub number: u32,
     /// How it ended.
+    #[schema(value_type = RolloutStateSchema)]
     pub state: rollout::State,
     /// When it began to run.
+    #[schema(value_type = Option<i64>)]
     pub started_at: Option<Time>,
     /// When it ended.
+    #[schema(value_type = Option<i64>)]
     pub ended_at: Option<Time>,
     /// Its devices, counted.
+    #[schema(value_type = CountsSchema)]
     pub counts: Counts,
     /// Its waves, in order.
     pub waves: Vec<RoundWave>,
     /// What the brake did in it, and operators over it, in order.
+    #[schema(value_type = Vec<Object>)]
     pub brakes: Vec<brake::Verdict>,
 }
 
 /// A wave of a round that has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RoundWave {
     /// Counted from 1.
     pub number: usize,
@@ -40,6 +48,7 @@ pub struct RoundWave {
     #[serde(flatten)]
     pub state: Stand,
     /// What its gate ruled, and operators in its place, in order.
+    #[schema(value_type = Vec<Object>)]
     pub verdicts: Vec<Verdict>,
 }
 
@@ -64,7 +73,7 @@ impl From<&Round> for RoundView {
 }
 
 /// A wave as it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaveView {
     /// Counted from 1.
     pub number: usize,
@@ -72,19 +81,22 @@ pub struct WaveView {
     #[serde(flatten)]
     pub state: Stand,
     /// What its gate ruled, and operators in its place, in order.
+    #[schema(value_type = Vec<Object>)]
     pub verdicts: Vec<Verdict>,
     /// When an operator approved what is behind it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
     pub approved_at: Option<Time>,
     /// What external gates said when it was ruled.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub said: Vec<Said>,
     /// Its devices, counted.
+    #[schema(value_type = CountsSchema)]
     pub counts: Counts,
 }
 
 /// What an external gate said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Said {
     /// Which one, by its place in the spec, counted from 1.
     pub gate: usize,
@@ -93,6 +105,7 @@ pub struct Said {
     /// What was answered, in words.
     pub answer: String,
     /// When.
+    #[schema(value_type = i64)]
     pub at: Time,
 }
 
@@ -110,11 +123,13 @@ impl Said {
 }
 
 /// The state of a wave, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Stand {
     /// In a word or two.
+    #[schema(value_type = String)]
     pub state: WaveStand,
     /// Since when; none if its turn has not come.
+    #[schema(value_type = Option<i64>)]
     pub since: Option<Time>,
 }
 

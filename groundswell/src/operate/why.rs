@@ -14,7 +14,8 @@ use groundswell_core::{
     why::{Subject, Why, why},
 };
 use hashbrown::HashMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{OperateError, State};
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// A device in a rollout, and why it is where it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeviceWhy {
     /// The rollout's number.
     pub rollout: i64,
@@ -32,6 +33,7 @@ pub struct DeviceWhy {
     /// The version of its release.
     pub version: String,
     /// Where the device stands in it; none if it is not in it.
+    #[schema(value_type = Option<serde_json::Value>)]
     pub state: Option<assignment::State>,
     /// Whether it would be in it if its devices were written down now; they are not yet.
     pub would_be: bool,
@@ -43,15 +45,18 @@ pub struct DeviceWhy {
     /// Attempts that count.
     pub attempts: u32,
     /// Since when it stands there.
+    #[schema(value_type = Option<i64>)]
     pub changed_at: Option<Time>,
     /// Why it stands there, if there is more to say.
     pub detail: Option<String>,
     /// What it said when it was found not to be well after its update, if it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regressed: Option<String>,
     /// What it waits for, the most telling reason first.
+    #[schema(value_type = Vec<Object>)]
     pub waiting_on: Vec<WaitingOn>,
     /// How it ends when its turn comes, as far as is known now.
+    #[schema(value_type = Option<String>)]
     pub outlook: Option<SkipReason>,
 }
 

@@ -29,7 +29,8 @@ use groundswell_core::{
     snapshot::Counts,
     time::Time,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::{
     access::{AccessStore, Attribution, Created},
@@ -126,7 +127,7 @@ pub struct Alike {
 }
 
 /// What putting devices into the inventory did to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Put {
     /// Devices that were not known.
     pub new: u64,

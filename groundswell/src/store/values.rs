@@ -19,6 +19,7 @@ use groundswell_core::{
     waiting::WaitingOn,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Move, Regression, SlotChange, Values};
 
@@ -426,12 +427,13 @@ pub struct Standing {
 }
 
 /// A device that did not get the release, for the report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unfinished {
     /// The device's id.
     pub device: String,
     /// Where it stands.
-    #[serde(serialize_with = "state_as_text")]
+    #[serde(serialize_with = "state_as_text", deserialize_with = "state_of_text")]
+    #[schema(value_type = String)]
     pub state: State,
     /// Attempts that count.
     pub attempts: u32,
@@ -441,8 +443,19 @@ pub struct Unfinished {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 fn state_as_text<S: serde::Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match state {
+    serializer.serialize_str(told(*state))
+}
+
+fn state_of_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<State, D::Error> {
+    let text = String::deserialize(from)?;
+    let found = State::ALL.into_iter().find(|state| told(*state) == text);
+    found.ok_or_else(|| serde::de::Error::custom(format!("there is no state `{text}`")))
+}
+
+/// A state as reports tell it.
+const fn told(state: State) -> &'static str {
+    match state {
         State::Queued => "not sent",
         other => other.as_str(),
-    })
+    }
 }
