@@ -7,6 +7,7 @@
 
 mod body;
 mod caller;
+mod created;
 mod guard;
 pub mod operator;
 mod page;

@@ -8,8 +8,11 @@ use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use groundswell_core::document::DocumentError;
+
 use crate::{
     operate::OperateError,
+    spec_file::SpecFileError,
     store::{StoreError, dir::DirError},
 };
 
@@ -76,6 +79,17 @@ impl Problem {
         let told = format!("{field}: {detail}");
         let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", told);
         Self { errors: vec![Fault { field, detail }], ..problem }
+    }
+
+    /// A rollout's document cannot be used: all that is wrong with it.
+    fn of_document(error: &DocumentError) -> Self {
+        let fault = |fault: &groundswell_core::document::Fault| Fault {
+            field: if fault.path.is_empty() { "spec".to_owned() } else { fault.path.clone() },
+            detail: fault.what.clone(),
+        };
+        let problem =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", format!("the spec: {error}"));
+        Self { errors: error.faults().iter().map(fault).collect(), ..problem }
     }
 
     /// There is no such thing, or none that the caller may see.
@@ -150,10 +164,14 @@ impl From<OperateError> for Problem {
             E::Selector(error) => Self::invalid("select", error.to_string()),
             E::Domain(error) => Self::invalid("domain", error.to_string()),
             E::Label(error) => Self::invalid("body", error.to_string()),
-            E::Spec(_) | E::Document(_) | E::Budgets(_) => Self::invalid("spec", told),
+            E::Spec(SpecFileError::Document(_, error)) | E::Document(error) => {
+                Self::of_document(&error)
+            }
+            E::Spec(_) | E::Budgets(_) => Self::invalid("spec", told),
             E::Reason { max } | E::ReleaseReason { max } => {
                 Self::invalid("reason", format!("say why in 1 to {max} characters"))
             }
+            E::Cursor => Self::invalid("cursor", told),
             E::TokenName { .. } => Self::invalid("name", told),
             E::NoRandomness(_) => Self::internal(),
             E::UnknownDevice { .. } | E::UnknownRelease { .. } | E::UnknownRollout { .. } => {

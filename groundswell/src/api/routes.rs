@@ -35,7 +35,12 @@ pub struct Route {
 impl Route {
     /// A route that looks.
     pub(super) const fn read(path: &'static str) -> Self {
-        Self { method: Method::GET, path, needs: Needs::Right(Right::Read) }
+        Self::asking(Method::GET, path)
+    }
+
+    /// A route that looks, by a method that takes a body.
+    pub(super) const fn asking(method: Method, path: &'static str) -> Self {
+        Self { method, path, needs: Needs::Right(Right::Read) }
     }
 
     /// A route of an operator that changes something.
@@ -45,7 +50,8 @@ impl Route {
 }
 
 /// Every route under `/api/v1`, noun by noun; one that is not here answers nobody.
-const NOUNS: &[&[Route]] = &[OWN, operator::devices::ROUTES];
+const NOUNS: &[&[Route]] =
+    &[OWN, operator::devices::ROUTES, operator::rollouts::ROUTES, operator::acts::ROUTES];
 
 const OWN: &[Route] =
     &[Route { method: Method::GET, path: "/api/v1/openapi.json", needs: Needs::Nothing }];

@@ -5,7 +5,7 @@ use groundswell_core::time::Time;
 use super::{OperateError, State};
 use crate::{
     access::{Kind, NAME_CHARS_MAX, Secret, Token, TokenId},
-    store::{AccessStore as _, Attribution},
+    store::{AccessStore as _, Attribution, Created},
 };
 
 impl State {
@@ -25,6 +25,14 @@ impl State {
     /// [`OperateError::Store`].
     pub fn token(&self, id: &TokenId) -> Result<Option<Token>, OperateError> {
         Ok(self.store.token(id)?)
+    }
+
+    /// What was created under a key by the holder of a token.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, OperateError> {
+        Ok(self.store.created(token, key)?)
     }
 
     /// Makes a token. Its secret is in the answer, and nowhere else from then on.

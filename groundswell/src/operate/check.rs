@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use groundswell_core::{
+    document::Tree,
     lint::{self, Code, Facts, Finding},
     log::Record,
     release::Release,
@@ -17,6 +18,7 @@ use utoipa::ToSchema;
 
 use super::{Forecast, OperateError, State, schema::ReleaseSchema};
 use crate::{
+    access::Scope,
     engine::choose,
     store::{RolloutKey, Store, dir},
 };
@@ -41,7 +43,28 @@ impl State {
     /// [`OperateError::Spec`] and [`OperateError::Document`] if it is no spec; what is wrong with a spec
     /// is no error here.
     pub fn check_file(&self, file: &Path, now: Time) -> Result<Checked, OperateError> {
-        let spec = match self.read_unchecked(file, now) {
+        self.checked(self.read_unchecked(file, now), now)
+    }
+
+    /// Looks at a document as it would do if it were started `now`, for the devices in a scope.
+    ///
+    /// # Errors
+    /// As [`State::check_file`].
+    pub fn check_tree(
+        &self,
+        document: &Tree,
+        scope: Option<&Scope>,
+        now: Time,
+    ) -> Result<Checked, OperateError> {
+        self.checked(self.unchecked(document, scope, now), now)
+    }
+
+    fn checked(
+        &self,
+        read: Result<Spec, OperateError>,
+        now: Time,
+    ) -> Result<Checked, OperateError> {
+        let spec = match read {
             Ok(spec) => spec,
             Err(error @ OperateError::UnknownRelease { .. }) => {
                 // What else is wrong depends on the release.

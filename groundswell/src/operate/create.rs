@@ -4,15 +4,18 @@ use std::path::Path;
 
 use groundswell_core::{
     budget::Problem,
+    document::{Document, Tree},
     gate::{Tally, Unreachable, baseline::Earlier},
     ids::RolloutId,
     rollout::Spec,
+    selector::Selector,
     snapshot::Counts,
     time::Time,
 };
 
 use super::{OperateError, State};
 use crate::{
+    access::Scope,
     spec_file,
     store::{RolloutKey, Store},
 };
@@ -32,7 +35,43 @@ impl State {
 
     /// The same, whatever the devices that it chooses make of it.
     pub(super) fn read_unchecked(&self, file: &Path, now: Time) -> Result<Spec, OperateError> {
-        let document = spec_file::read(file, now)?;
+        self.spec_from(spec_file::read(file, now)?)
+    }
+
+    /// Reads a document, to be started now or later, with the release that it names; of the devices
+    /// that it chooses those in a scope alone.
+    ///
+    /// # Errors
+    /// As [`State::read_spec`].
+    pub fn spec_of(
+        &self,
+        document: &Tree,
+        scope: Option<&Scope>,
+        now: Time,
+    ) -> Result<Spec, OperateError> {
+        let spec = self.unchecked(document, scope, now)?;
+        let mut problems = self.budget_problems(&spec, now)?;
+        problems.retain(Problem::is_error);
+        if problems.is_empty() { Ok(spec) } else { Err(OperateError::Budgets(problems)) }
+    }
+
+    /// The same, whatever the devices that it chooses make of it.
+    pub(super) fn unchecked(
+        &self,
+        document: &Tree,
+        scope: Option<&Scope>,
+        now: Time,
+    ) -> Result<Spec, OperateError> {
+        let mut spec = self.spec_from(Document::read_at(document, now)?)?;
+        if let Some(scope) = scope {
+            let select = spec.select.as_deref().filter(|select| !select.is_empty());
+            let select = select.map(Selector::parse).transpose().map_err(OperateError::Selector)?;
+            spec.select = Some(scope.narrow(select).to_string());
+        }
+        Ok(spec)
+    }
+
+    fn spec_from(&self, document: Document) -> Result<Spec, OperateError> {
         let (release, _) = self.find_release(&document.release.name, &document.release.version)?;
         let earlier = if document.asks_for_earlier() {
             let counts = self.store.completed(&release.name)?;
@@ -53,9 +92,22 @@ impl State {
         spec: &Spec,
         now: Time,
     ) -> Result<(RolloutKey, RolloutId), OperateError> {
-        self.look_ahead(spec, now)?;
         let id = RolloutId(uuid::Uuid::now_v7());
-        Ok((self.store.create(id, None, spec, now)?, id))
+        Ok((self.create_rollout_as(id, spec, now)?, id))
+    }
+
+    /// The same with an id that nothing else has.
+    ///
+    /// # Errors
+    /// As [`State::create_rollout`].
+    pub fn create_rollout_as(
+        &mut self,
+        id: RolloutId,
+        spec: &Spec,
+        now: Time,
+    ) -> Result<RolloutKey, OperateError> {
+        self.look_ahead(spec, now)?;
+        Ok(self.store.create(id, None, spec, now)?)
     }
 }
 

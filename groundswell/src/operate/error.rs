@@ -74,6 +74,9 @@ pub enum OperateError {
         /// The most characters.
         max: usize,
     },
+    /// Not what a page said of the next one.
+    #[error("take the cursor from the page before")]
+    Cursor,
     /// A name that says nothing, or a novel.
     #[error(
         "a token's name is 1 to {max} characters that can be printed: whose it is, or what for"

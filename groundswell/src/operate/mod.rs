@@ -6,6 +6,7 @@
 
 mod access;
 mod acts;
+mod assignments;
 mod backup;
 mod budgets;
 mod check;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
+    assignments::{AssignmentView, assignment_states},
     backup::{Backup, BackupError},
     budgets::{DomainView, HolderView, LimitView, REASON_CHARS_MAX, SlotReleased, Why},
     check::Checked,

@@ -42,10 +42,10 @@ pub use self::{
     sqlite::SqliteStore,
     trouble::TroubleStore,
     values::{
-        Answer, Assign, Batch, Candidate, Change, CohortKey, CohortName, CohortRecord, Cursor,
-        DETAIL_BYTES_MAX, DeviceKey, Heard, INTENTS_MAX, Intent, IntentSeq, Known, LogRow,
-        NewRollout, Page, QueueRead, QueueWant, Rollback, RolloutKey, RolloutRecord, RoundCursor,
-        Standing, Told, Unfinished, Want,
+        Answer, Assign, AssignmentRow, AssignmentsPage, AssignmentsWant, Batch, Candidate, Change,
+        CohortKey, CohortName, CohortRecord, Cursor, DETAIL_BYTES_MAX, DeviceKey, Heard,
+        INTENTS_MAX, Intent, IntentSeq, Known, LogRow, NewRollout, Page, QueueRead, QueueWant,
+        Rollback, RolloutKey, RolloutRecord, RoundCursor, Standing, Told, Unfinished, Want,
     },
 };
 
@@ -413,6 +413,9 @@ pub trait Store: Send + TroubleStore + AccessStore {
 
     /// How many of the devices of a round that were canceled had been begun.
     fn count_canceled_begun(&self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError>;
+
+    /// Assignments of a round, page by page; it looks at a bounded number of rows.
+    fn assignments(&self, want: &AssignmentsWant<'_>) -> Result<AssignmentsPage, StoreError>;
 
     /// At most `limit` devices of a rollout that are sent to or asked for their version, in order.
     fn open(&self, rollout: RolloutKey, limit: usize) -> Result<Vec<Unfinished>, StoreError>;

@@ -426,6 +426,53 @@ pub struct Standing {
     pub regressed: Option<String>,
 }
 
+/// Which assignments of a round are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct AssignmentsWant<'a> {
+    /// Of which rollout.
+    pub rollout: RolloutKey,
+    /// Of which round.
+    pub round: u32,
+    /// Of which wave, counted from 0; none: of all.
+    pub wave: Option<usize>,
+    /// In which states; none: in all.
+    pub states: Option<&'a [State]>,
+    /// Behind which: wave, cohort and id.
+    pub after: Option<(usize, CohortKey, i64)>,
+    /// How many at the most.
+    pub limit: usize,
+}
+
+/// Assignments of a round, in the order of waves.
+#[derive(Clone, Debug, Default)]
+pub struct AssignmentsPage {
+    /// The assignments.
+    pub rows: Vec<AssignmentRow>,
+    /// Behind which there may be more.
+    pub next: Option<(usize, CohortKey, i64)>,
+}
+
+/// An assignment for whoever reads of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignmentRow {
+    /// Its row.
+    pub id: i64,
+    /// The device's id.
+    pub device: String,
+    /// Its wave, counted from 0.
+    pub wave: usize,
+    /// Where it stands.
+    pub state: State,
+    /// Attempts that count.
+    pub attempts: u32,
+    /// Since when it stands there.
+    pub changed_at: Time,
+    /// Why, if there is more to say.
+    pub detail: Option<String>,
+    /// What it said when it was found not to be well since, if it was.
+    pub regressed: Option<String>,
+}
+
 /// A device that did not get the release, for the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Unfinished {

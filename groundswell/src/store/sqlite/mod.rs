@@ -6,6 +6,7 @@
 
 mod access;
 mod assign;
+mod assignments;
 mod changed;
 mod commit;
 mod copy;
@@ -45,10 +46,10 @@ use groundswell_core::{
 use rusqlite::Connection;
 
 use super::{
-    Alike, Answer, Assign, Attribution, Batch, Candidate, ChangeSeq, Chosen, CohortName,
-    CohortRecord, Contact, DeviceKey, EachAssigned, EachChanged, Intent, IntentSeq, LogRow, Page,
-    Put, Review, Reviewed, Rollback, RolloutKey, RolloutRecord, RoundCursor, Standing, Store,
-    StoreError, Unfinished, Want, Which,
+    Alike, Answer, Assign, AssignmentsPage, AssignmentsWant, Attribution, Batch, Candidate,
+    ChangeSeq, Chosen, CohortName, CohortRecord, Contact, DeviceKey, EachAssigned, EachChanged,
+    Intent, IntentSeq, LogRow, Page, Put, Review, Reviewed, Rollback, RolloutKey, RolloutRecord,
+    RoundCursor, Standing, Store, StoreError, Unfinished, Want, Which,
 };
 
 /// A store in one `SQLite` file.
@@ -411,6 +412,10 @@ impl Store for SqliteStore {
 
     fn count_canceled_begun(&self, rollout: RolloutKey, round: u32) -> Result<u64, StoreError> {
         ended::count_canceled_begun(&self.connection, rollout, round)
+    }
+
+    fn assignments(&self, want: &AssignmentsWant<'_>) -> Result<AssignmentsPage, StoreError> {
+        assignments::page(&self.connection, want)
     }
 
     fn open(&self, rollout: RolloutKey, limit: usize) -> Result<Vec<Unfinished>, StoreError> {
