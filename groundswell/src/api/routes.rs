@@ -79,7 +79,10 @@ pub(super) fn find(method: &Method, path: &str) -> Option<&'static Route> {
 struct Whole;
 
 fn parts() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Whole::openapi()).merge(operator::devices::routes())
+    OpenApiRouter::with_openapi(Whole::openapi())
+        .merge(operator::devices::routes())
+        .merge(operator::rollouts::routes())
+        .merge(operator::acts::routes())
 }
 
 /// The API, as OpenAPI 3.1 has it.

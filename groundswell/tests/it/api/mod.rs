@@ -1,5 +1,6 @@
 //! The server, over real sockets.
 
 mod devices;
+mod rollouts;
 mod server;
 mod support;
