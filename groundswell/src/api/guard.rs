@@ -15,7 +15,7 @@ use http::{HeaderValue, StatusCode, header};
 use super::{
     Api, Caller, Problem, Source,
     caller::RequestId,
-    routes::{self, Needs},
+    routes::{self, Needs, Parameters},
 };
 use crate::access::{Kind, Secret, Token};
 
@@ -73,8 +73,12 @@ fn is_request_id(id: &str) -> bool {
 }
 
 /// Finds out who calls, and lets through who may.
-pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    match caller(&api, &request) {
+pub(super) async fn admit(
+    State((api, parameters)): State<(Api, Parameters)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match caller(&api, &parameters, &request) {
         Ok(Some(caller)) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -84,7 +88,11 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
     }
 }
 
-fn caller(api: &Api, request: &Request) -> Result<Option<Caller>, Problem> {
+fn caller(
+    api: &Api,
+    parameters: &Parameters,
+    request: &Request,
+) -> Result<Option<Caller>, Problem> {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = path.and_then(|path| routes::find(request.method(), path));
     let needs = route.ok_or_else(Problem::internal)?.needs;
@@ -104,6 +112,8 @@ fn caller(api: &Api, request: &Request) -> Result<Option<Caller>, Problem> {
         (Needs::Enrollment, _) => return Err(forbidden("this takes an enrollment token")),
     }
     api.note_used(&caller);
+    let query = request.uri().query().unwrap_or_default();
+    parameters.check(request.method(), path.unwrap_or_default(), query)?;
     Ok(Some(caller))
 }
 

@@ -87,3 +87,16 @@ async fn pages_follow_each_other_and_a_scope_hides_the_others() {
     json(put("new", "west").await.unwrap(), StatusCode::CREATED).await;
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_query_parameter_that_means_nothing_is_refused() {
+    let served = Served::start().await;
+    let get = |path: &str| served.ask(Method::GET, path).send();
+    let answer = get("/api/v1/devices?selct=id==x").await.unwrap();
+    let (_, told) = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert_eq!(told["errors"][0]["field"], "selct");
+    assert!(told["detail"].as_str().unwrap().contains("did you mean `select`?"), "{told}");
+    let answer = get("/api/v1/devices/x?limit=1").await.unwrap();
+    problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
+    served.stop().await;
+}
