@@ -26,6 +26,11 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", told));
         }
         let bytes = read(request.into_body(), api.limits().json_bytes_max).await?;
+        // A list would be taken for the members of an object in their order.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first == b'[')
+        {
+            return Err(Problem::invalid("body", "an object in { } is wanted, not a list"));
+        }
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let field = error.path().to_string();

@@ -20,7 +20,7 @@ use crate::{
 const TYPE: &str = "urn:groundswell:problem:";
 
 /// What every problem is sent as.
-const MEDIA_TYPE: &str = "application/problem+json";
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Why a request was not done (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -15,7 +15,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Api, Problem, guard, operator};
+use super::{Api, Problem, guard, operator, problem};
 use crate::access::Right;
 
 /// What tokens are called in the document.
@@ -115,9 +115,19 @@ fn described(mut openapi: OpenApi) -> OpenApi {
                 let none: [&str; 0] = [];
                 operation.security = Some(vec![SecurityRequirement::new(BEARER, none)]);
             }
+            problems_as_sent(operation);
         }
     }
     openapi
+}
+
+/// A problem has a media type of its own.
+fn problems_as_sent(operation: &mut Operation) {
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("default")
+        && let Some(content) = response.content.shift_remove("application/json")
+    {
+        response.content.insert(problem::MEDIA_TYPE.to_owned(), content);
+    }
 }
 
 /// The methods of a path that the document describes.

@@ -35,6 +35,7 @@ pub struct DeviceSpec {
     pub time_zone: Option<String>,
     /// How often it checks in, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604800)]
     pub check_in: Option<u64>,
     /// Free keys and values.
     #[serde(default)]
