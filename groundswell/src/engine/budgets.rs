@@ -65,6 +65,8 @@ pub(super) struct Budgets {
     pub(super) parked_max: usize,
     /// How often slots were freed.
     frees: u64,
+    /// How often domains were counted: devices may be in other ones since.
+    recounts: u64,
 }
 
 impl Default for Budgets {
@@ -85,8 +87,17 @@ impl Default for Budgets {
             counted_at: Time::ZERO,
             parked_max: PARKED_MAX,
             frees: 0,
+            recounts: 0,
         }
     }
+}
+
+/// A device that was left in the store because too many wait already.
+#[derive(Clone, Debug)]
+pub(super) struct Left {
+    pub(super) device: DeviceKey,
+    /// The domain that had no slot for it; none if it was not looked at.
+    pub(super) full: Option<Arc<Domain>>,
 }
 
 /// A device that is not under way any more.
@@ -260,6 +271,7 @@ impl Budgets {
 
     fn resize(&mut self) {
         self.frees += 1;
+        self.recounts += 1;
         for (per, sizes) in self.pers.iter().zip(&self.sizes) {
             for (value, devices) in sizes {
                 let value = value.as_deref().map(str::to_owned);
@@ -295,16 +307,17 @@ impl Budgets {
         candidate.values.len() >= self.pers.len()
     }
 
-    /// Gives a candidate its slots, or keeps it until it can have them.
+    /// Gives a candidate its slots, or keeps it until it can have them, and says what it waits for.
     pub(super) fn admit(
         &mut self,
         rollout: RolloutKey,
         candidate: Candidate,
         budgets: &[Budget],
-    ) -> Option<Candidate> {
+    ) -> Result<Candidate, Left> {
         if budgets.is_empty() {
-            return Some(candidate);
+            return Ok(candidate);
         }
+        let key = candidate.device;
         let places = self.places(&candidate.values, budgets);
         let device = raw(candidate.device);
         let what = budget::Candidate {
@@ -314,9 +327,25 @@ impl Budgets {
             what: (rollout, candidate),
         };
         match self.domains.admit(what, &places) {
-            budget::Admission::Claimed((_, candidate)) => Some(candidate),
-            budget::Admission::Parked(_) | budget::Admission::Busy => None,
+            budget::Admission::Claimed((_, candidate)) => Ok(candidate),
+            budget::Admission::Parked(full) => Err(Left { device: key, full: Some(full) }),
+            budget::Admission::Busy => Err(Left { device: key, full: None }),
         }
+    }
+
+    /// Whether one that was left in the store may find a slot where there was none. It is not asked
+    /// what its other domains are: that is known once it is read.
+    pub(super) fn may_return(&self, left: &Left, budgets: &[Budget]) -> bool {
+        let Some(domain) = &left.full else { return true };
+        let Some(at) = self.pers.iter().position(|per| *per == domain.per) else { return true };
+        let value = domain.value.as_deref().map(Box::from);
+        // The same size that it would be admitted with.
+        let devices = self.sizes.get(at).and_then(|sizes| sizes.get(&value)).copied().unwrap_or(1);
+        budgets.iter().filter(|budget| budget.per == domain.per).all(|budget| {
+            let Budget { limit, counts_down, .. } = *budget;
+            let domain = Arc::clone(domain);
+            self.domains.lets_in(raw(left.device), &Place { domain, devices, limit, counts_down })
+        })
     }
 
     /// Whether a candidate that was given its slots may still go by these budgets.
@@ -364,6 +393,11 @@ impl Budgets {
     /// Counts how often slots were freed.
     pub(super) const fn frees(&self) -> u64 {
         self.frees
+    }
+
+    /// Counts how often domains were counted.
+    pub(super) const fn recounts(&self) -> u64 {
+        self.recounts
     }
 
     /// What became of the slots of a device, which is durable; `is_claimed` says whether it is

@@ -1,10 +1,14 @@
 //! The devices of one wave and zone, as far as a driver has them in memory; and what a decision
 //! sees of them, whoever asks.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use groundswell_core::{
     bites,
+    budget::Domain,
     hours::{Phase, Zone},
     ids::AssignmentId,
     rollout::Spec,
@@ -12,9 +16,14 @@ use groundswell_core::{
     time::Time,
 };
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
+use super::budgets::Left;
 use crate::store::{Candidate, CohortRecord};
+
+/// Devices of one failure domain that are called back at once, so that one slot of a wide domain does
+/// not have all read that wait for it. The number was chosen, not measured.
+const CALLED_MAX: usize = 1_000;
 
 /// An answer about hours that names no end is asked for again after this long: well within the
 /// horizon that it holds for.
@@ -33,8 +42,10 @@ pub(crate) struct Cohort {
     pub(super) is_read: bool,
     /// Queued devices that were left in the store because too many wait for failure domains already,
     /// and those of them that the lap under way has not come to.
-    pub(super) passed: HashSet<AssignmentId>,
+    pub(super) passed: HashMap<AssignmentId, Left>,
     pub(super) lapped: HashSet<AssignmentId>,
+    /// Those that were left and may find a slot now: read one by one.
+    pub(super) called: BTreeSet<AssignmentId>,
     /// The last queued assignment that was read in the first lap.
     pub(super) first_lap_to: i64,
     /// The last assignment that was read to be ended.
@@ -54,8 +65,9 @@ impl Cohort {
             stale: VecDeque::new(),
             read_to: 0,
             is_read: false,
-            passed: HashSet::new(),
+            passed: HashMap::new(),
             lapped: HashSet::new(),
+            called: BTreeSet::new(),
             first_lap_to: 0,
             swept_to: 0,
             is_swept: false,
@@ -83,13 +95,51 @@ impl Cohort {
     /// Whether one that was read of the queue is not dealt with already: it is new, or was left in
     /// the store. To be asked before [`Cohort::read_on`].
     pub(super) fn takes(&mut self, id: AssignmentId) -> bool {
-        id.0 > self.first_lap_to || self.lapped.remove(&id)
+        id.0 > self.first_lap_to || self.takes_called(id)
+    }
+
+    /// The same of one that was read by itself. A lap may have come between.
+    pub(super) fn takes_called(&mut self, id: AssignmentId) -> bool {
+        self.called.remove(&id) || self.lapped.remove(&id)
+    }
+
+    /// Devices that are left in the store, and were seen before.
+    pub(super) fn left(&self) -> usize {
+        self.passed.len() + self.lapped.len() + self.called.len()
+    }
+
+    /// One that was left in the store is in memory, or elsewhere.
+    pub(super) fn left_no_more(&mut self, id: AssignmentId) {
+        self.passed.remove(&id);
+        self.takes_called(id);
     }
 
     /// Has those who were left in the store read again.
     pub(super) fn read_again(&mut self) {
-        self.lapped = std::mem::take(&mut self.passed);
+        self.lapped.extend(self.passed.drain().map(|(id, _)| id));
+        self.lapped.extend(std::mem::take(&mut self.called));
         (self.read_to, self.is_read) = (0, false);
+    }
+
+    /// Has those read again who were left in the store and may return, in their order; says whether
+    /// these are all. It looks at each in memory.
+    pub(super) fn call(&mut self, may_return: impl Fn(&Left) -> bool) -> bool {
+        let ready = self.passed.iter().filter(|(_, left)| may_return(left));
+        let mut ready: Vec<_> = ready.map(|(id, left)| (*id, left.full.clone())).collect();
+        ready.sort_unstable_by_key(|(id, _)| *id);
+        let mut called: HashMap<Option<Arc<Domain>>, usize> = HashMap::new();
+        let mut is_all = true;
+        for (id, domain) in ready {
+            let count = called.entry(domain).or_default();
+            if *count == CALLED_MAX {
+                is_all = false;
+                continue;
+            }
+            *count += 1;
+            self.passed.remove(&id);
+            self.called.insert(id);
+        }
+        is_all
     }
 
     /// Whether its devices may be touched now; looked up anew only when the answer may change.
@@ -149,7 +199,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::CohortKey;
+    use crate::store::{CohortKey, DeviceKey};
 
     /// Monday, 2025-11-24, 00:00 in UTC.
     const MONDAY: Time = Time::from_millis(1_763_942_400_000);
@@ -213,6 +263,54 @@ mod tests {
         let early = MONDAY - HOUR * 7;
         assert!(cohort(Some("Asia/Tokyo")).phase(&spec, early).is_open());
         assert!(!cohort(Some("UTC")).phase(&spec, early).is_open());
+    }
+
+    fn left_at(domain: &str) -> Left {
+        let full = (!domain.is_empty()).then(|| Arc::new(domain.parse().unwrap()));
+        Left { device: DeviceKey(7), full }
+    }
+
+    fn is_full(left: &Left) -> bool {
+        left.full.as_ref().is_some_and(|full| full.to_string() == "tag.store=full")
+    }
+
+    fn ids(ids: impl IntoIterator<Item = i64>) -> Vec<AssignmentId> {
+        ids.into_iter().map(AssignmentId).collect()
+    }
+
+    #[test]
+    fn those_who_may_return_are_called_in_order_and_the_others_stay() {
+        let mut cohort = cohort(None);
+        cohort.read_on(9, true);
+        for (id, domain) in [(9, "tag.store=free"), (3, "tag.store=full"), (5, "")] {
+            cohort.passed.insert(AssignmentId(id), left_at(domain));
+        }
+        assert!(cohort.call(|left| !is_full(left)), "these are all who may");
+        assert_eq!(Vec::from_iter(cohort.called.clone()), ids([5, 9]));
+        assert_eq!(cohort.left(), 3);
+        assert!(cohort.takes_called(AssignmentId(5)));
+        assert!(!cohort.takes_called(AssignmentId(5)), "each is taken once");
+        assert!(!cohort.takes_called(AssignmentId(3)), "nobody called it");
+        // A lap of all comes before the other one was read: whichever finds it first has it.
+        cohort.read_again();
+        assert_eq!((cohort.left(), cohort.called.len()), (2, 0));
+        assert!(cohort.takes_called(AssignmentId(9)) && !cohort.takes(AssignmentId(9)));
+        assert!(cohort.takes(AssignmentId(3)));
+    }
+
+    #[test]
+    fn no_domain_is_called_at_once_for_a_few_slots() {
+        let mut cohort = cohort(None);
+        let many = CALLED_MAX as i64 + 2;
+        for id in 1..=many {
+            cohort.passed.insert(AssignmentId(id), left_at("tag.region=north"));
+        }
+        cohort.passed.insert(AssignmentId(many + 1), left_at("tag.region=south"));
+        assert!(!cohort.call(|_| true), "some are called later");
+        let called = Vec::from_iter(cohort.called.clone());
+        assert_eq!(called, ids((1..=CALLED_MAX as i64).chain([many + 1])), "the oldest first");
+        assert!(cohort.call(|_| true));
+        assert_eq!((cohort.called.len(), cohort.passed.len()), (many as usize + 1, 0));
     }
 
     #[test]

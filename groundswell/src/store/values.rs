@@ -154,6 +154,8 @@ pub struct Want {
     pub queue: Option<QueueWant>,
     /// These as well, to know what is known of them now.
     pub refresh: Vec<AssignmentId>,
+    /// These as well, as far as they are queued.
+    pub recall: Vec<AssignmentId>,
     /// Whether what is known of them is wanted, too.
     pub is_known_wanted: bool,
     /// Rollouts that supersede this one.
@@ -186,6 +188,8 @@ pub struct Page {
     pub queue: Option<QueueRead>,
     /// What is known now of those it was asked for, and in which failure domains they are.
     pub refreshed: Vec<(AssignmentId, Known, Values)>,
+    /// Those that were to be recalled; nothing of those that are not queued any more.
+    pub recalled: Vec<(AssignmentId, Option<Candidate>)>,
     /// When the next one falls due.
     pub next_due_at: Option<Time>,
 }

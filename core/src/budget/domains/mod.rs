@@ -192,6 +192,21 @@ impl<T> Domains<T> {
         })
     }
 
+    /// Whether a candidate of this device that came now, and does not wait yet, could take a slot in
+    /// this domain. If not, [`Domains::admit`] would not have it go whatever its other domains are:
+    /// it need not be fetched to find that out. Costs O(different limits on the domain).
+    pub fn lets_in(&self, device: u64, place: &Place) -> bool {
+        let Place { domain, devices, limit, counts_down } = place;
+        let Some(key) = self.registry.find(domain) else { return true };
+        // It may be of another size than is known here: that is found out by whoever is admitted.
+        self.registry[key].devices() != Some(*devices)
+            || self.registry[key].lets_in(
+                Ticket::MAX,
+                line::Terms { limit: *limit, counts_down: *counts_down },
+                device,
+            )
+    }
+
     /// The next candidate that waited and can go now; it holds its slots. Domains in the order in
     /// which something changed there, each oldest first. To be asked until there is none, after
     /// whatever may have freed a slot.

@@ -32,12 +32,17 @@ impl World {
     }
 
     fn admit(&mut self, wish: Wish) {
-        if !self.model.parked.contains(&wish) {
+        let (rollout, device) = wish;
+        let places = self.model.places(wish);
+        let is_new = !self.model.parked.contains(&wish);
+        if is_new {
             self.model.parked.push(wish);
         }
-        let (rollout, device) = wish;
+        let is_in = places.iter().all(|place| self.slots.lets_in(device, place));
         let candidate = Candidate { device, rollout, class: Fresh, what: wish };
-        if let Admission::Claimed(wish) = self.slots.admit(candidate, &self.model.places(wish)) {
+        if let Admission::Claimed(wish) = self.slots.admit(candidate, &places) {
+            // Whoever is not called because it would not be let in could not have gone.
+            assert!(is_in || !is_new, "{wish:?} was claimed where it is not let in");
             if self.model.places(wish).is_empty() {
                 self.model.parked.retain(|other| *other != wish);
             } else {

@@ -254,6 +254,7 @@ impl Course {
             return false;
         }
         let from = &mut self.cohorts[from_at];
+        from.left_no_more(id);
         let left = from.record.counts.of_mut(state);
         *left = left.saturating_sub(1);
         from.is_changed = true;

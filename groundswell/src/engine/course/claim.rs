@@ -266,7 +266,7 @@ impl Course {
             return None;
         }
         if let Some(queue) = self.sweep_want() {
-            return Some(self.want(now, queue.limit, Some(queue), vec![]));
+            return Some(self.want(now, queue.limit, Some(queue), vec![], vec![]));
         }
         if !self.may_fetch() {
             return None;
@@ -276,7 +276,8 @@ impl Course {
         let cohort = self.cohort_wanted(plan, limit / 2);
         let is_due = self.missing_here.len() < PARKED_MAX
             && self.next_away_at.is_some_and(|at| at <= self.readable_until(now));
-        if cohort.is_none() && !is_due && refresh.is_empty() {
+        let recall = self.called_wanted(plan, limit);
+        if cohort.is_none() && !is_due && refresh.is_empty() && recall.is_empty() {
             return None;
         }
         let queue = cohort.map(|at| QueueWant {
@@ -285,7 +286,7 @@ impl Course {
             limit,
             is_sweep: false,
         });
-        Some(self.want(now, limit, queue, refresh))
+        Some(self.want(now, limit, queue, refresh, recall))
     }
 
     fn want(
@@ -294,6 +295,7 @@ impl Course {
         limit: usize,
         queue: Option<QueueWant>,
         refresh: Vec<AssignmentId>,
+        recall: Vec<AssignmentId>,
     ) -> Job {
         self.is_fetching = true;
         let sweep = queue.filter(|queue| queue.is_sweep);
@@ -310,6 +312,7 @@ impl Course {
             limit,
             queue,
             refresh,
+            recall,
             is_known_wanted: !is_sweep && self.spec.asks_what_is_known(),
             rivals: if is_sweep { vec![] } else { self.rivals.clone() },
             pers: self.slotting.pers.clone(),
@@ -361,6 +364,17 @@ impl Course {
             }
         }
         None
+    }
+
+    /// Those of the open cohorts who were left in the store and may find a slot now, if there are few
+    /// candidates in memory.
+    fn called_wanted(&self, plan: &Plan, limit: usize) -> Vec<AssignmentId> {
+        let open = || plan.open.iter().map(|at| &self.cohorts[*at]);
+        let there: usize = open().map(|cohort| cohort.fresh.len() + cohort.stale.len()).sum();
+        if plan.fresh_max == 0 || self.begun.len() + there >= limit / 2 {
+            return vec![];
+        }
+        open().flat_map(|cohort| cohort.called.iter().copied()).take(limit).collect()
     }
 
     /// Up to when those that are away may be read: what is not durable yet must not fall behind the

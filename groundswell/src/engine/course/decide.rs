@@ -15,6 +15,7 @@ use groundswell_core::{
 use super::{Course, Readiness};
 use crate::{
     engine::{
+        cohort::Cohort,
         fact::{Command, Opening, Sending},
         shared::Shared,
         story,
@@ -123,7 +124,7 @@ impl Course {
             let (devices, rollout) = (self.busy.len() as u64, rollout.clone());
             self.waiting_on.push(WaitingOn::Busy { devices, rollout });
         }
-        let left = self.cohorts.iter().map(|cohort| cohort.passed.len() + cohort.lapped.len());
+        let left = self.cohorts.iter().map(Cohort::left);
         let devices = (shared.budgets.parked(self.key) + left.sum::<usize>()) as u64;
         if let Some(full) = shared.budgets.full(self.key, &self.spec.budgets) {
             self.waiting_on.push(WaitingOn::Domain { devices, full });

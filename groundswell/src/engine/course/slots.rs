@@ -13,8 +13,8 @@ use crate::{
     store::Candidate,
 };
 
-/// How often those who were left in the store are looked at again while slots are freed: a lap reads
-/// all who are queued, some 5 us each.
+/// How often those who were left in the store are looked at again while slots are freed: each of them
+/// in memory, and only those are read whose domain has a slot.
 const LAP_EVERY: Duration = Duration::from_secs(10);
 
 /// What a rollout knows of its way with failure domains.
@@ -24,6 +24,8 @@ pub(super) struct Slotting {
     pub(super) pers: Arc<[Per]>,
     /// How many slots had been freed when those who were left in the store were last read again.
     frees: u64,
+    /// How often domains had been counted when all of them were.
+    recounts: u64,
     /// When that was, and when it is due again.
     lapped_at: Time,
     lap_at: Option<Time>,
@@ -33,7 +35,14 @@ pub(super) struct Slotting {
 
 impl Default for Slotting {
     fn default() -> Self {
-        Self { pers: Arc::from([]), frees: 0, lapped_at: Time::ZERO, lap_at: None, opened: vec![] }
+        Self {
+            pers: Arc::from([]),
+            frees: 0,
+            recounts: 0,
+            lapped_at: Time::ZERO,
+            lap_at: None,
+            opened: vec![],
+        }
     }
 }
 
@@ -97,8 +106,9 @@ impl Course {
         }
     }
 
-    /// Has those who were left in the store read again: once there is room for them, or, no more
-    /// often than every [`LAP_EVERY`], once a slot was freed since they were looked at.
+    /// Has those who were left in the store read again: all of them once there is room for them, or
+    /// once domains were counted again, because devices may be in others. And, no more often than every
+    /// [`LAP_EVERY`], once a slot was freed since they were looked at, those who may find one.
     pub(super) fn read_passed(&mut self, now: Time, shared: &Shared) {
         let frees = shared.budgets.frees();
         let has_room = shared.budgets.parked(self.key) * 2 < shared.budgets.parked_max;
@@ -109,11 +119,25 @@ impl Course {
         if !has_room && !is_due {
             return;
         }
+        let recounts = shared.budgets.recounts();
+        let is_whole = has_room || recounts != self.slotting.recounts;
         let ready = |cohort: &&mut Cohort| cohort.is_read && !cohort.passed.is_empty();
+        let (mut has_lapped, mut is_all) = (false, true);
         for cohort in self.cohorts.iter_mut().filter(ready) {
-            (self.slotting.frees, self.slotting.lapped_at, self.slotting.lap_at) =
-                (frees, now, None);
-            cohort.read_again();
+            has_lapped = true;
+            if is_whole {
+                cohort.read_again();
+            } else {
+                let budgets = &self.spec.budgets;
+                is_all &= cohort.call(|left| shared.budgets.may_return(left, budgets));
+            }
+        }
+        if has_lapped {
+            self.slotting.lapped_at = now;
+            // Those who could not be called at once are looked at again, whatever is freed.
+            self.slotting.frees = if is_all { frees } else { u64::MAX };
+            self.slotting.lap_at = (!is_all).then_some(now + LAP_EVERY);
+            self.slotting.recounts = if is_whole { recounts } else { self.slotting.recounts };
         }
     }
 
@@ -129,19 +153,23 @@ impl Course {
         }
         let (id, has_address, known) =
             (candidate.id, candidate.has_address, candidate.known.clone());
-        let device = candidate.device;
         let (state, cohort) = (candidate.assignment.state, self.place_of(&candidate));
-        let given = shared.budgets.admit(self.key, candidate, &self.spec.budgets);
-        if given.is_none() && state == State::Queued && shared.budgets.is_crowded(self.key) {
+        let left = match shared.budgets.admit(self.key, candidate, &self.spec.budgets) {
+            Ok(candidate) => return Some(candidate),
+            Err(left) => left,
+        };
+        // One that was moved is not read in the queue of its cohort: it stays in memory.
+        let may_leave = state == State::Queued && !self.changes.has_moved(id);
+        if may_leave && shared.budgets.is_crowded(self.key) {
             // It is in the store, and read again when there is room.
-            shared.budgets.leave(self.key, device);
+            shared.budgets.leave(self.key, left.device);
             if let Some(at) = cohort {
-                self.cohorts[at].passed.insert(id);
+                self.cohorts[at].passed.insert(id, left);
             }
-        } else if given.is_none() {
+        } else {
             self.log.judged(id, has_address, known.as_deref(), Becomes::Domain);
         }
-        given
+        None
     }
 
     /// Who may not go for a while waits for no slots, and has none: others may go meanwhile.

@@ -57,6 +57,7 @@ impl Course {
                 came.push(candidate);
             }
         }
+        came.extend(self.take_recalled(page.recalled));
         if let Some((at, last, is_end)) = read_on {
             self.cohorts[at].read_on(last, is_end);
         }
@@ -71,6 +72,21 @@ impl Course {
             }
         }
         self.sweep_now(now);
+    }
+
+    /// Those who were left in the store and are queued still.
+    fn take_recalled(
+        &mut self,
+        recalled: Vec<(AssignmentId, Option<Candidate>)>,
+    ) -> Vec<Candidate> {
+        let mut came = vec![];
+        for (id, found) in recalled {
+            let is_wanted = self.cohorts.iter_mut().any(|cohort| cohort.takes_called(id));
+            if is_wanted && !self.changes.has_moved(id) {
+                came.extend(found);
+            }
+        }
+        came
     }
 
     /// Whether one that was read as queued is not in memory; all that a sweep reads are to be ended.

@@ -64,6 +64,10 @@ pub(super) fn candidates(connection: &Connection, want: &Want) -> Result<Page, S
         let of = shape.with_keys(&of);
         page.refreshed.extend(all(connection, &shape.refresh_sql(), of, read)?);
     }
+    for id in &want.recall {
+        let found = all(connection, &shape.recall_sql(), shape.with_keys(&[id.0]), read)?;
+        page.recalled.push((*id, found.into_iter().next()));
+    }
     page.next_due_at = next_due(connection, want.rollout, page.cursor)?;
     Ok(page)
 }
@@ -102,6 +106,16 @@ impl Shape<'_> {
              JOIN device d ON d.key = a.device {} \
              WHERE a.state {states} AND a.cohort = ?1 AND a.id > ?2 ORDER BY a.id LIMIT ?3",
             self.columns(4),
+            self.join()
+        )
+    }
+
+    /// Assignment.
+    pub(super) fn recall_sql(&self) -> String {
+        format!(
+            "SELECT {} FROM assignment a JOIN device d ON d.key = a.device {} \
+             WHERE a.id = ?1 AND a.state = 0",
+            self.columns(2),
             self.join()
         )
     }

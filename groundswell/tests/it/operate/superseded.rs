@@ -60,6 +60,7 @@ fn is_superseded(desk: &Desk, store: &SqliteStore) -> (bool, bool) {
         limit: 9,
         queue: Some(queue),
         refresh: vec![],
+        recall: vec![],
         is_known_wanted: true,
         rivals: store.rivals(rollout).unwrap(),
         pers: [].into(),

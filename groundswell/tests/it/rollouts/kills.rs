@@ -155,6 +155,7 @@ fn waves_of(town: &Town, key: RolloutKey) -> BTreeMap<String, usize> {
             limit,
             queue: Some(queue),
             refresh: vec![],
+            recall: vec![],
             is_known_wanted: false,
             rivals: vec![],
             pers: [].into(),

@@ -100,6 +100,7 @@ fn want(rollout: RolloutKey) -> Want {
         until: NOW,
         limit: 10_000,
         refresh: vec![],
+        recall: vec![],
         queue: None,
         is_known_wanted: false,
         rivals: vec![],

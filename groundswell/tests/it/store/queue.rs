@@ -252,6 +252,37 @@ fn what_is_known_of_some_is_read_anew_on_request() {
 }
 
 #[test]
+fn some_are_recalled_as_far_as_they_are_queued() {
+    each(|store| {
+        let key = rollout_of(store, 4);
+        let rival = rollout_of(store, 4);
+        let all = ids(store, key, 1);
+        let states = [(1, State::Away), (2, State::Verifying)];
+        let changes = states.map(|(at, state)| to(all[at], state, 1, 0)).into();
+        store.commit(&batch(key, changes)).unwrap();
+        let gone = groundswell::core::ids::AssignmentId(99);
+        let recall = vec![all[3], all[1], gone, all[2], all[0]];
+        let nobody = Time::from_millis(-1);
+        let wanted = Want { recall: recall.clone(), until: nobody, ..want(key) };
+        let page = read(store, &wanted);
+        assert!(page.candidates.is_empty() && page.refreshed.is_empty());
+        let asked: Vec<_> = page.recalled.iter().map(|(id, _)| *id).collect();
+        assert_eq!(asked, recall, "each is answered for, in the order asked");
+        let found: Vec<_> = page.recalled.into_iter().filter_map(|(_, found)| found).collect();
+        assert_eq!(names(&found), ["pos-3", "pos-0"]);
+        assert!(found.iter().all(|found| found.known.is_none()));
+        // They are what is read of the queue, with all that is asked of those.
+        let wanted = Want { rivals: vec![rival], ..wanted };
+        let queue = Some(queue_of(only(store, key)));
+        let mut queued = read(store, &Want { queue, ..wanted.clone() }).candidates;
+        queued.reverse();
+        let recalled = read(store, &wanted).recalled;
+        let found: Vec<_> = recalled.into_iter().filter_map(|(_, found)| found).collect();
+        assert_eq!(format!("{found:?}"), format!("{queued:?}"));
+    });
+}
+
+#[test]
 fn assignments_that_wait_for_a_device_are_found_by_it() {
     each(|store| {
         let (first, second, third) =
