@@ -73,6 +73,26 @@ impl fmt::Display for Act {
     }
 }
 
+/// What an operator wants, and what was said with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish<'a> {
+    /// What.
+    pub act: Act,
+    /// The generation that whoever wants it has seen; it is refused of another one.
+    pub seen: Option<u64>,
+    /// Why, if that was said; kept with what is approved.
+    pub reason: Option<&'a str>,
+}
+
+impl From<Act> for Wish<'_> {
+    fn from(act: Act) -> Self {
+        Self { act, seen: None, reason: None }
+    }
+}
+
+/// Longest reason that is taken, in characters: a sentence or two, and the number of a ticket.
+pub const REASON_CHARS_MAX: usize = 500;
+
 /// What came of an act that was not refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acted {
@@ -137,7 +157,22 @@ pub fn act(
     act: Act,
     now: Time,
 ) -> Result<Acted, Refusal> {
-    let asked = Asked { progression, spec, numbers, act, now };
+    act_wished(progression, spec, numbers, act.into(), now)
+}
+
+/// The same with what was said with it; whoever has seen what is not looked at.
+///
+/// # Errors
+/// As [`act`].
+pub fn act_wished(
+    progression: &Progression,
+    spec: &Spec,
+    numbers: &Numbers,
+    wish: Wish<'_>,
+    now: Time,
+) -> Result<Acted, Refusal> {
+    let Wish { act, reason, .. } = wish;
+    let asked = Asked { progression, spec, numbers, act, reason, now };
     match act {
         Act::Start => asked.start(),
         Act::Pause => asked.pause(),
@@ -150,7 +185,7 @@ pub fn act(
     }
 }
 
-/// The same for somebody who has `seen` a generation: of another one it is refused.
+/// The same for somebody who may have seen a generation: of another one it is refused.
 ///
 /// # Errors
 /// Why it is refused, in words.
@@ -158,14 +193,13 @@ pub fn act_seen(
     progression: &Progression,
     spec: &Spec,
     numbers: &Numbers,
-    asked: Act,
-    seen: Option<u64>,
+    wish: Wish<'_>,
     now: Time,
 ) -> Result<Acted, String> {
-    if seen.is_some_and(|seen| seen != progression.generation) {
+    if wish.seen.is_some_and(|seen| seen != progression.generation) {
         return Err(MOVED_ON.to_owned());
     }
-    act(progression, spec, numbers, asked, now).map_err(|refusal| refusal.to_string())
+    act_wished(progression, spec, numbers, wish, now).map_err(|refusal| refusal.to_string())
 }
 
 /// Why an act of somebody who has seen another generation is refused.
@@ -185,7 +219,7 @@ pub fn judge_anew(
     waives_gate: bool,
     now: Time,
 ) -> Result<Acted, Refusal> {
-    let asked = Asked { progression, spec, numbers, act: Act::Resume, now };
+    let asked = Asked { progression, spec, numbers, act: Act::Resume, reason: None, now };
     match progression.state {
         State::Preparing | State::Scheduled | State::Running | State::Paused => {
             asked.change(|progression| asked.reopen(progression, waives_gate))
@@ -199,6 +233,7 @@ struct Asked<'a> {
     spec: &'a Spec,
     numbers: &'a Numbers,
     act: Act,
+    reason: Option<&'a str>,
     now: Time,
 }
 

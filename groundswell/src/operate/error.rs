@@ -74,6 +74,12 @@ pub enum OperateError {
         /// The most characters.
         max: usize,
     },
+    /// A reason that says nothing, or a novel.
+    #[error("--reason: say in 1 to {max} characters why it may go on, or leave it out")]
+    ApprovalReason {
+        /// The most characters.
+        max: usize,
+    },
     /// There is nothing to release it from.
     #[error("{device} is left out by no rollout: it failed none since it last took one well")]
     NoRelease {

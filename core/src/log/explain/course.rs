@@ -46,7 +46,8 @@ fn words(kind: Kind, at: Time) -> String {
 
 /// What an operator did, and what came of it at once.
 pub(super) fn acted(acted: &Acted, before: &Progression, after: &Progression) -> Vec<String> {
-    let said = format!("the operator said {}", acted.act);
+    let because = acted.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let said = format!("the operator said {}{because}", acted.act);
     if let Some(why) = &acted.refused {
         return vec![format!("{said}, and nothing changed: {why}")];
     }

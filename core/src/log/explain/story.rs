@@ -399,9 +399,8 @@ mod tests {
     #[test]
     fn an_act_that_is_refused_again_and_again_is_one_line() {
         let (spec, mut story) = (spec(), Story::default());
-        let refused = |act, why: &str| {
-            Record::Acted(Acted { act, seen: None, refused: Some(why.to_owned()) })
-        };
+        let refused =
+            |act: Act, why: &str| Record::Acted(Acted::of(act.into(), Some(why.to_owned())));
         let stands = Record::stands(&Progression::draft(&spec), BEGIN);
         story.entry(&Entry { at: BEGIN, records: vec![Record::Spec(Box::new(spec)), stands] });
         for at in 0..3 {
