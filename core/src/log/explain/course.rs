@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use crate::{
     event::{Event, Kind, devices_of},
-    gate::Ruling,
+    gate::{Ruling, external::Evidence},
     ids::RolloutId,
     log::{Acted, Listed, RolledBack, replay::Replay},
     plan::{Change, Sweep, SweepReason},
     rollback::rollouts_of,
-    rollout::{Progression, State},
+    rollout::{Progression, Spec, State},
     snapshot::Counts,
     time::Time,
 };
@@ -37,6 +37,17 @@ pub(super) fn change(change: &Change, replay: &Replay) -> Option<String> {
     };
     let kind = Kind::of_change(change, of, all, replay.spec.as_ref()?, of_wave);
     Some(words(kind, replay.now))
+}
+
+/// What was read by each external gate that had a part in it; an approval was told when it was given.
+pub(super) fn said(evidence: &[Evidence], spec: &Spec) -> Vec<String> {
+    let words = |said: &Evidence| {
+        let check = spec.gates.get(said.gate)?.check()?;
+        let (number, answer) = (said.gate.saturating_add(1), said.answer.as_ref()?);
+        let wants = check.wants();
+        Some(format!("external gate {number}, the check {check}: {answer}, {wants} wanted"))
+    };
+    evidence.iter().filter_map(words).collect()
 }
 
 /// As operators read it while it happens.

@@ -258,6 +258,9 @@ impl Story {
             if let Some(words) = course::change(change, &self.replay) {
                 self.say(words);
             }
+            let spec = self.replay.spec.as_ref();
+            let said = spec.map(|spec| course::said(&step.output.evidence, spec));
+            said.into_iter().flatten().for_each(|words| self.say(words));
             return;
         }
         if let Some(words) =

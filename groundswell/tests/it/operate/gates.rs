@@ -235,6 +235,8 @@ fn prometheus_is_asked_with_a_secret_that_nobody_reads() {
     assert!(asked[0].starts_with(first), "{asked:?}");
     assert!(asked[0].contains("hunter2hunter2"), "{asked:?}");
     let explained = stage.told(&["rollout", "explain", "2"]);
+    let read = explained.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(read.contains(": HTTP 200, 0.01, result < 0.01 wanted"), "{explained}");
     let log = fs::read_to_string(stage.dir().join("run.log")).unwrap();
     let data = stage.dir().join("groundswell-data");
     let mut kept = vec![shown.into_bytes(), explained.into_bytes(), log.into_bytes()];
