@@ -4,11 +4,13 @@
 //! refused with the reason and what would.
 
 mod approve;
+mod wish;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::wish::{MOVED_ON, REASON_CHARS_MAX, Wish, act_seen};
 use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     brake,
@@ -72,26 +74,6 @@ impl fmt::Display for Act {
         f.write_str(self.as_str())
     }
 }
-
-/// What an operator wants, and what was said with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish<'a> {
-    /// What.
-    pub act: Act,
-    /// The generation that whoever wants it has seen; it is refused of another one.
-    pub seen: Option<u64>,
-    /// Why, if that was said; kept with what is approved.
-    pub reason: Option<&'a str>,
-}
-
-impl From<Act> for Wish<'_> {
-    fn from(act: Act) -> Self {
-        Self { act, seen: None, reason: None }
-    }
-}
-
-/// Longest reason that is taken, in characters: a sentence or two, and the number of a ticket.
-pub const REASON_CHARS_MAX: usize = 500;
 
 /// What came of an act that was not refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,27 +166,6 @@ pub fn act_wished(
         Act::Abort => asked.abort(),
     }
 }
-
-/// The same for somebody who may have seen a generation: of another one it is refused.
-///
-/// # Errors
-/// Why it is refused, in words.
-pub fn act_seen(
-    progression: &Progression,
-    spec: &Spec,
-    numbers: &Numbers,
-    wish: Wish<'_>,
-    now: Time,
-) -> Result<Acted, String> {
-    if wish.seen.is_some_and(|seen| seen != progression.generation) {
-        return Err(MOVED_ON.to_owned());
-    }
-    act_wished(progression, spec, numbers, wish, now).map_err(|refusal| refusal.to_string())
-}
-
-/// Why an act of somebody who has seen another generation is refused.
-pub const MOVED_ON: &str =
-    "it has moved on since you looked; look again, and say it again if you mean it";
 
 /// Takes a rollout up again by a changed spec: what made it stop is judged anew, whatever it was.
 /// The gate of the wave that has not passed is waived on request, as by [`Act::Advance`], if another

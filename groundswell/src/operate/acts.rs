@@ -110,7 +110,7 @@ impl State {
         };
         let acting = Acting {
             warnings,
-            ..self.ask(Wanted { rollout, act: asked, generation, reason: None }, now)?
+            ..self.ask(&Wanted { rollout, act: asked, generation, reason: None }, now)?
         };
         match (asked, stopped) {
             (Act::Abort, Some((open, open_devices))) if acting.already.is_none() => {
@@ -152,7 +152,7 @@ impl State {
             return Err(OperateError::OtherWave { rollout: rollout.0, wave, current });
         }
         let generation = Some(progression.generation);
-        self.ask(Wanted { rollout, act: Act::Approve, generation, reason }, now)
+        self.ask(&Wanted { rollout, act: Act::Approve, generation, reason }, now)
     }
 
     fn open_devices(&self, rollout: RolloutKey) -> Result<Vec<OpenDevice>, OperateError> {
@@ -160,8 +160,8 @@ impl State {
         Ok(open.map(|open| OpenDevice { device: open.device, state: open.state }).collect())
     }
 
-    fn ask(&mut self, want: Wanted, now: Time) -> Result<Acting, OperateError> {
-        let Wanted { rollout, act: asked, generation, .. } = want;
+    fn ask(&mut self, want: &Wanted, now: Time) -> Result<Acting, OperateError> {
+        let Wanted { rollout, act: asked, generation, .. } = *want;
         let mut seq = None;
         let mut waited = Duration::ZERO;
         let reason = want.reason.clone();
@@ -170,7 +170,7 @@ impl State {
             // A driver may end, and leave the rest to us, at any time.
             let locked = StateDir::lock(&self.path, &format!("{ACTING} {asked} {}", rollout.0));
             let driver = match locked {
-                Ok(dir) => return self.act_here(&dir, &want, seq, now),
+                Ok(dir) => return self.act_here(&dir, want, seq, now),
                 Err(DirError::Locked { holder, .. }) if holder.contains(PUSH) => {
                     return Err(OperateError::Push { push: holder, path: self.path.clone() });
                 }
