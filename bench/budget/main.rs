@@ -157,7 +157,7 @@ fn fill(dir: &Path, count: usize, budgets: &[(&str, Limit)]) -> SqliteStore {
     spec.budgets = budgets.iter().map(budget).collect();
     let now = Clock::System.now();
     let rollout = store.create(RolloutId(uuid::Uuid::now_v7()), None, &spec, now).unwrap();
-    let start = Intent::Act { rollout, act: Act::Start, generation: None };
+    let start = Intent::Act { rollout, act: Act::Start, generation: None, reason: None };
     store.put_intent(&start, now).unwrap();
     store
 }

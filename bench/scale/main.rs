@@ -192,7 +192,10 @@ fn add(store: &mut SqliteStore, spec: &Spec) -> RolloutKey {
     let now = Clock::System.now();
     let key = store.create(RolloutId(uuid::Uuid::now_v7()), None, spec, now).unwrap();
     store
-        .put_intent(&Intent::Act { rollout: key, act: Act::Start, generation: None }, now)
+        .put_intent(
+            &Intent::Act { rollout: key, act: Act::Start, generation: None, reason: None },
+            now,
+        )
         .unwrap();
     key
 }

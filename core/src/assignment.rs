@@ -56,7 +56,8 @@ pub enum SkipReason {
     Offline,
     /// It has no address to send to.
     NoAddress,
-    /// A newer rollout of the same release name has it.
+    /// A newer rollout of the same release name has it; or it was to be rolled back, and somebody else
+    /// has changed it since.
     Superseded,
     /// It runs a newer version.
     Downgrade,

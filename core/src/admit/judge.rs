@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     assignment::SkipReason,
+    ids::RolloutName,
     presence::{Presence, presence},
     rollout::{Offline, Spec},
     time::Time,
@@ -60,6 +61,9 @@ pub fn judge(device: &Judged<'_>, spec: &Spec) -> Judgment {
     if device.is_superseded && !bites!(SupersededSends) {
         return Judgment::Skip(SkipReason::Superseded);
     }
+    if device.version.is_some_and(|version| spec.is_overtaken(version)) {
+        return Judgment::Skip(SkipReason::Superseded);
+    }
     if spec.quarantines(device.failed_in_row) {
         return Judgment::Skip(SkipReason::Quarantined);
     }
@@ -105,7 +109,17 @@ pub fn consider(
 impl Spec {
     /// Whether [`judge`] looks at more than whether a device is superseded.
     pub fn asks_what_is_known(&self) -> bool {
-        !self.allow_downgrade || self.offline != Offline::Try || self.quarantine_after.is_some()
+        !self.allow_downgrade
+            || self.offline != Offline::Try
+            || self.quarantine_after.is_some()
+            || self.rolls_back.is_some()
+    }
+
+    /// Whether a device that runs this version was changed by somebody else since it was to be rolled
+    /// back: what it has now is neither what is taken back nor what it had before.
+    pub fn is_overtaken(&self, version: &str) -> bool {
+        let is_other = |of: &RolloutName| version != of.version && version != self.release.version;
+        self.rolls_back.as_ref().is_some_and(is_other)
     }
 
     /// Whether a device that failed so many rollouts in a row is left out.
@@ -117,6 +131,7 @@ impl Spec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::RolloutId;
     use crate::release::{Digest, Release};
 
     fn spec(offline: Offline, allow_downgrade: bool) -> Spec {
@@ -185,5 +200,32 @@ mod tests {
             assert_eq!(judge(&device, &spec(quarantine_after)), becomes, "{device:?}");
         }
         assert!(spec(Some(3)).asks_what_is_known() && !spec(None).asks_what_is_known());
+    }
+
+    #[test]
+    fn a_rollback_leaves_alone_whom_somebody_else_has_changed_since() {
+        let plain = spec(Offline::Try, true);
+        let bad = Release { version: "2.0.0".to_owned(), ..plain.release.clone() };
+        let id = RolloutId(uuid::Uuid::nil());
+        let back = Spec { rolls_back: Some(RolloutName::of(id, 7, &bad)), ..plain.clone() };
+        let back = Spec { quarantine_after: None, ..back };
+        let known = |version: Option<&str>| Known {
+            version: version.map(Into::into),
+            failed_in_row: 99,
+            ..Known::default()
+        };
+        assert!(back.asks_what_is_known());
+        for (version, becomes) in [
+            // What is taken back, and what is there again already, which is found out by asking.
+            (Some("2.0.0"), Judgment::Go),
+            (Some("1.10.0"), Judgment::Go),
+            (None, Judgment::Go),
+            (Some("2.0.1"), Judgment::Skip(SkipReason::Superseded)),
+            (Some("1.9.0"), Judgment::Skip(SkipReason::Superseded)),
+        ] {
+            let judged = consider(true, Some(&known(version)), false, &back, Time::ZERO);
+            assert_eq!(judged, becomes, "{version:?}");
+            assert!(!version.is_some_and(|version| plain.is_overtaken(version)));
+        }
     }
 }

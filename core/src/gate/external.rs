@@ -148,10 +148,13 @@ pub struct Evidence {
 }
 
 /// That an operator lets the next wave open, as far as it is up to operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// When.
     pub at: Time,
+    /// Why, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What external gates add to a verdict.

@@ -235,6 +235,10 @@ pub(super) fn progression(
     fields
 }
 
+fn because(reason: Option<&String>) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {reason}"))
+}
+
 fn wave(wave: &Wave) -> String {
     use crate::rollout::WaveState::{Open, Passed, Pending, Soaking, Stopped};
     let mut words = wave.state.as_str().to_owned();
@@ -248,7 +252,8 @@ fn wave(wave: &Wave) -> String {
         let _ = write!(words, " ({})", ruled(verdict));
     }
     if let Some(approval) = &wave.approved {
-        let _ = write!(words, " (approved at {})", approval.at);
+        let _ =
+            write!(words, " (approved at {}{})", approval.at, because(approval.reason.as_ref()));
     }
     for said in &wave.evidence {
         let _ = write!(words, " ({})", evidence(said));

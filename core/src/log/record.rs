@@ -10,7 +10,7 @@ use crate::{
     ids::{AssignmentId, Epoch},
     lint::Finding,
     rollback::Survey,
-    rollout::{Act, Progression, Spec},
+    rollout::{Act, Progression, Spec, Wish},
     snapshot::Counts,
     time::Time,
 };
@@ -403,7 +403,23 @@ pub struct Acted {
     /// The generation that whoever wanted it had seen; it is refused of another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<u64>,
+    /// Why it is wanted, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Why nothing changed, if nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+}
+
+impl Acted {
+    /// What was wanted, and what became of it.
+    pub fn of(wish: Wish<'_>, refused: Option<String>) -> Self {
+        let Wish { act, seen, reason } = wish;
+        Self { act, seen, reason: reason.map(str::to_owned), refused }
+    }
+
+    /// What was wanted.
+    pub(super) fn wish(&self) -> Wish<'_> {
+        Wish { act: self.act, seen: self.seen, reason: self.reason.as_deref() }
+    }
 }

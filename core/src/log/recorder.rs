@@ -12,7 +12,7 @@ use crate::{
     ids::AssignmentId,
     log::step::Frame,
     plan::Plan,
-    rollout::{Act, Progression},
+    rollout::{Progression, Wish},
     snapshot::Snapshot,
     time::Time,
 };
@@ -280,8 +280,8 @@ impl Recorder {
     }
 
     /// An operator wanted something.
-    pub fn acted(&mut self, act: Act, seen: Option<u64>, refused: Option<String>) {
-        self.records.push(Record::Acted(Acted { act, seen, refused }));
+    pub fn acted(&mut self, wish: Wish<'_>, refused: Option<String>) {
+        self.records.push(Record::Acted(Acted::of(wish, refused)));
     }
 }
 

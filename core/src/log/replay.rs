@@ -362,9 +362,9 @@ impl Replay {
         }
         self.report.acts += 1;
         let numbers = self.numbers(progression);
-        let (act, seen) = (acted.act, acted.seen);
+        let act = acted.act;
         let (after, refused) =
-            match rollout::act_seen(progression, spec, &numbers, act, seen, self.now) {
+            match rollout::act_seen(progression, spec, &numbers, acted.wish(), self.now) {
                 Ok(rollout::Acted::Changed(after)) => (Some(*after), None),
                 Ok(rollout::Acted::Already(why)) => (None, Some(why.to_owned())),
                 Err(why) => (None, Some(why)),

@@ -139,7 +139,7 @@ impl From<&(usize, Wave)> for ShortWave {
             WaveState::Stopped { at } => ShortWaveState::Stopped(at),
         };
         let verdicts = verdicts.iter().copied().map(ShortVerdict::from).collect();
-        let said = ShortSaid { approved: *approved, evidence: evidence.clone() };
+        let said = ShortSaid { approved: approved.clone(), evidence: evidence.clone() };
         let is_said = said.approved.is_some() || !said.evidence.is_empty();
         Self(*place, state, verdicts, is_said.then_some(said))
     }

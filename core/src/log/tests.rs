@@ -87,17 +87,17 @@ impl Told {
 
     fn act(&mut self, act: Act) {
         let numbers = rollout::Numbers { all: self.counts(), current: self.counts() };
-        let done = rollout::act_seen(&self.progression, &self.spec, &numbers, act, None, self.now);
+        let done = rollout::act_seen(&self.progression, &self.spec, &numbers, act.into(), self.now);
         match done {
             Ok(rollout::Acted::Changed(after)) => {
                 self.progression = *after;
-                self.recorder.acted(act, None, None);
+                self.recorder.acted(act.into(), None);
                 self.recorder.stands(&self.progression);
             }
             Ok(rollout::Acted::Already(why)) => {
-                self.recorder.acted(act, None, Some(why.to_owned()));
+                self.recorder.acted(act.into(), Some(why.to_owned()));
             }
-            Err(why) => self.recorder.acted(act, None, Some(why)),
+            Err(why) => self.recorder.acted(act.into(), Some(why)),
         }
     }
 
@@ -277,7 +277,7 @@ fn an_act_is_judged_by_the_decisions_of_whoever_did_it() {
         let records = [Record::Spec(Box::new(spec()))]
             .into_iter()
             .chain(by.map(|decisions| Record::Beside(Beside { decisions, zones })))
-            .chain([Record::Acted(Acted { act: Act::Start, seen: None, refused })]);
+            .chain([Record::Acted(Acted::of(Act::Start.into(), refused))]);
         let mut replay = Replay::new(ZONES);
         drop(replay.entry(&Entry { at: NOON, records: records.collect() }));
         let Report { mismatches_in_all, acts, followed, .. } = replay.report();

@@ -34,9 +34,11 @@ pub(super) fn paused(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
         let is_open = matches!(state.state, WaveState::Open { .. } | WaveState::Soaking { .. });
         is_open && spec.gate(wave) != (Duration::ZERO, None)
     };
-    // What has not begun has no end, and a gate that has not ruled is asked when it goes on.
+    // What has not begun has no end; a gate that has not ruled is asked when it goes on, and so is
+    // all that would have it rolled back: an end would leave the devices with what they have.
     if progression.started_at.is_some()
         && !progression.waves.iter().enumerate().any(is_unjudged)
+        && !is_to_be_stopped(snapshot, spec)
         && let Some(change) = end(snapshot, spec, now)
     {
         return Plan::change(change);
@@ -51,6 +53,16 @@ pub(super) fn paused(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     let mut plan = Plan { waiting_on: reasons.collect(), ..Plan::default() };
     sweep(snapshot, spec, now, &mut plan);
     plan
+}
+
+/// Whether it is stopped, to be rolled back, as soon as it goes on.
+fn is_to_be_stopped(snapshot: &Snapshot, spec: &Spec) -> bool {
+    let counts = snapshot.counts();
+    let is_stopped = |wave: &Wave| matches!(wave.state, WaveState::Stopped { .. });
+    spec.on_failure == OnFailure::Rollback
+        && (snapshot.progression.waves.iter().any(is_stopped)
+            || brake(snapshot, spec, &counts).is_some()
+            || regression(snapshot, spec, &counts).is_some())
 }
 
 /// Ends what was not begun; what is open may end, or is ended too if it is aborted.

@@ -67,8 +67,9 @@ impl Soaked<'_> {
     }
 
     fn approval(&self, gate: usize, plan: &mut Plan) -> Option<(Opinion, Evidence)> {
-        let approval = self.snapshot.progression.waves[self.wave].approved;
-        if let Some(Approval { at }) = approval.filter(|approval| approval.at >= self.until) {
+        let approval = self.snapshot.progression.waves[self.wave].approved.as_ref();
+        if let Some(Approval { at, .. }) = approval.filter(|approval| approval.at >= self.until) {
+            let at = *at;
             return Some((Opinion::Go, Evidence { gate, at, answer: None }));
         }
         let (wave, of) = (self.wave, self.of());

@@ -4,11 +4,13 @@
 //! refused with the reason and what would.
 
 mod approve;
+mod wish;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::wish::{MOVED_ON, REASON_CHARS_MAX, Wish, act_seen};
 use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     brake,
@@ -137,7 +139,22 @@ pub fn act(
     act: Act,
     now: Time,
 ) -> Result<Acted, Refusal> {
-    let asked = Asked { progression, spec, numbers, act, now };
+    act_wished(progression, spec, numbers, act.into(), now)
+}
+
+/// The same with what was said with it; whoever has seen what is not looked at.
+///
+/// # Errors
+/// As [`act`].
+pub fn act_wished(
+    progression: &Progression,
+    spec: &Spec,
+    numbers: &Numbers,
+    wish: Wish<'_>,
+    now: Time,
+) -> Result<Acted, Refusal> {
+    let Wish { act, reason, .. } = wish;
+    let asked = Asked { progression, spec, numbers, act, reason, now };
     match act {
         Act::Start => asked.start(),
         Act::Pause => asked.pause(),
@@ -149,28 +166,6 @@ pub fn act(
         Act::Abort => asked.abort(),
     }
 }
-
-/// The same for somebody who has `seen` a generation: of another one it is refused.
-///
-/// # Errors
-/// Why it is refused, in words.
-pub fn act_seen(
-    progression: &Progression,
-    spec: &Spec,
-    numbers: &Numbers,
-    asked: Act,
-    seen: Option<u64>,
-    now: Time,
-) -> Result<Acted, String> {
-    if seen.is_some_and(|seen| seen != progression.generation) {
-        return Err(MOVED_ON.to_owned());
-    }
-    act(progression, spec, numbers, asked, now).map_err(|refusal| refusal.to_string())
-}
-
-/// Why an act of somebody who has seen another generation is refused.
-pub const MOVED_ON: &str =
-    "it has moved on since you looked; look again, and say it again if you mean it";
 
 /// Takes a rollout up again by a changed spec: what made it stop is judged anew, whatever it was.
 /// The gate of the wave that has not passed is waived on request, as by [`Act::Advance`], if another
@@ -185,7 +180,7 @@ pub fn judge_anew(
     waives_gate: bool,
     now: Time,
 ) -> Result<Acted, Refusal> {
-    let asked = Asked { progression, spec, numbers, act: Act::Resume, now };
+    let asked = Asked { progression, spec, numbers, act: Act::Resume, reason: None, now };
     match progression.state {
         State::Preparing | State::Scheduled | State::Running | State::Paused => {
             asked.change(|progression| asked.reopen(progression, waives_gate))
@@ -199,6 +194,7 @@ struct Asked<'a> {
     spec: &'a Spec,
     numbers: &'a Numbers,
     act: Act,
+    reason: Option<&'a str>,
     now: Time,
 }
 

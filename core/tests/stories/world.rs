@@ -18,7 +18,10 @@ use groundswell_core::{
     hours::Zone,
     ids::{AssignmentId, RolloutId},
     outcome::{Answer, Fault, Outcome},
-    rollout::{self, Act, Acted, Membership, Numbers, Progression, Spec, WaveSize, WaveState, act},
+    rollout::{
+        self, Act, Acted, Membership, Numbers, Progression, Spec, WaveSize, WaveState, Wish,
+        act_wished,
+    },
     selector::Selector,
     snapshot::Counts,
     time::Time,
@@ -146,7 +149,9 @@ impl World {
         }
         let _ = writeln!(self.told, "> {line}");
         if let Some(verb) = Act::ALL.into_iter().find(|verb| verb.as_str() == line) {
-            self.act(verb);
+            self.act(verb.into());
+        } else if let Some(reason) = line.strip_prefix("approve: ") {
+            self.act(Wish { reason: Some(reason), ..Act::Approve.into() });
         } else {
             match line.split_once(' ') {
                 Some(("wait", span)) => self.wait(duration(span)?),
@@ -212,19 +217,20 @@ impl World {
         let _ = writeln!(self.told, "{time}{later}  {text}");
     }
 
-    fn act(&mut self, verb: Act) {
+    fn act(&mut self, wish: Wish<'_>) {
+        let verb = wish.act;
         let current = self.progression.current();
         let waves = 0..self.progression.waves.len();
         let counted = waves.map(|wave| (wave, self.counts_where(|row| row.wave == wave)));
         let numbers = Numbers::of(&self.progression, counted);
         self.book.log.at(self.now);
-        match act(&self.progression, &self.spec, &numbers, verb, self.now) {
+        match act_wished(&self.progression, &self.spec, &numbers, wish, self.now) {
             Err(refusal) => {
-                self.book.log.acted(verb, None, Some(refusal.to_string()));
+                self.book.log.acted(wish, Some(refusal.to_string()));
                 self.line(&refusal.to_string());
             }
             Ok(Acted::Already(why)) => {
-                self.book.log.acted(verb, None, Some(why.to_owned()));
+                self.book.log.acted(wish, Some(why.to_owned()));
                 self.line(why);
             }
             Ok(Acted::Changed(progression)) => {
@@ -234,7 +240,7 @@ impl World {
                 let before = verdict(&self.progression);
                 let is_next_round = progression.round > self.progression.round;
                 self.progression = *progression;
-                self.book.log.acted(verb, None, None);
+                self.book.log.acted(wish, None);
                 self.book.log.stands(&self.progression);
                 self.say(Kind::OperatorActed { act: verb });
                 if let (Act::Approve, Some(wave)) = (verb, current) {

@@ -168,7 +168,7 @@ impl From<OperateError> for Problem {
                 Self::of_document(&error)
             }
             E::Spec(_) | E::Budgets(_) => Self::invalid("spec", told),
-            E::Reason { max } | E::ReleaseReason { max } => {
+            E::Reason { max } | E::ReleaseReason { max } | E::ApprovalReason { max } => {
                 Self::invalid("reason", format!("say why in 1 to {max} characters"))
             }
             E::Cursor => Self::invalid("cursor", told),

@@ -26,7 +26,7 @@ const EXAMPLES: [(&str, &str); 40] = [
     ("rollout pause", "groundswell rollout pause 1"),
     ("rollout resume", "groundswell rollout resume 1"),
     ("rollout advance", "groundswell rollout advance 1"),
-    ("rollout approve", "groundswell rollout approve 1 --wave 2"),
+    ("rollout approve", "groundswell rollout approve 1 --wave 2 --reason 'no calls overnight'"),
     ("rollout retry", "groundswell rollout retry 1"),
     ("rollout cancel", "groundswell rollout cancel 1"),
     ("rollout abort", "groundswell rollout abort 1"),

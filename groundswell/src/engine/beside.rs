@@ -2,7 +2,7 @@
 
 use groundswell_core::{
     log::{Acted, Beside, CohortCounts, DECISIONS, Record},
-    rollout::{Act, Progression},
+    rollout::{Progression, Wish},
     time::Time,
 };
 
@@ -36,8 +36,7 @@ pub(crate) fn looked_at(
 
 /// An operator's act at this time, and where the rollout stands since, or why nothing changed.
 pub(crate) fn acted(
-    act: Act,
-    seen: Option<u64>,
+    wish: Wish<'_>,
     done: Result<&Progression, String>,
     now: Time,
 ) -> impl Iterator<Item = Record> {
@@ -45,5 +44,5 @@ pub(crate) fn acted(
         Ok(progression) => (Some(Record::stands(progression, now)), None),
         Err(why) => (None, Some(why)),
     };
-    [Record::Acted(Acted { act, seen, refused })].into_iter().chain(stands)
+    [Record::Acted(Acted::of(wish, refused))].into_iter().chain(stands)
 }

@@ -37,7 +37,7 @@ pub fn give_up<S: Store>(
     match act(&record.progression, &record.spec, &numbers, Act::Cancel, now) {
         Ok(Acted::Changed(progression)) => {
             let mut records = looked_at(store, &record)?;
-            records.extend(acted(Act::Cancel, None, Ok(&progression), now));
+            records.extend(acted(Act::Cancel.into(), Ok(&progression), now));
             record.progression = *progression;
             let progression = Some(record.progression.clone());
             let batch = Batch::empty(record.key, epoch, now);

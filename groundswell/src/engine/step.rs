@@ -130,19 +130,25 @@ impl Engine {
         self.courses.insert(course.key, course);
     }
 
-    /// Newer rollouts of the same release name that were started supersede older ones.
+    /// Newer rollouts of the same release name that were started supersede older ones, and a rollback
+    /// the one alone that it rolls back: what it brings back is older than what others wait to send.
     fn settle_rivals(&mut self) {
-        let started: Vec<(RolloutKey, String)> = self
-            .courses
-            .values()
-            .filter(|course| course.progression.started_at.is_some())
-            .map(|course| (course.key, course.spec.release.name.clone()))
+        let has_started = |course: &&Course| course.progression.started_at.is_some();
+        let started: Vec<(RolloutKey, String, Option<i64>)> = (self.courses.values())
+            .filter(has_started)
+            .map(|course| {
+                let of = course.spec.rolls_back.as_ref().map(|of| of.number);
+                (course.key, course.spec.release.name.clone(), of)
+            })
             .collect();
         for course in self.courses.values_mut() {
             let name = &course.spec.release.name;
-            let newer = started.iter().filter(|(key, of)| *key > course.key && of == name);
+            let newer = started.iter().filter(|(key, of, rolls_back)| {
+                let takes_over = rolls_back.is_none_or(|number| number == course.key.0);
+                *key > course.key && of == name && takes_over
+            });
             course.is_dirty = true;
-            course.add_rivals(newer.map(|(key, _)| *key).collect(), &mut self.shared);
+            course.add_rivals(newer.map(|(key, ..)| *key).collect(), &mut self.shared);
         }
     }
 

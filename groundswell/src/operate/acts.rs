@@ -6,7 +6,7 @@ use groundswell_core::{
     assignment,
     ids::Epoch,
     lint::Finding,
-    rollout::{self, Act, Acted, MOVED_ON, Progression, act},
+    rollout::{self, Act, Acted, MOVED_ON, Progression, REASON_CHARS_MAX, Wish, act_wished},
     snapshot::Counts,
     time::Time,
 };
@@ -77,6 +77,8 @@ struct Wanted {
     act: Act,
     /// The generation that was seen, if no other one will do.
     generation: Option<u64>,
+    /// Why, if that was said.
+    reason: Option<String>,
 }
 
 impl State {
@@ -110,7 +112,10 @@ impl State {
             Act::Start => self.check_start(rollout, now)?,
             _ => vec![],
         };
-        let acting = Acting { warnings, ..self.ask(rollout, asked, generation, now)? };
+        let acting = Acting {
+            warnings,
+            ..self.ask(&Wanted { rollout, act: asked, generation, reason: None }, now)?
+        };
         match (asked, stopped) {
             (Act::Abort, Some((open, open_devices))) if acting.already.is_none() => {
                 Ok(Acting { open, open_devices, ..acting })
@@ -123,16 +128,23 @@ impl State {
     }
 
     /// Approves what is behind the wave that has soaked, as [`State::act`] does; if a wave is named,
-    /// counted from 1, behind no other one.
+    /// counted from 1, behind no other one. Why is kept, if it is said.
     ///
     /// # Errors
-    /// As [`State::act`], and [`OperateError::OtherWave`].
+    /// As [`State::act`], [`OperateError::OtherWave`], and [`OperateError::ApprovalReason`] if what is
+    /// said is nothing, or a novel.
     pub fn approve(
         &mut self,
         rollout: RolloutKey,
         wave: Option<usize>,
+        reason: Option<&str>,
         now: Time,
     ) -> Result<Acting, OperateError> {
+        let reason = reason.map(|reason| reason.trim().to_owned());
+        let is_fit = |reason: &String| (1..=REASON_CHARS_MAX).contains(&reason.chars().count());
+        if !reason.as_ref().is_none_or(is_fit) {
+            return Err(OperateError::ApprovalReason { max: REASON_CHARS_MAX });
+        }
         let progression = self.known(rollout)?.progression;
         if let Some(wave) = wave
             && progression.current() != wave.checked_sub(1)
@@ -143,7 +155,8 @@ impl State {
             );
             return Err(OperateError::OtherWave { rollout: rollout.0, wave, current });
         }
-        self.ask(rollout, Act::Approve, Some(progression.generation), now)
+        let generation = Some(progression.generation);
+        self.ask(&Wanted { rollout, act: Act::Approve, generation, reason }, now)
     }
 
     fn open_devices(&self, rollout: RolloutKey) -> Result<Vec<OpenDevice>, OperateError> {
@@ -151,22 +164,17 @@ impl State {
         Ok(open.map(|open| OpenDevice { device: open.device, state: open.state }).collect())
     }
 
-    fn ask(
-        &mut self,
-        rollout: RolloutKey,
-        asked: Act,
-        generation: Option<u64>,
-        now: Time,
-    ) -> Result<Acting, OperateError> {
+    fn ask(&mut self, want: &Wanted, now: Time) -> Result<Acting, OperateError> {
+        let Wanted { rollout, act: asked, generation, .. } = *want;
         let mut seq = None;
         let mut waited = Duration::ZERO;
-        let intent = Intent::Act { rollout, act: asked, generation };
-        let want = Wanted { rollout, act: asked, generation };
+        let reason = want.reason.clone();
+        let intent = Intent::Act { rollout, act: asked, generation, reason };
         loop {
             // A driver may end, and leave the rest to us, at any time.
             let locked = StateDir::lock(&self.path, &format!("{ACTING} {asked} {}", rollout.0));
             let driver = match locked {
-                Ok(dir) => return self.act_here(&dir, &want, seq, now),
+                Ok(dir) => return self.act_here(&dir, want, seq, now),
                 Err(DirError::Locked { holder, .. }) if holder.contains(PUSH) => {
                     return Err(OperateError::Push { push: holder, path: self.path.clone() });
                 }
@@ -265,9 +273,10 @@ impl State {
         now: Time,
     ) -> Result<(), OperateError> {
         for (older, intent) in self.store.acts_wanted(rollout)? {
-            let Intent::Act { act, generation, .. } = intent else { continue };
+            let Intent::Act { act, generation, reason, .. } = intent else { continue };
             if Some(older) != seq {
-                match self.carry_out(&Wanted { rollout, act, generation }, Some(older), now) {
+                let wanted = Wanted { rollout, act, generation, reason };
+                match self.carry_out(&wanted, Some(older), now) {
                     // Refused, and answered so.
                     Ok(_) | Err(OperateError::Refused { .. } | OperateError::MovedOn { .. }) => {}
                     Err(error) => return Err(error),
@@ -283,7 +292,8 @@ impl State {
         seq: Option<IntentSeq>,
         now: Time,
     ) -> Result<Acting, OperateError> {
-        let Wanted { rollout, act: asked, generation } = *wanted;
+        let Wanted { rollout, act, generation, ref reason } = *wanted;
+        let wish = Wish { act, seen: generation, reason: reason.as_deref() };
         let record = self.known(rollout)?;
         let numbers = numbers(&self.store, &record)?;
         let open = open(&numbers.all);
@@ -291,16 +301,16 @@ impl State {
         batch.records = looked_at(&self.store, &record)?;
         if generation.is_some_and(|seen| seen != record.progression.generation) {
             let error = OperateError::MovedOn { rollout: rollout.0 };
-            batch.records.extend(acted(asked, generation, Err(MOVED_ON.to_owned()), now));
+            batch.records.extend(acted(wish, Err(MOVED_ON.to_owned()), now));
             batch.answers.extend(seq.map(|seq| (seq, Answer::Refused(error.to_string()))));
             self.store.commit(&batch)?;
             return Err(error);
         }
         let mut answer = |answer: Answer| batch.answers.extend(seq.map(|seq| (seq, answer)));
         let mut told = |done: Result<&Progression, String>| {
-            batch.records.extend(acted(asked, generation, done, now));
+            batch.records.extend(acted(wish, done, now));
         };
-        let done = act(&record.progression, &record.spec, &numbers, asked, now);
+        let done = act_wished(&record.progression, &record.spec, &numbers, wish, now);
         let (state, already) = match done {
             Ok(Acted::Changed(progression)) => {
                 let state = progression.state;

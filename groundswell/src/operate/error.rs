@@ -88,6 +88,12 @@ pub enum OperateError {
     /// The system gives no randomness, without which there is no secret.
     #[error("the system gives no randomness")]
     NoRandomness(#[source] std::io::Error),
+    /// A reason that says nothing, or a novel.
+    #[error("--reason: say in 1 to {max} characters why it may go on, or leave it out")]
+    ApprovalReason {
+        /// The most characters.
+        max: usize,
+    },
     /// There is nothing to release it from.
     #[error("{device} is left out by no rollout: it failed none since it last took one well")]
     NoRelease {

@@ -179,8 +179,11 @@ impl State {
             number: wave + 1,
             state: Stand::of(stands.state, progression.state, progression.ended_at),
             verdicts: stands.verdicts.clone(),
-            approved_at: stands.approved.map(|approval| approval.at),
-            said: stands.evidence.iter().map(|said| Said::of(said, &spec.gates)).collect(),
+            approved_at: stands.approved.as_ref().map(|approval| approval.at),
+            approved_because: stands.approved.as_ref().and_then(|approval| approval.reason.clone()),
+            said: (stands.evidence.iter())
+                .map(|said| Said::of(said, &spec.gates, stands.approved.as_ref()))
+                .collect(),
             counts: snapshot.counts_of(wave),
         });
         // Nobody knows when those come back who are away.

@@ -4,7 +4,7 @@ use groundswell_core::{
     brake,
     gate::{
         Verdict,
-        external::{Evidence, External},
+        external::{Approval, Evidence, External},
     },
     rollout::{self, Round, WaveStand, WaveState},
     snapshot::Counts,
@@ -87,6 +87,9 @@ pub struct WaveView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     pub approved_at: Option<Time>,
+    /// Why, if that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_because: Option<String>,
     /// What external gates said when it was ruled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub said: Vec<Said>,
@@ -111,12 +114,14 @@ pub struct Said {
 
 impl Said {
     /// What is kept of it, with what the gate asks.
-    pub(super) fn of(evidence: &Evidence, gates: &[External]) -> Self {
+    pub(super) fn of(evidence: &Evidence, gates: &[External], approved: Option<&Approval>) -> Self {
         let answer = evidence.answer.as_ref();
+        let reason = approved.and_then(|approval| approval.reason.as_ref());
+        let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         Self {
             gate: evidence.gate + 1,
             asks: gates.get(evidence.gate).map(ToString::to_string).unwrap_or_default(),
-            answer: answer.map_or_else(|| "approved".to_owned(), ToString::to_string),
+            answer: answer.map_or_else(|| format!("approved{because}"), ToString::to_string),
             at: evidence.at,
         }
     }

@@ -80,7 +80,7 @@ pub fn retry<S: Store>(
     record.spec = wanted.spec.clone();
     let asked = act(&record.progression, &record.spec, &numbers, Act::Retry, now);
     record.progression = changed(asked).map_err(PushError::NothingToRetry)?;
-    records.extend(acted(Act::Retry, None, Ok(&record.progression), now));
+    records.extend(acted(Act::Retry.into(), Ok(&record.progression), now));
     end_preparing(&mut record.progression);
     store.open_round(&record.spec, &standing(&record, records, now), wanted.canaries)?;
     Ok(record)
@@ -125,7 +125,7 @@ pub fn create<S: Store>(
     record.progression = changed(asked).map_err(lost)?;
     // Rows of a choice that is known are kept when it is given up before it begins.
     let mut records = vec![decider()];
-    records.extend(acted(Act::Start, None, Ok(&record.progression), now));
+    records.extend(acted(Act::Start.into(), Ok(&record.progression), now));
     let stood = record.progression.clone();
     record.progression.prepared = Some(Digest(wanted.identity).to_string());
     records.push(Record::Chosen(record.progression.prepared.clone()));

@@ -370,7 +370,8 @@ pub trait Store: Send + TroubleStore + AccessStore {
     /// The assignments of a rollout that are active.
     fn active(&self, rollout: RolloutKey) -> Result<Vec<Candidate>, StoreError>;
 
-    /// Rollouts of the same release name that are newer and were started.
+    /// Rollouts of the same release name that are newer and were started; of rollbacks only those
+    /// that roll this one back.
     fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError>;
 
     /// The candidates that are wanted.

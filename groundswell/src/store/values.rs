@@ -357,6 +357,9 @@ pub enum Intent {
         /// The generation that whoever wants it has seen; it is refused of another one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         generation: Option<u64>,
+        /// Why it is wanted, if that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A device was heard of that rollouts wait for, or that keeps slots because it failed.
     Contact {

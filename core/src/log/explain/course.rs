@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use crate::{
     event::{Event, Kind, devices_of},
-    gate::Ruling,
+    gate::{Ruling, external::Evidence},
     ids::RolloutId,
     log::{Acted, Listed, RolledBack, replay::Replay},
     plan::{Change, Sweep, SweepReason},
     rollback::rollouts_of,
-    rollout::{Progression, State},
+    rollout::{Progression, Spec, State},
     snapshot::Counts,
     time::Time,
 };
@@ -39,6 +39,17 @@ pub(super) fn change(change: &Change, replay: &Replay) -> Option<String> {
     Some(words(kind, replay.now))
 }
 
+/// What was read by each external gate that had a part in it; an approval was told when it was given.
+pub(super) fn said(evidence: &[Evidence], spec: &Spec) -> Vec<String> {
+    let words = |said: &Evidence| {
+        let check = spec.gates.get(said.gate)?.check()?;
+        let (number, answer) = (said.gate.saturating_add(1), said.answer.as_ref()?);
+        let wants = check.wants();
+        Some(format!("external gate {number}, the check {check}: {answer}, {wants} wanted"))
+    };
+    evidence.iter().filter_map(words).collect()
+}
+
 /// As operators read it while it happens.
 fn words(kind: Kind, at: Time) -> String {
     Event { at, rollout: RolloutId(Uuid::nil()), kind }.to_string()
@@ -46,7 +57,8 @@ fn words(kind: Kind, at: Time) -> String {
 
 /// What an operator did, and what came of it at once.
 pub(super) fn acted(acted: &Acted, before: &Progression, after: &Progression) -> Vec<String> {
-    let said = format!("the operator said {}", acted.act);
+    let because = acted.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let said = format!("the operator said {}{because}", acted.act);
     if let Some(why) = &acted.refused {
         return vec![format!("{said}, and nothing changed: {why}")];
     }

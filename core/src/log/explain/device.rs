@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     assignment::{Assignment, State},
+    gate::external::Evidence,
     health::in_words,
     hours::{ClosedBy, Phase, Zone},
     ids::{AssignmentId, Epoch},
@@ -270,7 +271,7 @@ impl DeviceStory {
         }
         self.tell_held();
         if let Some(change) = &step.output.change {
-            self.change(change, &place);
+            self.change(change, &step.output.evidence, &place);
             return;
         }
         let is_opened = self.is_opened(&place);
@@ -283,7 +284,7 @@ impl DeviceStory {
         }
     }
 
-    fn change(&mut self, change: &Change, place: &Place) {
+    fn change(&mut self, change: &Change, evidence: &[Evidence], place: &Place) {
         let is_its = match change {
             Change::OpenWave(wave) => *wave == place.wave,
             Change::Soak(_) => false,
@@ -298,6 +299,9 @@ impl DeviceStory {
             let is_of_all = matches!(change, Change::Pause { .. } | Change::Abort { .. });
             self.say(if is_of_all { format!("the rollout is {words}") } else { words });
         }
+        let spec = self.replay.spec.as_ref();
+        let said = spec.map(|spec| course::said(evidence, spec));
+        said.into_iter().flatten().for_each(|words| self.say(words));
     }
 
     /// Whether its own hours keep it, and nothing that comes before them does.

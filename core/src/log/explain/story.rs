@@ -258,6 +258,9 @@ impl Story {
             if let Some(words) = course::change(change, &self.replay) {
                 self.say(words);
             }
+            let spec = self.replay.spec.as_ref();
+            let said = spec.map(|spec| course::said(&step.output.evidence, spec));
+            said.into_iter().flatten().for_each(|words| self.say(words));
             return;
         }
         if let Some(words) =
@@ -399,9 +402,8 @@ mod tests {
     #[test]
     fn an_act_that_is_refused_again_and_again_is_one_line() {
         let (spec, mut story) = (spec(), Story::default());
-        let refused = |act, why: &str| {
-            Record::Acted(Acted { act, seen: None, refused: Some(why.to_owned()) })
-        };
+        let refused =
+            |act: Act, why: &str| Record::Acted(Acted::of(act.into(), Some(why.to_owned())));
         let stands = Record::stands(&Progression::draft(&spec), BEGIN);
         story.entry(&Entry { at: BEGIN, records: vec![Record::Spec(Box::new(spec)), stands] });
         for at in 0..3 {

@@ -191,7 +191,9 @@ fn wave() -> impl Strategy<Value = Wave> {
         3 => WaveState::Passed { at: time },
         _ => WaveState::Stopped { at: time },
     });
-    let approved = maybe_time().prop_map(|at| at.map(|at| Approval { at }));
+    let reason = proptest::option::of("[a-z ]{1,9}");
+    let approved = (maybe_time(), reason)
+        .prop_map(|(at, reason)| at.map(|at| Approval { at, reason: reason.clone() }));
     (state, proptest::collection::vec(verdict(), 0..2), approved, said()).prop_map(
         |(state, verdicts, approved, evidence)| Wave { state, verdicts, approved, evidence },
     )

@@ -196,6 +196,43 @@ fn a_stop_pauses_or_aborts() {
 }
 
 #[test]
+fn what_is_paused_and_would_be_rolled_back_does_not_end_before_it_is_judged() {
+    let bad = Counts { succeeded: 5, failed: 5, ..Counts::default() };
+    let well = Counts { succeeded: 5, failed: 4, ..Counts::default() };
+    let one = Spec { waves: vec![], ..three_waves() };
+    let brake = Spec { brake: Some(Brake::Count(4)), ..one.clone() };
+    let baseline = Baseline::given("2%".parse().unwrap()).unwrap();
+    let regression = Some(Regression { baseline, alpha: <_>::default() });
+    let regression = Spec { regression, ..one };
+    let cases = [
+        (&brake, SINCE, bad, true),
+        (&brake, SINCE, well, false),
+        (&regression, SINCE, bad, true),
+        (&regression, SINCE, Counts { succeeded: 9, ..Counts::default() }, false),
+        // The pause came between what the gate said and what follows from it.
+        (&brake, STOPPED, well, true),
+    ];
+    for (spec, wave, counts, is_judged) in cases {
+        for on_failure in [OnFailure::Pause, OnFailure::Abort, OnFailure::Rollback] {
+            let spec = Spec { on_failure, ..spec.clone() };
+            let mut snapshot = snapshot(&[(wave, counts)]);
+            snapshot.progression.state = State::Paused;
+            snapshot.progression.paused.insert(PauseReason::Operator);
+            let is_kept = is_judged && on_failure == OnFailure::Rollback;
+            let waits = plan(&snapshot, &spec, NOW);
+            assert_eq!(waits.change.is_none(), is_kept, "{on_failure:?} {counts:?}");
+            if is_kept {
+                assert_eq!(waits.waiting_on, [WaitingOn::Paused(PauseReason::Operator)]);
+                snapshot.progression.paused.clear();
+                snapshot.progression.state = State::Running;
+                settle(&mut snapshot, &spec, NOW);
+                assert!(snapshot.progression.is_to_roll_back, "{counts:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_rolled_back_is_stopped_even_if_nothing_is_left_to_stop() {
     let bad = Counts { succeeded: 5, failed: 5, ..Counts::default() };
     let last = [(PASSED, succeeded(9)), (PASSED, succeeded(9)), (SINCE, bad)];

@@ -86,7 +86,7 @@ fn only_all_of_them_open_the_wave() {
     let mut snapshot = waiting();
     snapshot.checks = vec![reply(0, soaked(), level(2)), reply(2, soaked(), level(3))];
     assert_eq!(ruled(&plan(&snapshot, &spec, now)), None);
-    snapshot.progression.waves[0].approved = Some(Approval { at: soaked() });
+    snapshot.progression.waves[0].approved = Some(Approval { at: soaked(), reason: None });
     assert_eq!(ruled(&plan(&snapshot, &spec, now)), None, "3 is not less than 3");
     snapshot.checks[1] = reply(2, soaked(), level(0));
     let plan = plan(&snapshot, &spec, now);
@@ -119,7 +119,7 @@ fn a_stale_answer_opens_nothing() {
     let of_later = plan_of(&go(soaked() + HOUR), soaked() + Duration::from_secs(2));
     assert_eq!((ruled(&of_later), of_later.ask.as_slice()), (None, [0].as_slice()));
     let mut approved = waiting();
-    approved.progression.waves[0].approved = Some(Approval { at: soaked() - HOUR });
+    approved.progression.waves[0].approved = Some(Approval { at: soaked() - HOUR, reason: None });
     let spec = gated(vec![approval()]);
     assert_eq!(ruled(&plan(&approved, &spec, soaked())), None, "approved too early");
 }
@@ -189,7 +189,7 @@ fn an_empty_wave_is_asked_for_as_well() {
     let (plan_then, changes) = settle(&mut empty, &spec, soaked());
     assert_eq!(changes, [Change::Soak(0)]);
     assert!(plan_then.change.is_none());
-    empty.progression.waves[0].approved = Some(Approval { at: soaked() + HOUR });
+    empty.progression.waves[0].approved = Some(Approval { at: soaked() + HOUR, reason: None });
     let (_, changes) = settle(&mut empty, &spec, soaked() + HOUR);
     assert!(matches!(changes[..], [Change::Rule(0, _), Change::OpenWave(1)]), "{changes:?}");
 }

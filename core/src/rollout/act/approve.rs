@@ -40,7 +40,8 @@ impl Asked<'_> {
                 Ok(Acted::Already("it was approved before"))
             }
             WaveState::Soaking { .. } => self.change(|progression| {
-                progression.waves[wave].approved = Some(Approval { at: self.now });
+                progression.waves[wave].approved =
+                    Some(Approval { at: self.now, reason: self.reason.map(str::to_owned) });
             }),
             WaveState::Stopped { .. } | WaveState::Passed { .. } => {
                 self.refuse("the gate of its wave stopped it; advance overrides the gate")

@@ -466,7 +466,7 @@ fn an_approval_is_taken_where_it_is_waited_for() {
     let since = NOW - Duration::from_mins(10);
     let passed = WaveState::Passed { at: since };
     let soaking = |since| WaveState::Soaking { since };
-    let approved = Some(Approval { at: NOW });
+    let approved = || Some(Approval { at: NOW, reason: None });
     let mut table = String::new();
     for (waves, approved, state, paused) in [
         (
@@ -497,16 +497,16 @@ fn an_approval_is_taken_where_it_is_waited_for() {
             State::Paused,
             Some(PauseReason::Brake),
         ),
-        ([passed, soaking(since), WaveState::Pending], approved, State::Running, None),
+        ([passed, soaking(since), WaveState::Pending], approved(), State::Running, None),
         (
             [passed, WaveState::Stopped { at: since }, WaveState::Pending],
             None,
             State::Paused,
             Some(PauseReason::Gate),
         ),
-        ([passed, passed, WaveState::Pending], approved, State::Running, None),
-        ([passed, passed, WaveState::Open { since }], approved, State::Running, None),
-        ([passed, passed, passed], approved, State::Running, None),
+        ([passed, passed, WaveState::Pending], approved(), State::Running, None),
+        ([passed, passed, WaveState::Open { since }], approved(), State::Running, None),
+        ([passed, passed, passed], approved(), State::Running, None),
     ] {
         let mut progression = Progression { state, ..Progression::draft(&spec) };
         progression.paused.extend(paused);
@@ -514,10 +514,14 @@ fn an_approval_is_taken_where_it_is_waited_for() {
             wave.state = state;
         }
         progression.waves[1].approved = approved;
-        let became = match act(&progression, &spec, &numbers(), Act::Approve, NOW) {
+        let wish = Wish { reason: Some("no calls"), ..Act::Approve.into() };
+        let became = match act_wished(&progression, &spec, &numbers(), wish, NOW) {
             Ok(Acted::Changed(to)) => {
                 assert_eq!(to.generation, progression.generation + 1);
-                assert_eq!(to.waves[1].approved, Some(Approval { at: NOW }));
+                assert_eq!(
+                    to.waves[1].approved,
+                    Some(Approval { at: NOW, reason: Some("no calls".to_owned()) })
+                );
                 assert_eq!((to.state, &to.paused), (progression.state, &progression.paused));
                 "approved".to_owned()
             }

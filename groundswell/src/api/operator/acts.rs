@@ -99,6 +99,10 @@ pub struct Approval {
     /// Refuse if it is another wave that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<usize>,
+    /// Why it may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 500)]
+    pub reason: Option<String>,
 }
 
 /// Approves what is behind a wave that has soaked, where a gate asks for it.
@@ -118,8 +122,9 @@ async fn approve(
     let key = record.key;
     let change = caller.change(api.now(), "rollout.approve", format!("rollout {}", key.0));
     let change = change.between(None, serde_json::to_value(&approval).ok());
-    let approved =
-        api.change(change, None, move |state, now| state.approve(key, approval.wave, now));
+    let approved = api.change(change, None, move |state, now| {
+        state.approve(key, approval.wave, approval.reason.as_deref(), now)
+    });
     Ok(Json(approved.await?))
 }
 

@@ -32,10 +32,15 @@ pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
 }
 
 /// Approves what is behind a wave; behind no other one if one is named.
-pub(super) fn approve(on: &state::On, rollout: &str, wave: Option<usize>) -> Result<(), Told> {
+pub(super) fn approve(
+    on: &state::On,
+    rollout: &str,
+    wave: Option<usize>,
+    reason: Option<&str>,
+) -> Result<(), Told> {
     let mut state = State::open_existing(&on.state)?;
     let record = state.find_rollout(rollout)?;
-    let acting = state.approve(record.key, wave, Clock::System.now())?;
+    let acting = state.approve(record.key, wave, reason, Clock::System.now())?;
     tell(on, Act::Approve, &record, &acting)
 }
 

@@ -74,6 +74,9 @@ enum Verb {
         /// Refuse if it is another wave that waits
         #[arg(long, value_name = "NUMBER")]
         wave: Option<usize>,
+        /// Why it may go on; it is kept, and told by `show` and `explain`
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Try the devices again that failed or were given up
     Retry(Of),
@@ -138,7 +141,9 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Pause(of) => acts::act(on, &of.rollout, Act::Pause)?,
         Verb::Resume(of) => acts::act(on, &of.rollout, Act::Resume)?,
         Verb::Advance(of) => acts::act(on, &of.rollout, Act::Advance)?,
-        Verb::Approve { rollout, wave } => acts::approve(on, rollout, *wave)?,
+        Verb::Approve { rollout, wave, reason } => {
+            acts::approve(on, rollout, *wave, reason.as_deref())?;
+        }
         Verb::Retry(of) => acts::act(on, &of.rollout, Act::Retry)?,
         Verb::Cancel(of) => acts::act(on, &of.rollout, Act::Cancel)?,
         Verb::Abort(of) => acts::act(on, &of.rollout, Act::Abort)?,

@@ -6,7 +6,7 @@ use groundswell_core::{
     event::{Event, Kind},
     log::Record,
     plan::{self, Change, Plan},
-    rollout::{self, Act, Acted, act_seen},
+    rollout::{self, Act, Acted, Wish, act_seen},
     time::Time,
     verify,
     waiting::WaitingOn,
@@ -220,13 +220,8 @@ impl Course {
     }
 
     /// Does what an operator wants, or says why not; `false` if it is to be asked again.
-    pub(in crate::engine) fn act(
-        &mut self,
-        now: Time,
-        seq: IntentSeq,
-        asked: Act,
-        seen: Option<u64>,
-    ) -> bool {
+    pub(in crate::engine) fn act(&mut self, now: Time, seq: IntentSeq, wish: Wish<'_>) -> bool {
+        let asked = wish.act;
         let is_unwritten =
             self.is_committing || !self.pending.is_empty() || self.pending_progression;
         if asked == Act::Retry && self.progression.state.is_ended() && is_unwritten {
@@ -235,10 +230,10 @@ impl Course {
         }
         let before = self.progression.state;
         self.log.at(now);
-        match act_seen(&self.progression, &self.spec, &self.numbers(), asked, seen, now) {
+        match act_seen(&self.progression, &self.spec, &self.numbers(), wish, now) {
             Ok(Acted::Changed(progression)) => {
                 self.progression = *progression;
-                self.log.acted(asked, seen, None);
+                self.log.acted(wish, None);
                 self.log.stands(&self.progression);
                 self.pending_progression = true;
                 self.pending_since.get_or_insert(now);
@@ -255,11 +250,11 @@ impl Course {
                 }
             }
             Ok(Acted::Already(what)) => {
-                self.log.acted(asked, seen, Some(what.to_owned()));
+                self.log.acted(wish, Some(what.to_owned()));
                 self.answer(now, seq, Answer::Already(what.to_owned()));
             }
             Err(why) => {
-                self.log.acted(asked, seen, Some(why.clone()));
+                self.log.acted(wish, Some(why.clone()));
                 self.answer(now, seq, Answer::Refused(why));
             }
         }

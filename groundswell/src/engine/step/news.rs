@@ -1,6 +1,6 @@
 //! What others want of a driver: it is looked for, taken up, and answered.
 
-use groundswell_core::time::Time;
+use groundswell_core::{rollout::Wish, time::Time};
 
 use super::{Command, Course, Engine};
 use crate::store::{
@@ -31,21 +31,24 @@ impl Engine {
                 continue;
             }
             match intent {
-                Intent::Act { rollout, act, generation } => match self.courses.get_mut(&rollout) {
-                    Some(course) if course.ending.is_none() => {
-                        course.is_dirty = true;
-                        if !course.act(now, seq, act, generation) {
-                            self.put_back(seq);
+                Intent::Act { rollout, act, generation, ref reason } => {
+                    match self.courses.get_mut(&rollout) {
+                        Some(course) if course.ending.is_none() => {
+                            course.is_dirty = true;
+                            let wish = Wish { act, seen: generation, reason: reason.as_deref() };
+                            if !course.act(now, seq, wish) {
+                                self.put_back(seq);
+                            }
+                        }
+                        _ => {
+                            let wanted = self.wanted.entry(rollout).or_default();
+                            if wanted.is_empty() {
+                                commands.push(Command::Store(Job::Read(rollout)));
+                            }
+                            wanted.push((seq, intent));
                         }
                     }
-                    _ => {
-                        let wanted = self.wanted.entry(rollout).or_default();
-                        if wanted.is_empty() {
-                            commands.push(Command::Store(Job::Read(rollout)));
-                        }
-                        wanted.push((seq, intent));
-                    }
-                },
+                }
                 Intent::Contact { device } => {
                     commands.push(Command::Store(Job::HasFailed(device)));
                     commands.push(Command::Store(Job::Waiting(seq, device)));
@@ -115,8 +118,8 @@ impl Engine {
         let mut course = Course::new(&record, cohorts, vec![], self.epoch, self.manner, now);
         course.add_rivals(rivals, &mut self.shared);
         for (seq, intent) in wanted {
-            if let Intent::Act { act, generation, .. } = intent
-                && !course.act(now, seq, act, generation)
+            if let Intent::Act { act, generation, reason, .. } = intent
+                && !course.act(now, seq, Wish { act, seen: generation, reason: reason.as_deref() })
             {
                 self.put_back(seq);
             }

@@ -85,6 +85,7 @@ pub(super) fn rivals(
                AND json_extract(newer.spec, '$.release.name') = \
                json_extract(own.spec, '$.release.name') \
                AND json_extract(newer.progression, '$.started_at') IS NOT NULL \
+               AND (newer.rolls_back IS NULL OR newer.rolls_back = own.key) \
                WHERE own.key = ?1 ORDER BY newer.key";
     all(connection, sql, [rollout.0], |row| Ok(RolloutKey(row.get(0)?)))
 }

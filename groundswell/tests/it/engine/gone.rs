@@ -85,7 +85,7 @@ impl Slow {
     }
 
     fn act(&mut self, world: &World, act: Act) {
-        let intent = Intent::Act { rollout: world.record.key, act, generation: None };
+        let intent = Intent::Act { rollout: world.record.key, act, generation: None, reason: None };
         let intents = vec![(IntentSeq(1), intent)];
         let looked = Looked { version: 1, intents, changed: vec![], has_more: false };
         self.facts.push(Fact::Store(Done::Looked(Ok(Some(looked)))));

@@ -123,7 +123,7 @@ fn a_rollout_that_the_store_failed_is_not_taken_up_again() {
     held.holds_a_result(&mut world);
 
     // The answer to what was looked for comes last.
-    let act = Intent::Act { rollout: idle, act: Act::Pause, generation: None };
+    let act = Intent::Act { rollout: idle, act: Act::Pause, generation: None, reason: None };
     desk(dir.path(), 721).put_intent(&act, world.now()).unwrap();
     let looked = do_job(&mut world.store, Job::Look { seen: None, after: ChangeSeq(0) });
     held.is_refused();

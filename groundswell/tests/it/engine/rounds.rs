@@ -65,7 +65,7 @@ fn write_failed(path: &Path) {
 }
 
 fn want(store: &mut SqliteStore, act: Act) {
-    let intent = Intent::Act { rollout: KEY, act, generation: None };
+    let intent = Intent::Act { rollout: KEY, act, generation: None, reason: None };
     store.put_intent(&intent, START).unwrap();
 }
 

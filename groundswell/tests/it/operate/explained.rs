@@ -188,7 +188,7 @@ fn an_act_on_what_has_moved_on_is_told_though_nobody_drove() {
     // Somebody had asked a driver, which ended before it looked.
     let database = stage.dir().join("groundswell-data/state.db");
     let (rollout, generation) = (RolloutKey(1), Some(0));
-    let intent = Intent::Act { rollout, act: Act::Advance, generation };
+    let intent = Intent::Act { rollout, act: Act::Advance, generation, reason: None };
     let asked =
         SqliteStore::open(&database).unwrap().put_intent(&intent, Clock::System.now()).unwrap();
     let ran = stage.run(&["rollout", "cancel", "1"]);

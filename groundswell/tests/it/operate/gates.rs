@@ -235,6 +235,8 @@ fn prometheus_is_asked_with_a_secret_that_nobody_reads() {
     assert!(asked[0].starts_with(first), "{asked:?}");
     assert!(asked[0].contains("hunter2hunter2"), "{asked:?}");
     let explained = stage.told(&["rollout", "explain", "2"]);
+    let read = explained.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(read.contains(": HTTP 200, 0.01, result < 0.01 wanted"), "{explained}");
     let log = fs::read_to_string(stage.dir().join("run.log")).unwrap();
     let data = stage.dir().join("groundswell-data");
     let mut kept = vec![shown.into_bytes(), explained.into_bytes(), log.into_bytes()];
@@ -263,7 +265,13 @@ fn somebody_approves_beside_a_driver_and_without_one() {
     ");
     stage.run(&["rollout", "pause", "2"]);
     stage.kill();
-    assert_told!(stage.told(&["rollout", "approve", "2", "--wave", "1"]), @"
+    assert_told!(stage.told(&["rollout", "approve", "2", "--reason", "  "]), @"
+    exit 2
+    --- err
+    error: --reason: say in 1 to 500 characters why it may go on, or leave it out
+    ");
+    let approve = ["rollout", "approve", "2", "--wave", "1", "--reason", "no calls overnight"];
+    assert_told!(stage.told(&approve), @"
     exit 0
     --- out
     rollout 2 (pos-app 2.0.0) is paused; wave 2 of 2 is approved, and opens once all else says go
@@ -278,7 +286,13 @@ fn somebody_approves_beside_a_driver_and_without_one() {
     assert_eq!(wave(&stage, 2), "pending");
     stage.run(&["rollout", "resume", "2"]);
     until_state(&stage, "2", "completed");
-    assert!(stage.rollout("2")["waves"][0]["approved_at"].is_number());
+    let wave = &stage.rollout("2")["waves"][0];
+    assert!(wave["approved_at"].is_number());
+    assert_eq!(wave["approved_because"], "no calls overnight");
+    let shown = stage.told(&["rollout", "show", "2"]);
+    assert!(shown.contains(": approved: no calls overnight (an operator's approval)"), "{shown}");
+    let explained = stage.told(&["rollout", "explain", "2"]);
+    assert!(explained.contains("the operator said approve: no calls overnight"), "{explained}");
     assert_told!(stage.told(&["rollout", "approve", "2"]), @"
     exit 2
     --- err

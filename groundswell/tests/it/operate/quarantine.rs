@@ -101,6 +101,73 @@ fn after_three_failures_in_a_row_a_device_is_left_out_until_it_is_released() {
     assert_eq!(counts(&stage, "8"), (0, 3));
 }
 
+/// Rollouts in a row that a device failed, as `device show` has it.
+fn failed(stage: &Stage, device: &str) -> Vec<u64> {
+    let shown = stage.run(&["device", "show", device, "--output", "json"]).json();
+    let numbers = shown["failed_in_row"].as_array().cloned().unwrap_or_default();
+    numbers.iter().filter_map(serde_json::Value::as_u64).collect()
+}
+
+/// Whoever is not there when it is tried has failed.
+const ONCE: &str = "retry = { attempts = 1 }\ntimeouts = { verifying = '300ms' }";
+
+#[test]
+fn one_success_and_nothing_is_held_against_a_device_any_more() {
+    let stage = Stage::driven(2, Options::default());
+    stage.fleet().set_offline("pos-0", true);
+    roll_out(&stage, 2, ONCE);
+    roll_out(&stage, 3, ONCE);
+    assert_eq!((failed(&stage, "pos-0"), failed(&stage, "pos-1")), (vec![2, 3], vec![]));
+    stage.fleet().set_offline("pos-0", false);
+    roll_out(&stage, 4, ONCE);
+    assert_eq!(failed(&stage, "pos-0"), [0; 0]);
+    // The next failure is the first one: it is not the third in a row.
+    stage.fleet().set_offline("pos-0", true);
+    roll_out(&stage, 5, ONCE);
+    assert_eq!(failed(&stage, "pos-0"), [5]);
+    stage.fleet().set_offline("pos-0", false);
+    roll_out(&stage, 6, ONCE);
+    assert_eq!(counts(&stage, "6"), (0, 0), "it takes part");
+}
+
+#[test]
+fn neither_a_rollback_nor_a_push_leaves_anybody_out() {
+    let mut stage = Stage::driven(3, Options::default());
+    roll_out(&stage, 2, ONCE);
+    for device in ["pos-0", "pos-1"] {
+        stage.fleet().set_offline(device, true);
+    }
+    for number in 3..6 {
+        roll_out(&stage, number, ONCE);
+    }
+    for device in ["pos-0", "pos-1"] {
+        assert_eq!(failed(&stage, device), [3, 4, 5]);
+        stage.fleet().set_offline(device, false);
+    }
+    roll_out(&stage, 6, ONCE);
+    assert_eq!(counts(&stage, "6"), (0, 2), "others do");
+    stage.kill();
+    let all = fs::read_to_string(stage.dir().join("devices.csv")).unwrap();
+    let one = all.lines().filter(|line| !line.starts_with("pos-") || line.starts_with("pos-1,"));
+    fs::write(stage.dir().join("one.csv"), one.collect::<Vec<_>>().join("\n")).unwrap();
+    let push =
+        ["push", "pos.bin", "--devices", "one.csv", "--name", "pos-app", "--version", "9.0.0"];
+    let pushed = stage.run(&push);
+    assert_eq!(pushed.code, Some(0), "{pushed:?}");
+    assert_eq!(failed(&stage, "pos-1"), [0; 0]);
+    stage.drive();
+    for args in
+        [&["release", "create", "pos-app", "1.0.0", "pos.bin"][..], &["rollout", "rollback", "2"]]
+    {
+        let ran = stage.run(args);
+        assert_eq!(ran.code, Some(0), "{args:?}: {ran:?}");
+    }
+    stage.until_of("8", "completed");
+    assert_eq!(&*stage.fleet().device("pos-0").unwrap().version, "1.0.0");
+    assert_eq!(counts(&stage, "8"), (0, 0));
+    assert_eq!(failed(&stage, "pos-0"), [0; 0], "it went well");
+}
+
 #[test]
 fn what_cannot_be_released_is_told() {
     let desk = Desk::set();

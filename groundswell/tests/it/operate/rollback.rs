@@ -213,6 +213,37 @@ fn what_cannot_be_rolled_back_is_refused_and_nothing_is_written() {
     assert_eq!(all.as_array().unwrap().len(), 3);
 }
 
+#[test]
+fn a_fix_that_is_queued_is_not_skipped_for_a_rollback_of_what_it_mends() {
+    let stage = Stage::updated(4);
+    stage.releases(&["1.0.0", "3.0.0"]);
+    let waves = format!("{ALL}\n[[waves]]\ncount = 1\nsoak = '9h'\n[[waves]]\npercent = 100");
+    stage.write("fix.toml", &waves.replace("2.0.0", "3.0.0"));
+    stage.well(&["rollout", "create", "fix.toml"]);
+    stage.well(&["rollout", "start", "3"]);
+    while stage.rollout("3")["counts"]["succeeded"] != 1 {
+        pause();
+    }
+    // It is the newer one by its number, and brings what is older.
+    assert_told!(stage.told(&["rollout", "rollback", "2"]), @"
+    exit 0
+    --- out
+    rollout 2 (pos-app 2.0.0) is rolled back
+      rollout 4 is preparing: back to pos-app 1.0.0, 3 devices
+    left as they are: 1 device with another version by now
+    ");
+    stage.until_of("4", "completed");
+    let count = |of: &str| stage.versions(4).iter().filter(|version| *version == of).count();
+    assert_eq!((count("3.0.0"), count("1.0.0")), (1, 3));
+    stage.well(&["rollout", "advance", "3"]);
+    stage.until_of("3", "completed");
+    assert_eq!(stage.versions(4), ["3.0.0"; 4]);
+    assert_eq!(stage.rollout("3")["counts"]["skipped"], 0);
+    for number in ["3", "4"] {
+        stage.well(&["rollout", "replay", number]);
+    }
+}
+
 /// Stops after the seventh failure, and goes back.
 const BAD: &str = "release = 'pos-app 2.0.0'\nsalt = 'fixed'\nmax_failures = 6\n\
     on_failure = 'rollback'\nretry = { attempts = 1 }\nlimits = { max_in_flight = 4 }\n\

@@ -230,7 +230,7 @@ fn whoever_chose_nobody_does_not_read_success() {
     assert!(refused.err.contains("no device matches tag.region==wset"), "{refused:?}");
     // Devices may go between that look and the choice: the driver finds nobody, either.
     let mut store = SqliteStore::open(&dir::database(&town.ground.state())).unwrap();
-    let start = Intent::Act { rollout: key, act: Act::Start, generation: None };
+    let start = Intent::Act { rollout: key, act: Act::Start, generation: None, reason: None };
     store.put_intent(&start, Town::now()).unwrap();
     town.until_state(key, "failed");
     for verb in ["show", "why"] {

@@ -78,7 +78,12 @@ fn a_batch_with_a_row_that_is_not_there_changes_nothing() {
 }
 
 fn intent(rollout: groundswell::store::RolloutKey) -> Intent {
-    Intent::Act { rollout, act: groundswell::core::rollout::Act::Pause, generation: None }
+    Intent::Act {
+        rollout,
+        act: groundswell::core::rollout::Act::Pause,
+        generation: None,
+        reason: None,
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn intents_are_listed_in_order_until_they_are_answered() {
         assert_eq!(store.intents().unwrap(), []);
         let wanted: Vec<Intent> = Act::ALL
             .into_iter()
-            .map(|act| Intent::Act { rollout: key, act, generation: None })
+            .map(|act| Intent::Act { rollout: key, act, generation: None, reason: None })
             .chain([Intent::Contact { device: DeviceKey(1) }])
             .collect();
         let put: Vec<(IntentSeq, Intent)> = wanted
@@ -43,7 +43,12 @@ fn an_act_and_its_answer_are_one_commit() {
         let key = rollout_of(store, 2);
         let acts: Vec<IntentSeq> = [Act::Pause, Act::Pause]
             .map(|act| {
-                store.put_intent(&Intent::Act { rollout: key, act, generation: None }, NOW).unwrap()
+                store
+                    .put_intent(
+                        &Intent::Act { rollout: key, act, generation: None, reason: None },
+                        NOW,
+                    )
+                    .unwrap()
             })
             .to_vec();
         let mut progression = store.rollout(key).unwrap().unwrap().progression;
@@ -118,7 +123,8 @@ fn answers_that_nobody_waits_for_any_more_are_forgotten() {
 #[test]
 fn intents_of_a_rollout_that_is_not_there_are_kept_for_the_driver_to_refuse() {
     each(|store| {
-        let intent = Intent::Act { rollout: RolloutKey(4), act: Act::Start, generation: None };
+        let intent =
+            Intent::Act { rollout: RolloutKey(4), act: Act::Start, generation: None, reason: None };
         let seq = store.put_intent(&intent, NOW).unwrap();
         assert_eq!(store.intents().unwrap(), [(seq, intent)]);
     });

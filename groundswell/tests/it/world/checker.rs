@@ -140,7 +140,7 @@ impl Checker {
     pub(crate) fn rollout(&mut self, key: RolloutKey, id: RolloutId, spec: &Spec) {
         let mut ahead = Ahead::default();
         self.ledger.rollout(id, spec, ahead.most(&spec.limits));
-        self.turns.rollout(key, &spec.release.name);
+        self.turns.rollout(key, spec);
         let progression = Progression::draft(spec);
         let watched = Watched {
             id,

@@ -59,7 +59,7 @@ fn wave(
     at: Time,
     seen: &mut Vec<(Observation<'static>, Time)>,
 ) {
-    if let Some(approval) = is.approved
+    if let Some(approval) = &is.approved
         && was.approved != is.approved
     {
         seen.push((Observation::Approved { rollout, wave }, approval.at));

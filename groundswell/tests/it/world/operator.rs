@@ -224,7 +224,7 @@ impl World {
         let generation = (matches!(act, Act::Advance | Act::Approve)
             && self.operator.dice.percent(50))
         .then(|| self.desk.rollout(rollout).unwrap().unwrap().progression.generation);
-        let intent = Intent::Act { rollout, act, generation };
+        let intent = Intent::Act { rollout, act, generation, reason: None };
         let seq = self.desk.put_intent(&intent, clock).unwrap();
         tell!(self, "{} intent {}: {act} {}", self.stamp(), seq.0, rollout.0);
         self.checker.intents.put(seq, Some((rollout, act)), (self.agenda.now, clock));

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use groundswell::{
     core::{
         assignment::{Assignment, SkipReason, State},
-        rollout::{Progression, State as RolloutState},
+        rollout::{Progression, Spec, State as RolloutState},
         time::Time,
     },
     store::RolloutKey,
@@ -45,6 +45,8 @@ struct Row {
 #[derive(Debug, Default)]
 struct Course {
     name: String,
+    /// The one alone that it takes devices from, if it rolls back.
+    rolls_back: Option<RolloutKey>,
     /// Whether it has begun its first round, and since when it is known to keep devices from others.
     has_begun: bool,
     keeps_since: Option<Time>,
@@ -52,9 +54,11 @@ struct Course {
 }
 
 impl Turns {
-    /// A rollout of this release name was created.
-    pub(crate) fn rollout(&mut self, key: RolloutKey, name: &str) {
-        self.rollouts.insert(key, Course { name: name.to_owned(), ..Course::default() });
+    /// A rollout was created.
+    pub(crate) fn rollout(&mut self, key: RolloutKey, spec: &Spec) {
+        let name = spec.release.name.clone();
+        let rolls_back = spec.rolls_back.as_ref().map(|of| RolloutKey(of.number));
+        self.rollouts.insert(key, Course { name, rolls_back, ..Course::default() });
     }
 
     /// A row is there.
@@ -119,6 +123,7 @@ impl Turns {
             let course = &self.rollouts[&other.rollout];
             other.rollout > row.rollout
                 && course.name == own.name
+                && course.rolls_back.is_none_or(|of| of == row.rollout)
                 && other.is_early
                 && keeps(other.state)
                 && course.keeps_since.is_some_and(|since| since + SETTLES < at)
