@@ -29,13 +29,15 @@ impl Row {
     fn keeps_slot(&self, budget: &Budget) -> bool {
         self.slots.has_failed && !self.slots.released.iter().any(|key| key == budget.per.tag())
     }
+}
 
-    /// What became of its slots.
-    pub(crate) fn settle_slots(&mut self, fate: Fate) {
+impl Slots {
+    /// What became of them.
+    pub(crate) fn settle(&mut self, fate: Fate) {
         match fate {
-            Fate::Freed => self.slots = Slots::default(),
-            Fate::Kept => self.slots = Slots { has_failed: true, ..Slots::default() },
-            Fate::Recovered if self.slots.has_failed => self.slots = Slots::default(),
+            Fate::Freed => *self = Self::default(),
+            Fate::Kept => *self = Self { has_failed: true, ..Self::default() },
+            Fate::Recovered if self.has_failed => *self = Self::default(),
             Fate::HandedBack | Fate::Recovered => {}
         }
     }
@@ -58,7 +60,8 @@ impl World {
             let failed: Vec<String> =
                 in_it().filter(is_failed).map(|row| row.device.id.clone()).collect();
             let limit = budget.limit.of(size);
-            (under_way + failed.len() as u32 >= limit).then(|| Full {
+            let is_mended = under_way == 0 && self.rows[at].keeps_slot(budget);
+            (!is_mended && under_way + failed.len() as u32 >= limit).then(|| Full {
                 domain: domain.to_string(),
                 limit,
                 under_way,

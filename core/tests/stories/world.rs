@@ -466,7 +466,7 @@ impl World {
     /// A device of a wave that soaks is asked how it is, and says this.
     fn ask_how_it_is(&mut self, at: usize, said: &Said) -> Done {
         let health = self.spec.health.clone().ok_or("nobody asks")?;
-        let Row { id, device, wave, assignment, bad, is_regressed, .. } = &mut self.rows[at];
+        let Row { id, device, wave, assignment, bad, is_regressed, slots, .. } = &mut self.rows[at];
         let is_soaking = self.progression.current() == Some(*wave)
             && matches!(self.progression.waves[*wave].state, WaveState::Soaking { .. });
         if assignment.state != State::Succeeded || *is_regressed || !is_soaking {
@@ -475,6 +475,7 @@ impl World {
         *bad = match health.judge(said, &self.spec.release.version, *bad) {
             Finding::Regressed(times) => {
                 *is_regressed = true;
+                slots.settle(Fate::Kept);
                 let (device, id, wave): (std::sync::Arc<str>, _, _) =
                     (device.id.as_str().into(), *id, *wave);
                 let zone = self.spec.schedule.zone_of(self.rows[at].device.time_zone.as_deref());
@@ -504,7 +505,7 @@ impl World {
         };
         row.assignment = transition.to;
         if let Some(fate) = Fate::of(from.state, transition.to.state) {
-            row.settle_slots(fate);
+            row.slots.settle(fate);
         }
         self.book.happened(row, from, fact, self.now);
         let to = transition.to.state;
