@@ -70,6 +70,17 @@ pub enum WaitingOn {
         /// The numbers now.
         tally: Tally,
     },
+    /// A wave has soaked, and not each of its devices was asked how it is since, by this driver.
+    Health {
+        /// The wave that ended, counted from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+        /// Devices of it that were updated.
+        devices: u64,
+    },
+    /// Devices were found not to be well, and are looked up once more before that is written down.
+    Confirming,
     /// A wave has soaked, and a check has not said go.
     Check {
         /// The wave that ended, counted from 0.
@@ -317,9 +328,13 @@ impl WaitingOn {
             Self::Joiners { until } => {
                 format!("nothing is left to do; devices may join until {}", stamp(*until, now))
             }
-            Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => {
-                self.of_wave(now)
+            Self::Confirming => {
+                "devices that are not well are looked up once more before anything is judged".into()
             }
+            Self::Soak { .. }
+            | Self::NothingToJudge { .. }
+            | Self::Health { .. }
+            | Self::Wave { .. } => self.of_wave(now),
             Self::Check { .. } | Self::Approval { .. } => self.of_gate(now),
             _ => self.of_device(now),
         }
@@ -358,6 +373,18 @@ impl WaitingOn {
                     count => format!(" ({count} unreachable)"),
                 }
             ),
+            Self::Health { wave, of, devices: count } => {
+                let (number, next) = (wave.saturating_add(1), wave.saturating_add(2));
+                let how =
+                    if *count == 1 { "was asked how it is" } else { "were asked how they are" };
+                let devices = devices(*count, "device", "devices");
+                let asked = format!("{devices}of wave {number} {how}");
+                if next > *of {
+                    format!("wave {of} of {of}, the last, is judged once the {asked}")
+                } else {
+                    format!("wave {next} of {of} opens once the {asked}")
+                }
+            }
             Self::Wave { wave, of, ended, devices, min_success } => {
                 let (number, next) = (wave.saturating_add(1), wave.saturating_add(2));
                 let mut text = format!(
@@ -583,6 +610,9 @@ mod tests {
                 of: 3,
                 tally: Tally { unreachable: 2, rule: Unreachable::Wait, of: 12, ..tally },
             },
+            WaitingOn::Health { wave: 0, of: 3, devices: 1 },
+            WaitingOn::Health { wave: 2, of: 3, devices: 40 },
+            WaitingOn::Confirming,
             check(None, None),
             check(Some(Answer::Status(503)), Some(NOW + Duration::from_secs(30))),
             check(Some(Answer::Silent(crate::outcome::Fault::ConnectRefused)), None),

@@ -14,7 +14,7 @@ use groundswell_core::{
     device::Device,
     event::{Event, Kind},
     gate::external::{self, Notebook, Ticket, Unread, Value},
-    health::{Finding, Said, in_words},
+    health::{Checkup, Finding, Said, in_words},
     hours::Zone,
     ids::{AssignmentId, RolloutId},
     outcome::{Answer, Fault, Outcome},
@@ -64,6 +64,8 @@ pub(crate) struct World {
     /// What is known of the checks that were asked, and the questions that are open.
     pub(crate) checks: Notebook,
     pub(crate) questions: BTreeMap<usize, (Ticket, Time)>,
+    /// How far it is known how the devices of the wave that soaks are.
+    pub(crate) checkup: Checkup,
     /// What is written down of it.
     pub(crate) book: Book,
     /// What was said last of where it stands, so that it is not said again.
@@ -97,6 +99,7 @@ impl World {
             wake_at: None,
             checks: Notebook::default(),
             questions: BTreeMap::new(),
+            checkup: Checkup::Done,
             told: String::new(),
             book: Book::default(),
             summary: String::new(),
@@ -153,6 +156,7 @@ impl World {
                 Some(("join", text)) => self.join(text)?,
                 Some(("release", what)) => self.release(what)?,
                 Some(("driver", "dies")) => self.restart(),
+                Some(("everybody", "was asked")) => self.checkup = Checkup::Done,
                 Some(("gate", said)) => self.answer(said)?,
                 Some((who, what)) => self.happen(who, what)?,
                 None if line == "status" => self.summary.clear(),
@@ -345,6 +349,9 @@ impl World {
     fn restart(&mut self) {
         self.see(&Observation::Restarted);
         self.checks = Notebook::default();
+        if self.spec.health.is_some() {
+            self.checkup = Checkup::Asking;
+        }
         let cohorts = self.cohorts(0);
         self.book.taken(&cohorts, self.now);
         for row in &mut self.rows {
