@@ -29,6 +29,8 @@ struct Device {
     is_known: bool,
     is_active: bool,
     has_failed: bool,
+    /// Whether it has because it was not well after its update.
+    is_regressed: bool,
     /// Keys of domains in which an operator released its slot.
     released: Vec<String>,
 }
@@ -116,7 +118,7 @@ impl Sites {
             device.is_active = is_active(to);
             match to {
                 State::Failed(_) | State::TimedOut(_) | State::Canceled => {
-                    device.has_failed = true;
+                    (device.has_failed, device.is_regressed) = (true, false);
                     device.released.clear();
                 }
                 State::Succeeded | State::Skipped(_) => device.has_failed = false,
@@ -128,12 +130,17 @@ impl Sites {
     /// A device that was updated is not well since.
     pub(super) fn sicken(&mut self, no: u32) {
         self.change(no, |device| {
-            device.has_failed = true;
+            (device.has_failed, device.is_regressed) = (true, true);
             device.released.clear();
         });
     }
 
     /// A device called.
+    pub(super) fn call(&mut self, no: u32) {
+        self.change(no, |device| device.has_failed &= device.is_regressed);
+    }
+
+    /// A device was found to be well.
     pub(super) fn recover(&mut self, no: u32) {
         self.change(no, |device| device.has_failed = false);
     }
@@ -239,6 +246,12 @@ mod tests {
     fn a_share_is_rounded_down_and_one_that_called_is_well() {
         let (mut sites, budgets) = sites(Limit::Percent(50));
         sites.go(2, State::Retrying, State::Canceled);
+        assert!(sites.exceeded(3, &budgets).is_some());
+        sites.call(2);
+        assert_eq!(sites.exceeded(3, &budgets), None);
+        // One that is not well calls as well as others.
+        sites.sicken(2);
+        sites.call(2);
         assert!(sites.exceeded(3, &budgets).is_some());
         sites.recover(2);
         assert_eq!(sites.exceeded(3, &budgets), None);

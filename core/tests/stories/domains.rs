@@ -14,6 +14,8 @@ use super::world::{Done, Row, World};
 #[derive(Default)]
 pub(crate) struct Slots {
     has_failed: bool,
+    /// Whether it has because it was not well after its update.
+    is_regressed: bool,
     /// Keys of the tags in whose domains an operator released its slot.
     released: Vec<String>,
     /// Whether it waits for a slot, and that was written down.
@@ -32,6 +34,16 @@ impl Row {
 }
 
 impl Slots {
+    /// Whether any is kept because it failed.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// It is kept because the device is not well after its update.
+    pub(crate) fn regress(&mut self) {
+        *self = Self { has_failed: true, is_regressed: true, ..Self::default() };
+    }
+
     /// What became of them.
     pub(crate) fn settle(&mut self, fate: Fate) {
         match fate {
@@ -96,13 +108,22 @@ impl World {
         }
     }
 
-    /// A device that failed calls: it is well.
-    pub(crate) fn recover(&mut self, at: usize) {
-        if self.rows[at].slots.has_failed {
-            self.rows[at].slots = Slots::default();
+    /// A device that failed calls: it is there. That says nothing of one that is not well.
+    pub(crate) fn call(&mut self, at: usize) {
+        let slots = &mut self.rows[at].slots;
+        if slots.has_failed && !slots.is_regressed {
+            *slots = Slots::default();
         }
         let device = self.rows[at].device.id.clone();
-        self.see(&Observation::Recovered { device: &device });
+        self.see(&Observation::Called { device: &device });
+    }
+
+    /// One that is regressed answers well again.
+    pub(crate) fn recover(&mut self, at: usize) {
+        if std::mem::take(&mut self.rows[at].slots).is_regressed {
+            let device = self.rows[at].device.id.clone();
+            self.see(&Observation::Recovered { device: &device });
+        }
     }
 
     /// `release tag.store=0042 pos-1`

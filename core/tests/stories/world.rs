@@ -457,7 +457,7 @@ impl World {
                 if matches!(row.assignment.state, State::Away | State::Absent) {
                     self.apply(at, &Fact::Contacted);
                 }
-                self.recover(at);
+                self.call(at);
                 return Ok(());
             }
             ("is" | "are", "superseded") => {
@@ -476,13 +476,20 @@ impl World {
         let Row { id, device, wave, assignment, bad, is_regressed, slots, .. } = &mut self.rows[at];
         let is_soaking = self.progression.current() == Some(*wave)
             && matches!(self.progression.waves[*wave].state, WaveState::Soaking { .. });
-        if assignment.state != State::Succeeded || *is_regressed || !is_soaking {
+        let is_needless = *is_regressed && !slots.has_failed();
+        if assignment.state != State::Succeeded || is_needless || !is_soaking {
             return Err("it is not asked".to_owned());
+        }
+        if *is_regressed {
+            if health.judge(said, &self.spec.release.version, 0) == Finding::Well {
+                self.recover(at);
+            }
+            return Ok(());
         }
         *bad = match health.judge(said, &self.spec.release.version, *bad) {
             Finding::Regressed(times) => {
                 *is_regressed = true;
-                slots.settle(Fate::Kept);
+                slots.regress();
                 let (device, id, wave): (std::sync::Arc<str>, _, _) =
                     (device.id.as_str().into(), *id, *wave);
                 let zone = self.spec.schedule.zone_of(self.rows[at].device.time_zone.as_deref());

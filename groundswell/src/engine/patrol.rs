@@ -237,8 +237,8 @@ impl Patrol {
             lap.asked += 1;
             let id = patient.candidate.id;
             let is_needless = patient.is_regressed && !patient.keeps_slots;
-            let is_unwritten = self.unwritten.contains(&id) || self.writing.contains(&id);
-            if !is_needless && !is_unwritten && !self.open.contains_key(&id) {
+            let is_settling = self.unwritten.contains(&id) || self.writing.contains(&id);
+            if !is_needless && !is_settling && !self.open.contains_key(&id) {
                 return Some(patient);
             }
         }
@@ -338,6 +338,11 @@ impl Patrol {
     /// What was found of a device is being written; what is read of it before is outdated.
     pub(crate) fn settled(&mut self, id: AssignmentId) {
         self.unwritten.insert(id);
+    }
+
+    /// Whether what was found of a device is not known to be written.
+    pub(crate) fn is_settling(&self, id: AssignmentId) -> bool {
+        self.unwritten.contains(&id) || self.writing.contains(&id)
     }
 
     pub(crate) fn committing(&mut self) {

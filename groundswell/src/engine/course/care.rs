@@ -13,12 +13,14 @@ use groundswell_core::{
 use super::Course;
 use crate::{
     engine::{
-        budgets::Freed,
+        budgets::{Budgets, Freed},
         fact::{Command, Examination},
         patrol::Found,
         shared::Shared,
     },
-    store::{Heard, Patient, Patients, PatientsWant, Regression, SlotChange, writer::Job},
+    store::{
+        DeviceKey, Heard, Patient, Patients, PatientsWant, Regression, SlotChange, writer::Job,
+    },
 };
 
 impl Course {
@@ -72,6 +74,11 @@ impl Course {
         } else {
             Checkup::Asking
         }
+    }
+
+    /// Whether a device was found to be regressed, or well again, and that is not written yet.
+    pub(in crate::engine) fn is_settling(&self, device: DeviceKey, budgets: &Budgets) -> bool {
+        budgets.failed_in(device).is_some_and(|id| self.patrol.is_settling(id))
     }
 
     /// An answer is a contact, whatever it says.

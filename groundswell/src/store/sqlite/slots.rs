@@ -197,9 +197,11 @@ pub(super) fn write(
     Ok(())
 }
 
-/// A device was seen to be well.
-pub(super) fn recovered(connection: &Connection, device: i64) -> Result<(), StoreError> {
-    let sql = "DELETE FROM failed_device WHERE device = ?1";
+/// A device called: what it failed in was no end of it. One that is not well since its update calls
+/// as well as others, and goes on keeping its slots.
+pub(super) fn called(connection: &Connection, device: i64) -> Result<(), StoreError> {
+    let sql = "DELETE FROM failed_device WHERE device = ?1 AND NOT EXISTS \
+               (SELECT 1 FROM regressed r WHERE r.assignment = failed_device.assignment)";
     connection.prepare_cached(sql)?.execute([device])?;
     Ok(())
 }
