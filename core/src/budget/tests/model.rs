@@ -151,8 +151,7 @@ impl Model {
     /// devices out of order: it has failed itself, and nobody else is under way there.
     pub(super) fn has_room(&self, device: u64, place: &Place) -> bool {
         let is_in = |other: &u64| self.slots.contains_key(&(*other, Arc::clone(&place.domain)));
-        let is_mended =
-            self.has_failed(device, place) && !self.under_way.iter().any(|other| is_in(other));
+        let is_mended = self.has_failed(device, place) && !self.under_way.iter().any(is_in);
         is_mended || self.others(device, place).0.len() < place.limit.of(place.devices) as usize
     }
 
