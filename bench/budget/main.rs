@@ -1,13 +1,16 @@
 //! What budgets cost: the same rollout with none, one for each store, and three.
 //!
 //! ```text
-//! cargo run --release --package groundswell --example budget -- [--devices 1000000] [--runs 3]
+//! cargo run --release --package groundswell --example budget -- [--devices 1000000] [--runs 3] [--wide 1]
 //! ```
 //!
 //! Devices are in stores of ten. The production step and store run on one thread, one job after the
 //! other, so that what is measured is what they cost and not what they wait for. Deliveries are
 //! thought up: 1,000 are open, and the oldest hundred succeed at a time. Counted are all steps,
 //! fetches and commits from the first claim to the last result, for each device.
+//!
+//! With `--wide 1` there is one budget, 2 % of each of eight regions, and so many are open that it is
+//! what they wait for: more than may wait in memory, so that most are left in the store.
 
 #![expect(
     clippy::unwrap_used,
@@ -54,6 +57,9 @@ const STORE: usize = 10;
 const OPEN: u32 = 1_000;
 const END: usize = 100;
 
+/// The same where all slots of eight regions are to be taken.
+const OPEN_WIDE: u32 = 30_000;
+
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     let of = |name: &str, otherwise: usize| {
@@ -61,7 +67,8 @@ fn main() {
         at.map_or(otherwise, |at| args[at + 1].parse().unwrap())
     };
     let (devices, runs) = (of("--devices", 1_000_000), of("--runs", 3));
-    let plans: [(&str, &[(&str, Limit)]); 3] = [
+    let is_wide = of("--wide", 0) > 0;
+    let narrow: [(&str, &[(&str, Limit)]); 3] = [
         ("none", &[]),
         ("store, max 1", &[("tag.store", Limit::Max(1))]),
         (
@@ -73,6 +80,9 @@ fn main() {
             ],
         ),
     ];
+    let wide: [(&str, &[(&str, Limit)]); 2] =
+        [("none", &[]), ("wide, 2 %", &[("tag.wide", Limit::Percent(2))])];
+    let (plans, open_max) = if is_wide { (&wide[..], OPEN_WIDE) } else { (&narrow[..], OPEN) };
     println!(
         "| budgets | us for each device, median of {runs} | steps | fetches | commits | times none |"
     );
@@ -81,7 +91,7 @@ fn main() {
     // One after the other, so that what the machine does meanwhile is the same for all.
     for _ in 0..runs {
         for (name, budgets) in plans {
-            costs.entry(name).or_default().push(run(devices, budgets));
+            costs.entry(name).or_default().push(run(devices, budgets, open_max));
         }
     }
     let mut none = 0.0;
@@ -120,7 +130,7 @@ impl Cost {
 fn device(n: usize) -> Device {
     let id = format!("pos-{n:07}");
     let store = n / STORE;
-    let tags = [("store", store), ("region", store % 50), ("pair", n / 2)];
+    let tags = [("store", store), ("region", store % 50), ("pair", n / 2), ("wide", n % 8)];
     Device {
         name: id.clone(),
         id,
@@ -132,7 +142,7 @@ fn device(n: usize) -> Device {
     }
 }
 
-fn fill(dir: &Path, count: usize, budgets: &[(&str, Limit)]) -> SqliteStore {
+fn fill(dir: &Path, count: usize, budgets: &[(&str, Limit)], open_max: u32) -> SqliteStore {
     let mut store = SqliteStore::open(&groundswell::store::dir::database(dir)).unwrap();
     for first in (0..count).step_by(CHUNK) {
         let devices: Vec<Device> = (first..count.min(first + CHUNK)).map(device).collect();
@@ -147,8 +157,8 @@ fn fill(dir: &Path, count: usize, budgets: &[(&str, Limit)]) -> SqliteStore {
     let mut spec = Spec { strategy: rollout::Strategy::Immediate, ..Spec::immediate(release) };
     "the same for all".clone_into(&mut spec.salt);
     spec.verify.mode = Mode::None;
-    spec.limits.max_in_flight = OPEN;
-    spec.limits.max_unverified = 10 * OPEN;
+    spec.limits.max_in_flight = open_max;
+    spec.limits.max_unverified = 10 * open_max;
     let budget = |(per, limit): &(&str, Limit)| Budget {
         per: per.parse().unwrap(),
         limit: *limit,
@@ -162,16 +172,16 @@ fn fill(dir: &Path, count: usize, budgets: &[(&str, Limit)]) -> SqliteStore {
     store
 }
 
-fn run(devices: usize, budgets: &[(&str, Limit)]) -> Cost {
+fn run(devices: usize, budgets: &[(&str, Limit)], open_max: u32) -> Cost {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = fill(dir.path(), devices, budgets);
+    let mut store = fill(dir.path(), devices, budgets, open_max);
     let epoch = store.raise_epoch().unwrap();
     let driven = store.rollouts(Which::Driven).unwrap();
     let taken = driven.into_iter().map(|record| take(&store, record).unwrap()).collect();
     let manner = Manner {
         is_heard: false,
         gather: GATHER,
-        in_flight_max: OPEN,
+        in_flight_max: open_max,
         look_every: Some(LOOK_EVERY),
     };
     let mut engine = Engine::new(taken, epoch, manner, Clock::System.now());
@@ -179,7 +189,7 @@ fn run(devices: usize, budgets: &[(&str, Limit)]) -> Cost {
     let (mut facts, mut open) = (vec![], VecDeque::new());
     let (mut ended, mut has_begun) = (0, false);
     while ended < devices {
-        if facts.is_empty() || open.len() >= OPEN as usize {
+        if facts.is_empty() || open.len() >= open_max as usize {
             let count = open.len().min(END);
             facts.extend(open.drain(..count));
         }

@@ -294,7 +294,13 @@ pub enum Observation<'a> {
         /// Of which one.
         rollout: RolloutId,
     },
-    /// A device called, and that is written down: whatever it failed in, it is well.
+    /// A device called, and that is written down: what it failed in was no end of it. One that is
+    /// not well since its update may call all the same.
+    Called {
+        /// The device's id.
+        device: &'a str,
+    },
+    /// A device was found to be well, and that is written down.
     Recovered {
         /// The device's id.
         device: &'a str,

@@ -69,6 +69,19 @@ pub enum Said {
     Silent(Fault),
 }
 
+/// How far it is known how the devices of the wave that soaks are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checkup {
+    /// Each was asked since it soaks, and by the driver that decides; or nobody is to be asked.
+    #[default]
+    Done,
+    /// Not each of them was, or some were not well and were not asked often enough since.
+    Asking,
+    /// Some are about to be regressed, unless others have sent to them since.
+    Confirming,
+}
+
 /// What is made of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {

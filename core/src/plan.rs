@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     brake::{self, Evidence, Ruling},
     gate::{Verdict, external::Evidence as Said},
+    health::Checkup,
     rollout::{PauseReason, Progression, Spec, State, WaveState},
     snapshot::Snapshot,
     time::Time,
@@ -181,6 +182,9 @@ pub fn plan(snapshot: &Snapshot, spec: &Spec, now: Time) -> Plan {
     let plan = plan_counted(snapshot, spec, now);
     match plan.change {
         // It is decided again with those who are counted then.
+        Some(change) if snapshot.checkup == Checkup::Confirming && change.judges_all() => {
+            Plan::waiting(WaitingOn::Confirming)
+        }
         Some(change) if snapshot.is_being_written && change.judges_all() => {
             Plan::waiting(if snapshot.progression.is_to_roll_back {
                 WaitingOn::LookingBack

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     assignment::{SkipReason, State},
     gate::external::Asked,
+    health::Checkup,
     hours::{Phase, Zone},
     rollout::Progression,
     time::Time,
@@ -242,6 +243,9 @@ pub struct Snapshot {
     pub allowance: Allowance,
     /// Places for deliveries that the driver has left for this rollout.
     pub driver_places: u32,
+    /// How far it is known how the devices of the wave that soaks are.
+    #[serde(default)]
+    pub checkup: Checkup,
     /// Whether devices are being written down: nothing is judged that they might speak against.
     pub is_being_written: bool,
     /// No new claims: the operator interrupted the run, or the store cannot be written.

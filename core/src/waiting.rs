@@ -4,6 +4,7 @@
 //! them is made up afterwards.
 
 mod before;
+mod wave;
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -70,6 +71,17 @@ pub enum WaitingOn {
         /// The numbers now.
         tally: Tally,
     },
+    /// A wave has soaked, and not each of its devices was asked how it is since, by this driver.
+    Health {
+        /// The wave that ended, counted from 0.
+        wave: usize,
+        /// How many there are.
+        of: usize,
+        /// Devices of it that were updated.
+        devices: u64,
+    },
+    /// Devices were found not to be well, and are looked up once more before that is written down.
+    Confirming,
     /// A wave has soaked, and a check has not said go.
     Check {
         /// The wave that ended, counted from 0.
@@ -317,58 +329,15 @@ impl WaitingOn {
             Self::Joiners { until } => {
                 format!("nothing is left to do; devices may join until {}", stamp(*until, now))
             }
-            Self::Soak { .. } | Self::NothingToJudge { .. } | Self::Wave { .. } => {
-                self.of_wave(now)
+            Self::Confirming => {
+                "devices that are not well are looked up once more before anything is judged".into()
             }
+            Self::Soak { .. }
+            | Self::NothingToJudge { .. }
+            | Self::Health { .. }
+            | Self::Wave { .. } => self.of_wave(now),
             Self::Check { .. } | Self::Approval { .. } => self.of_gate(now),
             _ => self.of_device(now),
-        }
-    }
-
-    fn of_wave(&self, now: Time) -> String {
-        match self {
-            Self::Soak { wave, of, until, min_success, tally } => {
-                let (number, when) = (wave.saturating_add(2), when(*until, now));
-                let mut text = if number > *of {
-                    format!("wave {of} of {of}, the last, is judged {when}")
-                } else {
-                    format!("wave {number} of {of} opens {when}")
-                };
-                if let Some(percent) = min_success {
-                    let (good, judged) = (tally.succeeded, tally.judged());
-                    let _ = write!(text, " if success >= {percent} %, now {good} of {judged}");
-                }
-                text
-            }
-            Self::NothingToJudge { wave, of, tally } if tally.is_held() => {
-                let (number, count) = (wave + 1, tally.unreachable);
-                let devices = devices(count, "device", "devices");
-                format!(
-                    "wave {number} of {of} ended, and its gate waits because {devices}could not be \
-                     reached: {tally}; advance goes on without them"
-                )
-            }
-            Self::NothingToJudge { wave, of, tally } => format!(
-                "wave {} of {of} ended, and its gate has nothing to judge by: none of {} \
-                 was updated or failed{}; advance goes on without",
-                wave.saturating_add(1),
-                devices(tally.of, "device", "devices").trim_end(),
-                match tally.unreachable {
-                    0 => String::new(),
-                    count => format!(" ({count} unreachable)"),
-                }
-            ),
-            Self::Wave { wave, of, ended, devices, min_success } => {
-                let (number, next) = (wave.saturating_add(1), wave.saturating_add(2));
-                let mut text = format!(
-                    "wave {next} of {of} waits for wave {number}: {ended} of {devices} ended"
-                );
-                if let Some(percent) = min_success {
-                    let _ = write!(text, ", success >= {percent} % wanted");
-                }
-                text
-            }
-            _ => String::new(),
         }
     }
 
@@ -583,6 +552,9 @@ mod tests {
                 of: 3,
                 tally: Tally { unreachable: 2, rule: Unreachable::Wait, of: 12, ..tally },
             },
+            WaitingOn::Health { wave: 0, of: 3, devices: 1 },
+            WaitingOn::Health { wave: 2, of: 3, devices: 40 },
+            WaitingOn::Confirming,
             check(None, None),
             check(Some(Answer::Status(503)), Some(NOW + Duration::from_secs(30))),
             check(Some(Answer::Silent(crate::outcome::Fault::ConnectRefused)), None),

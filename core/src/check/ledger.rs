@@ -140,6 +140,10 @@ impl Ledger {
                 let no = self.number(device);
                 self.sites.recover(no);
             }
+            Observation::Called { device } => {
+                let no = self.number(device);
+                self.sites.call(no);
+            }
             Observation::Released { device, key } => {
                 let no = self.number(device);
                 self.sites.release(no, key);

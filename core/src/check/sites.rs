@@ -18,6 +18,7 @@ pub(super) struct Sites {
     /// By the numbers of the ledger.
     devices: Vec<Device>,
     out_of_order: HashMap<Site, u32>,
+    active: HashMap<Site, u32>,
     sizes: HashMap<Site, u32>,
 }
 
@@ -28,6 +29,8 @@ struct Device {
     is_known: bool,
     is_active: bool,
     has_failed: bool,
+    /// Whether it has because it was not well after its update.
+    is_regressed: bool,
     /// Keys of domains in which an operator released its slot.
     released: Vec<String>,
 }
@@ -86,6 +89,9 @@ impl Sites {
         if is_out {
             step(self.out_of_order.entry(site.clone()).or_default());
         }
+        if self.devices[no].is_active {
+            step(self.active.entry(site.clone()).or_default());
+        }
         step(self.sizes.entry(site).or_default());
     }
 
@@ -112,7 +118,7 @@ impl Sites {
             device.is_active = is_active(to);
             match to {
                 State::Failed(_) | State::TimedOut(_) | State::Canceled => {
-                    device.has_failed = true;
+                    (device.has_failed, device.is_regressed) = (true, false);
                     device.released.clear();
                 }
                 State::Succeeded | State::Skipped(_) => device.has_failed = false,
@@ -124,12 +130,17 @@ impl Sites {
     /// A device that was updated is not well since.
     pub(super) fn sicken(&mut self, no: u32) {
         self.change(no, |device| {
-            device.has_failed = true;
+            (device.has_failed, device.is_regressed) = (true, true);
             device.released.clear();
         });
     }
 
     /// A device called.
+    pub(super) fn call(&mut self, no: u32) {
+        self.change(no, |device| device.has_failed &= device.is_regressed);
+    }
+
+    /// A device was found to be well.
     pub(super) fn recover(&mut self, no: u32) {
         self.change(no, |device| device.has_failed = false);
     }
@@ -149,7 +160,8 @@ impl Sites {
         self.devices.get(no as usize).is_some_and(|device| device.has_failed)
     }
 
-    /// What a claim of a device exceeds by these budgets, before it is counted.
+    /// What a claim of a device exceeds by these budgets, before it is counted. One that failed
+    /// counts anyhow, and may be mended if nobody else is being updated.
     pub(super) fn exceeded(&self, no: u32, budgets: &[Budget]) -> Option<String> {
         budgets.iter().find_map(|budget| {
             let key = self.keys.iter().position(|key| key == budget.per.tag())?;
@@ -162,7 +174,8 @@ impl Sites {
                 Limit::Percent(percent) => count(&self.sizes) * u32::from(percent) / 100,
             };
             let (key, value) = (&self.keys[key], &site.1);
-            (others >= limit).then(|| {
+            let is_mended = own > 0 && count(&self.active) == 0;
+            (others >= limit && !is_mended).then(|| {
                 format!("{others} others of tag.{key} {value:?} are out of order, {limit} allowed")
             })
         })
@@ -204,6 +217,19 @@ mod tests {
     }
 
     #[test]
+    fn of_several_that_failed_one_after_the_other_may_be_mended() {
+        let (mut sites, budgets) = sites(Limit::Max(1));
+        sites.sicken(0);
+        sites.sicken(1);
+        assert_eq!((sites.exceeded(0, &budgets), sites.exceeded(1, &budgets)), (None, None));
+        sites.go(0, State::Queued, State::Delivering);
+        assert!(sites.exceeded(1, &budgets).is_some(), "the other one is being mended");
+        sites.go(0, State::Verifying, State::Succeeded);
+        assert_eq!(sites.exceeded(1, &budgets), None);
+        assert!(sites.exceeded(0, &budgets).is_some(), "it is well, and would be one more");
+    }
+
+    #[test]
     fn devices_without_the_tag_are_one_domain_and_counted_once() {
         let (mut sites, budgets) = sites(Limit::Percent(50));
         for _ in 0..2 {
@@ -220,6 +246,12 @@ mod tests {
     fn a_share_is_rounded_down_and_one_that_called_is_well() {
         let (mut sites, budgets) = sites(Limit::Percent(50));
         sites.go(2, State::Retrying, State::Canceled);
+        assert!(sites.exceeded(3, &budgets).is_some());
+        sites.call(2);
+        assert_eq!(sites.exceeded(3, &budgets), None);
+        // One that is not well calls as well as others.
+        sites.sicken(2);
+        sites.call(2);
         assert!(sites.exceeded(3, &budgets).is_some());
         sites.recover(2);
         assert_eq!(sites.exceeded(3, &budgets), None);

@@ -91,6 +91,7 @@ impl Timed for Input {
             places: _,
             stopping: _,
             writing: _,
+            checkup: _,
         } = self;
         checks.for_each_time(each);
         cohorts.for_each_time(each);
@@ -192,6 +193,8 @@ impl Timed for WaitingOn {
             | Self::Braked(_)
             | Self::Ending { .. }
             | Self::LookingBack
+            | Self::Health { .. }
+            | Self::Confirming
             | Self::NothingToJudge { .. }
             | Self::Wave { .. }
             | Self::Approval { .. }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::stands::said;
 use crate::{
     gate::external::{Asked, Evidence},
+    health::Checkup,
     hours::{Phase, Zone},
     plan::{Change, Plan, Sweep},
     rollout::Progression,
@@ -51,6 +52,9 @@ pub struct Input {
     /// Whether devices are being written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writing: Option<bool>,
+    /// How far it is known how devices are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkup: Option<Checkup>,
 }
 
 /// What changed of a cohort.
@@ -184,6 +188,7 @@ pub(super) struct Frame {
     driver_places: u32,
     is_stopping: bool,
     is_being_written: bool,
+    checkup: Checkup,
     pub(super) plan: Plan,
 }
 
@@ -197,6 +202,7 @@ impl Default for Frame {
             driver_places: u32::MAX,
             is_stopping: false,
             is_being_written: false,
+            checkup: Checkup::Done,
             plan: Plan::default(),
         }
     }
@@ -229,6 +235,7 @@ impl Frame {
             places: changed(&mut self.driver_places, snapshot.driver_places),
             stopping: changed(&mut self.is_stopping, snapshot.is_stopping),
             writing: changed(&mut self.is_being_written, snapshot.is_being_written),
+            checkup: changed(&mut self.checkup, snapshot.checkup),
         };
         Step { input, output }
     }
@@ -299,6 +306,7 @@ impl Frame {
         self.driver_places = step.places.unwrap_or(self.driver_places);
         self.is_stopping = step.stopping.unwrap_or(self.is_stopping);
         self.is_being_written = step.writing.unwrap_or(self.is_being_written);
+        self.checkup = step.checkup.unwrap_or(self.checkup);
         Some(self.snapshot(progression))
     }
 
@@ -312,6 +320,7 @@ impl Frame {
             driver_places: self.driver_places,
             is_stopping: self.is_stopping,
             is_being_written: self.is_being_written,
+            checkup: self.checkup,
         }
     }
 

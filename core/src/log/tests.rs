@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::{step::Frame, *};
 use crate::{
     assignment::{Assignment, Fact, SkipReason, State, apply, dice},
+    health::Checkup,
     hours::{ClosedBy, Phase, Zone},
     ids::{AssignmentId, Epoch},
     outcome::Outcome,
@@ -117,6 +118,7 @@ impl Told {
                 ahead_max: 0,
                 allowance: Allowance::UNLIMITED,
                 driver_places: u32::MAX,
+                checkup: Checkup::Done,
                 is_being_written: false,
                 is_stopping: false,
             };

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     brake::Evidence,
     gate::{self, Opinion, Ruling, Verdict, external::Besides, regression::Results},
+    health::Checkup,
     rollout::{Membership, OnFailure, PauseReason, Spec, Wave, WaveState},
     snapshot::{Cohort, Counts, Snapshot},
     time::Time,
@@ -206,6 +207,15 @@ fn waiting_behind(snapshot: &Snapshot, wave: usize) -> u64 {
     behind.map(|cohort| cohort.counts.waiting()).sum()
 }
 
+/// Whether devices of a wave that were to be asked how they are while it soaked were not: time that
+/// passed while nobody asked tells nothing of them.
+fn is_unasked(snapshot: &Snapshot, spec: &Spec, wave: usize) -> bool {
+    spec.health.is_some()
+        && snapshot.checkup == Checkup::Asking
+        && !spec.gate(wave).0.is_zero()
+        && snapshot.counts_of(wave).succeeded > 0
+}
+
 /// What the wave that has not passed comes to; or what it waits for, put into `plan`.
 fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<Change> {
     let progression = &snapshot.progression;
@@ -270,6 +280,11 @@ fn wave(snapshot: &Snapshot, spec: &Spec, now: Time, plan: &mut Plan) -> Option<
                 return None;
             }
             match gate::judge(&tally, min_success) {
+                Opinion::Go if is_unasked(snapshot, spec, wave) => {
+                    let devices = counts.succeeded;
+                    plan.waiting_on.push(WaitingOn::Health { wave, of, devices });
+                    None
+                }
                 Opinion::Go if is_asked_for => {
                     let soaked = Soaked { snapshot, spec, wave, until, now };
                     let ruled = external::rule(&soaked, plan);

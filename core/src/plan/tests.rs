@@ -69,6 +69,7 @@ fn snapshot(waves: &[(WaveState, Counts)]) -> Snapshot {
         ahead_max: 5,
         allowance: Allowance::UNLIMITED,
         driver_places: u32::MAX,
+        checkup: Checkup::Done,
         is_being_written: false,
         is_stopping: false,
     }

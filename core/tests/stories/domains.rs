@@ -14,6 +14,8 @@ use super::world::{Done, Row, World};
 #[derive(Default)]
 pub(crate) struct Slots {
     has_failed: bool,
+    /// Whether it has because it was not well after its update.
+    is_regressed: bool,
     /// Keys of the tags in whose domains an operator released its slot.
     released: Vec<String>,
     /// Whether it waits for a slot, and that was written down.
@@ -29,13 +31,25 @@ impl Row {
     fn keeps_slot(&self, budget: &Budget) -> bool {
         self.slots.has_failed && !self.slots.released.iter().any(|key| key == budget.per.tag())
     }
+}
 
-    /// What became of its slots.
-    pub(crate) fn settle_slots(&mut self, fate: Fate) {
+impl Slots {
+    /// Whether any is kept because it failed.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// It is kept because the device is not well after its update.
+    pub(crate) fn regress(&mut self) {
+        *self = Self { has_failed: true, is_regressed: true, ..Self::default() };
+    }
+
+    /// What became of them.
+    pub(crate) fn settle(&mut self, fate: Fate) {
         match fate {
-            Fate::Freed => self.slots = Slots::default(),
-            Fate::Kept => self.slots = Slots { has_failed: true, ..Slots::default() },
-            Fate::Recovered if self.slots.has_failed => self.slots = Slots::default(),
+            Fate::Freed => *self = Self::default(),
+            Fate::Kept => *self = Self { has_failed: true, ..Self::default() },
+            Fate::Recovered if self.has_failed => *self = Self::default(),
             Fate::HandedBack | Fate::Recovered => {}
         }
     }
@@ -58,7 +72,8 @@ impl World {
             let failed: Vec<String> =
                 in_it().filter(is_failed).map(|row| row.device.id.clone()).collect();
             let limit = budget.limit.of(size);
-            (under_way + failed.len() as u32 >= limit).then(|| Full {
+            let is_mended = under_way == 0 && self.rows[at].keeps_slot(budget);
+            (!is_mended && under_way + failed.len() as u32 >= limit).then(|| Full {
                 domain: domain.to_string(),
                 limit,
                 under_way,
@@ -93,13 +108,22 @@ impl World {
         }
     }
 
-    /// A device that failed calls: it is well.
-    pub(crate) fn recover(&mut self, at: usize) {
-        if self.rows[at].slots.has_failed {
-            self.rows[at].slots = Slots::default();
+    /// A device that failed calls: it is there. That says nothing of one that is not well.
+    pub(crate) fn call(&mut self, at: usize) {
+        let slots = &mut self.rows[at].slots;
+        if slots.has_failed && !slots.is_regressed {
+            *slots = Slots::default();
         }
         let device = self.rows[at].device.id.clone();
-        self.see(&Observation::Recovered { device: &device });
+        self.see(&Observation::Called { device: &device });
+    }
+
+    /// One that is regressed answers well again.
+    pub(crate) fn recover(&mut self, at: usize) {
+        if std::mem::take(&mut self.rows[at].slots).is_regressed {
+            let device = self.rows[at].device.id.clone();
+            self.see(&Observation::Recovered { device: &device });
+        }
     }
 
     /// `release tag.store=0042 pos-1`

@@ -82,6 +82,7 @@ impl World {
             ahead_max: 0,
             allowance,
             driver_places: u32::MAX,
+            checkup: self.checkup,
             is_being_written: false,
             is_stopping: false,
         };

@@ -14,7 +14,7 @@ use groundswell_core::{
     device::Device,
     event::{Event, Kind},
     gate::external::{self, Notebook, Ticket, Unread, Value},
-    health::{Finding, Said, in_words},
+    health::{Checkup, Finding, Said, in_words},
     hours::Zone,
     ids::{AssignmentId, RolloutId},
     outcome::{Answer, Fault, Outcome},
@@ -67,6 +67,8 @@ pub(crate) struct World {
     /// What is known of the checks that were asked, and the questions that are open.
     pub(crate) checks: Notebook,
     pub(crate) questions: BTreeMap<usize, (Ticket, Time)>,
+    /// How far it is known how the devices of the wave that soaks are.
+    pub(crate) checkup: Checkup,
     /// What is written down of it.
     pub(crate) book: Book,
     /// What was said last of where it stands, so that it is not said again.
@@ -100,6 +102,7 @@ impl World {
             wake_at: None,
             checks: Notebook::default(),
             questions: BTreeMap::new(),
+            checkup: Checkup::Done,
             told: String::new(),
             book: Book::default(),
             summary: String::new(),
@@ -158,6 +161,7 @@ impl World {
                 Some(("join", text)) => self.join(text)?,
                 Some(("release", what)) => self.release(what)?,
                 Some(("driver", "dies")) => self.restart(),
+                Some(("everybody", "was asked")) => self.checkup = Checkup::Done,
                 Some(("gate", said)) => self.answer(said)?,
                 Some((who, what)) => self.happen(who, what)?,
                 None if line == "status" => self.summary.clear(),
@@ -351,6 +355,9 @@ impl World {
     fn restart(&mut self) {
         self.see(&Observation::Restarted);
         self.checks = Notebook::default();
+        if self.spec.health.is_some() {
+            self.checkup = Checkup::Asking;
+        }
         let cohorts = self.cohorts(0);
         self.book.taken(&cohorts, self.now);
         for row in &mut self.rows {
@@ -456,7 +463,7 @@ impl World {
                 if matches!(row.assignment.state, State::Away | State::Absent) {
                     self.apply(at, &Fact::Contacted);
                 }
-                self.recover(at);
+                self.call(at);
                 return Ok(());
             }
             ("is" | "are", "superseded") => {
@@ -472,15 +479,23 @@ impl World {
     /// A device of a wave that soaks is asked how it is, and says this.
     fn ask_how_it_is(&mut self, at: usize, said: &Said) -> Done {
         let health = self.spec.health.clone().ok_or("nobody asks")?;
-        let Row { id, device, wave, assignment, bad, is_regressed, .. } = &mut self.rows[at];
+        let Row { id, device, wave, assignment, bad, is_regressed, slots, .. } = &mut self.rows[at];
         let is_soaking = self.progression.current() == Some(*wave)
             && matches!(self.progression.waves[*wave].state, WaveState::Soaking { .. });
-        if assignment.state != State::Succeeded || *is_regressed || !is_soaking {
+        let is_needless = *is_regressed && !slots.has_failed();
+        if assignment.state != State::Succeeded || is_needless || !is_soaking {
             return Err("it is not asked".to_owned());
+        }
+        if *is_regressed {
+            if health.judge(said, &self.spec.release.version, 0) == Finding::Well {
+                self.recover(at);
+            }
+            return Ok(());
         }
         *bad = match health.judge(said, &self.spec.release.version, *bad) {
             Finding::Regressed(times) => {
                 *is_regressed = true;
+                slots.regress();
                 let (device, id, wave): (std::sync::Arc<str>, _, _) =
                     (device.id.as_str().into(), *id, *wave);
                 let zone = self.spec.schedule.zone_of(self.rows[at].device.time_zone.as_deref());
@@ -510,7 +525,7 @@ impl World {
         };
         row.assignment = transition.to;
         if let Some(fate) = Fate::of(from.state, transition.to.state) {
-            row.settle_slots(fate);
+            row.slots.settle(fate);
         }
         self.book.happened(row, from, fact, self.now);
         let to = transition.to.state;

@@ -132,9 +132,14 @@ impl Budgets {
         self.failed.contains_key(&device)
     }
 
+    /// In what it failed because of which it keeps slots.
+    pub(super) fn failed_in(&self, device: DeviceKey) -> Option<AssignmentId> {
+        self.failed.get(&device).map(|failed| failed.assignment)
+    }
+
     /// Whether it keeps slots because it failed in this.
     pub(super) fn has_failed_in(&self, device: DeviceKey, assignment: AssignmentId) -> bool {
-        self.failed.get(&device).is_some_and(|failed| failed.assignment == assignment)
+        self.failed_in(device) == Some(assignment)
     }
 
     /// A device that was updated is not well since: it counts in its domains like one that failed.

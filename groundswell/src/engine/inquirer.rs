@@ -14,7 +14,7 @@ use crate::{
     causes::with_causes,
     clock::Clock,
     delivery::http::{Client, Config, Timeouts, Tls},
-    inquiry,
+    inquiry::{self, Reading},
     store::RolloutKey,
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Inquirer {
     clock: Clock,
     facts: mpsc::UnboundedSender<Fact>,
     open: HashMap<(RolloutKey, usize), AbortHandle>,
+    /// Whose headers were read once; they may be read still.
+    reading: HashMap<(RolloutKey, usize), Reading>,
 }
 
 impl Inquirer {
@@ -46,16 +48,23 @@ impl Inquirer {
                 .map_err(|error| tracing::error!("no check can be asked: {}", with_causes(&error)))
                 .ok()
         });
-        Self { client, clock: clock.clone(), facts: facts.clone(), open: HashMap::new() }
+        Self {
+            client,
+            clock: clock.clone(),
+            facts: facts.clone(),
+            open: HashMap::new(),
+            reading: HashMap::new(),
+        }
     }
 
     /// Asks, and tells what came of it as a fact. A question of the same check that is open ends.
     pub(super) fn ask(&mut self, rollout: RolloutKey, inquiry: Inquiry) {
         let Inquiry { ticket, check } = inquiry;
         let (client, clock, facts) = (self.client.clone(), self.clock.clone(), self.facts.clone());
+        let reading = self.reading.entry((rollout, ticket.gate)).or_default().clone();
         let asked = tokio::spawn(async move {
             let answer = match &client {
-                Some(client) => inquiry::ask(client, &clock, &check).await,
+                Some(client) => inquiry::ask(client, &clock, &check, &reading).await,
                 None => Answer::Silent(Fault::LocalExhausted),
             };
             // Whoever asked may be gone.
@@ -75,6 +84,8 @@ impl Inquirer {
             }
             is_kept
         });
+        // What hangs goes on hanging, whoever asks next.
+        self.reading.retain(|(of, _), reading| *of != rollout || reading.is_pending());
     }
 }
 

@@ -32,6 +32,10 @@ pub(crate) struct Patrol {
     /// The round and the wave that are looked after.
     ward: Option<(u32, usize)>,
     lap: Option<Lap>,
+    /// Whole laps that have ended; those are told apart only until they are enough.
+    laps: u32,
+    /// Whether each device was asked, and who was not well was asked often enough since.
+    is_heard: bool,
     page: VecDeque<Patient>,
     hosts: Slots<Patient>,
     parked: usize,
@@ -73,6 +77,11 @@ struct Lap {
     /// What is left to be read.
     cohorts: VecDeque<CohortKey>,
     after: i64,
+    /// Whether it ends before each was asked.
+    is_cut: bool,
+    /// Whether of somebody it is not known that it is well, nor that it is regressed.
+    is_in_doubt: bool,
+    is_over: bool,
 }
 
 impl Patrol {
@@ -81,6 +90,8 @@ impl Patrol {
         Self {
             ward: None,
             lap: None,
+            laps: 0,
+            is_heard: false,
             page: VecDeque::new(),
             hosts: Slots::new(per_host_max),
             parked: 0,
@@ -107,6 +118,7 @@ impl Patrol {
         }
         self.ward = ward;
         self.lap = None;
+        (self.laps, self.is_heard) = (0, false);
         self.page.clear();
         self.hosts.reset();
         self.parked = 0;
@@ -142,10 +154,49 @@ impl Patrol {
         cohorts: impl Iterator<Item = CohortKey>,
     ) {
         let is_due = self.lap.as_ref().is_none_or(|lap| lap.next_at(every) <= now);
-        if self.is_on() && devices > 0 && is_due && !self.is_in_lap() {
-            let cohorts = cohorts.collect();
-            self.lap = Some(Lap { begun_at: now, devices, asked: 0, cohorts, after: 0 });
+        if self.is_on() && devices > 0 && is_due && !self.is_in_lap() && !self.is_awaited() {
+            self.lap = Some(Lap {
+                begun_at: now,
+                devices,
+                asked: 0,
+                cohorts: cohorts.collect(),
+                after: 0,
+                is_cut: false,
+                is_in_doubt: false,
+                is_over: false,
+            });
         }
+    }
+
+    /// Whether a lap that is still counted waits for nothing but answers.
+    fn is_awaited(&self) -> bool {
+        !self.is_heard && !self.open.is_empty()
+    }
+
+    /// Takes note of a lap that has ended. So many bad answers in a row make a device regressed:
+    /// after as many more laps nobody is in doubt any more who was in the first.
+    pub(crate) fn end_lap(&mut self, failures: u32) {
+        if self.is_heard || self.is_in_lap() || self.is_awaited() {
+            return;
+        }
+        let Some(lap) = self.lap.as_mut().filter(|lap| !lap.is_over) else { return };
+        lap.is_over = true;
+        if !lap.is_cut {
+            self.laps += 1;
+            self.is_heard = !lap.is_in_doubt || self.laps > failures;
+        }
+    }
+
+    /// Of a device it is not known that it is well, nor that it is regressed.
+    pub(crate) const fn doubt(&mut self) {
+        if let Some(lap) = &mut self.lap {
+            lap.is_in_doubt = true;
+        }
+    }
+
+    /// Whether each device of this wave was asked, and nobody is in doubt who was then.
+    pub(crate) fn has_heard(&self, ward: (u32, usize)) -> bool {
+        self.ward == Some(ward) && self.is_heard
     }
 
     fn is_in_lap(&self) -> bool {
@@ -186,8 +237,8 @@ impl Patrol {
             lap.asked += 1;
             let id = patient.candidate.id;
             let is_needless = patient.is_regressed && !patient.keeps_slots;
-            let is_unwritten = self.unwritten.contains(&id) || self.writing.contains(&id);
-            if !is_needless && !is_unwritten && !self.open.contains_key(&id) {
+            let is_settling = self.unwritten.contains(&id) || self.writing.contains(&id);
+            if !is_needless && !is_settling && !self.open.contains_key(&id) {
                 return Some(patient);
             }
         }
@@ -205,6 +256,7 @@ impl Patrol {
         }
         let is_full = self.suspects.len() >= SUSPECTS_MAX;
         if let Some(lap) = self.lap.as_mut().filter(|_| is_full) {
+            lap.is_cut |= !lap.cohorts.is_empty();
             lap.cohorts.clear();
         }
         let lap = self.lap.as_ref().filter(|lap| lap.due_at(every) <= now + TOGETHER);
@@ -267,6 +319,7 @@ impl Patrol {
         if times == 0 {
             self.suspects.remove(&id);
         } else {
+            self.doubt();
             self.suspects.insert(id, times);
         }
     }
@@ -285,6 +338,11 @@ impl Patrol {
     /// What was found of a device is being written; what is read of it before is outdated.
     pub(crate) fn settled(&mut self, id: AssignmentId) {
         self.unwritten.insert(id);
+    }
+
+    /// Whether what was found of a device is not known to be written.
+    pub(crate) fn is_settling(&self, id: AssignmentId) -> bool {
+        self.unwritten.contains(&id) || self.writing.contains(&id)
     }
 
     pub(crate) fn committing(&mut self) {
@@ -311,8 +369,8 @@ impl Patrol {
         let is_left = !self.page.is_empty() || !lap.cohorts.is_empty();
         match (is_left, self.parked) {
             (true, _) => Some(lap.due_at(every)),
-            (false, 0) => Some(lap.next_at(every)),
-            (false, _) => None,
+            (false, 0) if !self.is_awaited() => Some(lap.next_at(every)),
+            _ => None,
         }
     }
 }
@@ -427,6 +485,55 @@ mod tests {
         assert_eq!(ask(&mut patrol, 10, at(119)), [5, 6]);
     }
 
+    /// A lap of two devices, of which the second answers this; whether that is enough.
+    fn go_round(patrol: &mut Patrol, from: i64, said: Option<Said>) -> bool {
+        assert_eq!(ask(patrol, 2, at(from)), [1], "at {from}");
+        assert_eq!(ask(patrol, 2, at(from + 59)), [2], "at {from}");
+        for (id, said) in [(1, Some(Said::Status(200))), (2, said)] {
+            if let Some(said) = said {
+                patrol.examined(AssignmentId(id), said);
+            }
+        }
+        while let Some((patient, said, before)) = patrol.next_answer() {
+            let is_well = said == Said::Status(200);
+            patrol.suspect(patient.candidate.id, if is_well { 0 } else { before + 1 });
+        }
+        patrol.end_lap(3);
+        patrol.has_heard((1, 0))
+    }
+
+    #[test]
+    fn a_wave_is_heard_once_each_answered_in_one_lap_and_nobody_is_in_doubt() {
+        let mut patrol = Patrol::new(100, 10);
+        patrol.look_after(WARD);
+        patrol.end_lap(3);
+        assert!(!patrol.has_heard((1, 0)), "nobody was asked");
+        assert!(!go_round(&mut patrol, 0, None), "one has not answered");
+        patrol.go_around(at(60), EVERY, 2, [CohortKey(1)].into_iter());
+        assert_eq!(patrol.wake_at(EVERY), None, "the answer is waited for");
+        answer(&mut patrol, &[2], 200);
+        patrol.end_lap(3);
+        assert!(patrol.has_heard((1, 0)) && !patrol.has_heard((1, 1)));
+        // What comes later takes nothing back; another wave begins anew.
+        assert!(go_round(&mut patrol, 60, Some(Said::Status(503))));
+        patrol.look_after(Some((1, 1)));
+        assert!(!patrol.has_heard((1, 1)));
+    }
+
+    #[test]
+    fn whoever_is_not_well_is_asked_again_but_not_for_ever() {
+        let ill = || Some(Said::Status(503));
+        let mut patrol = Patrol::new(100, 10);
+        patrol.look_after(WARD);
+        assert!(!go_round(&mut patrol, 0, ill()));
+        assert!(go_round(&mut patrol, 60, Some(Said::Status(200))));
+        // In a large fleet somebody always is: each of the first lap was asked often enough since.
+        patrol.look_after(None);
+        patrol.look_after(WARD);
+        let laps = [0, 60, 120, 180].map(|from| go_round(&mut patrol, from, ill()));
+        assert_eq!(laps, [false, false, false, true]);
+    }
+
     #[test]
     fn of_one_host_no_more_are_asked_than_may_be() {
         let mut patrol = Patrol::new(100, 1);
@@ -471,6 +578,13 @@ mod tests {
         (0..SUSPECTS_MAX as i64).for_each(|id| patrol.suspect(AssignmentId(id), 1));
         ask(&mut patrol, 1_000, at(59));
         assert!(patrol.lap.as_ref().unwrap().cohorts.is_empty(), "the lap is cut short");
+        while !patrol.open.is_empty() {
+            let open: Vec<i64> = patrol.open.keys().map(|id| id.0).collect();
+            answer(&mut patrol, &open, 200);
+            ask(&mut patrol, 1_000, at(59));
+        }
         assert_eq!(patrol.wake_at(EVERY), Some(at(60)));
+        (0..9).for_each(|_| patrol.end_lap(3));
+        assert!(!patrol.has_heard((1, 0)), "not each was asked");
     }
 }

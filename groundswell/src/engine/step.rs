@@ -402,7 +402,13 @@ impl Engine {
                 self.courses.values_mut().for_each(|course| course.is_dirty = true);
             }
             Done::Patients(key, Ok(read)) => self.with(key, |course| course.patients_read(read)),
-            Done::HasFailed(device, Ok(failed)) => self.shared.budgets.stands(device, failed),
+            Done::HasFailed(device, Ok(failed)) => {
+                // What was found of it and is not written was not there to be read.
+                let is_finding = |course: &Course| course.is_settling(device, &self.shared.budgets);
+                if failed.is_some() || !self.courses.values().any(is_finding) {
+                    self.shared.budgets.stands(device, failed);
+                }
+            }
             Done::Fetched(_, Err(_))
             | Done::Assigned(_, Err(_))
             | Done::Discarded(_, Err(_))

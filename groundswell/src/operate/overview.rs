@@ -2,6 +2,7 @@
 
 use groundswell_core::{
     assignment, brake,
+    health::Checkup,
     ids::{RolloutId, RolloutName},
     plan, progress,
     release::Release,
@@ -131,12 +132,20 @@ fn by_reason(counted: Vec<(assignment::State, u64)>) -> Vec<Reason> {
     counted.into_iter().map(reason).collect()
 }
 
-/// Whether only a driver knows that a rollout waits for this: who has its devices and places.
+/// Whether only a driver knows that a rollout waits for this: who has its devices and places, and
+/// who was asked.
 const fn is_drivers(reason: &WaitingOn) -> bool {
-    use WaitingOn::{Busy, Domain, Driver, Host, InFlight, Rate};
+    use WaitingOn::{Busy, Confirming, Domain, Driver, Health, Host, InFlight, Rate};
     matches!(
         reason,
-        Busy { .. } | Domain { .. } | Driver | Host { .. } | InFlight { .. } | Rate { .. }
+        Busy { .. }
+            | Confirming
+            | Domain { .. }
+            | Driver
+            | Health { .. }
+            | Host { .. }
+            | InFlight { .. }
+            | Rate { .. }
     )
 }
 
@@ -150,7 +159,9 @@ fn as_told(reason: WaitingOn, told: &[WaitingOn]) -> Option<WaitingOn> {
             WaitingOn::Check { wave, check, .. } if wave == of && check == asked => {
                 return Some(told.clone());
             }
-            WaitingOn::Check { wave, .. } | WaitingOn::Approval { wave, .. } => {
+            WaitingOn::Check { wave, .. }
+            | WaitingOn::Approval { wave, .. }
+            | WaitingOn::Health { wave, .. } => {
                 is_told_of |= wave == of;
             }
             _ => {}
@@ -294,6 +305,7 @@ impl State {
             ahead_max: 0,
             allowance: Allowance::UNLIMITED,
             driver_places: u32::MAX,
+            checkup: Checkup::Done,
             is_being_written: false,
             is_stopping: false,
         })

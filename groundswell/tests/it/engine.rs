@@ -8,6 +8,7 @@ mod contacts;
 mod gone;
 mod opening;
 mod refused;
+mod regressed;
 mod rounds;
 mod sweeping;
 

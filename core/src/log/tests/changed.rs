@@ -114,6 +114,7 @@ fn hours_that_were_taken_for_others_are_told() {
         ahead_max: 0,
         allowance: Allowance::UNLIMITED,
         driver_places: u32::MAX,
+        checkup: crate::health::Checkup::Done,
         is_being_written: false,
         is_stopping: false,
     };

@@ -127,13 +127,14 @@ fn decided() -> impl Strategy<Value = (Snapshot, Plan, Time)> {
         (0..9_u32, time()).prop_map(|(claims, next_at)| Allowance { claims, next_at }),
     ];
     let counted = (cohorts, checks());
-    (counted, 0..3_u32, rate, 0..3_u32, any::<[bool; 2]>(), plan(), time()).prop_map(
+    (counted, 0..3_u32, rate, 0..3_u32, any::<[bool; 2]>(), checkup(), plan(), time()).prop_map(
         |(
             (cohorts, checks),
             ahead_max,
             allowance,
             places,
             [is_being_written, is_stopping],
+            checkup,
             plan,
             now,
         )| {
@@ -144,12 +145,18 @@ fn decided() -> impl Strategy<Value = (Snapshot, Plan, Time)> {
                 ahead_max,
                 allowance,
                 driver_places: places,
+                checkup,
                 is_being_written,
                 is_stopping,
             };
             (snapshot, plan, now)
         },
     )
+}
+
+fn checkup() -> impl Strategy<Value = Checkup> {
+    let all = [Checkup::Done, Checkup::Asking, Checkup::Confirming];
+    proptest::sample::select(all.to_vec())
 }
 
 fn verdict() -> impl Strategy<Value = gate::Verdict> {
@@ -310,6 +317,7 @@ fn times_are_told_from_that_of_the_record_and_nothing_is_lost() {
         ahead_max: 0,
         allowance: Allowance { claims: 0, next_at: soon(1) },
         driver_places: u32::MAX,
+        checkup: Checkup::Done,
         is_being_written: false,
         is_stopping: false,
     };

@@ -9,6 +9,7 @@ use crate::{
         external::Besides,
         regression::{Regression, Results},
     },
+    health,
     rollout::{Deadline, Membership, OnFailure},
     waiting::WaitingOn,
 };
@@ -272,6 +273,31 @@ fn it_does_not_end_before_it_is_known_who_goes_back() {
     let unknown = Snapshot { is_being_written: true, ..known };
     let waits = plan(&unknown, &spec(), NOW);
     assert_eq!((waits.change, waits.waiting_on), (None, vec![WaitingOn::LookingBack]));
+}
+
+#[test]
+fn a_soak_in_which_nobody_was_asked_how_it_is_opens_nothing() {
+    let every = Duration::from_mins(1);
+    let check = health::Check::Version;
+    let health = Some(health::Health { check, every, failures: 3 });
+    let spec = Spec { health, ..three_waves() };
+    let over = NOW + HOUR + HOUR;
+    let at = |counts, checkup| plan(&Snapshot { checkup, ..first(SOAKING, counts) }, &spec, over);
+    let well = Counts { succeeded: 10, ..Counts::default() };
+    assert_eq!(ruling(&at(well, Checkup::Done)), Some(Ruling::Go));
+    let asking = at(well, Checkup::Asking);
+    let reason = WaitingOn::Health { wave: 0, of: 3, devices: 10 };
+    assert_eq!((asking.change, asking.waiting_on), (None, vec![reason]));
+    let confirming = at(well, Checkup::Confirming);
+    assert_eq!((confirming.change, confirming.waiting_on), (None, vec![WaitingOn::Confirming]));
+    // What can only become worse is no reason to wait, and nobody is asked where nobody was updated.
+    let ill = Counts { succeeded: 10, regressed: 9, ..Counts::default() };
+    assert_eq!(ruling(&at(ill, Checkup::Asking)), Some(Ruling::Stop));
+    let none = Counts { current: 10, ..Counts::default() };
+    assert_eq!(ruling(&at(none, Checkup::Asking)), Some(Ruling::Go));
+    let unasked = Spec { health: None, ..three_waves() };
+    let snapshot = Snapshot { checkup: Checkup::Asking, ..first(SOAKING, well) };
+    assert_eq!(ruling(&plan(&snapshot, &unasked, over)), Some(Ruling::Go));
 }
 
 #[test]

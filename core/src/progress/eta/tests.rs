@@ -44,6 +44,7 @@ fn snapshot(spec: &Spec, queued: &[u64], zone: Option<&Zone>) -> Snapshot {
         ahead_max: 5,
         allowance: Allowance::UNLIMITED,
         driver_places: 100,
+        checkup: crate::health::Checkup::Done,
         is_being_written: false,
         is_stopping: false,
     }

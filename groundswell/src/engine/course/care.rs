@@ -4,7 +4,7 @@ use groundswell_core::{
     bites,
     budget::Fate,
     event::Kind,
-    health::{Finding, Said, in_words},
+    health::{Checkup, Finding, Said, in_words},
     ids::AssignmentId,
     rollout::{State, WaveState},
     time::Time,
@@ -13,12 +13,14 @@ use groundswell_core::{
 use super::Course;
 use crate::{
     engine::{
-        budgets::Freed,
+        budgets::{Budgets, Freed},
         fact::{Command, Examination},
         patrol::Found,
         shared::Shared,
     },
-    store::{Heard, Patient, Patients, PatientsWant, Regression, SlotChange, writer::Job},
+    store::{
+        DeviceKey, Heard, Patient, Patients, PatientsWant, Regression, SlotChange, writer::Job,
+    },
 };
 
 impl Course {
@@ -39,7 +41,7 @@ impl Course {
             let id = patient.candidate.id;
             self.hear(&patient, &said, now);
             match health.judge(&said, &self.spec.release.version, before) {
-                Finding::Nothing => {}
+                Finding::Nothing => self.patrol.doubt(),
                 Finding::Well => {
                     self.patrol.suspect(id, 0);
                     self.recover(&patient, shared, now);
@@ -50,12 +52,33 @@ impl Course {
                 Finding::Regressed(times) => self.patrol.find(Found { id, said, times }),
             }
         }
+        self.patrol.end_lap(health.failures);
         for (patient, found) in self.patrol.take_confirmed() {
             let is_busy = shared.busy_with(patient.candidate.device, self.key).is_some();
             if !patient.is_regressed && !is_busy {
                 self.regress(&patient, &found, shared, now);
             }
         }
+    }
+
+    /// How far it is known how the devices of the wave that soaks are. Whoever stops or cannot
+    /// write asks nobody, and so knows nothing.
+    pub(super) fn checkup(&self) -> Checkup {
+        let Some(wave) = self.progression.current().filter(|_| self.spec.health.is_some()) else {
+            return Checkup::Done;
+        };
+        if self.patrol.is_finding() {
+            Checkup::Confirming
+        } else if self.patrol.has_heard((self.progression.round, wave)) {
+            Checkup::Done
+        } else {
+            Checkup::Asking
+        }
+    }
+
+    /// Whether a device was found to be regressed, or well again, and that is not written yet.
+    pub(in crate::engine) fn is_settling(&self, device: DeviceKey, budgets: &Budgets) -> bool {
+        budgets.failed_in(device).is_some_and(|id| self.patrol.is_settling(id))
     }
 
     /// An answer is a contact, whatever it says.

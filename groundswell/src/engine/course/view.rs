@@ -41,9 +41,8 @@ impl Course {
             ahead_max: if self.rate.is_some() { 0 } else { self.ahead() },
             allowance: self.rate.map_or(Allowance::UNLIMITED, |rate| rate.allowance(now)),
             driver_places: self.places,
-            is_being_written: self.is_being_written()
-                || self.is_looking_back()
-                || self.patrol.is_finding(),
+            checkup: self.checkup(),
+            is_being_written: self.is_being_written() || self.is_looking_back(),
             is_stopping: self.is_stopping(),
         }
     }

@@ -249,7 +249,7 @@ pub(super) fn saw_each(
                 changed::note(connection, key)?;
             }
             saw(connection, key, contact.at, contact.version)?;
-            slots::recovered(connection, key)?;
+            slots::called(connection, key)?;
         }
     }
     Ok(())

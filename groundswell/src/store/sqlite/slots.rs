@@ -94,15 +94,42 @@ const UNDER_WAY: &str = "assignment m INDEXED BY assignment_active JOIN device d
 
 const FAILED: &str = "failed_device m JOIN device d ON d.key = m.device";
 
-/// Silent for so long that they are taken for offline; whoever was heard of later than the shortest
-/// interval asks for is not looked at.
-const DOWN: &str = "seen m INDEXED BY seen_at JOIN device d ON d.key = m.device WHERE m.at < ?1 - ?2 * \
-     (SELECT min(check_in_secs) FROM device INDEXED BY device_check_in \
+/// Silent for so long that they are taken for offline, found among those that check in: whoever has
+/// no interval is not looked at.
+const DOWN_OF_INTERVALS: &str = "device d INDEXED BY device_check_in CROSS JOIN seen m \
+     ON m.device = d.key \
+     WHERE d.check_in_secs IS NOT NULL AND m.at < ?1 - ?2 * d.check_in_secs";
+
+/// The same, found among those who are silent: whoever was heard of later than the shortest interval
+/// asks for is not looked at.
+const DOWN_OF_SILENT: &str = "seen m INDEXED BY seen_at CROSS JOIN device d ON d.key = m.device \
+     WHERE m.at < ?1 - ?2 * (SELECT min(check_in_secs) FROM device INDEXED BY device_check_in \
      WHERE check_in_secs IS NOT NULL) AND m.at < ?1 - ?2 * d.check_in_secs";
 
+/// How many check in, of an index alone.
+const INTERVALS: &str =
+    "SELECT count(*) FROM device INDEXED BY device_check_in WHERE check_in_secs IS NOT NULL";
+
+/// How many are silent, of an index alone and no further than to a number.
+const SILENT: &str = "SELECT count(*) FROM (SELECT 1 FROM seen INDEXED BY seen_at WHERE at < ?1 - ?2 * \
+     (SELECT min(check_in_secs) FROM device INDEXED BY device_check_in \
+     WHERE check_in_secs IS NOT NULL) LIMIT ?3)";
+
+/// Looks up as many as check in or as are silent, whichever are fewer: of a fleet that polls nearly
+/// all check in and few are silent, and of one that is pushed to it is the other way round.
 fn down(connection: &Connection, want: &SlotsWant, now: Time) -> Result<Vec<Member>, StoreError> {
-    let millis = i64::from(INTERVALS_MISSED_MAX) * 1_000;
-    members(connection, want, DOWN, Some([now.as_millis(), millis]))
+    let terms = [now.as_millis(), i64::from(INTERVALS_MISSED_MAX) * 1_000];
+    let count = |sql, of: &[i64]| -> Result<i64, StoreError> {
+        let mut count = connection.prepare_cached(sql)?;
+        Ok(count.query_row(params_from_iter(of), |row| row.get(0))?)
+    };
+    let intervals = count(INTERVALS, &[])?;
+    if intervals == 0 {
+        return Ok(vec![]);
+    }
+    let silent = count(SILENT, &[terms[0], terms[1], intervals])?;
+    let from = if silent < intervals { DOWN_OF_SILENT } else { DOWN_OF_INTERVALS };
+    members(connection, want, from, Some(terms))
 }
 
 fn members(
@@ -197,9 +224,92 @@ pub(super) fn write(
     Ok(())
 }
 
-/// A device was seen to be well.
-pub(super) fn recovered(connection: &Connection, device: i64) -> Result<(), StoreError> {
-    let sql = "DELETE FROM failed_device WHERE device = ?1";
+/// A device called: what it failed in was no end of it. One that is not well since its update calls
+/// as well as others, and goes on keeping its slots.
+pub(super) fn called(connection: &Connection, device: i64) -> Result<(), StoreError> {
+    let sql = "DELETE FROM failed_device WHERE device = ?1 AND NOT EXISTS \
+               (SELECT 1 FROM regressed r WHERE r.assignment = failed_device.assignment)";
     connection.prepare_cached(sql)?.execute([device])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::SqliteStore;
+
+    fn store() -> (tempfile::TempDir, SqliteStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("state.db")).unwrap();
+        (dir, store)
+    }
+
+    fn plan(store: &SqliteStore, sql: &str) -> Vec<String> {
+        let mut explain = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let mut rows = explain.raw_query();
+        let mut steps = vec![];
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get(3).unwrap());
+        }
+        steps
+    }
+
+    #[test]
+    fn who_is_down_is_found_among_those_who_check_in_or_among_the_silent() {
+        let (_dir, store) = store();
+        let of = |from| plan(&store, &format!("SELECT d.key, d.id FROM {from}"))[..2].to_vec();
+        assert_eq!(
+            of(DOWN_OF_INTERVALS),
+            [
+                "SEARCH d USING INDEX device_check_in (check_in_secs>?)",
+                "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"
+            ]
+        );
+        assert_eq!(of(DOWN_OF_SILENT)[0], "SEARCH m USING COVERING INDEX seen_at (at<?)");
+        let covering = "SEARCH device USING COVERING INDEX device_check_in (check_in_secs>?)";
+        assert_eq!(plan(&store, INTERVALS), [covering]);
+        assert!(
+            plan(&store, SILENT)
+                .contains(&"SEARCH seen USING COVERING INDEX seen_at (at<?)".to_owned())
+        );
+    }
+
+    #[test]
+    fn both_ways_find_the_same() {
+        let (_dir, store) = store();
+        // Id, interval, seen at: each on either side of its line, or without one.
+        for (id, secs, at) in [
+            ("silent", Some(10), Some(69_999)),
+            ("just", Some(10), Some(70_000)),
+            ("slow", Some(30), Some(69_999)),
+            ("never", Some(10), None),
+            ("none", None, Some(1)),
+            ("old", Some(30), Some(1)),
+        ] {
+            let sql =
+                "INSERT INTO device (id, name, check_in_secs, tags) VALUES (?1, ?1, ?2, '{}')";
+            store.connection.execute(sql, params![id, secs]).unwrap();
+            let key = store.connection.last_insert_rowid();
+            let sql = "INSERT INTO seen (device, at) VALUES (?1, ?2)";
+            store.connection.execute(sql, params![key, at]).unwrap();
+        }
+        let want = SlotsWant {
+            pers: [].into(),
+            is_held_wanted: false,
+            is_size_wanted: false,
+            down_at: None,
+        };
+        let of = |from| {
+            let members = members(&store.connection, &want, from, Some([100_000, 3_000])).unwrap();
+            let mut ids: Vec<_> = members.into_iter().map(|member| member.id).collect();
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(INTERVALS_MISSED_MAX, 3);
+        let all = down(&store.connection, &want, Time::from_millis(100_000)).unwrap();
+        assert_eq!(all.len(), 2);
+        for from in [DOWN_OF_INTERVALS, DOWN_OF_SILENT] {
+            assert_eq!(of(from), ["old".into(), "silent".into()] as [Box<str>; 2], "{from}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use groundswell::{
         gate::Ruling,
         rollout::{Act, WaveState},
         snapshot::Counts,
+        waiting::WaitingOn,
     },
     operate::State,
     sim::Options,
@@ -111,6 +112,33 @@ async fn a_driver_that_starts_in_the_middle_counts_anew_and_forgets_nobody() {
     site.until_state(key, "failed").await;
     let verdict = site.record(key).progression.waves[0].verdict().unwrap();
     assert_eq!((verdict.tally.succeeded, verdict.tally.regressed), (2, 1));
+    driving.stop().await;
+    replays(&site, key);
+}
+
+#[tokio::test]
+async fn a_soak_that_passed_without_a_driver_opens_nothing() {
+    let site = site(Options::default());
+    let driving = site.drive().await;
+    let key = site.begin(SPEC).await;
+    until_soaking(&site, key).await;
+    site.settle().await;
+    driving.kill().await;
+    for id in ["pos-1", "pos-2"] {
+        site.fleet.set_offline(id, true);
+    }
+    site.clock.advance(mins(31));
+    let driving = site.drive().await;
+    site.until("it says what it waits for", || {
+        let waiting = site.overview(key).waiting_on;
+        waiting.iter().any(|reason| matches!(reason, WaitingOn::Health { .. }))
+    })
+    .await;
+    pass(&site, mins(4)).await;
+    site.until_state(key, "paused").await;
+    let verdict = site.record(key).progression.waves[0].verdict().unwrap();
+    assert_eq!((verdict.ruling, verdict.tally.regressed), (Ruling::Stop, 2));
+    assert_eq!(site.received().len(), 3, "nobody of the next wave");
     driving.stop().await;
     replays(&site, key);
 }

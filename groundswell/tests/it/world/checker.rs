@@ -500,8 +500,8 @@ impl Checker {
     }
 
     /// A device called.
-    pub(crate) fn recovered(&mut self, device: &str, at: Time) -> Breaches {
-        self.observe(&Observation::Recovered { device }, at)
+    pub(crate) fn called(&mut self, device: &str, at: Time) -> Breaches {
+        self.observe(&Observation::Called { device }, at)
     }
 
     /// An operator released a slot of a device.

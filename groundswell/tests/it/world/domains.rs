@@ -41,9 +41,13 @@ impl World {
         }
         failed.truncate(if are_all { MENDED_MAX * 20 } else { MENDED_MAX });
         for device in failed {
-            if self.dice.percent(50) {
+            let calls = self.dice.percent(50);
+            if calls {
                 self.call(&device);
-            } else {
+            }
+            // One that is not well after its update may call as often as it likes.
+            let id = self.checker.rows.device(device.device);
+            if !calls || are_all && self.checker.has_failed(&id) {
                 self.release(&device);
             }
         }
@@ -53,7 +57,7 @@ impl World {
         let (id, at) = (self.checker.rows.device(device.device), self.agenda.clock());
         let version = Some(self.fleet.devices[Fleet::number(&id)].version.clone());
         self.desk.saw(&[Contact { device: &id, at, version: version.as_deref() }]).unwrap();
-        let breaches = self.checker.recovered(&id, at);
+        let breaches = self.checker.called(&id, at);
         self.breached(&breaches);
         self.tell_driver(&Intent::Contact { device: device.device });
         self.note("domains: one that failed calls");

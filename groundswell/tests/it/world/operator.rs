@@ -149,7 +149,7 @@ impl World {
         self.desk.saw(&contacts).unwrap();
         for no in &failed {
             let id = self.fleet.devices[*no].known.id.clone();
-            let breaches = self.checker.recovered(&id, clock);
+            let breaches = self.checker.called(&id, clock);
             self.breached(&breaches);
         }
         if self.push.is_some() {
