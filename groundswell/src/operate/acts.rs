@@ -118,8 +118,8 @@ impl State {
         }
     }
 
-    /// Approves what is behind the wave that has soaked, as [`State::act`] does; if a wave is named,
-    /// counted from 1, behind no other one.
+    /// Approves that the next wave opens, as [`State::act`] does; if a wave is named, counted from 1,
+    /// no other one.
     ///
     /// # Errors
     /// As [`State::act`], and [`OperateError::OtherWave`].
@@ -131,13 +131,15 @@ impl State {
     ) -> Result<Acting, OperateError> {
         let progression = self.known(rollout)?.progression;
         if let Some(wave) = wave
-            && progression.current() != wave.checked_sub(1)
+            && let next = progression.next_wave()
+            && next != wave.checked_sub(1)
         {
-            let current = progression.current().map_or_else(
-                || "all of its waves have passed".to_owned(),
-                |current| format!("it is at wave {}", current + 1),
+            let of = progression.waves.len();
+            let next = next.map_or_else(
+                || "none is left to be opened".to_owned(),
+                |next| format!("that is wave {} of {of}", next + 1),
             );
-            return Err(OperateError::OtherWave { rollout: rollout.0, wave, current });
+            return Err(OperateError::OtherWave { rollout: rollout.0, wave, next });
         }
         self.ask(rollout, Act::Approve, Some(progression.generation), now)
     }

@@ -80,15 +80,15 @@ pub enum OperateError {
         /// The device.
         device: String,
     },
-    /// Another wave than the one that was meant waits.
-    #[error("rollout {rollout}: wave {wave} is not the one that waits for an approval: {current}")]
+    /// Another wave than the one that was meant opens next.
+    #[error("rollout {rollout}: wave {wave} is not the one that opens next: {next}")]
     OtherWave {
         /// Its number.
         rollout: i64,
         /// The wave that was meant, counted from 1.
         wave: usize,
-        /// Which one it is.
-        current: String,
+        /// Which one it is, in words.
+        next: String,
     },
     /// There is no state at all.
     #[error(

@@ -514,6 +514,7 @@ fn an_approval_is_taken_where_it_is_waited_for() {
             wave.state = state;
         }
         progression.waves[1].approved = approved;
+        let next = progression.next_wave().map_or(0, |next| next + 1);
         let became = match act(&progression, &spec, &numbers(), Act::Approve, NOW) {
             Ok(Acted::Changed(to)) => {
                 assert_eq!(to.generation, progression.generation + 1);
@@ -525,7 +526,7 @@ fn an_approval_is_taken_where_it_is_waited_for() {
             Err(refusal) => format!("refused: {}", refusal.why),
         };
         let waves: Vec<&str> = progression.waves.iter().map(|wave| wave.state.as_str()).collect();
-        let _ = writeln!(table, "{:<26} {became}", waves.join(", "));
+        let _ = writeln!(table, "{:<26} next {next}, {became}", waves.join(", "));
     }
     insta::assert_snapshot!(table);
 }

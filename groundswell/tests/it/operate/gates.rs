@@ -251,10 +251,10 @@ fn prometheus_is_asked_with_a_secret_that_nobody_reads() {
 fn somebody_approves_beside_a_driver_and_without_one() {
     let mut stage = gated("kind = 'approval'");
     until_why(&stage, "wave 2 of 2 waits for an operator's approval: approve opens it");
-    assert_told!(stage.told(&["rollout", "approve", "2", "--wave", "2"]), @"
+    assert_told!(stage.told(&["rollout", "approve", "2", "--wave", "1"]), @"
     exit 2
     --- err
-    error: rollout 2: wave 2 is not the one that waits for an approval: it is at wave 1
+    error: rollout 2: wave 1 is not the one that opens next: that is wave 2 of 2
     ");
     assert_told!(stage.told(&["rollout", "approve", "1"]), @"
     exit 2
@@ -263,7 +263,7 @@ fn somebody_approves_beside_a_driver_and_without_one() {
     ");
     stage.run(&["rollout", "pause", "2"]);
     stage.kill();
-    assert_told!(stage.told(&["rollout", "approve", "2", "--wave", "1"]), @"
+    assert_told!(stage.told(&["rollout", "approve", "2", "--wave", "2"]), @"
     exit 0
     --- out
     rollout 2 (pos-app 2.0.0) is paused; wave 2 of 2 is approved, and opens once all else says go
@@ -279,6 +279,11 @@ fn somebody_approves_beside_a_driver_and_without_one() {
     stage.run(&["rollout", "resume", "2"]);
     until_state(&stage, "2", "completed");
     assert!(stage.rollout("2")["waves"][0]["approved_at"].is_number());
+    assert_told!(stage.told(&["rollout", "approve", "2", "--wave", "2"]), @"
+    exit 2
+    --- err
+    error: rollout 2: wave 2 is not the one that opens next: none is left to be opened
+    ");
     assert_told!(stage.told(&["rollout", "approve", "2"]), @"
     exit 2
     --- err
