@@ -11,14 +11,11 @@ use groundswell_core::{
 use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
-use super::{OperateError, State};
+use super::{OperateError, REASON_CHARS_MAX, State, reason::reason_of};
 use crate::store::{
     DeviceKey, FailedDevice, Intent, Member, SlotRelease, SlotsRead, SlotsWant, Store, StoreError,
     TroubleStore as _, Which,
 };
-
-/// Longest reason of a release.
-pub const REASON_CHARS_MAX: usize = 500;
 
 /// A failure domain of which a device is out of order.
 #[derive(Clone, Debug, Serialize)]
@@ -105,7 +102,8 @@ impl State {
     /// no harm there. A driver goes by it within 100 ms.
     ///
     /// # Errors
-    /// [`OperateError::Domain`] for what names none, [`OperateError::UnknownDevice`], or
+    /// [`OperateError::Domain`] for what names none, [`OperateError::UnknownDevice`],
+    /// [`OperateError::Reason`], [`OperateError::Label`] for a reason that no terminal should show, or
     /// [`OperateError::Slot`] if the device has no slot there that could be released.
     pub fn release_slot(
         &mut self,
@@ -116,10 +114,7 @@ impl State {
     ) -> Result<SlotReleased, OperateError> {
         let domain: Domain = domain.parse()?;
         let (device, known) = self.find_device(id)?;
-        let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-            return Err(OperateError::Reason { max: REASON_CHARS_MAX });
-        }
+        let reason = reason_of(reason, OperateError::Reason { max: REASON_CHARS_MAX })?;
         let refuse = |why: String| OperateError::Slot { device: id.to_owned(), why };
         let own =
             Domain { per: domain.per.clone(), value: known.tags.get(domain.per.tag()).cloned() };

@@ -16,6 +16,7 @@ mod forecast;
 mod overview;
 mod prune;
 mod quarantine;
+mod reason;
 mod releases;
 mod replay;
 mod rollback;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     backup::{Backup, BackupError},
-    budgets::{DomainView, HolderView, LimitView, REASON_CHARS_MAX, SlotReleased, Why},
+    budgets::{DomainView, HolderView, LimitView, SlotReleased, Why},
     check::Checked,
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
@@ -37,6 +38,7 @@ pub use self::{
     overview::{FAILURES_SHOWN, Overview, Reason},
     prune::{Pruned, prune},
     quarantine::FailingView,
+    reason::REASON_CHARS_MAX,
     releases::{ReleaseView, Releases},
     replay::replay,
     rollback::{Extent, RollbackView, RolledBack},

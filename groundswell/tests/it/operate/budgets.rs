@@ -108,6 +108,7 @@ fn what_cannot_be_released_is_told() {
         &["budget", "release", "tag.region=north", "pos-0x", "--reason", "x"],
         &["budget", "release", "tag.region=south", "pos-01", "--reason", "x"],
         &["budget", "release", "tag.region=north", "pos-01", "--reason", " "],
+        &["budget", "release", "tag.region=north", "pos-01", "--reason", "new \u{1b}[2J"],
         &["budget", "release", "tag.region=north", "pos-01", "--reason", "x"],
     ] {
         told.push(desk.told(args));
@@ -128,6 +129,10 @@ fn what_cannot_be_released_is_told() {
     exit 2
     --- err
     error: --reason: say in 1 to 500 characters why it does no harm there
+
+    exit 2
+    --- err
+    error: --reason has a control character at byte 4
 
     exit 2
     --- err

@@ -119,4 +119,9 @@ fn what_cannot_be_released_is_told() {
     --- err
     error: --reason: say in 1 to 500 characters why it may take part again
     ");
+    assert_told!(desk.told(&["device", "release", "pos-01", "--reason", "new\u{7}disk"]), @"
+    exit 2
+    --- err
+    error: --reason has a control character at byte 3
+    ");
 }
