@@ -23,7 +23,9 @@ use super::{
 use crate::{
     clock::Clock,
     inventory::{self, BadInventory, Inventory},
-    operate::{DeviceView, DeviceWhy, FailingView, Import, PAGE_MAX, Part, State},
+    operate::{
+        DeviceView, DeviceWhy, FailingView, Import, PAGE_MAX, Part, SlotReleaseView, State,
+    },
 };
 
 /// Arguments of `groundswell device`.
@@ -97,7 +99,13 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             let state = State::look(&on.state)?;
             let (device, rollouts) = state.device(id, now)?;
             let failing = state.failing(id)?;
-            let shown = Shown { device: &device, failing: &failing, rollouts: &rollouts };
+            let slots_released = state.released_slots(id)?;
+            let shown = Shown {
+                device: &device,
+                failing: &failing,
+                slots_released: &slots_released,
+                rollouts: &rollouts,
+            };
             on.show(&shown, || show(&shown, now))?;
         }
         Verb::Release { id, reason } => {
@@ -217,14 +225,17 @@ struct Shown<'a> {
     device: &'a DeviceView,
     #[serde(flatten)]
     failing: &'a FailingView,
+    /// Slots in failure domains that operators released.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    slots_released: &'a [SlotReleaseView],
     rollouts: &'a [DeviceWhy],
 }
 
-fn show(Shown { device, failing, rollouts }: &Shown<'_>, now: Time) -> String {
+fn show(Shown { device, failing, slots_released, rollouts }: &Shown<'_>, now: Time) -> String {
     let tags: Vec<String> =
         device.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut lines = format!("{}\n", device.id);
-    lines.push_str(&fields([
+    let told = [
         ("name", Some(device.name.clone()).filter(|name| *name != device.id)),
         (
             "address",
@@ -248,7 +259,9 @@ fn show(Shown { device, failing, rollouts }: &Shown<'_>, now: Time) -> String {
         ("status", Some(status(device, now).to_string())),
         ("failed", failed(&failing.failed_in_row)),
         ("released", released(failing, now)),
-    ]));
+    ];
+    let slots = slots_released.iter().map(|slot| ("slot freed", Some(slot_freed(slot, now))));
+    lines.push_str(&fields(told.into_iter().chain(slots)));
     for standing in *rollouts {
         lines.push('\n');
         lines.push_str(&why::of_rollout(standing, now));
@@ -267,6 +280,11 @@ fn failed(rollouts: &[i64]) -> Option<String> {
 fn released(failing: &FailingView, now: Time) -> Option<String> {
     let (at, why) = failing.released_at.zip(failing.released_because.as_ref())?;
     Some(format!("{}: {why}", when(at, now)))
+}
+
+fn slot_freed(slot: &SlotReleaseView, now: Time) -> String {
+    let SlotReleaseView { domain, rollout, at, reason } = slot;
+    format!("{domain}, after rollout {rollout}, {}: {reason}", when(*at, now))
 }
 
 #[derive(Serialize)]

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::{OperateError, REASON_CHARS_MAX, State, reason::reason_of};
 use crate::store::{
-    DeviceKey, FailedDevice, Intent, Member, SlotRelease, SlotsRead, SlotsWant, Store, StoreError,
-    TroubleStore as _, Which,
+    DeviceKey, FailedDevice, Intent, Member, ReleasedOf, ReleasedSlot, SlotRelease, SlotsRead,
+    SlotsWant, Store, StoreError, TroubleStore as _, Which,
 };
 
 /// A failure domain of which a device is out of order.
@@ -74,7 +74,39 @@ pub struct SlotReleased {
     pub is_repeated: bool,
 }
 
+/// A slot of a device that an operator released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlotReleaseView {
+    /// The domain.
+    pub domain: String,
+    /// The rollout in which the device had failed.
+    pub rollout: i64,
+    /// When it was released.
+    pub at: Time,
+    /// Why.
+    pub reason: String,
+}
+
+/// Releases of a device that are told, the last ones: a screenful.
+const RELEASES_MAX: usize = 20;
+
 impl State {
+    /// The slots of a device that operators released, the last ones, oldest first.
+    ///
+    /// # Errors
+    /// [`OperateError::UnknownDevice`].
+    pub fn released_slots(&self, id: &str) -> Result<Vec<SlotReleaseView>, OperateError> {
+        let (device, _) = self.find_device(id)?;
+        let released = self.store.released_slots(ReleasedOf::Device(device), RELEASES_MAX)?;
+        let view = |ReleasedSlot { domain, rollout, at, reason, .. }| SlotReleaseView {
+            domain: domain.to_string(),
+            rollout: rollout.0,
+            at,
+            reason,
+        };
+        Ok(released.into_iter().map(view).collect())
+    }
+
     /// The failure domains of which a device is out of order, for the budgets of rollouts that have
     /// not ended; in order.
     ///

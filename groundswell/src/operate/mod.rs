@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     backup::{Backup, BackupError},
-    budgets::{DomainView, HolderView, LimitView, SlotReleased, Why},
+    budgets::{DomainView, HolderView, LimitView, SlotReleaseView, SlotReleased, Why},
     check::Checked,
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,

@@ -8,8 +8,8 @@ use groundswell_core::{
 };
 
 use super::{
-    DeviceKey, FailedDevice, Failing, Patients, PatientsWant, RolloutKey, SlotRelease, SlotsRead,
-    SlotsWant, StoreError, Unfinished,
+    DeviceKey, FailedDevice, Failing, Patients, PatientsWant, ReleasedOf, ReleasedSlot, RolloutKey,
+    SlotRelease, SlotsRead, SlotsWant, StoreError, Unfinished,
 };
 
 /// The part of [`Store`](super::Store) that knows of devices in trouble. Every method is one transaction.
@@ -32,6 +32,10 @@ pub trait TroubleStore {
 
     /// Writes down that an operator releases a slot of a device that failed.
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError>;
+
+    /// The last `limit` slots that operators released, oldest first.
+    fn released_slots(&self, of: ReleasedOf, limit: usize)
+    -> Result<Vec<ReleasedSlot>, StoreError>;
 
     /// What a device failed in since it last took an update well or was released.
     fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError>;

@@ -19,8 +19,8 @@ use super::{
     tags,
 };
 use crate::store::{
-    DeviceKey, FailedDevice, Member, RolloutKey, Sizes, SlotChange, SlotRelease, SlotsRead,
-    SlotsWant, StoreError,
+    DeviceKey, FailedDevice, Member, ReleasedOf, ReleasedSlot, RolloutKey, Sizes, SlotChange,
+    SlotRelease, SlotsRead, SlotsWant, StoreError,
 };
 
 pub(super) fn read(connection: &Connection, want: &SlotsWant) -> Result<SlotsRead, StoreError> {
@@ -141,11 +141,7 @@ pub(super) fn failed(
          ON r.device = f.device AND r.assignment = f.assignment {which}"
     );
     let released = all(connection, &sql, of(), |row| {
-        let domain: String = row.get(1)?;
-        let domain: Domain = domain
-            .parse()
-            .map_err(|error| StoreError::Damaged(format!("a stored domain: {error}")))?;
-        Ok((DeviceKey(row.get(0)?), domain))
+        Ok((DeviceKey(row.get(0)?), domain(&row.get::<_, String>(1)?)?))
     })?;
     for (device, domain) in released {
         if let Ok(at) = failed.binary_search_by_key(&device, |failed| failed.device) {
@@ -168,6 +164,39 @@ pub(super) fn release(connection: &Connection, release: &SlotRelease) -> Result<
         at.as_millis()
     ])?;
     Ok(())
+}
+
+fn domain(stored: &str) -> Result<Domain, StoreError> {
+    stored.parse().map_err(|error| StoreError::Damaged(format!("a stored domain: {error}")))
+}
+
+/// The last slots that were released, oldest first.
+pub(super) fn released(
+    connection: &Connection,
+    of: ReleasedOf,
+    limit: usize,
+) -> Result<Vec<ReleasedSlot>, StoreError> {
+    let (which, key) = match of {
+        ReleasedOf::Device(device) => ("r.device", device.0),
+        ReleasedOf::Rollout(rollout) => ("a.rollout", rollout.0),
+    };
+    // Operators say them one by one: few, whichever way they are found.
+    let sql = format!(
+        "SELECT d.id, a.rollout, r.domain, r.reason, r.at FROM slot_release r \
+         JOIN device d ON d.key = r.device JOIN assignment a ON a.id = r.assignment \
+         WHERE {which} = ?1 ORDER BY r.seq DESC LIMIT ?2"
+    );
+    let mut released = all(connection, &sql, [key, limit as i64], |row| {
+        Ok(ReleasedSlot {
+            id: row.get(0)?,
+            rollout: RolloutKey(row.get(1)?),
+            domain: domain(&row.get::<_, String>(2)?)?,
+            reason: row.get(3)?,
+            at: Time::from_millis(row.get(4)?),
+        })
+    })?;
+    released.reverse();
+    Ok(released)
 }
 
 /// Writes down which devices keep their slots from now on, and which do not.

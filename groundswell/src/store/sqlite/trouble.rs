@@ -8,8 +8,8 @@ use groundswell_core::{
 
 use super::{SqliteStore, health, quarantine, slots};
 use crate::store::{
-    DeviceKey, FailedDevice, Failing, Patients, PatientsWant, RolloutKey, SlotRelease, SlotsRead,
-    SlotsWant, StoreError, TroubleStore, Unfinished,
+    DeviceKey, FailedDevice, Failing, Patients, PatientsWant, ReleasedOf, ReleasedSlot, RolloutKey,
+    SlotRelease, SlotsRead, SlotsWant, StoreError, TroubleStore, Unfinished,
 };
 
 impl TroubleStore for SqliteStore {
@@ -32,6 +32,14 @@ impl TroubleStore for SqliteStore {
 
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError> {
         slots::release(&self.connection, release)
+    }
+
+    fn released_slots(
+        &self,
+        of: ReleasedOf,
+        limit: usize,
+    ) -> Result<Vec<ReleasedSlot>, StoreError> {
+        slots::released(&self.connection, of, limit)
     }
 
     fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError> {

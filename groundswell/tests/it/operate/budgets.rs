@@ -36,6 +36,11 @@ fn begun(options: Options) -> Stage {
     stage
 }
 
+/// A text whatever its lines are.
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn failed(stage: &Stage) -> u64 {
     stage.rollout("2")["counts"]["failed"].as_u64().unwrap()
 }
@@ -81,6 +86,20 @@ fn every_store_stops_at_its_first_failure_until_somebody_says_it_is_well() {
     --- out
     the slot of pos-2 in tag.store=00 is free
     ");
+    let shown = stage.told(&["device", "show", "pos-2"]);
+    let freed = "slot freed  tag.store=00, after rollout 2, TIME: replaced";
+    assert!(shown.contains(freed), "{shown}");
+    let shown = stage.run(&["device", "show", "pos-2", "--output", "json"]).json();
+    assert_eq!(shown["slots_released"][0]["reason"], "replaced");
+    assert_eq!(shown["slots_released"][0]["domain"], "tag.store=00");
+    let explained = stage.told(&["rollout", "explain", "2"]);
+    let released = "the operator released the slot of pos-2 in tag.store=00: replaced";
+    assert!(unwrapped(&explained).contains(released), "{explained}");
+    let explained = stage.told(&["rollout", "explain", "2", "pos-2"]);
+    let released = "the operator released its slot in tag.store=00: replaced";
+    assert!(unwrapped(&explained).contains(released), "{explained}");
+    let explained = stage.told(&["rollout", "explain", "2", "pos-3"]);
+    assert!(!explained.contains("released"), "it is the other's: {explained}");
     until_failed(&stage, 4);
     assert_told!(stage.told(&["device", "check-in", "pos-3"]), @"
     exit 0
