@@ -30,6 +30,13 @@ pub trait TroubleStore {
     /// With a device only that one.
     fn failed_devices(&self, only: Option<DeviceKey>) -> Result<Vec<FailedDevice>, StoreError>;
 
+    /// Devices that keep their slots because they regressed: of those that failed, the ones whose
+    /// update went well.
+    fn regressed_holders(&self) -> Result<Vec<DeviceKey>, StoreError>;
+
+    /// Whether a rollout has a device that lacks the tag which divides devices into these domains.
+    fn has_untagged(&self, rollout: RolloutKey, per: &Per) -> Result<bool, StoreError>;
+
     /// Writes down that an operator releases a slot of a device that failed.
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError>;
 

@@ -151,6 +151,25 @@ pub(super) fn failed(
     Ok(failed)
 }
 
+pub(super) fn regressed(connection: &Connection) -> Result<Vec<DeviceKey>, StoreError> {
+    let sql =
+        "SELECT f.device FROM failed_device f JOIN regressed r ON r.assignment = f.assignment";
+    all(connection, sql, [], |row| Ok(DeviceKey(row.get(0)?)))
+}
+
+/// Whether a device of a rollout lacks the tag of a kind of domains; looks at all of them if none does.
+pub(super) fn has_untagged(
+    connection: &Connection,
+    rollout: RolloutKey,
+    per: &Per,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM cohort c \
+               JOIN assignment a INDEXED BY assignment_cohort ON a.cohort = c.key \
+               WHERE c.rollout = ?1 AND NOT EXISTS (SELECT 1 FROM tag INDEXED BY tag_device \
+               WHERE device = a.device AND key = ?2) LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.exists(params![rollout.0, tags::key(per)])?)
+}
+
 pub(super) fn release(connection: &Connection, release: &SlotRelease) -> Result<(), StoreError> {
     let sql = "INSERT INTO slot_release (device, assignment, domain, reason, at) \
                VALUES (?1, ?2, ?3, ?4, ?5)";

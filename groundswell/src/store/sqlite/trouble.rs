@@ -30,6 +30,14 @@ impl TroubleStore for SqliteStore {
         slots::failed(&self.connection, only)
     }
 
+    fn regressed_holders(&self) -> Result<Vec<DeviceKey>, StoreError> {
+        slots::regressed(&self.connection)
+    }
+
+    fn has_untagged(&self, rollout: RolloutKey, per: &Per) -> Result<bool, StoreError> {
+        slots::has_untagged(&self.connection, rollout, per)
+    }
+
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError> {
         slots::release(&self.connection, release)
     }
