@@ -43,7 +43,7 @@ pub use self::{
     replay::replay,
     rollback::{Extent, RollbackView, RolledBack},
     rollouts::RolloutView,
-    waves::{RoundView, RoundWave, Said, Stand, WaveView},
+    waves::{PassedOver, RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,
 };
 use crate::store::{

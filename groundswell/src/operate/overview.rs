@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     OperateError, State,
-    waves::{RoundView, Said, Stand, WaveView},
+    waves::{PassedOver, RoundView, Said, Stand, WaveView},
 };
 use crate::{
     engine::cohort::Cohort,
@@ -163,6 +163,7 @@ impl State {
             state: Stand::of(stands.state, progression.state, progression.ended_at),
             verdicts: stands.verdicts.clone(),
             approved_at: stands.approved.map(|approval| approval.at),
+            passed_over: PassedOver::of(stands.verdict(), &spec.gates),
             said: stands.evidence.iter().map(|said| Said::of(said, &spec.gates)).collect(),
             counts: snapshot.counts_of(wave),
         });
