@@ -90,6 +90,9 @@ pub struct SlotReleaseView {
     pub reason: String,
 }
 
+/// Keys of tags that a mistyped one is compared with: more than a device has.
+const KEYS_MAX: usize = 500;
+
 /// Releases of a device that are told, the last ones: a screenful.
 const RELEASES_MAX: usize = 20;
 
@@ -191,7 +194,12 @@ impl State {
         let select = select.map_err(OperateError::Selector)?;
         let counts = |budget: &Budget| self.store.chosen_domains(&budget.per, select.as_ref(), now);
         let counts: Result<Vec<_>, StoreError> = spec.budgets.iter().map(counts).collect();
-        Ok(unmeetable(&spec.budgets, &counts?))
+        let mut problems = unmeetable(&spec.budgets, &counts?);
+        if problems.iter().any(|problem| problem.missing().is_some()) {
+            let keys = self.store.tag_keys(KEYS_MAX)?;
+            problems.iter_mut().for_each(|problem| problem.mean(&keys));
+        }
+        Ok(problems)
     }
 
     /// The first domain of a device that has no room for it, by budgets.

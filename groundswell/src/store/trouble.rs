@@ -37,6 +37,9 @@ pub trait TroubleStore {
     /// Whether a rollout has a device that lacks the tag which divides devices into these domains.
     fn has_untagged(&self, rollout: RolloutKey, per: &Per) -> Result<bool, StoreError>;
 
+    /// The first `limit` keys that tags of devices have, in order.
+    fn tag_keys(&self, limit: usize) -> Result<Vec<String>, StoreError>;
+
     /// Writes down that an operator releases a slot of a device that failed.
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError>;
 

@@ -170,6 +170,14 @@ pub(super) fn has_untagged(
     Ok(connection.prepare_cached(sql)?.exists(params![rollout.0, tags::key(per)])?)
 }
 
+/// Each found by the index, behind the one before: few keys, however many devices have them.
+pub(super) fn tag_keys(connection: &Connection, limit: usize) -> Result<Vec<String>, StoreError> {
+    let sql = "WITH RECURSIVE k (key) AS (SELECT min(key) FROM tag UNION ALL \
+               SELECT (SELECT min(key) FROM tag WHERE key > k.key) FROM k WHERE k.key IS NOT NULL) \
+               SELECT key FROM k WHERE key IS NOT NULL LIMIT ?1";
+    all(connection, sql, [limit as i64], |row| row.get(0).map_err(StoreError::from))
+}
+
 pub(super) fn release(connection: &Connection, release: &SlotRelease) -> Result<(), StoreError> {
     let sql = "INSERT INTO slot_release (device, assignment, domain, reason, at) \
                VALUES (?1, ?2, ?3, ?4, ?5)";

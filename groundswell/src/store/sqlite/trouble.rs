@@ -38,6 +38,10 @@ impl TroubleStore for SqliteStore {
         slots::has_untagged(&self.connection, rollout, per)
     }
 
+    fn tag_keys(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        slots::tag_keys(&self.connection, limit)
+    }
+
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError> {
         slots::release(&self.connection, release)
     }
