@@ -11,9 +11,9 @@ use groundswell_core::{
     time::Time,
 };
 
-use super::{OperateError, State};
+use super::{OperateError, State, Unmeetable};
 use crate::{
-    spec_file,
+    spec_file::{self, SpecFileError},
     store::{RolloutKey, Store},
 };
 
@@ -27,7 +27,10 @@ impl State {
         let spec = self.read_unchecked(file, now)?;
         let mut problems = self.budget_problems(&spec, now)?;
         problems.retain(Problem::is_error);
-        if problems.is_empty() { Ok(spec) } else { Err(OperateError::Budgets(problems)) }
+        if problems.is_empty() {
+            return Ok(spec);
+        }
+        Err(Unmeetable { path: file.to_owned(), problems }.into())
     }
 
     /// The same, whatever the devices that it chooses make of it.
@@ -40,7 +43,8 @@ impl State {
         } else {
             Earlier::default()
         };
-        Ok(document.into_spec(release, earlier)?)
+        let spec = document.into_spec(release, earlier);
+        Ok(spec.map_err(|error| SpecFileError::Document(file.to_owned(), error))?)
     }
 
     /// Writes a rollout down as a draft.

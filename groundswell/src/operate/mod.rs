@@ -32,7 +32,7 @@ pub use self::{
     budgets::{DomainView, HolderView, LimitView, SlotReleaseView, SlotReleased, Why},
     check::Checked,
     devices::{DeviceView, Import, PAGE_MAX, Part},
-    error::OperateError,
+    error::{OperateError, Unmeetable},
     explain::Explained,
     forecast::{Forecast, ForecastWave, ForecastZone},
     overview::{FAILURES_SHOWN, Overview, Reason},

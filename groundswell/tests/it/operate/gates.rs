@@ -330,3 +330,22 @@ fn who_waits_for_an_answer_holds_nobody_up() {
     ");
     until_state(&stage, "2", "completed");
 }
+
+/// Whoever advances over an external gate can read later which one that was.
+#[test]
+fn an_advance_over_an_external_gate_names_it() {
+    let stage = gated("kind = 'approval'");
+    until_why(&stage, "wave 2 of 2 waits for an operator's approval: approve opens it");
+    stage.run(&["rollout", "advance", "2"]);
+    until_state(&stage, "2", "completed");
+    let shown = stage.told(&["rollout", "show", "2"]);
+    for line in [
+        "wave 1  overridden by the operator: 1 of 1 succeeded, external gate 1 had not said go",
+        "wave 1  gate 1, not waited for: an operator's approval",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    let view = stage.rollout("2");
+    assert_eq!(view["waves"][0]["passed_over"][0]["asks"], "an operator's approval");
+    replays(&stage);
+}
