@@ -62,11 +62,11 @@ impl fmt::Display for Full {
 /// So many devices, of which the first are known by their names.
 fn called(count: u32, named: &[String]) -> String {
     let more = u64::from(count).saturating_sub(named.len() as u64);
-    let names = named.join(", ");
+    let first = named.join(", ");
     match (named.len(), more) {
         (0, count) => count.to_string(),
-        (_, 0) => names,
-        (_, more) => format!("{names} and {more} more"),
+        (_, 0) => first,
+        (_, more) => format!("{first} and {more} more"),
     }
 }
 

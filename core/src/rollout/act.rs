@@ -12,11 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     brake,
-    gate::{
-        Ruling, Verdict,
-        external::{Besides, By, Gates},
-        regression::Results,
-    },
+    gate::{Ruling, Verdict, regression::Results},
     snapshot::Counts,
     time::Time,
 };
@@ -375,16 +371,6 @@ impl Asked<'_> {
         }
         progression.paused.remove(&PauseReason::Gate);
         unpause(progression);
-    }
-
-    /// Which external gates an operator goes over by opening what is behind a wave. What checks have
-    /// answered so far is not known here: a wave whose gates have all said go has passed.
-    fn unsaid(&self, wave: usize) -> Besides {
-        let is_approved = self.progression.waves[wave].approved.is_some();
-        let gates = self.spec.external(wave);
-        let unsaid = gates.filter(|(_, gate)| gate.by != By::Approval || !is_approved);
-        let places: Vec<usize> = unsaid.map(|(place, _)| place).collect();
-        if places.is_empty() { Besides::Nothing } else { Besides::Unsaid(Gates::of(places)) }
     }
 
     fn reopen(&self, progression: &mut Progression, waives_gate: bool) {

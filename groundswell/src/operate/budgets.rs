@@ -197,7 +197,9 @@ impl State {
         let mut problems = unmeetable(&spec.budgets, &counts?);
         if problems.iter().any(|problem| problem.missing().is_some()) {
             let keys = self.store.tag_keys(KEYS_MAX)?;
-            problems.iter_mut().for_each(|problem| problem.mean(&keys));
+            for problem in &mut problems {
+                problem.mean(&keys);
+            }
         }
         Ok(problems)
     }

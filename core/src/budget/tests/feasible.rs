@@ -86,7 +86,9 @@ fn a_tag_that_nobody_has_may_be_mistyped() {
     let told = |key: &str, keys: &[&str]| {
         let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
         let mut problems = unmeetable(&[budget(key, Limit::Max(1))], &counts);
-        problems.iter_mut().for_each(|problem| problem.mean(&keys));
+        for problem in &mut problems {
+            problem.mean(&keys);
+        }
         problems[0].to_string()
     };
     let meant = "budgets[1].per: no device of the inventory has tag.Store; did you mean tag.store?";

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::*;
 use crate::{
+    gate::external::Besides,
     hours::Hours,
     release::{Digest, Release},
     rollout::{Deadline, Schedule, Wave, WaveSize, WaveSpec},

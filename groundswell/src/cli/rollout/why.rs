@@ -31,9 +31,10 @@ pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result
         let waits = if waits.is_empty() { nothing(&record) } else { waits };
         let stopped = waves::stopped(&overview.waves);
         let (braked, linked) = (braked(&overview), linked(&overview));
-        let parts = [&show::headline(&overview), &waits, &stopped, &braked, &linked];
-        let parts = parts.map(|part| part.trim_matches('\n')).into_iter();
-        parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+        let words = format!("{}\n{}", show::headline(&overview), waits.trim_end());
+        let parts = [&stopped, &braked, &linked].map(|part| part.trim_matches('\n'));
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        parts.fold(words, |words, part| format!("{words}\n\n{part}"))
     })?;
     Ok(())
 }

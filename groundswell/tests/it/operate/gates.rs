@@ -220,13 +220,17 @@ fn prometheus_is_asked_with_a_secret_that_nobody_reads() {
     server.until_asked(server.asked().len() + 1);
     server.says(200, &value("0.01"));
     until_state(&stage, "2", "paused");
-    assert_told!(stage.told(&["rollout", "why", "2"]), @"
+    let why = stage.told(&["rollout", "why", "2"]).replace(&url, "URL/");
+    assert_told!(why, @r#"
     exit 0
     --- out
     rollout 2: pos-app 2.0.0, progressive, paused by the gate
 
     paused by the gate: advance overrides it
-    ");
+
+      wave 1  stop: 1 of 1 succeeded, at least 100 % required, external gate 1 says stop
+      wave 1  gate 1, TIME: HTTP 200, 0.01 (the check prometheus URL/ `sum(rate(errors{a="b c"}[5m]))`, result < 0.01 wanted)
+    "#);
     let shown = stage.told(&["rollout", "show", "2"]);
     assert!(shown.contains("external gate 1 says stop"), "{shown}");
     let asked = server.asked();
@@ -340,7 +344,7 @@ fn an_advance_over_an_external_gate_names_it() {
     until_state(&stage, "2", "completed");
     let shown = stage.told(&["rollout", "show", "2"]);
     for line in [
-        "wave 1  overridden by the operator: 1 of 1 succeeded, external gate 1 had not said go",
+        "wave 1  overridden by the operator: 1 of 1 succeeded, at least 100 % required, external gate 1 had not said go",
         "wave 1  gate 1, not waited for: an operator's approval",
     ] {
         assert!(shown.contains(line), "{shown}");
