@@ -124,6 +124,15 @@ pub fn check_label(what: &'static str, text: &str) -> Result<(), ValueError> {
     if text.len() > LABEL_BYTES_MAX {
         return Err(ValueError::TooLong { what, bytes: text.len(), max: LABEL_BYTES_MAX });
     }
+    check_printable(what, text)
+}
+
+/// Checks that a text holds no control character, which a terminal would obey, and none that
+/// reorders what is around it.
+///
+/// # Errors
+/// [`ValueError::Control`], naming the value by `what`.
+pub fn check_printable(what: &'static str, text: &str) -> Result<(), ValueError> {
     match text.char_indices().find(|(_, c)| c.is_control() || is_reordering(*c)) {
         Some((at, _)) => Err(ValueError::Control { what, at }),
         None => Ok(()),
@@ -424,6 +433,10 @@ mod tests {
     #[test]
     fn labels_and_paths() {
         assert_eq!(check_label("id", "pos 1"), Ok(()));
+        let escape = Err(ValueError::Control { what: "--reason", at: 4 });
+        assert_eq!(check_printable("--reason", "new \u{1b}[31m"), escape);
+        assert_eq!(check_printable("--reason", "new \u{202e}ksid"), escape);
+        assert_eq!(check_printable("--reason", &"caf\u{e9} ".repeat(100)), Ok(()));
         assert_eq!(check_label("id", "  "), Err(ValueError::Empty("id")));
         assert_eq!(check_label("id", "a\r\nb"), Err(ValueError::Control { what: "id", at: 1 }));
         assert!(matches!(check_label("id", &"x".repeat(257)), Err(ValueError::TooLong { .. })));

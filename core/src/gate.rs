@@ -206,7 +206,7 @@ pub const fn is_out_of_reach(tally: &Tally, min_success: Option<u8>) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{external::Gates, *};
 
     fn tally(succeeded: u64, failed: u64, open: u64) -> Tally {
         let of = succeeded + failed + open;
@@ -270,6 +270,10 @@ mod tests {
         let asked = |besides| Verdict { besides, ..early }.to_string();
         assert_eq!(asked(Besides::Go(1)), format!("{text}, 1 external gate says go"));
         assert_eq!(asked(Besides::Stop(2)), format!("{text}, external gate 2 says stop"));
+        let unsaid = |places: &[usize]| asked(Besides::Unsaid(Gates::of(places.to_vec())));
+        assert_eq!(unsaid(&[1]), format!("{text}, external gate 2 had not said go"));
+        let several = format!("{text}, external gates 1, 3 and 8 had not all said go");
+        assert_eq!(unsaid(&[0, 2, 7]), several);
     }
 
     proptest! {

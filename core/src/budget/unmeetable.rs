@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Budget, Domain, Limit, Per};
-use crate::event::devices_of;
+use crate::{event::devices_of, spelling::nearest};
 
 /// One domain of a budget, counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub enum Problem {
         lacking: u64,
         /// How many were chosen.
         chosen: u64,
+        /// The kind that was probably meant, if no device of the inventory has the tag.
+        meant: Option<Per>,
     },
     /// Some of the chosen devices do.
     SomeLack {
@@ -82,6 +84,24 @@ impl Problem {
         }
     }
 
+    /// The kind whose tag no chosen device has: it may be mistyped.
+    pub fn missing(&self) -> Option<&Per> {
+        match self {
+            Self::MostLack { per, lacking, chosen, .. } if lacking == chosen => Some(per),
+            _ => None,
+        }
+    }
+
+    /// Says which kind was probably meant, of those that devices have tags for; nothing if they have
+    /// this one.
+    pub fn mean(&mut self, keys: &[String]) {
+        let Some(tag) = self.missing().map(|per| per.tag().to_owned()) else { return };
+        let nearest = nearest(&tag, keys.iter().map(String::as_str));
+        if let (Self::MostLack { meant, .. }, false) = (self, keys.contains(&tag)) {
+            *meant = nearest.map(|key| Per::Tag(key.to_owned()));
+        }
+    }
+
     /// What it is, why, and what to do.
     pub fn text(&self) -> String {
         match self {
@@ -97,6 +117,9 @@ impl Problem {
                      be sent to{more}; write max = 1, or max_percent = {least} or more",
                     devices_of(u64::from(*devices))
                 )
+            }
+            Self::MostLack { per, meant: Some(meant), .. } => {
+                format!("no device of the inventory has {per}; did you mean {meant}?")
             }
             Self::MostLack { per, lacking, chosen, .. } => format!(
                 "{lacking} of the {} chosen have no {per}, and count as one domain: they would go \
@@ -152,7 +175,7 @@ fn lacking(number: usize, per: &Per, counts: &[&DomainCount]) -> Option<Problem>
     match lacking {
         0 => None,
         _ if lacking * 2 >= chosen => {
-            Some(Problem::MostLack { budget: number, per, lacking, chosen })
+            Some(Problem::MostLack { budget: number, per, lacking, chosen, meant: None })
         }
         _ => Some(Problem::SomeLack { budget: number, per, lacking, chosen }),
     }

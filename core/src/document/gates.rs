@@ -68,22 +68,29 @@ pub(super) fn gates(table: &Table<'_>, waves_read: usize) -> Vec<External> {
         table.refuse_spec(&SpecError::TooManyGates(fields.len()));
         return vec![];
     }
-    let gates: Vec<External> = fields.iter().filter_map(gate).collect();
+    let gates = fields.iter().enumerate().filter_map(|(at, field)| Some((at, gate(field)?)));
+    let (places, gates): (Vec<usize>, Vec<External>) = gates.unzip();
     // Where a wave could not be read nobody knows how many there are.
     let wave_count = table.field("waves").map_or(Some(1), |waves| waves.count_read(waves_read));
-    if let Some(count) = wave_count
-        && gates.len() == fields.len()
-    {
-        for fault in gate_faults(&gates, count) {
-            table.refuse_spec(&fault);
-        }
+    for fault in wave_count.map(|count| gate_faults(&gates, count)).unwrap_or_default() {
+        // Those that could not be read are not among them.
+        table.refuse_spec(&match fault {
+            SpecError::Gate { gate, field, why } => {
+                let place = places.get(gate - 1).copied().unwrap_or_default();
+                SpecError::Gate { gate: place + 1, field, why }
+            }
+            other => other,
+        });
     }
     gates
 }
 
 fn gate(field: &Field<'_>) -> Option<External> {
     let table = field.table("gates")?;
-    let kind = table.required("kind", "http")?.word(&KINDS)?;
+    let Some(kind) = table.required("kind", "http").and_then(|field| field.word(&KINDS)) else {
+        look_over(&table);
+        return None;
+    };
     let mut is_all_of_kind = true;
     for name in super::names::names_of("gates") {
         let is_of_kind = matches!(*name, "kind" | "waves") || fields_of(kind).contains(name);
@@ -100,6 +107,30 @@ fn gate(field: &Field<'_>) -> Option<External> {
         Kind::Prometheus => By::Check(Box::new(check(&table, prometheus(&table))?)),
     };
     is_all_of_kind.then_some(External { by, waves: waves? })
+}
+
+/// Looks for mistakes in the fields that are there, whatever kind of gate they are for.
+fn look_over(table: &Table<'_>) {
+    waves(table);
+    check(table, None);
+    let has = |name| table.field(name).is_some();
+    if has("url") {
+        url(table, "https://status.example/till");
+    }
+    if has("expect_status") {
+        status(table);
+    }
+    for name in ["pointer", "query"] {
+        table.field(name).and_then(|field| field.text(name));
+    }
+    if has("op") || has("value") {
+        test(table);
+    }
+}
+
+fn status(table: &Table<'_>) -> Option<u16> {
+    let Some(field) = table.field("expect_status") else { return Some(STATUS) };
+    field.whole(100..=599_u32).map(|status| status as u16)
 }
 
 /// Counted from 1 as they are written, and from 0 as they are kept.
@@ -139,10 +170,7 @@ fn check(table: &Table<'_>, question: Option<Question>) -> Option<Check> {
 
 fn http(table: &Table<'_>) -> Option<Question> {
     let url = url(table, "https://status.example/till");
-    let status = match table.field("expect_status") {
-        Some(field) => field.whole(100..=599_u32).map(|status| status as u16),
-        None => Some(STATUS),
-    };
+    let status = status(table);
     let is_compared = ["pointer", "op", "value"].iter().any(|name| table.field(name).is_some());
     let wanted = if is_compared {
         let pointer =

@@ -28,7 +28,7 @@ pub use self::{
     url::{URL_BYTES_MAX, Url, UrlError},
 };
 use super::Opinion;
-use crate::time::Time;
+use crate::{device::check_printable, time::Time};
 
 /// Most external gates of a rollout: each is asked again and again while a wave waits, and an
 /// operator has to understand which one it is.
@@ -168,6 +168,40 @@ pub enum Besides {
     Go(u8),
     /// This one said stop, counted from 1.
     Stop(u8),
+    /// An operator did not wait for these.
+    Unsaid(Gates),
+}
+
+/// Some of the external gates of a rollout: a bit for each, the first one the lowest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Gates(u8);
+
+const _: () = assert!(GATES_MAX <= u8::BITS as usize, "a bit for each gate");
+
+impl Gates {
+    /// Those in these places of the spec, counted from 0.
+    pub fn of(places: impl IntoIterator<Item = usize>) -> Self {
+        let bit = |place: usize| 1_u8.checked_shl(place as u32).unwrap_or(0);
+        Self(places.into_iter().fold(0, |gates, place| gates | bit(place)))
+    }
+
+    /// Their places in the spec, counted from 0, in order.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        (0..GATES_MAX).filter(move |place| self.0 & (1 << place) != 0)
+    }
+}
+
+impl fmt::Display for Gates {
+    /// Such as `external gate 2` or `external gates 1 and 3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<String> = self.places().map(|place| (place + 1).to_string()).collect();
+        match numbers.split_last() {
+            None => f.write_str("no external gate"),
+            Some((only, [])) => write!(f, "external gate {only}"),
+            Some((last, before)) => write!(f, "external gates {} and {last}", before.join(", ")),
+        }
+    }
 }
 
 impl Besides {
@@ -185,6 +219,10 @@ impl fmt::Display for Besides {
             Self::Go(1) => f.write_str(", 1 external gate says go"),
             Self::Go(count) => write!(f, ", {count} external gates say go"),
             Self::Stop(number) => write!(f, ", external gate {number} says stop"),
+            Self::Unsaid(gates) if gates.places().count() == 1 => {
+                write!(f, ", {gates} had not said go")
+            }
+            Self::Unsaid(gates) => write!(f, ", {gates} had not all said go"),
         }
     }
 }
@@ -275,13 +313,35 @@ impl Check {
 
 impl fmt::Display for Check {
     /// Its kind and its URL, without what follows a question mark there: that may be long, and
-    /// nobody's business.
+    /// nobody's business. A query is told as far as it takes to know which one it is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.question {
             Question::Http { url, .. } => write!(f, "http {}", url.shown()),
-            Question::Prometheus { url, .. } => write!(f, "prometheus {}", url.shown()),
+            Question::Prometheus { url, query, .. } => {
+                write!(f, "prometheus {} `{}`", url.shown(), shortened(query))
+            }
         }
     }
+}
+
+/// Characters of a query that are told: one line, beside the URL of its server.
+const QUERY_SHOWN_CHARS: usize = 60;
+
+/// A query on one line, cut where it is long.
+fn shortened(query: &str) -> String {
+    let line = query.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut shown: String = line.chars().take(QUERY_SHOWN_CHARS).flat_map(printable).collect();
+    if line.chars().nth(QUERY_SHOWN_CHARS).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// A character as a terminal may be sent it.
+fn printable(c: char) -> impl Iterator<Item = char> {
+    let is_plain = check_printable("", c.encode_utf8(&mut [0; 4])).is_ok();
+    let (plain, escaped) = (is_plain.then_some(c), (!is_plain).then(|| c.escape_default()));
+    plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{Code, EVERYTHING_MIN, Facts, Finding, UNGATED_MAX};
 use crate::{
     event::devices_of,
-    rollout::{Membership, Spec, WaveSize},
+    rollout::{Membership, OnFailure, Spec, WaveSize},
     version::VersionKey,
 };
 
@@ -122,5 +122,19 @@ pub(super) fn no_gate(spec: &Spec, facts: &Facts) -> Option<Finding> {
             devices_of(facts.devices)
         );
         Finding::warning(Code::NoGate, "waves", text)
+    })
+}
+
+/// What follows when it goes wrong is said, and nothing could ever say that it does: external gates
+/// hold back, and stop only where a comparison that is false means that.
+pub(super) fn never_rolled_back(spec: &Spec) -> Option<Finding> {
+    let is_judged = (0..spec.wave_count()).any(|wave| spec.gate(wave).1.is_some());
+    let is_checked = spec.gates.iter().any(|gate| gate.check().is_some_and(|check| check.stops));
+    let is_stopped = is_judged || is_checked || spec.brake.is_some() || spec.regression.is_some();
+    (spec.on_failure == OnFailure::Rollback && !is_stopped && spec.rolls_back.is_none()).then(|| {
+        let text = "\"rollback\" follows when something stops it, and nothing does: no wave has \
+                    min_success, no gate has on_false = \"stop\", and there is neither max_failures \
+                    nor a regression test; add one of them";
+        Finding::warning(Code::NeverRolledBack, "on_failure", text)
     })
 }

@@ -94,6 +94,10 @@ pub enum Code {
     FreezeInside,
     /// A budget cannot be met, or does not do what it seems to.
     Budget,
+    /// It would be rolled back when it goes wrong, and nothing says that it did.
+    NeverRolledBack,
+    /// The spec says what cannot be, or is none.
+    Mistake,
 }
 
 /// Something about a rollout that whoever starts it has to know.
@@ -140,6 +144,7 @@ pub fn findings(spec: &Spec, facts: &Facts) -> Vec<Finding> {
     findings.extend(devices::newer(spec, facts));
     findings.extend(devices::waves(spec, facts));
     findings.extend(devices::no_gate(spec, facts));
+    findings.extend(devices::never_rolled_back(spec));
     findings.extend(hours::never_open(spec, facts));
     findings.extend(hours::short_windows(spec));
     findings.extend(hours::freezes(spec, facts));

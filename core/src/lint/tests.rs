@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     brake::Brake,
     budget::{Domain, Per},
+    gate::external::{By, External},
     hours::{Freeze, Hours, Window},
     release::{Digest, Release},
     rollout::{Deadline, Membership, WaveSize, WaveSpec},
@@ -233,4 +234,25 @@ fn programs_read_what_people_do() {
         json.starts_with(r#"[{"severity":"error","code":"missing_artifact","field":"release","#),
         "{json}"
     );
+}
+
+#[test]
+fn a_rollback_that_nothing_would_set_off() {
+    use crate::rollout::OnFailure;
+    let rolled = Spec { on_failure: OnFailure::Rollback, ..spec() };
+    let told_of = |spec: &Spec| told(spec, &facts());
+    insta::assert_snapshot!(told_of(&rolled), @r#"warning: on_failure: "rollback" follows when something stops it, and nothing does: no wave has min_success, no gate has on_false = "stop", and there is neither max_failures nor a regression test; add one of them"#);
+    let waves = |min_success| vec![wave(WaveSize::Percent(100), Duration::ZERO, min_success)];
+    assert_eq!(
+        told_of(&Spec { waves: waves(Some(90)), ..rolled.clone() }),
+        "",
+        "the last one, too"
+    );
+    assert_ne!(told_of(&Spec { waves: waves(None), ..rolled.clone() }), "");
+    assert_eq!(told_of(&Spec { brake: Some(Brake::Count(3)), ..rolled.clone() }), "");
+    // An approval holds back, and never stops.
+    let gates = vec![External { by: By::Approval, waves: vec![] }];
+    assert_ne!(told_of(&Spec { gates, ..rolled.clone() }), "");
+    let paused = Spec { on_failure: OnFailure::Pause, ..rolled };
+    assert_eq!(told_of(&paused), "", "it is paused by hand, or ends");
 }

@@ -14,7 +14,7 @@ pub use self::wish::{MOVED_ON, REASON_CHARS_MAX, Wish, act_seen};
 use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{
     brake,
-    gate::{Ruling, Verdict, external::Besides, regression::Results},
+    gate::{Ruling, Verdict, regression::Results},
     snapshot::Counts,
     time::Time,
 };
@@ -358,7 +358,7 @@ impl Asked<'_> {
             ruling: Ruling::Override,
             tally: self.spec.tally(&self.numbers.current),
             min_success: self.spec.gate(wave).1,
-            besides: Besides::Nothing,
+            besides: self.unsaid(wave),
         };
         if bites!(AdvanceUnrecorded) {
             progression.waves[wave].state = WaveState::Passed { at };

@@ -297,6 +297,12 @@ impl Progression {
         self.waves.iter().position(|wave| !matches!(wave.state, WaveState::Passed { .. }))
     }
 
+    /// The wave that opens next, counted from 0: the one that an approval, or an operator's advance,
+    /// is about. None if the last one was opened.
+    pub fn next_wave(&self) -> Option<usize> {
+        self.waves.iter().position(|wave| wave.state == WaveState::Pending)
+    }
+
     /// Until when devices are begun, as far as that is known.
     pub fn deadline(&self, spec: &Spec) -> Option<Time> {
         let started_at = self.started_at?;

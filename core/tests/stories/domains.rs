@@ -80,6 +80,7 @@ impl World {
                 failed: failed.len() as u32,
                 named: failed.into_iter().take(NAMED_MAX).collect(),
                 down: 0,
+                down_named: vec![],
             })
         })
     }

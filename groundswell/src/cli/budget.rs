@@ -1,13 +1,13 @@
 //! `groundswell budget`: failure domains of which devices are out of order.
 
-use std::process::ExitCode;
+use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Subcommand;
 use groundswell_core::time::Time;
 
 use super::{
     state::{self, Told},
-    text::{number, table, text, when},
+    text::{count, when},
 };
 use crate::{
     clock::Clock,
@@ -51,7 +51,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             let note = domains.is_empty().then(|| {
                 "no device of a domain that rollouts have budgets for is out of order".to_owned()
             });
-            on.show_list(&domains, note, || list(&domains, now))?;
+            on.show_list(&domains, note, || list(on, &domains, now))?;
         }
         Verb::Release { domain, device, reason } => {
             let mut state = State::open_existing(&on.state)?;
@@ -70,33 +70,88 @@ fn tell(SlotReleased { domain, device, is_repeated }: &SlotReleased) -> String {
     }
 }
 
-/// Most devices that are named in a line.
-const NAMED_MAX: usize = 5;
+/// Most devices that are named below a domain: what a terminal has room for.
+const NAMED_MAX: usize = 20;
 
-fn list(domains: &[DomainView], now: Time) -> String {
-    let columns = [text("domain"), number("devices"), text("limit"), text("out of order")];
-    let row = |view: &DomainView| {
-        let limits: Vec<String> = view
-            .limits
+/// Each domain with its limits, and a line for each device: an id is what the next command is typed
+/// with, and is never cut.
+fn list(on: &state::On, domains: &[DomainView], now: Time) -> String {
+    let mut lines = String::new();
+    for DomainView { domain, devices, limits, holders } in domains {
+        let limits: Vec<String> = limits
             .iter()
             .map(|limit| format!("{} in rollout {}", limit.limit, limit.rollout))
             .collect();
-        let named = view.holders.iter().take(NAMED_MAX).map(|holder| told(holder, now));
-        let mut holders: Vec<String> = named.collect();
-        if let Some(more) = view.holders.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
-            holders.push(format!("and {more} more"));
+        let (devices, limits) = (count(u64::from(*devices), "device"), limits.join(", "));
+        let _ = writeln!(
+            lines,
+            "{domain}, {devices}: {} out of order, at most {limits}",
+            holders.len()
+        );
+        for holder in holders.iter().take(NAMED_MAX) {
+            let _ = writeln!(lines, "  {}", told(holder, now));
         }
-        let holders = holders.join(", ");
-        vec![view.domain.clone(), view.devices.to_string(), limits.join(", "), holders]
-    };
-    table(&columns, &domains.iter().map(row).collect::<Vec<_>>())
+        if let Some(more @ 1..) = holders.len().checked_sub(NAMED_MAX) {
+            let all = on.command("budget list --output json");
+            let _ = writeln!(lines, "  and {more} more; {all} has all");
+        }
+    }
+    lines
 }
 
 fn told(HolderView { device, why, since }: &HolderView, now: Time) -> String {
-    match (why, since) {
-        (Why::Failed, Some(since)) => format!("{device} (failed {})", when(*since, now)),
-        (Why::Failed, None) => format!("{device} (failed)"),
-        (Why::UnderWay, _) => format!("{device} (being updated)"),
-        (Why::Down, _) => format!("{device} (down)"),
+    let why = match why {
+        Why::Failed => "failed",
+        Why::Regressed => "regressed",
+        Why::UnderWay => "being updated",
+        Why::Down => "down",
+    };
+    let since = since.map_or_else(String::new, |since| format!(" {}", when(since, now)));
+    format!("{device}  {why}{since}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operate::LimitView;
+
+    fn on() -> state::On {
+        state::On { state: "groundswell-data".into(), output: state::Output::Text }
+    }
+
+    fn domain(count: usize) -> DomainView {
+        let holder = |at| HolderView {
+            device: format!("{}-{at:02}", "till".repeat(20)),
+            why: [Why::Failed, Why::Regressed, Why::UnderWay, Why::Down][at % 4],
+            since: None,
+        };
+        DomainView {
+            domain: "tag.region=west".to_owned(),
+            devices: 100,
+            limits: vec![LimitView { rollout: 2, limit: 1 }, LimitView { rollout: 7, limit: 30 }],
+            holders: (0..count).map(holder).collect(),
+        }
+    }
+
+    #[test]
+    fn every_device_has_a_line_and_its_whole_id() {
+        let till = "till".repeat(20);
+        let words = list(&on(), &[domain(4)], Time::ZERO).replace(&till, "till");
+        insta::assert_snapshot!(words, @"
+        tag.region=west, 100 devices: 4 out of order, at most 1 in rollout 2, 30 in rollout 7
+          till-00  failed
+          till-01  regressed
+          till-02  being updated
+          till-03  down
+        ");
+    }
+
+    #[test]
+    fn of_many_it_is_said_where_the_others_are() {
+        let words = list(&on(), &[domain(NAMED_MAX)], Time::ZERO);
+        assert_eq!(words.lines().count(), 1 + NAMED_MAX, "{words}");
+        let words = list(&on(), &[domain(NAMED_MAX + 3)], Time::ZERO);
+        let last = "  and 3 more; `groundswell budget list --output json` has all";
+        assert_eq!(words.lines().last(), Some(last));
     }
 }

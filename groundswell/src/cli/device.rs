@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::Clock,
     inventory::{self, BadInventory, Inventory},
-    operate::{DeviceView, DeviceWhy, FailingView, Import, PAGE_MAX, Part, State},
+    operate::{DeviceView, DeviceWhy, FailingView, Import, PAGE_MAX, Part, SlotReleaseView, State},
 };
 
 /// Arguments of `groundswell device`.
@@ -97,8 +97,14 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             let state = State::look(&on.state)?;
             let (device, rollouts) = state.device(id, now)?;
             let failing = state.failing(id)?;
-            let shown = Shown { device: &device, failing: &failing, rollouts: &rollouts };
-            on.show(&shown, || show(&shown, now))?;
+            let slots_released = state.released_slots(id)?;
+            let shown = Shown {
+                device: &device,
+                failing: &failing,
+                slots_released: &slots_released,
+                rollouts: &rollouts,
+            };
+            on.show(&shown, || show(on, &shown, now))?;
         }
         Verb::Release { id, reason } => {
             let failed = State::open_existing(&on.state)?.release_device(id, reason, now)?;
@@ -217,56 +223,58 @@ struct Shown<'a> {
     device: &'a DeviceView,
     #[serde(flatten)]
     failing: &'a FailingView,
+    /// Slots in failure domains that operators released.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    slots_released: &'a [SlotReleaseView],
     rollouts: &'a [DeviceWhy],
 }
 
-fn show(Shown { device, failing, rollouts }: &Shown<'_>, now: Time) -> String {
+fn show(on: &state::On, shown: &Shown<'_>, now: Time) -> String {
+    let Shown { device, failing, slots_released, rollouts } = shown;
     let tags: Vec<String> =
         device.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut lines = format!("{}\n", device.id);
-    lines.push_str(&fields([
-        ("name", Some(device.name.clone()).filter(|name| *name != device.id)),
-        (
-            "address",
-            Some(
-                device.address.as_ref().map_or_else(
+    let told =
+        [
+            ("name", Some(device.name.clone()).filter(|name| *name != device.id)),
+            (
+                "address",
+                Some(device.address.as_ref().map_or_else(
                     || "none: nothing can be sent to it".to_owned(),
                     ToString::to_string,
-                ),
+                )),
             ),
-        ),
-        ("update path", device.update_path.clone()),
-        ("version", Some(device.version.clone().unwrap_or_else(|| "not known".to_owned()))),
-        ("location", device.location.clone()),
-        ("time zone", device.time_zone.clone()),
-        ("tags", Some(tags.join(", ")).filter(|tags| !tags.is_empty())),
-        ("checks in", device.check_in.map(|every| format!("every {}", span(every)))),
-        (
-            "last seen",
-            Some(device.last_seen.map_or_else(|| "never".to_owned(), |at| when(at, now))),
-        ),
-        ("status", Some(status(device, now).to_string())),
-        ("failed", failed(&failing.failed_in_row)),
-        ("released", released(failing, now)),
-    ]));
+            ("update path", device.update_path.clone()),
+            ("version", Some(device.version.clone().unwrap_or_else(|| "not known".to_owned()))),
+            ("location", device.location.clone()),
+            ("time zone", device.time_zone.clone()),
+            ("tags", Some(tags.join(", ")).filter(|tags| !tags.is_empty())),
+            ("checks in", device.check_in.map(|every| format!("every {}", span(every)))),
+            (
+                "last seen",
+                Some(device.last_seen.map_or_else(|| "never".to_owned(), |at| when(at, now))),
+            ),
+            ("status", Some(status(device, now).to_string())),
+            ("failed", why::failed_in_row(&failing.failed_in_row)),
+            ("released", released(failing, now)),
+        ];
+    let slots = slots_released.iter().map(|slot| ("slot freed", Some(slot_freed(slot, now))));
+    lines.push_str(&fields(told.into_iter().chain(slots)));
     for standing in *rollouts {
         lines.push('\n');
-        lines.push_str(&why::of_rollout(standing, now));
+        lines.push_str(&why::of_rollout(on, &device.id, standing, now));
     }
     lines
-}
-
-fn failed(rollouts: &[i64]) -> Option<String> {
-    let newest = rollouts.last()?;
-    Some(match rollouts.len() {
-        1 => format!("rollout {newest}"),
-        many => format!("{many} rollouts in a row, the last one rollout {newest}"),
-    })
 }
 
 fn released(failing: &FailingView, now: Time) -> Option<String> {
     let (at, why) = failing.released_at.zip(failing.released_because.as_ref())?;
     Some(format!("{}: {why}", when(at, now)))
+}
+
+fn slot_freed(slot: &SlotReleaseView, now: Time) -> String {
+    let SlotReleaseView { domain, rollout, at, reason } = slot;
+    format!("{domain}, after rollout {rollout}, {}: {reason}", when(*at, now))
 }
 
 #[derive(Serialize)]

@@ -51,6 +51,8 @@ pub(super) struct Budgets {
     sizes: Vec<HashMap<Option<Box<str>>, u32>>,
     /// Devices that are known to be down, as was told last.
     down: HashSet<DeviceKey>,
+    /// The same by their domains, with their ids: they are named to whoever waits.
+    down_in: HashMap<Arc<Domain>, Vec<(DeviceKey, Box<str>)>>,
     /// How many kinds are known of all that hold slots.
     known: usize,
     is_asking: bool,
@@ -78,6 +80,7 @@ impl Default for Budgets {
             ids: HashMap::new(),
             sizes: vec![],
             down: HashSet::new(),
+            down_in: HashMap::new(),
             known: 0,
             is_asking: false,
             counts_down: false,
@@ -294,8 +297,14 @@ impl Budgets {
         for device in up {
             self.domains.set_up(raw(device));
         }
+        self.down_in.clear();
         for member in members {
-            self.domains.set_down(raw(member.device), &domains_of(&self.pers, &member.values));
+            let domains = domains_of(&self.pers, &member.values);
+            self.domains.set_down(raw(member.device), &domains);
+            for domain in domains {
+                let down = self.down_in.entry(domain).or_default();
+                down.push((member.device, member.id.clone()));
+            }
         }
         self.down = down;
     }
@@ -492,9 +501,14 @@ impl Budgets {
     /// What the one of a rollout waits for who has waited for the longest time.
     pub(super) fn full(&self, rollout: RolloutKey, budgets: &[Budget]) -> Option<Full> {
         let mut oldest = self.domains.waiting(raw_rollout(rollout)).take(LOOK_AT);
-        let domain = oldest.find_map(|waiting| waiting.domain)?;
+        let (domain, own) =
+            oldest.find_map(|waiting| Some((waiting.domain?, waiting.what.1.device)))?;
         let budget = budgets.iter().find(|budget| budget.per == domain.per)?;
         let fullness = self.domains.fullness(&domain, budget)?;
+        // It does not count against itself.
+        let own_down = self.down.contains(&own) && !self.domains.holds(raw(own), &domain);
+        let down = fullness.down.saturating_sub(u32::from(own_down));
+        let named_max = NAMED_MAX.min(down as usize);
         let failed = fullness.failed.iter();
         let named = failed.filter_map(|device| self.ids.get(&DeviceKey(device.cast_signed())));
         Some(Full {
@@ -503,8 +517,17 @@ impl Budgets {
             under_way: fullness.under_way,
             failed: fullness.failed.len() as u32,
             named: named.take(NAMED_MAX).map(ToString::to_string).collect(),
-            down: fullness.down,
+            down,
+            down_named: self.down_named(&domain, own).take(named_max).collect(),
         })
+    }
+
+    /// Those of a domain who are down and hold no slot, but for the one that waits there.
+    fn down_named(&self, domain: &Domain, own: DeviceKey) -> impl Iterator<Item = String> {
+        let down = self.down_in.get(domain).into_iter().flatten();
+        let counts =
+            move |device: DeviceKey| device != own && !self.domains.holds(raw(device), domain);
+        down.filter(move |(device, _)| counts(*device)).map(|(_, id)| id.to_string())
     }
 }
 

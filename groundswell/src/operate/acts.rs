@@ -13,7 +13,7 @@ use groundswell_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{OperateError, State, schema::RolloutStateSchema};
+use super::{OperateError, State, reason::reason_of, schema::RolloutStateSchema};
 use crate::{
     engine::{
         beside::{acted, looked_at},
@@ -127,8 +127,8 @@ impl State {
         }
     }
 
-    /// Approves what is behind the wave that has soaked, as [`State::act`] does; if a wave is named,
-    /// counted from 1, behind no other one. Why is kept, if it is said.
+    /// Approves that the next wave opens, as [`State::act`] does; if a wave is named, counted from 1,
+    /// no other one. Why is kept, if it is said.
     ///
     /// # Errors
     /// As [`State::act`], [`OperateError::OtherWave`], and [`OperateError::ApprovalReason`] if what is
@@ -140,20 +140,20 @@ impl State {
         reason: Option<&str>,
         now: Time,
     ) -> Result<Acting, OperateError> {
-        let reason = reason.map(|reason| reason.trim().to_owned());
-        let is_fit = |reason: &String| (1..=REASON_CHARS_MAX).contains(&reason.chars().count());
-        if !reason.as_ref().is_none_or(is_fit) {
-            return Err(OperateError::ApprovalReason { max: REASON_CHARS_MAX });
-        }
+        let length = || OperateError::ApprovalReason { max: REASON_CHARS_MAX };
+        let reason = reason.map(|reason| reason_of(reason, length())).transpose()?;
+        let reason = reason.map(str::to_owned);
         let progression = self.known(rollout)?.progression;
         if let Some(wave) = wave
-            && progression.current() != wave.checked_sub(1)
+            && let next = progression.next_wave()
+            && next != wave.checked_sub(1)
         {
-            let current = progression.current().map_or_else(
-                || "all of its waves have passed".to_owned(),
-                |current| format!("it is at wave {}", current + 1),
+            let of = progression.waves.len();
+            let next = next.map_or_else(
+                || "none is left to be opened".to_owned(),
+                |next| format!("that is wave {} of {of}", next + 1),
             );
-            return Err(OperateError::OtherWave { rollout: rollout.0, wave, current });
+            return Err(OperateError::OtherWave { rollout: rollout.0, wave, next });
         }
         let generation = Some(progression.generation);
         self.ask(&Wanted { rollout, act: Act::Approve, generation, reason }, now)

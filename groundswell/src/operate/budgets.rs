@@ -12,14 +12,12 @@ use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{OperateError, State};
+use super::{OperateError, REASON_CHARS_MAX, State, reason::reason_of};
+use crate::engine::choose;
 use crate::store::{
-    DeviceKey, FailedDevice, Intent, Member, SlotRelease, SlotsRead, SlotsWant, Store, StoreError,
-    TroubleStore as _, Which,
+    DeviceKey, FailedDevice, Intent, Member, ReleasedOf, ReleasedSlot, RolloutRecord, SlotRelease,
+    SlotsRead, SlotsWant, Store, StoreError, TroubleStore as _, Which,
 };
-
-/// Longest reason of a release.
-pub const REASON_CHARS_MAX: usize = 500;
 
 /// A failure domain of which a device is out of order.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -50,7 +48,7 @@ pub struct HolderView {
     pub device: String,
     /// Why.
     pub why: Why,
-    /// Since when, where it failed.
+    /// Since when, where it failed or regressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     pub since: Option<Time>,
@@ -62,6 +60,8 @@ pub struct HolderView {
 pub enum Why {
     /// It failed, or was given up in the middle, and was not seen to be well since.
     Failed,
+    /// It was updated, and is not well since.
+    Regressed,
     /// It is being updated.
     UnderWay,
     /// It is known to be down, and counts for a budget that says so.
@@ -79,7 +79,42 @@ pub struct SlotReleased {
     pub is_repeated: bool,
 }
 
+/// A slot of a device that an operator released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlotReleaseView {
+    /// The domain.
+    pub domain: String,
+    /// The rollout in which the device had failed.
+    pub rollout: i64,
+    /// When it was released.
+    pub at: Time,
+    /// Why.
+    pub reason: String,
+}
+
+/// Keys of tags that a mistyped one is compared with: more than a device has.
+const KEYS_MAX: usize = 500;
+
+/// Releases of a device that are told, the last ones: a screenful.
+const RELEASES_MAX: usize = 20;
+
 impl State {
+    /// The slots of a device that operators released, the last ones, oldest first.
+    ///
+    /// # Errors
+    /// [`OperateError::UnknownDevice`].
+    pub fn released_slots(&self, id: &str) -> Result<Vec<SlotReleaseView>, OperateError> {
+        let (device, _) = self.find_device(id)?;
+        let released = self.store.released_slots(ReleasedOf::Device(device), RELEASES_MAX)?;
+        let view = |ReleasedSlot { domain, rollout, at, reason, .. }| SlotReleaseView {
+            domain: domain.to_string(),
+            rollout: rollout.0,
+            at,
+            reason,
+        };
+        Ok(released.into_iter().map(view).collect())
+    }
+
     /// The failure domains of which a device is out of order, for the budgets of rollouts that have
     /// not ended; in order.
     ///
@@ -89,15 +124,17 @@ impl State {
         let mut views = None;
         self.store.at_once(&mut |store| {
             let mut limits: BTreeMap<Per, Vec<(i64, Budget)>> = BTreeMap::new();
-            for record in store.rollouts(Which::Unended)? {
-                for budget in record.spec.budgets {
+            let unended = store.rollouts(Which::Unended)?;
+            for record in &unended {
+                for budget in &record.spec.budgets {
                     let of = limits.entry(budget.per.clone()).or_default();
-                    of.push((record.key.0, budget));
+                    of.push((record.key.0, budget.clone()));
                 }
             }
-            let domains =
-                Domains::read(store, &limits.keys().cloned().collect::<Vec<_>>(), Some(now))?;
-            views = Some(domains.views(&limits));
+            let pers: Vec<Per> = limits.keys().cloned().collect();
+            let domains = Domains::read(store, &pers, Some(now))?;
+            let concerned = domains.concerned(store, &unended, now)?;
+            views = Some(domains.views(&limits, &concerned));
             Ok(())
         })?;
         Ok(views.unwrap_or_default())
@@ -107,7 +144,8 @@ impl State {
     /// no harm there. A driver goes by it within 100 ms.
     ///
     /// # Errors
-    /// [`OperateError::Domain`] for what names none, [`OperateError::UnknownDevice`], or
+    /// [`OperateError::Domain`] for what names none, [`OperateError::UnknownDevice`],
+    /// [`OperateError::Reason`], [`OperateError::Label`] for a reason that no terminal should show, or
     /// [`OperateError::Slot`] if the device has no slot there that could be released.
     pub fn release_slot(
         &mut self,
@@ -118,10 +156,7 @@ impl State {
     ) -> Result<SlotReleased, OperateError> {
         let domain: Domain = domain.parse()?;
         let (device, known) = self.find_device(id)?;
-        let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-            return Err(OperateError::Reason { max: REASON_CHARS_MAX });
-        }
+        let reason = reason_of(reason, OperateError::Reason { max: REASON_CHARS_MAX })?;
         let refuse = |why: String| OperateError::Slot { device: id.to_owned(), why };
         let own =
             Domain { per: domain.per.clone(), value: known.tags.get(domain.per.tag()).cloned() };
@@ -161,7 +196,14 @@ impl State {
         let select = select.map_err(OperateError::Selector)?;
         let counts = |budget: &Budget| self.store.chosen_domains(&budget.per, select.as_ref(), now);
         let counts: Result<Vec<_>, StoreError> = spec.budgets.iter().map(counts).collect();
-        Ok(unmeetable(&spec.budgets, &counts?))
+        let mut problems = unmeetable(&spec.budgets, &counts?);
+        if problems.iter().any(|problem| problem.missing().is_some()) {
+            let keys = self.store.tag_keys(KEYS_MAX)?;
+            for problem in &mut problems {
+                problem.mean(&keys);
+            }
+        }
+        Ok(problems)
     }
 
     /// The first domain of a device that has no room for it, by budgets.
@@ -186,6 +228,9 @@ impl State {
     }
 }
 
+/// Not well since an update.
+const FAILED: &[Why] = &[Why::Failed, Why::Regressed];
+
 /// Whoever is out of order, by domain.
 struct Domains {
     sizes: HashMap<Domain, u32>,
@@ -198,10 +243,16 @@ impl Domains {
             SlotsWant { pers: pers.into(), is_held_wanted: true, is_size_wanted: true, down_at };
         let read = store.slots(&want)?;
         let failed = store.failed_devices(None)?;
-        Ok(Self::of(pers, read, failed))
+        let regressed = store.regressed_holders()?.into_iter().collect();
+        Ok(Self::of(pers, read, failed, &regressed))
     }
 
-    fn of(pers: &[Per], read: SlotsRead, failed: Vec<FailedDevice>) -> Self {
+    fn of(
+        pers: &[Per],
+        read: SlotsRead,
+        failed: Vec<FailedDevice>,
+        regressed: &HashSet<DeviceKey>,
+    ) -> Self {
         let failed: HashMap<DeviceKey, FailedDevice> =
             failed.into_iter().map(|failed| (failed.device, failed)).collect();
         let domain = |per: &Per, value: Option<&str>| Domain {
@@ -212,6 +263,9 @@ impl Domains {
             sizes.into_iter().map(move |(value, devices)| (domain(per, value.as_deref()), devices))
         });
         let mut domains = Self { sizes: sizes.collect(), holders: BTreeMap::new() };
+        let not_well = |device| {
+            if regressed.contains(&device) { Why::Regressed } else { Why::Failed }
+        };
         let mut seen: HashSet<DeviceKey> = HashSet::new();
         let mut add = |member: &Member, why: Option<Why>| {
             if !seen.insert(member.device) {
@@ -223,7 +277,7 @@ impl Domains {
                 let (why, since) = match (why, failed) {
                     (Some(why), _) => (why, None),
                     (None, Some(failed)) if failed.released.contains(&domain) => continue,
-                    (None, failed) => (Why::Failed, failed.map(|failed| failed.at)),
+                    (None, failed) => (not_well(member.device), failed.map(|failed| failed.at)),
                 };
                 let view = HolderView { device: member.id.to_string(), why, since };
                 domains.holders.entry(domain).or_default().push((member.device, view));
@@ -250,19 +304,47 @@ impl Domains {
         }
     }
 
-    fn views(self, limits: &BTreeMap<Per, Vec<(i64, Budget)>>) -> Vec<DomainView> {
+    /// The rollouts that have devices in the domain of those that lack a tag, where somebody of it is
+    /// out of order. Whoever has a budget per pair, and only devices with one, has nothing to do with
+    /// the rest of the fleet.
+    fn concerned(
+        &self,
+        store: &dyn Store,
+        unended: &[RolloutRecord],
+        now: Time,
+    ) -> Result<HashSet<(Per, i64)>, StoreError> {
+        let mut concerned = HashSet::new();
+        for record in unended {
+            for Budget { per, .. } in &record.spec.budgets {
+                let rest = Domain { per: per.clone(), value: None };
+                if self.holders.contains_key(&rest) && has_rest(store, record, per, now)? {
+                    concerned.insert((per.clone(), record.key.0));
+                }
+            }
+        }
+        Ok(concerned)
+    }
+
+    fn views(
+        self,
+        limits: &BTreeMap<Per, Vec<(i64, Budget)>>,
+        concerned: &HashSet<(Per, i64)>,
+    ) -> Vec<DomainView> {
         let view = |(domain, holders): (&Domain, &Vec<(DeviceKey, HolderView)>)| {
-            let budgets = limits.get(&domain.per)?;
+            let is_concerned = |(rollout, _): &&(i64, Budget)| {
+                domain.value.is_some() || concerned.contains(&(domain.per.clone(), *rollout))
+            };
+            let budgets: Vec<_> = limits.get(&domain.per)?.iter().filter(is_concerned).collect();
             let counts_down = budgets.iter().any(|(_, budget)| budget.counts_down);
             let mut holders: Vec<HolderView> =
                 holders.iter().map(|(_, holder)| holder.clone()).collect();
             holders.retain(|holder| counts_down || holder.why != Why::Down);
             holders.sort_by(|a, b| (a.why, &a.device).cmp(&(b.why, &b.device)));
-            let limit = |(rollout, budget): &(i64, Budget)| LimitView {
+            let limit = |(rollout, budget): &&(i64, Budget)| LimitView {
                 rollout: *rollout,
                 limit: self.limit(domain, budget),
             };
-            (!holders.is_empty()).then(|| DomainView {
+            (!holders.is_empty() && !budgets.is_empty()).then(|| DomainView {
                 domain: domain.to_string(),
                 devices: self.sizes.get(domain).copied().unwrap_or(0),
                 limits: budgets.iter().map(limit).collect(),
@@ -277,17 +359,37 @@ impl Domains {
         let limit = self.limit(domain, budget);
         let others = self.holders.get(domain)?.iter().filter(|(key, _)| *key != device);
         let others: Vec<&HolderView> = others.map(|(_, holder)| holder).collect();
-        let of = |why: Why| others.iter().filter(move |holder| holder.why == why);
-        let down = if budget.counts_down { of(Why::Down).count() as u32 } else { 0 };
-        let (under_way, failed) =
-            (of(Why::UnderWay).count() as u32, of(Why::Failed).count() as u32);
-        (under_way + failed + down >= limit).then(|| Full {
+        let of = |whys: &'static [Why]| {
+            others.iter().filter(|holder| whys.contains(&holder.why)).map(|holder| &holder.device)
+        };
+        let named = |whys| of(whys).take(NAMED_MAX).cloned().collect();
+        let count = |whys| of(whys).count() as u32;
+        let down: &[Why] = if budget.counts_down { &[Why::Down] } else { &[] };
+        let full = Full {
             domain: domain.to_string(),
             limit,
-            under_way,
-            failed,
-            named: of(Why::Failed).take(NAMED_MAX).map(|holder| holder.device.clone()).collect(),
-            down,
-        })
+            under_way: count(&[Why::UnderWay]),
+            failed: count(FAILED),
+            named: named(FAILED),
+            down: count(down),
+            down_named: named(down),
+        };
+        (full.under_way + full.failed + full.down >= limit).then_some(full)
     }
+}
+
+/// Whether a rollout has devices that lack the tag of these domains; before they are written down,
+/// whether it would have some now.
+fn has_rest(
+    store: &dyn Store,
+    record: &RolloutRecord,
+    per: &Per,
+    now: Time,
+) -> Result<bool, StoreError> {
+    if record.progression.started_at.is_some() || record.spec.rolls_back.is_some() {
+        return store.has_untagged(record.key, per);
+    }
+    let select = record.spec.select.as_deref().map(choose::parse).transpose()?;
+    let chosen = store.chosen_domains(per, select.as_ref(), now)?;
+    Ok(chosen.iter().any(|count| count.value.is_none()))
 }

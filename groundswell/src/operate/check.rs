@@ -20,6 +20,7 @@ use super::{Forecast, OperateError, State, schema::ReleaseSchema};
 use crate::{
     access::Scope,
     engine::choose,
+    spec_file::SpecFileError,
     store::{RolloutKey, Store, dir},
 };
 
@@ -36,12 +37,36 @@ pub struct Checked {
     pub findings: Vec<Finding>,
 }
 
+impl Checked {
+    /// What was read of a file that says what cannot be, or is none: every mistake that is told of it, as
+    /// a finding, and how many there are beyond these. Nothing if there is no reading it at all.
+    pub fn of_mistakes(error: &OperateError) -> Option<(Self, usize)> {
+        let mistake = |field: &str, text: &str| Finding::error(Code::Mistake, field, text);
+        let (findings, more) = match error {
+            OperateError::Spec(SpecFileError::Document(_, error))
+            | OperateError::Document(error) => {
+                let faults = error.faults().iter();
+                let findings = faults.map(|fault| mistake(&fault.path, &fault.what)).collect();
+                (findings, error.more())
+            }
+            OperateError::Spec(SpecFileError::Syntax {
+                line, column, message, notation, ..
+            }) => {
+                let text = format!("line {line}, column {column}: {message} (read as {notation})");
+                (vec![mistake("", &text)], 0)
+            }
+            _ => return None,
+        };
+        Some((Self { release: None, devices: None, findings }, more))
+    }
+}
+
 impl State {
     /// Looks at the spec in a file as it would do if it were started `now`.
     ///
     /// # Errors
-    /// [`OperateError::Spec`] and [`OperateError::Document`] if it is no spec; what is wrong with a spec
-    /// is no error here.
+    /// [`OperateError::Spec`] if it is no spec (see [`Checked::of_mistakes`]); what is wrong with a spec is
+    /// no error here.
     pub fn check_file(&self, file: &Path, now: Time) -> Result<Checked, OperateError> {
         self.checked(self.read_unchecked(file, now), now)
     }

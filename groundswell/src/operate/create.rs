@@ -13,12 +13,15 @@ use groundswell_core::{
     time::Time,
 };
 
-use super::{OperateError, State};
+use super::{OperateError, State, Unmeetable};
 use crate::{
     access::Scope,
-    spec_file,
+    spec_file::{self, SpecFileError},
     store::{RolloutKey, Store},
 };
+
+/// What a document is called that came in no file.
+const SENT: &str = "the document";
 
 impl State {
     /// Reads the spec in a file, to be started now or later, with the release that it names.
@@ -30,12 +33,15 @@ impl State {
         let spec = self.read_unchecked(file, now)?;
         let mut problems = self.budget_problems(&spec, now)?;
         problems.retain(Problem::is_error);
-        if problems.is_empty() { Ok(spec) } else { Err(OperateError::Budgets(problems)) }
+        if problems.is_empty() {
+            return Ok(spec);
+        }
+        Err(unmeetable(file, problems))
     }
 
     /// The same, whatever the devices that it chooses make of it.
     pub(super) fn read_unchecked(&self, file: &Path, now: Time) -> Result<Spec, OperateError> {
-        self.spec_from(spec_file::read(file, now)?)
+        self.spec_from(file, spec_file::read(file, now)?)
     }
 
     /// Reads a document, to be started now or later, with the release that it names; of the devices
@@ -52,7 +58,7 @@ impl State {
         let spec = self.unchecked(document, scope, now)?;
         let mut problems = self.budget_problems(&spec, now)?;
         problems.retain(Problem::is_error);
-        if problems.is_empty() { Ok(spec) } else { Err(OperateError::Budgets(problems)) }
+        if problems.is_empty() { Ok(spec) } else { Err(unmeetable(Path::new(SENT), problems)) }
     }
 
     /// The same, whatever the devices that it chooses make of it.
@@ -62,7 +68,7 @@ impl State {
         scope: Option<&Scope>,
         now: Time,
     ) -> Result<Spec, OperateError> {
-        let mut spec = self.spec_from(Document::read_at(document, now)?)?;
+        let mut spec = self.spec_from(Path::new(SENT), Document::read_at(document, now)?)?;
         if let Some(scope) = scope {
             let select = spec.select.as_deref().filter(|select| !select.is_empty());
             let select = select.map(Selector::parse).transpose().map_err(OperateError::Selector)?;
@@ -71,7 +77,7 @@ impl State {
         Ok(spec)
     }
 
-    fn spec_from(&self, document: Document) -> Result<Spec, OperateError> {
+    fn spec_from(&self, file: &Path, document: Document) -> Result<Spec, OperateError> {
         let (release, _) = self.find_release(&document.release.name, &document.release.version)?;
         let earlier = if document.asks_for_earlier() {
             let counts = self.store.completed(&release.name)?;
@@ -79,7 +85,8 @@ impl State {
         } else {
             Earlier::default()
         };
-        Ok(document.into_spec(release, earlier)?)
+        let spec = document.into_spec(release, earlier);
+        Ok(spec.map_err(|error| SpecFileError::Document(file.to_owned(), error))?)
     }
 
     /// Writes a rollout down as a draft.
@@ -115,4 +122,8 @@ impl State {
 const fn earlier(counts: &Counts, unreachable: Unreachable) -> Earlier {
     let failures = Tally::of(counts, unreachable).failures();
     Earlier { failures, results: failures + counts.succeeded }
+}
+
+fn unmeetable(file: &Path, problems: Vec<Problem>) -> OperateError {
+    Unmeetable { path: file.to_owned(), problems }.into()
 }

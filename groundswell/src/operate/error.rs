@@ -1,6 +1,6 @@
 //! Why an operation was refused, and what to do.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use groundswell_core::{
     budget::{DomainError, Problem},
@@ -49,8 +49,8 @@ pub enum OperateError {
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
     /// Budgets by which the rollout could never go.
-    #[error("{}", budgets_text(.0))]
-    Budgets(Vec<Problem>),
+    #[error(transparent)]
+    Budgets(#[from] Unmeetable),
     /// Not the name of a failure domain.
     #[error(transparent)]
     Domain(#[from] DomainError),
@@ -100,15 +100,15 @@ pub enum OperateError {
         /// The device.
         device: String,
     },
-    /// Another wave than the one that was meant waits.
-    #[error("rollout {rollout}: wave {wave} is not the one that waits for an approval: {current}")]
+    /// Another wave than the one that was meant opens next.
+    #[error("rollout {rollout}: wave {wave} is not the one that opens next: {next}")]
     OtherWave {
         /// Its number.
         rollout: i64,
         /// The wave that was meant, counted from 1.
         wave: usize,
-        /// Which one it is.
-        current: String,
+        /// Which one it is, in words.
+        next: String,
     },
     /// There is no state at all.
     #[error(
@@ -315,8 +315,22 @@ fn findings_text(findings: &[Finding]) -> String {
     format!("there {are} in what it would do now{}", lines.collect::<String>())
 }
 
-fn budgets_text(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    let mistakes = if problems.len() == 1 { "mistake" } else { "mistakes" };
-    format!("the spec: {} {mistakes}{}", problems.len(), lines.concat())
+/// What is wrong with the budgets of a spec for the devices that it chooses.
+#[derive(Debug)]
+pub struct Unmeetable {
+    /// The file of the spec.
+    pub path: PathBuf,
+    /// Every one of them.
+    pub problems: Vec<Problem>,
+}
+
+impl std::error::Error for Unmeetable {}
+
+impl fmt::Display for Unmeetable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        let mistakes = if count == 1 { "mistake" } else { "mistakes" };
+        write!(f, "{}: {count} {mistakes}", self.path.display())?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
 }

@@ -8,7 +8,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{OperateError, State};
-use crate::store::{LogRow, RolloutKey, RolloutRecord, Store, StoreError, Which};
+use crate::store::{
+    LogRow, ReleasedOf, ReleasedSlot, RolloutKey, RolloutRecord, Store, StoreError,
+    TroubleStore as _, Which,
+};
+
+/// Released slots that are told of a rollout, the last ones: as many as lines of its end.
+const RELEASES_MAX: usize = 300;
 
 /// What the log of a rollout tells.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -37,7 +43,9 @@ impl State {
     pub fn explain(&self, record: &RolloutRecord) -> Result<Explained, OperateError> {
         let mut story = Story::beside(self.others()?);
         for_each_entry(&self.store, record.key, &mut |entry| story.entry(entry))?;
-        Ok(explained(record, None, true, story.finish()))
+        let mut told = story.finish();
+        self.put_releases(&mut told.0, record, None)?;
+        Ok(explained(record, None, true, told))
     }
 
     /// Tells one device of a rollout from its log.
@@ -61,7 +69,30 @@ impl State {
             story = DeviceStory::new(id, ids).beside(others.clone());
             for_each_entry(store, record.key, &mut |entry| story.entry(entry))
         })?;
-        Ok(explained(record, Some(id), is_in, story.finish()))
+        let mut told = story.finish();
+        self.put_releases(&mut told.0, record, Some(id))?;
+        Ok(explained(record, Some(id), is_in, told))
+    }
+
+    /// Puts the slots that operators released among what the log tells: they hold for what a device
+    /// failed in, whichever rollouts waited for them.
+    fn put_releases(
+        &self,
+        lines: &mut Vec<Line>,
+        record: &RolloutRecord,
+        only: Option<&str>,
+    ) -> Result<(), OperateError> {
+        let released = self.store.released_slots(ReleasedOf::Rollout(record.key), RELEASES_MAX)?;
+        for ReleasedSlot { id, domain, reason, at, .. } in released {
+            if lines.is_empty() || only.is_some_and(|only| *only != id) {
+                continue;
+            }
+            let whose = only.map_or_else(|| format!("the slot of {id}"), |_| "its slot".to_owned());
+            let text = format!("the operator released {whose} in {domain}: {reason}");
+            let place = lines.iter().position(|line| line.at > at).unwrap_or(lines.len());
+            lines.insert(place, Line { at, text });
+        }
+        Ok(())
     }
 
     /// All rollouts with their releases, as a story calls those that it comes across.

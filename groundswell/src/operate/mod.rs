@@ -19,6 +19,7 @@ mod forecast;
 mod overview;
 mod prune;
 mod quarantine;
+mod reason;
 mod releases;
 mod replay;
 mod rollback;
@@ -33,21 +34,22 @@ pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     assignments::{AssignmentView, assignment_states},
     backup::{Backup, BackupError},
-    budgets::{DomainView, HolderView, LimitView, REASON_CHARS_MAX, SlotReleased, Why},
+    budgets::{DomainView, HolderView, LimitView, SlotReleaseView, SlotReleased, Why},
     check::Checked,
     device_spec::{DeviceFault, DeviceSpec},
     devices::{DeviceView, Import, PAGE_MAX, Part},
-    error::OperateError,
+    error::{OperateError, Unmeetable},
     explain::Explained,
     forecast::{Forecast, ForecastWave, ForecastZone},
     overview::{FAILURES_SHOWN, Overview, Reason},
     prune::{Pruned, prune},
     quarantine::FailingView,
+    reason::REASON_CHARS_MAX,
     releases::{ReleaseView, Releases},
     replay::replay,
     rollback::{Extent, RollbackView, RolledBack},
     rollouts::RolloutView,
-    waves::{RoundView, RoundWave, Said, Stand, WaveView},
+    waves::{PassedOver, RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,
 };
 pub use crate::store::Put;

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::{
     OperateError, State,
     schema::{CountsSchema, ReleaseSchema, RolloutStateSchema},
-    waves::{RoundView, Said, Stand, WaveView},
+    waves::{PassedOver, RoundView, Said, Stand, WaveView},
 };
 use crate::{
     engine::cohort::Cohort,
@@ -192,6 +192,7 @@ impl State {
             verdicts: stands.verdicts.clone(),
             approved_at: stands.approved.as_ref().map(|approval| approval.at),
             approved_because: stands.approved.as_ref().and_then(|approval| approval.reason.clone()),
+            passed_over: PassedOver::of(stands.verdict(), &spec.gates),
             said: (stands.evidence.iter())
                 .map(|said| Said::of(said, &spec.gates, stands.approved.as_ref()))
                 .collect(),

@@ -4,7 +4,7 @@ use groundswell_core::time::Time;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{OperateError, REASON_CHARS_MAX, State};
+use super::{OperateError, REASON_CHARS_MAX, State, reason::reason_of};
 use crate::store::{Failing, TroubleStore as _};
 
 /// What a device failed in since it last took an update well or was released.
@@ -39,8 +39,9 @@ impl State {
     /// rollouts these were.
     ///
     /// # Errors
-    /// [`OperateError::UnknownDevice`], [`OperateError::NoRelease`] if it failed nothing, or
-    /// [`OperateError::ReleaseReason`].
+    /// [`OperateError::UnknownDevice`], [`OperateError::NoRelease`] if it failed nothing,
+    /// [`OperateError::ReleaseReason`], or [`OperateError::Label`] for a reason that no terminal
+    /// should show.
     pub fn release_device(
         &mut self,
         id: &str,
@@ -48,10 +49,7 @@ impl State {
         now: Time,
     ) -> Result<u64, OperateError> {
         let (device, _) = self.find_device(id)?;
-        let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-            return Err(OperateError::ReleaseReason { max: REASON_CHARS_MAX });
-        }
+        let reason = reason_of(reason, OperateError::ReleaseReason { max: REASON_CHARS_MAX })?;
         let failed = self.store.failing(device)?.rollouts.len() as u64;
         if failed == 0 {
             return Err(OperateError::NoRelease { device: id.to_owned() });

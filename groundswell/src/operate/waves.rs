@@ -4,7 +4,7 @@ use groundswell_core::{
     brake,
     gate::{
         Verdict,
-        external::{Approval, Evidence, External},
+        external::{Approval, Besides, Evidence, External},
     },
     rollout::{self, Round, WaveStand, WaveState},
     snapshot::Counts,
@@ -88,14 +88,37 @@ pub struct WaveView {
     #[schema(value_type = Option<i64>)]
     pub approved_at: Option<Time>,
     /// Why, if that was said.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_because: Option<String>,
     /// What external gates said when it was ruled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub said: Vec<Said>,
+    /// External gates that an operator went over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedOver>,
     /// Its devices, counted.
     #[schema(value_type = CountsSchema)]
     pub counts: Counts,
+}
+
+/// An external gate that had not said go, as far as is known, when an operator went over it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PassedOver {
+    /// Which one, by its place in the spec, counted from 1.
+    pub gate: usize,
+    /// What it asks.
+    pub asks: String,
+}
+
+impl PassedOver {
+    /// Those of a wave that was ruled last so.
+    pub(super) fn of(verdict: Option<Verdict>, gates: &[External]) -> Vec<Self> {
+        let Some(Besides::Unsaid(unsaid)) = verdict.map(|verdict| verdict.besides) else {
+            return vec![];
+        };
+        let asks = |place: usize| gates.get(place).map(ToString::to_string).unwrap_or_default();
+        unsaid.places().map(|place| Self { gate: place + 1, asks: asks(place) }).collect()
+    }
 }
 
 /// What an external gate said.

@@ -58,6 +58,9 @@ pub struct DeviceWhy {
     /// How it ends when its turn comes, as far as is known now.
     #[schema(value_type = Option<String>)]
     pub outlook: Option<SkipReason>,
+    /// The rollouts that it failed in a row, oldest first, if it was left out for that or will be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_in_row: Option<Vec<i64>>,
 }
 
 impl State {
@@ -148,6 +151,7 @@ impl State {
             None => Phase::Open { until: None },
         };
         let busy_with = all.busy_with(standing.rollout);
+        let failing = self.store.failing(all.key)?.rollouts;
         let full = if assignment.state.is_waiting() {
             self.full_domain(all.key, &device.tags, &spec.budgets, now)?
         } else {
@@ -163,7 +167,7 @@ impl State {
                 last_seen: device.last_seen,
                 version: device.version.as_deref(),
                 is_superseded: all.is_superseded(&self.store.rivals(record.key)?),
-                failed_in_row: self.store.failing(all.key)?.rollouts.len() as u32,
+                failed_in_row: failing.len() as u32,
             },
             busy_with: busy_with.as_ref(),
             full: full.as_ref(),
@@ -183,6 +187,8 @@ impl State {
             regressed: standing.regressed.clone(),
             waiting_on,
             outlook,
+            failed_in_row: is_left_out(assignment.state, outlook)
+                .then(|| failing.iter().map(|rollout| rollout.0).collect()),
             ..nowhere(record)
         })
     }
@@ -235,5 +241,12 @@ fn nowhere(record: &RolloutRecord) -> DeviceWhy {
         regressed: None,
         waiting_on: vec![],
         outlook: None,
+        failed_in_row: None,
     }
+}
+
+/// Whether a device was left out because it keeps failing, or will be.
+fn is_left_out(state: assignment::State, outlook: Option<SkipReason>) -> bool {
+    let quarantined = SkipReason::Quarantined;
+    state == assignment::State::Skipped(quarantined) || outlook == Some(quarantined)
 }

@@ -37,7 +37,8 @@ pub use self::{
     changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
     health::{Patient, Patients, PatientsPage, PatientsWant, Regression},
     slots::{
-        FailedDevice, Failing, Member, Sizes, SlotChange, SlotRelease, SlotsRead, SlotsWant, Values,
+        FailedDevice, Failing, Member, ReleasedOf, ReleasedSlot, Sizes, SlotChange, SlotRelease,
+        SlotsRead, SlotsWant, Values,
     },
     sqlite::SqliteStore,
     trouble::TroubleStore,

@@ -114,3 +114,27 @@ pub struct SlotRelease {
     /// When.
     pub at: Time,
 }
+
+/// A slot that an operator released, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedSlot {
+    /// The id of the device.
+    pub id: String,
+    /// The rollout in which it had failed.
+    pub rollout: RolloutKey,
+    /// In which domain.
+    pub domain: Domain,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// When.
+    pub at: Time,
+}
+
+/// Whose released slots are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleasedOf {
+    /// Those of a device, whatever it had failed in.
+    Device(DeviceKey),
+    /// Those of devices that had failed in a rollout.
+    Rollout(RolloutKey),
+}

@@ -8,8 +8,8 @@ use groundswell_core::{
 };
 
 use super::{
-    DeviceKey, FailedDevice, Failing, Patients, PatientsWant, RolloutKey, SlotRelease, SlotsRead,
-    SlotsWant, StoreError, Unfinished,
+    DeviceKey, FailedDevice, Failing, Patients, PatientsWant, ReleasedOf, ReleasedSlot, RolloutKey,
+    SlotRelease, SlotsRead, SlotsWant, StoreError, Unfinished,
 };
 
 /// The part of [`Store`](super::Store) that knows of devices in trouble. Every method is one transaction.
@@ -30,8 +30,22 @@ pub trait TroubleStore {
     /// With a device only that one.
     fn failed_devices(&self, only: Option<DeviceKey>) -> Result<Vec<FailedDevice>, StoreError>;
 
+    /// Devices that keep their slots because they regressed: of those that failed, the ones whose
+    /// update went well.
+    fn regressed_holders(&self) -> Result<Vec<DeviceKey>, StoreError>;
+
+    /// Whether a rollout has a device that lacks the tag which divides devices into these domains.
+    fn has_untagged(&self, rollout: RolloutKey, per: &Per) -> Result<bool, StoreError>;
+
+    /// The first `limit` keys that tags of devices have, in order.
+    fn tag_keys(&self, limit: usize) -> Result<Vec<String>, StoreError>;
+
     /// Writes down that an operator releases a slot of a device that failed.
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError>;
+
+    /// The last `limit` slots that operators released, oldest first.
+    fn released_slots(&self, of: ReleasedOf, limit: usize)
+    -> Result<Vec<ReleasedSlot>, StoreError>;
 
     /// What a device failed in since it last took an update well or was released.
     fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError>;

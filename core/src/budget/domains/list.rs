@@ -77,6 +77,12 @@ impl<T> Domains<T> {
         Some(Fullness { limit, under_way, down, failed: state.failed() })
     }
 
+    /// Whether a device holds a slot in a domain. Costs O(log of its devices).
+    pub fn holds(&self, device: u64, domain: &Domain) -> bool {
+        let key = self.registry.find(domain);
+        key.is_some_and(|key| self.registry[key].mark(device).held.is_some())
+    }
+
     /// How many domains are remembered.
     pub fn domain_count(&self) -> usize {
         self.registry.len()

@@ -79,3 +79,25 @@ fn where_the_lines_are() {
     assert_eq!(kinds(Limit::Max(2), &[count("x", 2, 1), count("y", 3, 1)]), "");
     assert_eq!(kinds(max, &[]), "");
 }
+
+#[test]
+fn a_tag_that_nobody_has_may_be_mistyped() {
+    let counts = [vec![count("none", 10, 10)]];
+    let told = |key: &str, keys: &[&str]| {
+        let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
+        let mut problems = unmeetable(&[budget(key, Limit::Max(1))], &counts);
+        for problem in &mut problems {
+            problem.mean(&keys);
+        }
+        problems[0].to_string()
+    };
+    let meant = "budgets[1].per: no device of the inventory has tag.Store; did you mean tag.store?";
+    assert_eq!(told("Store", &["region", "store"]), meant);
+    assert!(told("Store", &["region"]).contains("10 of the 10 devices chosen have no tag.Store"));
+    // Those that are chosen lack it, others have it: that is no slip.
+    assert!(told("store", &["stores", "store"]).contains("have no tag.store"));
+    let some = [vec![count("none", 9, 9), count("1", 1, 1)]];
+    let mut problem = unmeetable(&[budget("Store", Limit::Max(1))], &some).remove(0);
+    problem.mean(&["store".to_owned()]);
+    assert!(problem.to_string().contains("9 of the 10 devices"), "{problem}");
+}

@@ -88,3 +88,35 @@ fn a_spec_without_gates_is_stored_as_before() {
     let stored = serde_json::to_value(&complete).unwrap();
     assert_eq!(serde_json::from_value::<Spec>(stored).unwrap(), complete);
 }
+
+/// Whoever mistypes the kind of a gate is told the rest at once, and so is who has another one wrong.
+#[test]
+fn a_gate_of_no_kind_hides_nothing() {
+    let waves = json!([{"count": 5}, {"percent": 100}]);
+    insta::assert_snapshot!(told([
+        json!({"waves": waves, "gates": [{
+            "kind": "htp", "url": "status.example", "timeout": "2m", "every": 5, "op": "=",
+            "expect_status": 20, "headers": {"A": "b"}, "on_false": "halt", "waves": [0],
+        }]}),
+        json!({"waves": waves, "gates": [
+            {"kind": "aproval", "waves": [9]},
+            {"kind": "approval", "waves": [2]},
+            {"kind": "approval"},
+        ]}),
+    ]), @r#"
+    {"gates":[{"every":5,"expect_status":20,"headers":{"A":"b"},"kind":"htp","on_false":"halt","op":"=","timeout":"2m","url":"status.example","waves":[0]}],"waves":[{"count":5},{"percent":100}]}
+      gates[1].kind: must be one of http, prometheus and approval, not "htp"; write "http"
+      gates[1].waves[1]: must be a whole number from 1 to 100, not 0
+      gates[1].timeout: must be from 100ms to 1m, not 2m
+      gates[1].every: must be a duration in quotes, not 5; write one such as "30s"
+      gates[1].on_false: must be one of wait and stop, not "halt"
+      gates[1].headers.A: a spec holds no secrets; write where the value is: "env:NAME" or "file:PATH"
+      gates[1].url: cannot be asked: write it in full, with https:// or http://
+      gates[1].expect_status: must be a whole number from 100 to 599, not 20
+      gates[1].op: must be one of ==, !=, <, <=, > and >=, not "="; write "=="
+      gates[1].value: is missing; write one such as "ok"
+    {"gates":[{"kind":"aproval","waves":[9]},{"kind":"approval","waves":[2]},{"kind":"approval"}],"waves":[{"count":5},{"percent":100}]}
+      gates[1].kind: must be one of http, prometheus and approval, not "aproval"; write "approval"
+      gates[2].waves: wave 2 has none behind it that a gate could hold back; the last that has is 1
+    "#);
+}

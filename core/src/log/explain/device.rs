@@ -356,15 +356,27 @@ impl DeviceStory {
                     self.replay.spec.as_ref().map_or(0, |spec: &Spec| spec.limits.max_per_host);
                 format!("; waits for a place on its host, at most {max} may be open there")
             }
-            Becomes::Domain => {
-                "; waits for a slot in a failure domain, of which as many as may be are out of order"
-                    .to_owned()
-            }
+            Becomes::Domain => format!(
+                "; waits for a slot in {}, of which as many as may be are out of order",
+                self.domains()
+            ),
             Becomes::Busy(rollout) => format!("; busy with {}", self.others.name(rollout)),
             _ if known.is_empty() => return,
             _ => String::new(),
         };
         self.say(format!("{turn}{follows}"));
+    }
+
+    /// The kinds of its failure domains: in which of each it is the inventory says, and which one was
+    /// full is not written down.
+    fn domains(&self) -> String {
+        let budgets = self.replay.spec.as_ref().map_or(&[][..], |spec| &spec.budgets);
+        let kinds: Vec<String> = budgets.iter().map(|budget| budget.per.to_string()).collect();
+        match kinds.split_last() {
+            None => "a failure domain".to_owned(),
+            Some((only, [])) => format!("its {only}"),
+            Some((last, before)) => format!("its {} or {last}", before.join(", ")),
+        }
     }
 
     fn happened(&mut self, record: &Record, happened: &Happened) {

@@ -5,7 +5,7 @@ use crate::{
     brake,
     gate::{
         self, Tally, Unreachable,
-        external::{Answer, Approval, Asked, Besides, Evidence, Reply, Unread, Value},
+        external::{Answer, Approval, Asked, Besides, Evidence, Gates, Reply, Unread, Value},
     },
     plan::Change,
     rollout::{PauseReason, Wave, WaveState},
@@ -160,7 +160,8 @@ fn checkup() -> impl Strategy<Value = Checkup> {
 }
 
 fn verdict() -> impl Strategy<Value = gate::Verdict> {
-    let besides = [Besides::Nothing, Besides::Go(2), Besides::Stop(1)];
+    let besides =
+        [Besides::Nothing, Besides::Go(2), Besides::Stop(1), Besides::Unsaid(Gates::of([0, 2]))];
     (time(), proptest::sample::select(besides.to_vec())).prop_map(|(at, besides)| {
         let (ruling, tally, min_success) = (gate::Ruling::Go, TALLY, Some(50));
         gate::Verdict { at, ruling, tally, min_success, besides }

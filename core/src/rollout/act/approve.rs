@@ -1,8 +1,8 @@
-//! An operator approves what is behind a wave.
+//! External gates as far as operators have a say: one approves what is behind a wave, or goes over it.
 
 use super::{Acted, Asked, Refusal};
 use crate::{
-    gate::external::{Approval, By},
+    gate::external::{Approval, Besides, By, Gates},
     rollout::{State, WaveState},
 };
 
@@ -47,5 +47,15 @@ impl Asked<'_> {
                 self.refuse("the gate of its wave stopped it; advance overrides the gate")
             }
         }
+    }
+
+    /// Which external gates an operator goes over by opening what is behind a wave. What checks have
+    /// answered so far is not known here: a wave whose gates have all said go has passed.
+    pub(super) fn unsaid(&self, wave: usize) -> Besides {
+        let is_approved = self.progression.waves[wave].approved.is_some();
+        let gates = self.spec.external(wave);
+        let unsaid = gates.filter(|(_, gate)| gate.by != By::Approval || !is_approved);
+        let places: Vec<usize> = unsaid.map(|(place, _)| place).collect();
+        if places.is_empty() { Besides::Nothing } else { Besides::Unsaid(Gates::of(places)) }
     }
 }

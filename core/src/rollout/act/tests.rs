@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::*;
 use crate::{
+    gate::external::Besides,
     hours::Hours,
     release::{Digest, Release},
     rollout::{Deadline, Schedule, Wave, WaveSize, WaveSpec},
@@ -515,6 +516,7 @@ fn an_approval_is_taken_where_it_is_waited_for() {
         }
         progression.waves[1].approved = approved;
         let wish = Wish { reason: Some("no calls"), ..Act::Approve.into() };
+        let next = progression.next_wave().map_or(0, |next| next + 1);
         let became = match act_wished(&progression, &spec, &numbers(), wish, NOW) {
             Ok(Acted::Changed(to)) => {
                 assert_eq!(to.generation, progression.generation + 1);
@@ -529,7 +531,44 @@ fn an_approval_is_taken_where_it_is_waited_for() {
             Err(refusal) => format!("refused: {}", refusal.why),
         };
         let waves: Vec<&str> = progression.waves.iter().map(|wave| wave.state.as_str()).collect();
-        let _ = writeln!(table, "{:<26} {became}", waves.join(", "));
+        let _ = writeln!(table, "{:<26} next {next}, {became}", waves.join(", "));
     }
     insta::assert_snapshot!(table);
+}
+
+/// Whoever goes over external gates is told which: a check, and an approval that nobody has given.
+#[test]
+fn an_advance_names_the_external_gates_that_it_goes_over() {
+    use crate::gate::external::{Approval, By, External, Gates};
+    let gate = |waves: &[usize]| External { by: By::Approval, waves: waves.to_vec() };
+    let check = crate::gate::external::Check {
+        question: crate::gate::external::Question::Http {
+            url: "http://x/".parse().unwrap(),
+            status: 200,
+            wanted: None,
+        },
+        headers: std::collections::BTreeMap::new(),
+        timeout: Duration::from_secs(1),
+        every: Duration::from_secs(1),
+        stops: false,
+    };
+    let check = External { by: By::Check(Box::new(check)), waves: vec![] };
+    let besides = |gates: &[External], approved| {
+        let spec = Spec { gates: gates.to_vec(), ..spec() };
+        let mut progression = Progression { state: State::Running, ..Progression::draft(&spec) };
+        progression.waves[0].state = WaveState::Soaking { since: NOW };
+        progression.waves[0].approved = approved;
+        match act(&progression, &spec, &numbers(), Act::Advance, NOW) {
+            Ok(Acted::Changed(to)) => to.waves[0].verdict().unwrap().besides,
+            other => panic!("{other:?}"),
+        }
+    };
+    let unsaid = |places: &[usize]| Besides::Unsaid(Gates::of(places.to_vec()));
+    let approved = Some(Approval { at: NOW });
+    assert_eq!(besides(&[], None), Besides::Nothing);
+    assert_eq!(besides(&[gate(&[])], None), unsaid(&[0]));
+    assert_eq!(besides(&[gate(&[])], approved), Besides::Nothing);
+    assert_eq!(besides(&[gate(&[]), check.clone()], None), unsaid(&[0, 1]));
+    assert_eq!(besides(&[gate(&[]), check.clone()], approved), unsaid(&[1]));
+    assert_eq!(besides(&[gate(&[1]), check], None), unsaid(&[1]), "behind another wave");
 }

@@ -31,7 +31,7 @@ pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
     tell(on, act, &record, &acting)
 }
 
-/// Approves what is behind a wave; behind no other one if one is named.
+/// Approves that the next wave opens; no other one if one is named.
 pub(super) fn approve(
     on: &state::On,
     rollout: &str,
@@ -71,9 +71,9 @@ fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progres
     {
         let _ = write!(words, ", on with wave {} of {of}", wave + 2);
     }
-    if let (Act::Approve, Some(wave), None) = (act, before.current(), already) {
-        let next = wave + 2;
-        let _ = write!(words, "; wave {next} of {of} is approved, and opens once all else says go");
+    if let (Act::Approve, Some(wave), None) = (act, before.next_wave(), already) {
+        let wave = wave + 1;
+        let _ = write!(words, "; wave {wave} of {of} is approved, and opens once all else says go");
     }
     if *open > 0 && *state != Stands::Running {
         let is_list = !open_devices.is_empty();

@@ -11,7 +11,7 @@ use super::super::{
 };
 use crate::{
     clock::Clock,
-    operate::{Checked, State},
+    operate::{Checked, OperateError, State},
 };
 
 /// What is exited with if start would refuse it.
@@ -26,11 +26,26 @@ struct Shown<'a> {
 }
 
 pub(super) fn check(on: &state::On, file: &Path) -> Result<u8, Told> {
-    let checked = State::look(&on.state)?.check_file(file, Clock::System.now())?;
+    let checked = match State::look(&on.state)?.check_file(file, Clock::System.now()) {
+        Ok(checked) => checked,
+        Err(error) => return mistakes(on, error),
+    };
     let errors = checked.findings.iter().filter(|finding| finding.is_error()).count();
     let shown = Shown { errors, warnings: checked.findings.len() - errors, checked: &checked };
     on.show(&shown, || words(file, &shown))?;
     Ok(if errors > 0 { REFUSED } else { 0 })
+}
+
+/// A file that is no spec: programs read all that is wrong with it where they read findings, people
+/// as of any other refusal.
+fn mistakes(on: &state::On, error: OperateError) -> Result<u8, Told> {
+    let is_read = on.output == state::Output::Json;
+    let Some((checked, more)) = Checked::of_mistakes(&error).filter(|_| is_read) else {
+        return Err(error.into());
+    };
+    let errors = checked.findings.len() + more;
+    on.show(&Shown { errors, warnings: 0, checked: &checked }, String::new)?;
+    Ok(REFUSED)
 }
 
 fn words(file: &Path, shown: &Shown<'_>) -> String {

@@ -66,12 +66,12 @@ enum Verb {
     Resume(Of),
     /// Open the next wave, or accept the failures so far, whatever the gate says
     Advance(Of),
-    /// Approve what is behind a wave that has soaked, where a gate asks for it
+    /// Approve that the next wave opens, where a gate asks for it and the one before has soaked
     Approve {
         /// Which rollout: its number, its id, or the beginning of its id
         #[arg(value_name = "N")]
         rollout: String,
-        /// Refuse if it is another wave that waits
+        /// The wave that is to open, as `show` and `why` number it: refuse if another one is next
         #[arg(long, value_name = "NUMBER")]
         wave: Option<usize>,
         /// Why it may go on; it is kept, and told by `show` and `explain`

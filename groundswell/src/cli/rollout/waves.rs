@@ -9,7 +9,7 @@ use groundswell_core::{
 };
 
 use super::super::text::{self as words, counts, date, number, text, when};
-use crate::operate::{RoundView, RoundWave, Said, WaveView};
+use crate::operate::{PassedOver, RoundView, RoundWave, Said, WaveView};
 
 /// The waves, and below the table what was said of those that were judged.
 pub(super) fn table(waves: &[WaveView]) -> String {
@@ -33,8 +33,23 @@ pub(super) fn table(waves: &[WaveView]) -> String {
         ]
     };
     let table = words::table(&columns, &waves.iter().map(row).collect::<Vec<_>>());
-    let said = waves.iter().flat_map(|wave| wave.said.iter().map(|said| (wave.number, said)));
-    table + &below(waves.iter().map(|wave| (wave.number, &wave.verdicts[..]))) + &outside(said)
+    table + &ruled(waves.iter())
+}
+
+/// What was said of the waves that a gate stopped for good: why nothing goes on.
+pub(super) fn stopped(waves: &[WaveView]) -> String {
+    let is_stopped = |wave: &&WaveView| {
+        wave.verdicts.last().is_some_and(|verdict| verdict.ruling == Ruling::Stop)
+    };
+    ruled(waves.iter().filter(is_stopped))
+}
+
+/// What was said of waves, by their gates, by operators and from outside.
+fn ruled<'a>(waves: impl Iterator<Item = &'a WaveView> + Clone) -> String {
+    let verdicts = waves.clone().map(|wave| (wave.number, &wave.verdicts[..]));
+    let said = waves.clone().flat_map(|wave| wave.said.iter().map(|said| (wave.number, said)));
+    let over = waves.flat_map(|wave| wave.passed_over.iter().map(|over| (wave.number, over)));
+    below(verdicts) + &outside(said) + &passed_over(over)
 }
 
 /// Rounds that have ended, below each other.
@@ -90,6 +105,13 @@ fn outside<'a>(said: impl Iterator<Item = (usize, &'a Said)>) -> String {
         let _ = writeln!(told, "  wave {number}  gate {gate}, {at}: {answer} ({asks})");
     }
     told
+}
+
+/// External gates that an operator went over, a line each.
+fn passed_over<'a>(over: impl Iterator<Item = (usize, &'a PassedOver)>) -> String {
+    over.fold(String::new(), |told, (number, PassedOver { gate, asks })| {
+        format!("{told}  wave {number}  gate {gate}, not waited for: {asks}\n")
+    })
 }
 
 fn verdicts(verdicts: &[Verdict]) -> Vec<String> {

@@ -9,7 +9,7 @@ use super::{
         state::{self, Told},
         text::{count, date, when},
     },
-    show,
+    show, waves,
 };
 use crate::{
     clock::Clock,
@@ -22,14 +22,19 @@ pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result
     let record = state.find_rollout(rollout)?;
     if let Some(id) = device {
         let why = state.why(&record, id, now)?;
-        on.show(&why, || of_device(&record, id, &why, now))?;
+        on.show(&why, || of_device(on, &record, id, &why, now))?;
         return Ok(());
     }
     let overview = state.overview(&record, 0.0, now)?;
     on.show(&overview, || {
         let waits = show::waits(on, &overview, now);
         let waits = if waits.is_empty() { nothing(&record) } else { waits };
-        format!("{}\n{waits}{}{}", show::headline(&overview), braked(&overview), linked(&overview))
+        let stopped = waves::stopped(&overview.waves);
+        let (braked, linked) = (braked(&overview), linked(&overview));
+        let words = format!("{}\n{}", show::headline(&overview), waits.trim_end());
+        let parts = [&stopped, &braked, &linked].map(|part| part.trim_matches('\n'));
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        parts.fold(words, |words, part| format!("{words}\n\n{part}"))
     })?;
     Ok(())
 }
@@ -59,11 +64,17 @@ fn nothing(record: &RolloutRecord) -> String {
     format!("\n{words}")
 }
 
-fn of_device(record: &RolloutRecord, id: &str, why: &DeviceWhy, now: Time) -> String {
+fn of_device(
+    on: &state::On,
+    record: &RolloutRecord,
+    id: &str,
+    why: &DeviceWhy,
+    now: Time,
+) -> String {
     let DeviceWhy { rollout, name, version, state, wave, of, .. } = why;
     let rollout = format!("rollout {rollout} ({name} {version})");
     match (state, wave) {
-        (Some(_), _) => format!("{id} in {}", of_rollout(why, now)),
+        (Some(_), _) => format!("{id} in {}", of_rollout(on, id, why, now)),
         (None, wave) if why.would_be => {
             let mut words = match wave {
                 Some(wave) if *of > 1 => {
@@ -96,7 +107,7 @@ pub(super) fn not_in(id: &str, record: &RolloutRecord) -> String {
 }
 
 /// Where a device stands in a rollout, and what it waits for.
-pub(in super::super) fn of_rollout(why: &DeviceWhy, now: Time) -> String {
+pub(in super::super) fn of_rollout(on: &state::On, id: &str, why: &DeviceWhy, now: Time) -> String {
     let DeviceWhy { rollout, name, version, wave, of, attempts, .. } = why;
     let mut words = format!("rollout {rollout} ({name} {version}): ");
     words.push_str(why.state.map_or("not in it", Standing::as_str));
@@ -124,5 +135,26 @@ pub(in super::super) fn of_rollout(why: &DeviceWhy, now: Time) -> String {
         let _ =
             writeln!(words, "  as things are it will be left as it is when its turn comes ({end})");
     }
+    if let Some(failed) = &why.failed_in_row {
+        let _ = writeln!(words, "  {}", left_out(on, id, failed));
+    }
     words
+}
+
+/// Why a device is left out that keeps failing, and who can change that.
+fn left_out(on: &state::On, id: &str, failed: &[i64]) -> String {
+    let Some(failed) = failed_in_row(failed) else {
+        return "what it had failed is forgotten since: the next rollout has it".to_owned();
+    };
+    let release = on.command(&format!("device release {id} --reason TEXT"));
+    format!("it failed {failed}; {release} lets it take part again")
+}
+
+/// Such as `3 rollouts in a row, the last one rollout 4`.
+pub(in super::super) fn failed_in_row(rollouts: &[i64]) -> Option<String> {
+    let newest = rollouts.last()?;
+    Some(match rollouts.len() {
+        1 => format!("rollout {newest}"),
+        many => format!("{many} rollouts in a row, the last one rollout {newest}"),
+    })
 }

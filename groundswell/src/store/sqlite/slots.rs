@@ -19,8 +19,8 @@ use super::{
     tags,
 };
 use crate::store::{
-    DeviceKey, FailedDevice, Member, RolloutKey, Sizes, SlotChange, SlotRelease, SlotsRead,
-    SlotsWant, StoreError,
+    DeviceKey, FailedDevice, Member, ReleasedOf, ReleasedSlot, RolloutKey, Sizes, SlotChange,
+    SlotRelease, SlotsRead, SlotsWant, StoreError,
 };
 
 pub(super) fn read(connection: &Connection, want: &SlotsWant) -> Result<SlotsRead, StoreError> {
@@ -168,11 +168,7 @@ pub(super) fn failed(
          ON r.device = f.device AND r.assignment = f.assignment {which}"
     );
     let released = all(connection, &sql, of(), |row| {
-        let domain: String = row.get(1)?;
-        let domain: Domain = domain
-            .parse()
-            .map_err(|error| StoreError::Damaged(format!("a stored domain: {error}")))?;
-        Ok((DeviceKey(row.get(0)?), domain))
+        Ok((DeviceKey(row.get(0)?), domain(&row.get::<_, String>(1)?)?))
     })?;
     for (device, domain) in released {
         if let Ok(at) = failed.binary_search_by_key(&device, |failed| failed.device) {
@@ -180,6 +176,33 @@ pub(super) fn failed(
         }
     }
     Ok(failed)
+}
+
+pub(super) fn regressed(connection: &Connection) -> Result<Vec<DeviceKey>, StoreError> {
+    let sql =
+        "SELECT f.device FROM failed_device f JOIN regressed r ON r.assignment = f.assignment";
+    all(connection, sql, [], |row| Ok(DeviceKey(row.get(0)?)))
+}
+
+/// Whether a device of a rollout lacks the tag of a kind of domains; looks at all of them if none does.
+pub(super) fn has_untagged(
+    connection: &Connection,
+    rollout: RolloutKey,
+    per: &Per,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM cohort c \
+               JOIN assignment a INDEXED BY assignment_cohort ON a.cohort = c.key \
+               WHERE c.rollout = ?1 AND NOT EXISTS (SELECT 1 FROM tag INDEXED BY tag_device \
+               WHERE device = a.device AND key = ?2) LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.exists(params![rollout.0, tags::key(per)])?)
+}
+
+/// Each found by the index, behind the one before: few keys, however many devices have them.
+pub(super) fn tag_keys(connection: &Connection, limit: usize) -> Result<Vec<String>, StoreError> {
+    let sql = "WITH RECURSIVE k (key) AS (SELECT min(key) FROM tag UNION ALL \
+               SELECT (SELECT min(key) FROM tag WHERE key > k.key) FROM k WHERE k.key IS NOT NULL) \
+               SELECT key FROM k WHERE key IS NOT NULL LIMIT ?1";
+    all(connection, sql, [limit as i64], |row| row.get(0).map_err(StoreError::from))
 }
 
 pub(super) fn release(connection: &Connection, release: &SlotRelease) -> Result<(), StoreError> {
@@ -195,6 +218,39 @@ pub(super) fn release(connection: &Connection, release: &SlotRelease) -> Result<
         at.as_millis()
     ])?;
     Ok(())
+}
+
+fn domain(stored: &str) -> Result<Domain, StoreError> {
+    stored.parse().map_err(|error| StoreError::Damaged(format!("a stored domain: {error}")))
+}
+
+/// The last slots that were released, oldest first.
+pub(super) fn released(
+    connection: &Connection,
+    of: ReleasedOf,
+    limit: usize,
+) -> Result<Vec<ReleasedSlot>, StoreError> {
+    let (which, key) = match of {
+        ReleasedOf::Device(device) => ("r.device", device.0),
+        ReleasedOf::Rollout(rollout) => ("a.rollout", rollout.0),
+    };
+    // Operators say them one by one: few, whichever way they are found.
+    let sql = format!(
+        "SELECT d.id, a.rollout, r.domain, r.reason, r.at FROM slot_release r \
+         JOIN device d ON d.key = r.device JOIN assignment a ON a.id = r.assignment \
+         WHERE {which} = ?1 ORDER BY r.seq DESC LIMIT ?2"
+    );
+    let mut released = all(connection, &sql, [key, limit as i64], |row| {
+        Ok(ReleasedSlot {
+            id: row.get(0)?,
+            rollout: RolloutKey(row.get(1)?),
+            domain: domain(&row.get::<_, String>(2)?)?,
+            reason: row.get(3)?,
+            at: Time::from_millis(row.get(4)?),
+        })
+    })?;
+    released.reverse();
+    Ok(released)
 }
 
 /// Writes down which devices keep their slots from now on, and which do not.

@@ -8,8 +8,8 @@ use groundswell_core::{
 
 use super::{SqliteStore, health, quarantine, slots};
 use crate::store::{
-    DeviceKey, FailedDevice, Failing, Patients, PatientsWant, RolloutKey, SlotRelease, SlotsRead,
-    SlotsWant, StoreError, TroubleStore, Unfinished,
+    DeviceKey, FailedDevice, Failing, Patients, PatientsWant, ReleasedOf, ReleasedSlot, RolloutKey,
+    SlotRelease, SlotsRead, SlotsWant, StoreError, TroubleStore, Unfinished,
 };
 
 impl TroubleStore for SqliteStore {
@@ -30,8 +30,28 @@ impl TroubleStore for SqliteStore {
         slots::failed(&self.connection, only)
     }
 
+    fn regressed_holders(&self) -> Result<Vec<DeviceKey>, StoreError> {
+        slots::regressed(&self.connection)
+    }
+
+    fn has_untagged(&self, rollout: RolloutKey, per: &Per) -> Result<bool, StoreError> {
+        slots::has_untagged(&self.connection, rollout, per)
+    }
+
+    fn tag_keys(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        slots::tag_keys(&self.connection, limit)
+    }
+
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError> {
         slots::release(&self.connection, release)
+    }
+
+    fn released_slots(
+        &self,
+        of: ReleasedOf,
+        limit: usize,
+    ) -> Result<Vec<ReleasedSlot>, StoreError> {
+        slots::released(&self.connection, of, limit)
     }
 
     fn failing(&self, device: DeviceKey) -> Result<Failing, StoreError> {

@@ -62,26 +62,27 @@ fn all_that_is_wrong_is_told_at_once() {
     for file in fs::read_dir(&artifacts).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
-    assert_told!(desk.told(&["rollout", "check", "bad.toml"]), @"
+    assert_told!(desk.told(&["rollout", "check", "bad.toml"]), @r#"
     exit 2
     --- out
-    bad.toml: pos-app 2.0.0 to 6 devices: 4 errors and 2 warnings
+    bad.toml: pos-app 2.0.0 to 6 devices: 4 errors and 3 warnings
       error: release: the artifact of pos-app 2.0.0 is not kept any more; `groundswell release create pos-app 2.0.0 FILE` with the same file brings it back
       error: waves[1].select: no device that is chosen matches id==nobody, so the first devices would be those of a later wave; choose others, or leave this wave out
       error: budgets[1].max_percent: 1 % of the 6 devices of tag.region=north is less than one, so none of them could ever be sent to; write max = 1, or max_percent = 17 or more
       error: on_failure: no release pos-app 1.0.0, 3.0.0 is written down, to which 6 devices would go back; `groundswell release create pos-app VERSION FILE` makes it
       warning: release: 1 of 6 devices runs 3.0.0, newer than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well
+      warning: on_failure: "rollback" follows when something stops it, and nothing does: no wave has min_success, no gate has on_false = "stop", and there is neither max_failures nor a regression test; add one of them
       warning: windows[1]: 02:00-02:30 lasts 30m, and one update may take 1h by its time-outs (timeouts.delivering and timeouts.verifying): devices would still be busy when it has closed; write a longer window, or shorter time-outs
-    ");
+    "#);
     let json = desk.run(&["rollout", "check", "bad.toml", "--output", "json"]);
     assert_eq!(json.code, Some(2), "{json:?}");
     let json = json.json();
     let findings = json["findings"].as_array().unwrap();
     let codes: Vec<&str> = findings.iter().map(|of| of["code"].as_str().unwrap()).collect();
     let errors = ["missing_artifact", "empty_wave", "budget", "no_way_back"];
-    let warnings = ["newer_version", "short_window"];
+    let warnings = ["newer_version", "never_rolled_back", "short_window"];
     assert_eq!(codes, [&errors[..], &warnings[..]].concat());
-    assert_eq!((&json["errors"], &json["warnings"]), (&4.into(), &2.into()));
+    assert_eq!((&json["errors"], &json["warnings"]), (&4.into(), &3.into()));
 }
 
 #[test]
@@ -188,5 +189,66 @@ fn warnings_are_shown_at_the_start_and_told_afterwards() {
     exit 2
     --- err
     error: rollout 2: cannot start a completed rollout: retry tries what failed again; for all else create another one
+    ");
+}
+
+/// Programs read mistakes where they read findings.
+#[test]
+fn mistakes_in_a_spec_are_findings_to_programs() {
+    let desk = Desk::set();
+    desk.keep("wrong.toml", "release = 'pos-app 2.0.0'\nwindws = []\npriority = 'high'");
+    assert_told!(desk.told(&["rollout", "check", "wrong.toml", "--output", "json"]), @r#"
+    exit 2
+    --- out
+    {
+      "errors": 2,
+      "warnings": 0,
+      "release": null,
+      "devices": null,
+      "findings": [
+        {
+          "severity": "error",
+          "code": "mistake",
+          "field": "",
+          "text": "unknown field \"windws\"; did you mean \"windows\"?"
+        },
+        {
+          "severity": "error",
+          "code": "mistake",
+          "field": "priority",
+          "text": "must be a whole number from -2147483648 to 2147483647, not \"high\""
+        }
+      ]
+    }
+    "#);
+    desk.keep("broken.toml", "release = ");
+    let ran = desk.run(&["rollout", "check", "broken.toml", "--output", "json"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let found = ran.json();
+    assert_eq!(found["errors"], 1);
+    let text = found["findings"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("line 1, column "), "{found}");
+    // What cannot be read at all is told as ever.
+    let ran = desk.run(&["rollout", "check", "none.toml", "--output", "json"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
+}
+
+#[test]
+fn a_tag_in_a_budget_that_no_device_has_is_looked_up() {
+    let desk = Desk::set();
+    let spec = "release = 'pos-app 2.0.0'\nallow_downgrade = true\n\
+                budgets = [{ per = 'tag.Region', max = 1 }]";
+    desk.keep("b.toml", spec);
+    assert_told!(desk.told(&["rollout", "check", "b.toml"]), @"
+    exit 2
+    --- out
+    b.toml: pos-app 2.0.0 to 10 devices: 1 error
+      error: budgets[1].per: no device of the inventory has tag.Region; did you mean tag.region?
+    ");
+    assert_told!(desk.told(&["rollout", "create", "b.toml"]), @"
+    exit 2
+    --- err
+    error: b.toml: 1 mistake
+      budgets[1].per: no device of the inventory has tag.Region; did you mean tag.region?
     ");
 }

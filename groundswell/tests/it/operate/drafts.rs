@@ -345,7 +345,7 @@ fn budgets_by_which_nobody_could_ever_go_are_refused() {
     assert_told!(desk.told(&["rollout", "create", "b.toml"]), @"
     exit 2
     --- err
-    error: the spec: 2 mistakes
+    error: b.toml: 2 mistakes
       budgets[1].max_percent: 2 % of the 1 device of tag.region: none is less than one, so none of them could ever be sent to (and so in 2 more domains); write max = 1, or max_percent = 100 or more
       budgets[2].per: 10 of the 10 devices chosen have no tag.store, and count as one domain: they would go as if they were one group; give them the tag, choose others, or leave this budget out
     ");

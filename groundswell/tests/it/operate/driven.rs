@@ -196,6 +196,15 @@ fn a_gate_stops_it_and_an_operator_decides() {
 
     paused by the gate: advance overrides it
     "#);
+    assert_told!(stage.told(&["rollout", "why", "2"]), @"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, progressive, paused by the gate
+
+    paused by the gate: advance overrides it
+
+      wave 1  stop: 0 of 1 succeeded, at least 100 % required
+    ");
     assert_told!(stage.told(&["rollout", "resume", "2"]), @"
     exit 2
     --- err
@@ -305,6 +314,16 @@ fn what_was_ruled_in_the_first_round_stays_in_sight_in_the_next() {
     exit 0
     --- out
     rollout 2 (pos-app 2.0.0) is aborting
+    ");
+    stage.until_of("2", "aborted");
+    assert_told!(stage.told(&["rollout", "why", "2"]), @"
+    exit 0
+    --- out
+    rollout 2: pos-app 2.0.0, progressive, aborted, round 2
+
+    it has ended
+
+      wave 1  stop: 0 of 1 succeeded, at least 100 % required
     ");
 }
 

@@ -220,13 +220,17 @@ fn prometheus_is_asked_with_a_secret_that_nobody_reads() {
     server.until_asked(server.asked().len() + 1);
     server.says(200, &value("0.01"));
     until_state(&stage, "2", "paused");
-    assert_told!(stage.told(&["rollout", "why", "2"]), @"
+    let why = stage.told(&["rollout", "why", "2"]).replace(&url, "URL/");
+    assert_told!(why, @r#"
     exit 0
     --- out
     rollout 2: pos-app 2.0.0, progressive, paused by the gate
 
     paused by the gate: advance overrides it
-    ");
+
+      wave 1  stop: 1 of 1 succeeded, at least 100 % required, external gate 1 says stop
+      wave 1  gate 1, TIME: HTTP 200, 0.01 (the check prometheus URL/ `sum(rate(errors{a="b c"}[5m]))`, result < 0.01 wanted)
+    "#);
     let shown = stage.told(&["rollout", "show", "2"]);
     assert!(shown.contains("external gate 1 says stop"), "{shown}");
     let asked = server.asked();
@@ -253,10 +257,10 @@ fn prometheus_is_asked_with_a_secret_that_nobody_reads() {
 fn somebody_approves_beside_a_driver_and_without_one() {
     let mut stage = gated("kind = 'approval'");
     until_why(&stage, "wave 2 of 2 waits for an operator's approval: approve opens it");
-    assert_told!(stage.told(&["rollout", "approve", "2", "--wave", "2"]), @"
+    assert_told!(stage.told(&["rollout", "approve", "2", "--wave", "1"]), @"
     exit 2
     --- err
-    error: rollout 2: wave 2 is not the one that waits for an approval: it is at wave 1
+    error: rollout 2: wave 1 is not the one that opens next: that is wave 2 of 2
     ");
     assert_told!(stage.told(&["rollout", "approve", "1"]), @"
     exit 2
@@ -270,7 +274,7 @@ fn somebody_approves_beside_a_driver_and_without_one() {
     --- err
     error: --reason: say in 1 to 500 characters why it may go on, or leave it out
     ");
-    let approve = ["rollout", "approve", "2", "--wave", "1", "--reason", "no calls overnight"];
+    let approve = ["rollout", "approve", "2", "--wave", "2", "--reason", "no calls overnight"];
     assert_told!(stage.told(&approve), @"
     exit 0
     --- out
@@ -293,6 +297,11 @@ fn somebody_approves_beside_a_driver_and_without_one() {
     assert!(shown.contains(": approved: no calls overnight (an operator's approval)"), "{shown}");
     let explained = stage.told(&["rollout", "explain", "2"]);
     assert!(explained.contains("the operator said approve: no calls overnight"), "{explained}");
+    assert_told!(stage.told(&["rollout", "approve", "2", "--wave", "2"]), @"
+    exit 2
+    --- err
+    error: rollout 2: wave 2 is not the one that opens next: none is left to be opened
+    ");
     assert_told!(stage.told(&["rollout", "approve", "2"]), @"
     exit 2
     --- err
@@ -338,4 +347,23 @@ fn who_waits_for_an_answer_holds_nobody_up() {
     rollout 2 (pos-app 2.0.0) is running, on with wave 2 of 2
     ");
     until_state(&stage, "2", "completed");
+}
+
+/// Whoever advances over an external gate can read later which one that was.
+#[test]
+fn an_advance_over_an_external_gate_names_it() {
+    let stage = gated("kind = 'approval'");
+    until_why(&stage, "wave 2 of 2 waits for an operator's approval: approve opens it");
+    stage.run(&["rollout", "advance", "2"]);
+    until_state(&stage, "2", "completed");
+    let shown = stage.told(&["rollout", "show", "2"]);
+    for line in [
+        "wave 1  overridden by the operator: 1 of 1 succeeded, at least 100 % required, external gate 1 had not said go",
+        "wave 1  gate 1, not waited for: an operator's approval",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    let view = stage.rollout("2");
+    assert_eq!(view["waves"][0]["passed_over"][0]["asks"], "an operator's approval");
+    replays(&stage);
 }

@@ -71,6 +71,7 @@ fn after_three_failures_in_a_row_a_device_is_left_out_until_it_is_released() {
     exit 0
     --- out
     pos-1 in rollout 5 (pos-app 3.0.5): skipped: quarantined; since TIME
+      it failed 3 rollouts in a row, the last one rollout 4; `groundswell device release pos-1 --reason TEXT` lets it take part again
     ");
     let shown = stage.told(&["device", "show", "pos-1"]);
     let failed = "failed     3 rollouts in a row, the last one rollout 4";
@@ -92,6 +93,9 @@ fn after_three_failures_in_a_row_a_device_is_left_out_until_it_is_released() {
     ");
     let shown = stage.run(&["device", "show", "pos-1", "--output", "json"]).json();
     assert_eq!(shown["released_because"], "new disk");
+    let told = stage.told(&["rollout", "why", "5", "pos-1"]);
+    let forgotten = "what it had failed is forgotten since: the next rollout has it";
+    assert!(told.contains(forgotten), "{told}");
     stage.drive();
     roll_out(&stage, 6, "");
     assert_eq!(counts(&stage, "6"), (1, 2));
@@ -185,5 +189,10 @@ fn what_cannot_be_released_is_told() {
     exit 2
     --- err
     error: --reason: say in 1 to 500 characters why it may take part again
+    ");
+    assert_told!(desk.told(&["device", "release", "pos-01", "--reason", "new\u{7}disk"]), @"
+    exit 2
+    --- err
+    error: --reason has a control character at byte 3
     ");
 }

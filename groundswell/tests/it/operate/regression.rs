@@ -70,7 +70,7 @@ fn a_baseline_is_measured_on_what_went_well_before() {
     assert_told!(stage.told(&["rollout", "create", "measured.toml"]), @"
     exit 2
     --- err
-    error: the spec: 1 mistake
+    error: measured.toml: 1 mistake
       regression.baseline: 0 earlier results are too few for a baseline, 500 are the least; give a rate instead
     ");
     stage.run(&["rollout", "start", "1"]);
