@@ -161,6 +161,8 @@ impl From<OperateError> for Problem {
             }
             E::NoState { .. } => Self::unavailable("store", "there is no state yet", 5),
             E::Hangs { .. } | E::NoAnswer { .. } => Self::unavailable("no-answer", told, 5),
+            E::Network { field, error } => Self::invalid(field, error.to_string()),
+            E::Secret { field, .. } => Self::invalid(field, told),
             E::Selector(error) => Self::invalid("select", error.to_string()),
             E::Domain(error) => Self::invalid("domain", error.to_string()),
             E::Label(error) => Self::invalid("body", error.to_string()),
