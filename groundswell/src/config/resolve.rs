@@ -57,7 +57,6 @@ impl Settings {
             json_bytes_max: self.bytes("limits.json_body").unwrap_or_default() as usize,
             artifact_bytes_max: self.bytes("limits.artifact").unwrap_or_default(),
             guesses_max: self.parsed("limits.wrong_tokens").unwrap_or(defaults.0.guesses_max),
-            ..defaults.0
         };
         let wait = |key, default| self.wait(key).unwrap_or(default);
         let connections = ConnectionLimits {
@@ -67,7 +66,6 @@ impl Settings {
                 .unwrap_or(defaults.1.per_source_max),
             head_max: wait("connections.head_timeout", defaults.1.head_max),
             stall_max: wait("connections.stall_timeout", defaults.1.stall_max),
-            ..defaults.1
         };
         let allow = self.list::<Network>("networks.allow");
         let setup = Setup {

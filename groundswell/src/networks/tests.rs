@@ -76,6 +76,7 @@ fn what_devices_have_is_connected_to() {
         "2001:db8::1",
         "::ffff:10.0.0.5",
         "64:ff9b::10.0.0.5",
+        "64:ff9b:1::10.0.0.5",
         "2002:808:808::1",
     ] {
         assert_eq!(why(&networks, ip), None, "{ip}");
