@@ -162,6 +162,7 @@ const fn is_ours(fault: Fault) -> bool {
         Fault::LocalExhausted
             | Fault::LocalRead
             | Fault::BadRequest
+            | Fault::AddressRefused
             | Fault::Canceled
             | Fault::DriverDied
     )

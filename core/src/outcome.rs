@@ -64,6 +64,8 @@ pub enum Fault {
     LocalExhausted,
     /// The request could not be built: an address or header that cannot be sent.
     BadRequest,
+    /// Nothing is sent to such an address from here, by the rules for networks.
+    AddressRefused,
     /// It was canceled here.
     Canceled,
     /// The driver died after it had claimed the device.
@@ -80,6 +82,7 @@ impl Fault {
             | Self::TlsExpired
             | Self::TlsVersion
             | Self::BadRequest
+            | Self::AddressRefused
             | Self::Canceled => Permanence::Permanent,
             Self::ConnectRefused
             | Self::Unreachable
@@ -127,6 +130,7 @@ impl Fault {
                  net.ipv4.ip_local_port_range, or lower --max-in-flight)"
             }
             Self::BadRequest => "request could not be built",
+            Self::AddressRefused => "address may not be connected to from here",
             Self::Canceled => "canceled",
             Self::DriverDied => "the run was ended after it had claimed the device",
         }

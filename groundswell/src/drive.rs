@@ -23,6 +23,7 @@ use crate::{
         step::{Ending, Engine, GATHER, LOOK_EVERY, Manner},
         takeover::{TakeoverError, recover, take},
     },
+    networks::Networks,
     store::{
         DeviceKey, FailedDevice, RolloutRecord, SqliteStore, Store, StoreError, TroubleStore as _,
         Which,
@@ -119,6 +120,13 @@ impl Driver {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.http.clock = clock;
+        self
+    }
+
+    /// What may be connected to; everything, unless this says otherwise.
+    #[must_use]
+    pub fn networks(mut self, networks: Networks) -> Self {
+        self.http.networks = Some(networks);
         self
     }
 

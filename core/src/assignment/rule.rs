@@ -315,6 +315,7 @@ const fn reason_not_sent(fault: Fault) -> FailReason {
         | Fault::ConnectTimeout
         | Fault::DnsFailed
         | Fault::NoSuchName
+        | Fault::AddressRefused
         | Fault::TlsName
         | Fault::TlsTrust
         | Fault::TlsExpired

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use groundswell_core::time::Time;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Version, header};
 
 use super::{
     Api, Caller, Problem, Source,
@@ -22,14 +22,19 @@ use crate::access::{Kind, Secret, Token};
 /// Longest request id that is taken over from a caller.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
+/// Longest address of a request: a selector of 4 KiB, and as much again for how it is written.
+const URI_BYTES_MAX: usize = 8 * 1024;
+
 const REQUEST_ID: &str = "x-request-id";
 
 /// What every answer says to a browser.
-const SAFETY: [(header::HeaderName, &str); 5] = [
+const SAFETY: [(header::HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
+    (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
@@ -70,6 +75,22 @@ pub(super) async fn name(mut request: Request, next: Next) -> Response {
 fn is_request_id(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(is_plain)
+}
+
+/// Refuses addresses that are longer than any of ours, and requests that do not say once to whom
+/// they are (RFC 9112 section 3.2): what stands in front may have read another one.
+pub(super) async fn bound_uri(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Problem::bad_request("say by one Host header to whom this goes").into_response();
+    }
+    let uri = request.uri();
+    let bytes = uri.path().len() + uri.query().map_or(0, str::len);
+    if bytes > URI_BYTES_MAX {
+        let told = format!("the address has {bytes} bytes, the most is {URI_BYTES_MAX}");
+        return Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", told).into_response();
+    }
+    next.run(request).await
 }
 
 /// Finds out who calls, and lets through who may.

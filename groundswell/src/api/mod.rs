@@ -8,12 +8,14 @@
 mod body;
 mod caller;
 mod created;
+mod docs;
 mod guard;
 pub mod operator;
 mod page;
 mod problem;
 pub mod routes;
 mod shared;
+mod squeeze;
 mod state_tag;
 mod throttle;
 

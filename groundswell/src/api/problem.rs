@@ -22,6 +22,29 @@ const TYPE: &str = "urn:groundswell:problem:";
 /// What every problem is sent as.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
+/// Every kind of problem, the status that it comes with, and what it means.
+pub(super) const KINDS: &[(&str, u16, &str)] = &[
+    ("bad-request", 400, "The request cannot be read."),
+    ("unauthorized", 401, "No token was shown, or one that is not good (any more)."),
+    ("forbidden", 403, "The token is good, and may not do this."),
+    ("not-found", 404, "There is no such thing, or none that the token may see."),
+    ("no-such-method", 405, "The place does not take that method; Allow says which it takes."),
+    ("conflict", 409, "It makes no sense as things are now."),
+    ("differs", 409, "There is one of that name already, and it is another one."),
+    ("moved-on", 409, "What was to be done was meant for an earlier state."),
+    ("nothing-to-release", 409, "Nothing is held that could be released."),
+    ("refused", 409, "What was asked for is not done as things are now; the detail says why."),
+    ("changed-meanwhile", 412, "It was changed since it was read: read it again."),
+    ("too-large", 413, "The body is longer than is taken."),
+    ("uri-too-long", 414, "The address of the request is longer than is taken."),
+    ("not-json", 415, "The body has to be JSON, and say so."),
+    ("invalid", 422, "A part of the request cannot be; `errors` names all such parts."),
+    ("too-many-guesses", 429, "Too many wrong tokens came from this address."),
+    ("internal", 500, "Something went wrong in the server; its log has it under the request id."),
+    ("store", 503, "The state cannot be read or written at the moment."),
+    ("no-answer", 503, "Whoever drives the rollouts did not answer in time."),
+];
+
 /// Why a request was not done (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -161,6 +184,8 @@ impl From<OperateError> for Problem {
             }
             E::NoState { .. } => Self::unavailable("store", "there is no state yet", 5),
             E::Hangs { .. } | E::NoAnswer { .. } => Self::unavailable("no-answer", told, 5),
+            E::Network { field, error } => Self::invalid(field, error.to_string()),
+            E::Secret { field, .. } => Self::invalid(field, told),
             E::Selector(error) => Self::invalid("select", error.to_string()),
             E::Domain(error) => Self::invalid("domain", error.to_string()),
             E::Label(error) => Self::invalid("body", error.to_string()),

@@ -1,10 +1,14 @@
 //! Every route, what it needs, and how they come together.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 
-use axum::{Router, middleware};
+use axum::{
+    Router, middleware,
+    response::{IntoResponse as _, Response},
+};
 use groundswell_core::spelling::nearest;
 use http::Method;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
     OpenApi as _,
     openapi::{
@@ -15,7 +19,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Api, Problem, guard, operator, problem};
+use super::{Api, Problem, docs, guard, operator, problem, squeeze};
 use crate::access::Right;
 
 /// What tokens are called in the document.
@@ -193,18 +197,36 @@ pub fn router(api: Api) -> Router {
     let (routes, openapi) = parts().split_for_parts();
     let mut openapi = described(openapi);
     let guard = (api.clone(), Parameters::of(&mut openapi));
+    let told = serde_json::to_value(&openapi).unwrap_or_default();
     let openapi = openapi.to_pretty_json().unwrap_or_default();
     let document = move || std::future::ready(json(openapi.clone()));
     let routes = routes
         .route("/api/v1/openapi.json", axum::routing::get(document))
         .route_layer(middleware::from_fn_with_state(guard, guard::admit))
+        .merge(docs::routes(&told))
         .method_not_allowed_fallback(no_method)
         .fallback(nothing);
-    routes.layer(middleware::from_fn(guard::name)).with_state(api)
+    // The outermost comes last: what a problem says is settled before it is compressed.
+    routes
+        .layer(middleware::from_fn(guard::bound_uri))
+        .layer(CatchPanicLayer::custom(died))
+        .layer(middleware::from_fn(guard::name))
+        .layer(middleware::from_fn(squeeze::mark))
+        .layer(squeeze::layer())
+        .with_state(api)
 }
 
 fn json(text: String) -> impl axum::response::IntoResponse {
     ([(http::header::CONTENT_TYPE, "application/json")], text)
+}
+
+/// The answer in the place of a handler that died; what it died of is in the log.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+fn died(of: Box<dyn Any + Send>) -> Response {
+    let text = of.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| of.downcast_ref::<&str>().copied()).unwrap_or("no words");
+    tracing::error!("a handler died: {text}");
+    Problem::internal().into_response()
 }
 
 async fn nothing() -> Problem {
@@ -214,4 +236,49 @@ async fn nothing() -> Problem {
 async fn no_method() -> Problem {
     let told = "this place does not take that method; /docs has what it takes";
     Problem::new(http::StatusCode::METHOD_NOT_ALLOWED, "no-such-method", told)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// `BLESS=1` (`make bless`) writes the document anew.
+    #[test]
+    fn the_document_in_the_docs_is_this_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+        let document = openapi().to_pretty_json().unwrap() + "\n";
+        #[expect(clippy::disallowed_methods, reason = "this is how a test is told to write")]
+        let is_blessed = std::env::var_os("BLESS").is_some();
+        if is_blessed {
+            fs::write(&path, &document).unwrap();
+        }
+        let written = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == document,
+            "docs/openapi.json is an old one; `make bless` writes it anew"
+        );
+    }
+
+    #[test]
+    fn every_route_has_its_place_in_the_document_and_the_other_way_round() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let mut told = vec![];
+        for (path, item) in document["paths"].as_object().unwrap() {
+            told.extend(
+                item.as_object()
+                    .unwrap()
+                    .keys()
+                    .map(|method| (method.to_ascii_uppercase(), path.clone())),
+            );
+        }
+        let mut known: Vec<(String, String)> = all()
+            .filter(|route| route.path != "/api/v1/openapi.json")
+            .map(|route| (route.method.to_string(), route.path.to_owned()))
+            .collect();
+        told.sort();
+        known.sort();
+        assert_eq!(told, known);
+    }
 }

@@ -8,12 +8,13 @@ use std::{
 
 use groundswell_core::time::Time;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::{Caller, Problem, throttle::Throttle};
 use crate::{
     access::{Change, TokenId},
     clock::Clock,
-    operate::{OperateError, State},
+    operate::{Borders, OperateError, State},
     store::{Attribution, Created},
 };
 
@@ -51,14 +52,55 @@ struct Inner {
     looking: Mutex<Vec<State>>,
     changing: Mutex<Vec<State>>,
     used: Mutex<HashMap<TokenId, Time>>,
+    borders: Borders,
+    draining: watch::Sender<bool>,
+}
+
+impl Inner {
+    /// A state into which nothing is written that may not be connected to.
+    fn limited(&self, opened: Result<State, OperateError>) -> Result<State, OperateError> {
+        opened.map(|state| state.within(self.borders.clone()))
+    }
 }
 
 impl Api {
     /// The API of the state directory at `path`, which is there.
-    pub fn new(path: PathBuf, clock: Clock, limits: Limits) -> Self {
+    pub fn new(path: PathBuf, clock: Clock, limits: Limits, borders: Borders) -> Self {
         let throttle = Throttle::new(limits.guesses_max);
         let (looking, changing, used) = Default::default();
-        Self(Arc::new(Inner { path, clock, limits, throttle, looking, changing, used }))
+        let (draining, _) = watch::channel(false);
+        Self(Arc::new(Inner {
+            path,
+            clock,
+            limits,
+            throttle,
+            looking,
+            changing,
+            used,
+            borders,
+            draining,
+        }))
+    }
+
+    /// Notes that the server was told to stop: whoever asks whether it is ready hears no, and what
+    /// would go on for ever ends.
+    pub fn begin_draining(&self) {
+        self.0.draining.send_replace(true);
+    }
+
+    /// Whether the server was told to stop.
+    pub fn is_draining(&self) -> bool {
+        *self.0.draining.borrow()
+    }
+
+    /// The same, to wait for it.
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.0.draining.subscribe()
+    }
+
+    /// What may be reached by what is written down.
+    pub fn borders(&self) -> &Borders {
+        &self.0.borders
     }
 
     /// The state directory.
@@ -96,7 +138,7 @@ impl Api {
     ) -> Result<T, Problem> {
         let now = self.now();
         let idle = self.0.looking.lock().pop();
-        let state = idle.map_or_else(|| State::look(&self.0.path), Ok)?;
+        let state = idle.map_or_else(|| self.0.limited(State::look(&self.0.path)), Ok)?;
         let found = look(&state, now);
         give_back(&self.0.looking, state);
         Ok(found?)
@@ -132,7 +174,7 @@ impl Api {
         let api = self.clone();
         let changed = tokio::task::spawn_blocking(move || {
             let idle = api.0.changing.lock().pop();
-            let mut state = idle.map_or_else(|| State::open(&api.0.path), Ok)?;
+            let mut state = idle.map_or_else(|| api.0.limited(State::open(&api.0.path)), Ok)?;
             state.attribute(Attribution { change, created });
             let done = act(&mut state, api.now());
             state.unattribute();

@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 40] = [
+const EXAMPLES: [(&str, &str); 44] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -41,6 +41,10 @@ const EXAMPLES: [(&str, &str); 40] = [
     ("budget list", "groundswell budget list --output json"),
     ("budget release", "groundswell budget release tag.store=0042 pos-7 --reason 'replaced'"),
     ("serve", "groundswell serve --listen 127.0.0.1:8080 --data /var/lib/groundswell"),
+    ("config", "groundswell config example"),
+    ("config check", "groundswell config check server.toml"),
+    ("config show", "groundswell config show --config server.toml"),
+    ("config example", "groundswell config example"),
     ("run", "groundswell run --state /var/lib/groundswell"),
     ("state", "groundswell state backup /backup/monday.db"),
     ("state backup", "groundswell state backup /backup/monday.db"),

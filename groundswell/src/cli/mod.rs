@@ -3,6 +3,7 @@
 //! Owns arguments, exit codes and messages. Start with [`Command`].
 
 pub mod budget;
+pub mod config;
 pub mod demo;
 pub mod device;
 mod examples;
@@ -62,6 +63,8 @@ pub enum Command {
     Run(Box<run::Args>),
     /// Drive the rollouts of a state directory, and answer teams, pipelines and devices over HTTP
     Serve(Box<serve::Args>),
+    /// Settings of the server: check, show, example
+    Config(config::Args),
     /// A state directory itself: copies of it, and what of its log is kept
     State(upkeep::Args),
     /// Run a simulated fleet on one port, to rehearse against
@@ -110,6 +113,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Rollout(args) => rollout::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::State(args) => upkeep::run(&args),
         Command::Sim(args) => sim::run(&args),
     }

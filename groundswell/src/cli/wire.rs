@@ -1,22 +1,19 @@
 //! How devices are talked to: what every command that sends takes for it.
 
 use std::{
-    fs,
-    io::Read,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use http::HeaderMap;
 
+use super::config::variable;
 use crate::{
+    config::{Given, header_value, small_file},
     delivery::http::{Config, Timeouts, Tls, check_header},
-    units::parse_duration,
+    units::{Span, parse_duration},
 };
-
-/// Certificates and secrets are small; anything larger is a mistaken path.
-const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Headers, paths, time-outs and TLS.
 #[derive(Debug, clap::Args)]
@@ -30,13 +27,13 @@ pub struct Wire {
     #[arg(long, value_name = "D", value_parser = parse_duration, help_heading = "Time-outs")]
     pub attempt_timeout: Option<Duration>,
 
-    /// Where devices take updates
-    #[arg(long, value_name = "PATH", default_value = "/update", help_heading = "Device")]
-    pub update_path: String,
+    /// Where devices take updates [default: /update]
+    #[arg(long, value_name = "PATH", help_heading = "Device")]
+    pub update_path: Option<String>,
 
-    /// Where devices report their version
-    #[arg(long, value_name = "PATH", default_value = "/version", help_heading = "Device")]
-    pub verify_path: String,
+    /// Where devices report their version [default: /version]
+    #[arg(long, value_name = "PATH", help_heading = "Device")]
+    pub verify_path: Option<String>,
 
     /// JSON pointer to the version in that report, such as /firmware/running
     #[arg(long, value_name = "POINTER", help_heading = "Device")]
@@ -76,8 +73,8 @@ impl Wire {
             let (name, value) = header
                 .split_once(':')
                 .ok_or_else(|| anyhow!("--header wants 'Name: value'; this one has no colon"))?;
-            let value =
-                secret(value.trim()).with_context(|| format!("--header {}", name.trim()))?;
+            let value = header_value(value.trim(), variable)
+                .map_err(|why| anyhow!("--header {}: {why}", name.trim()))?;
             let (name, value) = check_header(name.trim(), &value)?;
             headers.append(name, value);
         }
@@ -87,10 +84,11 @@ impl Wire {
             (Some(cert), Some(key)) => Some((small(cert)?, small(key)?)),
             _ => None,
         };
+        let usual = Config::default();
         Ok(Config {
             headers,
-            update_path: self.update_path.clone(),
-            verify_path: self.verify_path.clone(),
+            update_path: self.update_path.clone().unwrap_or(usual.update_path),
+            verify_path: self.verify_path.clone().unwrap_or(usual.verify_path),
             version_pointer: self.verify_pointer.clone(),
             timeouts,
             tls: Tls {
@@ -101,33 +99,29 @@ impl Wire {
             ..Config::default()
         })
     }
-}
 
-/// A value, or what `env:NAME` or `file:PATH` stand for, so that secrets need not be seen in the
-/// list of processes.
-fn secret(value: &str) -> anyhow::Result<String> {
-    if let Some(name) = value.strip_prefix("env:") {
-        #[expect(clippy::disallowed_methods, reason = "the command line's edge")]
-        let value = std::env::var(name);
-        return value.map_err(|_| anyhow!("the environment has no readable variable {name}"));
-    }
-    match value.strip_prefix("file:") {
-        Some(path) => {
-            let text = String::from_utf8(small(Path::new(path))?)
-                .map_err(|_| anyhow!("{path} is not text"))?;
-            Ok(text.trim_end().to_owned())
-        }
-        None => Ok(value.to_owned()),
+    /// What was given, as settings of a server.
+    pub(super) fn given(&self) -> Vec<(&'static str, Given)> {
+        let span = |wait: Option<Duration>| wait.map(|wait| Span(wait).to_string());
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let texts = [
+            ("delivery.timeout", span(self.timeout)),
+            ("delivery.attempt_timeout", span(self.attempt_timeout)),
+            ("delivery.update_path", self.update_path.clone()),
+            ("delivery.verify_path", self.verify_path.clone()),
+            ("delivery.verify_pointer", self.verify_pointer.clone()),
+            ("delivery.ca", file(&self.ca)),
+            ("delivery.cert", file(&self.cert)),
+            ("delivery.key", file(&self.key)),
+            ("delivery.insecure", self.insecure.then(|| "true".to_owned())),
+        ];
+        let texts = texts.into_iter().filter_map(|(key, text)| Some((key, Given::Text(text?))));
+        let headers =
+            (!self.headers.is_empty()).then(|| ("delivery.headers", Given::headers(&self.headers)));
+        texts.chain(headers).collect()
     }
 }
 
 fn small(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    let read = fs::File::open(path)
-        .and_then(|file| file.take(SMALL_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    read.with_context(|| format!("{} cannot be read", path.display()))?;
-    if bytes.len() as u64 > SMALL_FILE_BYTES_MAX {
-        return Err(anyhow!("{} is larger than 1 MiB", path.display()));
-    }
-    Ok(bytes)
+    small_file(path).map_err(|why| anyhow!(why))
 }

@@ -194,6 +194,9 @@ pub enum Reason {
     /// More tags than allowed.
     #[error("more than {TAGS_MAX} tags")]
     TooManyTags,
+    /// More columns than are taken.
+    #[error("there are {0} columns, the most is 4096")]
+    TooManyColumns(usize),
     /// No time zone of that name.
     #[error("there is no time zone {} (names are like America/Denver)", quote(.0))]
     TimeZone(String),

@@ -18,6 +18,10 @@ use super::{
     rows::Rows,
 };
 
+/// Most columns: tags, headers and fields at their limits, and ten times as many that mean nothing
+/// here. Each is compared with all others.
+const COLUMNS_MAX: usize = 4_096;
+
 /// The cells of a row, one after the other.
 #[derive(Default)]
 struct Record {
@@ -60,6 +64,10 @@ pub(super) fn read<R: Read>(input: &mut Input<R>, rows: &mut Rows<'_>) -> io::Re
             return Ok(());
         }
     };
+    if head.names.len() > COLUMNS_MAX {
+        rows.refuse(line, Reason::TooManyColumns(head.names.len()));
+        return Ok(());
+    }
     let Some(columns) = resolve(&head.names, line, rows) else {
         return Ok(());
     };

@@ -69,6 +69,7 @@ impl State {
         now: Time,
     ) -> Result<Spec, OperateError> {
         let mut spec = self.spec_from(Path::new(SENT), Document::read_at(document, now)?)?;
+        self.judge_gates(&spec)?;
         if let Some(scope) = scope {
             let select = spec.select.as_deref().filter(|select| !select.is_empty());
             let select = select.map(Selector::parse).transpose().map_err(OperateError::Selector)?;
@@ -113,6 +114,7 @@ impl State {
         spec: &Spec,
         now: Time,
     ) -> Result<RolloutKey, OperateError> {
+        self.judge_gates(spec)?;
         self.look_ahead(spec, now)?;
         Ok(self.store.create(id, None, spec, now)?)
     }

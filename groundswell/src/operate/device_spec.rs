@@ -137,8 +137,9 @@ impl State {
     /// Writes a device down, or all that an operator says of it anew.
     ///
     /// # Errors
-    /// [`OperateError::Store`].
+    /// [`OperateError::Store`], [`OperateError::Network`].
     pub fn put_device(&mut self, device: &Device) -> Result<Put, OperateError> {
+        self.judge_device(device)?;
         Ok(self.store.put_devices(&[device])?)
     }
 }

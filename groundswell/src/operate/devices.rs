@@ -135,6 +135,8 @@ impl State {
     /// [`OperateError::ImportCut`] says how many were written before, and stay; otherwise
     /// [`OperateError::Store`].
     pub fn import(&mut self, inventory: &Inventory) -> Result<Import, OperateError> {
+        // Nothing of a list that has such a device is written.
+        inventory.entries.iter().try_for_each(|entry| self.judge_device(&entry.device))?;
         let mut put = Put::default();
         for chunk in inventory.entries.chunks(CHUNK) {
             let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();

@@ -15,6 +15,7 @@ use super::BackupError;
 use crate::{
     artifacts::store::ArtifactError,
     engine::takeover::TakeoverError,
+    networks,
     spec_file::SpecFileError,
     store::{StoreError, dir::DirError},
 };
@@ -38,6 +39,26 @@ pub enum OperateError {
         /// Why.
         #[source]
         error: StoreError,
+    },
+    /// What is to be connected to may not be.
+    #[error("{field}: {error}")]
+    Network {
+        /// The part of a device or of a spec.
+        field: String,
+        /// Why.
+        #[source]
+        error: networks::Refusal,
+    },
+    /// A gate is to be asked with a secret that nobody named for that.
+    #[error(
+        "{source_text} may not be read for a gate; the server's configuration names those \
+         that may (`gates.secrets`)"
+    )]
+    Secret {
+        /// The part of the spec.
+        field: String,
+        /// Where the secret is.
+        source_text: String,
     },
     /// What a run kept when the disk was full cannot be taken over.
     #[error(transparent)]

@@ -8,6 +8,7 @@ mod access;
 mod acts;
 mod assignments;
 mod backup;
+mod borders;
 mod budgets;
 mod check;
 mod create;
@@ -34,6 +35,7 @@ pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     assignments::{AssignmentView, assignment_states},
     backup::{Backup, BackupError},
+    borders::Borders,
     budgets::{DomainView, HolderView, LimitView, SlotReleaseView, SlotReleased, Why},
     check::Checked,
     device_spec::{DeviceFault, DeviceSpec},
@@ -63,6 +65,8 @@ use crate::store::{
 pub struct State {
     path: PathBuf,
     store: SqliteStore,
+    /// What may be reached by what is written; none: anything.
+    borders: Option<Borders>,
 }
 
 impl State {
@@ -73,7 +77,7 @@ impl State {
     pub fn open(path: &Path) -> Result<Self, OperateError> {
         dir::make(path)?;
         let store = SqliteStore::open(&dir::database(path))?;
-        Ok(Self { path: path.to_owned(), store })
+        Ok(Self { path: path.to_owned(), store, borders: None })
     }
 
     /// Opens the state directory at `path` to look at it; changes nothing. What others write
@@ -84,7 +88,7 @@ impl State {
     pub fn look(path: &Path) -> Result<Self, OperateError> {
         let store = SqliteStore::open_to_read(&dir::database(path))?;
         let store = store.ok_or_else(|| OperateError::NoState { path: path.to_owned() })?;
-        Ok(Self { path: path.to_owned(), store })
+        Ok(Self { path: path.to_owned(), store, borders: None })
     }
 
     /// Opens a state directory to write to it that is there already.

@@ -9,6 +9,7 @@ mod tls;
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
+use groundswell_core::gate::external::SecretSource;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,8 @@ use crate::{
     api::{self, Api, Limits},
     clock::Clock,
     drive::{DriveError, Driver},
-    operate::{OperateError, State},
+    networks::Networks,
+    operate::{Borders, OperateError, State},
 };
 
 /// How long what is open when a server is told to stop may go on.
@@ -45,6 +47,10 @@ pub struct Setup {
     pub limits: Limits,
     /// What connections may cost.
     pub connections: ConnectionLimits,
+    /// Which devices and gates may be connected to.
+    pub networks: Networks,
+    /// The secrets of this machine that gates may be asked with.
+    pub gate_secrets: Vec<SecretSource>,
 }
 
 /// Why a server does not start, or ended.
@@ -94,6 +100,20 @@ pub struct Server {
     first: Option<Secret>,
 }
 
+impl Setup {
+    /// Says what is wrong with it that can be seen without listening: reads the certificates.
+    ///
+    /// # Errors
+    /// [`ServerError::Plain`], [`ServerError::Tls`].
+    pub fn check(&self) -> Result<(), ServerError> {
+        let listen = self.listen;
+        if self.tls.is_none() && !self.allow_plain && !listen.ip().is_loopback() {
+            return Err(ServerError::Plain { listen });
+        }
+        self.tls.clone().map_or(Ok(()), |files| Ok(tls::Acceptor::load(files).map(drop)?))
+    }
+}
+
 impl Server {
     /// Takes the place to listen and makes the state directory; the first time also a token for
     /// whoever set it up. `driver` is one of the same directory.
@@ -108,6 +128,7 @@ impl Server {
         let tls = setup.tls.clone().map(tls::Acceptor::load).transpose()?;
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|source| ServerError::Listen { listen, source })?;
+        let driver = driver.networks(setup.networks.clone());
         Ok(Self { setup, listener, tls, driver, clock, first: None })
     }
 
@@ -145,7 +166,12 @@ impl Server {
             }
         }
         self.first = first_token(&self.setup.data, &self.clock)?;
-        let api = Api::new(self.setup.data.clone(), self.clock.clone(), self.setup.limits.clone());
+        let api = Api::new(
+            self.setup.data.clone(),
+            self.clock.clone(),
+            self.setup.limits.clone(),
+            Borders::new(self.setup.networks.clone(), self.setup.gate_secrets.clone()),
+        );
         let answering = tokio::spawn(listen::answer(
             self.listener,
             self.tls,
@@ -159,6 +185,7 @@ impl Server {
             driven = &mut driving => Some(driven),
             () = stop.cancelled() => None,
         };
+        api.begin_draining();
         // Also if the driver ended by itself: a server that drives nothing promises too much.
         stop.cancel();
         driver_stop.cancel();

@@ -3,17 +3,20 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::{
     RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    version,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -60,9 +63,6 @@ pub enum TlsError {
     },
 }
 
-/// How often it is looked whether files have changed: a renewal is days before the end.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
 /// Takes TLS connections. A clone shares the certificates.
 #[derive(Clone, Debug)]
 pub(super) struct Acceptor(Arc<Inner>);
@@ -71,21 +71,17 @@ pub(super) struct Acceptor(Arc<Inner>);
 struct Inner {
     files: TlsFiles,
     config: ArcSwap<ServerConfig>,
-    looked: Mutex<Looked>,
+    seen: Mutex<Vec<Stamp>>,
 }
 
-#[derive(Debug)]
-struct Looked {
-    at: tokio::time::Instant,
-    stamps: Vec<Option<SystemTime>>,
-}
+/// What tells that a file is another one than before; none: it cannot be looked at.
+type Stamp = Option<(SystemTime, u64, u64)>;
 
 impl Acceptor {
     pub(super) fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let stamps = files.stamps();
         let config = ArcSwap::from_pointee(files.config()?);
-        let looked = Mutex::new(Looked { at: tokio::time::Instant::now(), stamps });
-        Ok(Self(Arc::new(Inner { files, config, looked })))
+        Ok(Self(Arc::new(Inner { files, config, seen: Mutex::new(stamps) })))
     }
 
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
@@ -95,19 +91,17 @@ impl Acceptor {
 }
 
 impl Inner {
-    /// Takes over certificates that were renewed; what cannot be used is told, and those there were
-    /// stay.
+    /// Takes over certificates that were renewed; what cannot be used is told once, and those there
+    /// were stay. Looked at by each connection: three looks at a file are nothing beside a handshake.
     fn look_again(&self) {
-        let mut looked = self.looked.lock();
-        if looked.at.elapsed() < LOOK_EVERY {
-            return;
-        }
-        looked.at = tokio::time::Instant::now();
         let stamps = self.files.stamps();
-        if stamps == looked.stamps {
-            return;
+        {
+            let mut seen = self.seen.lock();
+            if stamps == *seen {
+                return;
+            }
+            *seen = stamps;
         }
-        looked.stamps = stamps;
         match self.files.config() {
             Ok(config) => {
                 self.config.store(Arc::new(config));
@@ -122,9 +116,12 @@ impl Inner {
 }
 
 impl TlsFiles {
-    fn stamps(&self) -> Vec<Option<SystemTime>> {
+    fn stamps(&self) -> Vec<Stamp> {
         let paths = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()];
-        let stamp = |path: &PathBuf| fs::metadata(path).and_then(|file| file.modified()).ok();
+        let stamp = |path: &PathBuf| {
+            let file = fs::metadata(path).ok()?;
+            Some((file.modified().ok()?, file.len(), file.ino()))
+        };
         paths.into_iter().flatten().map(stamp).collect()
     }
 
@@ -132,25 +129,30 @@ impl TlsFiles {
         let chain = certificates(&self.cert)?;
         let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?)
             .map_err(|error| bad(&self.key, format!("no private key ({error})")))?;
-        let builder = ServerConfig::builder();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let unusable = |source| TlsError::Unusable { path: self.cert.clone(), source };
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+            .map_err(unusable)?;
         let builder = match &self.client_ca {
-            Some(path) => builder.with_client_cert_verifier(verifier(path)?),
+            Some(path) => builder.with_client_cert_verifier(verifier(path, provider)?),
             None => builder.with_no_client_auth(),
         };
-        let config = builder.with_single_cert(chain, key);
-        let mut config =
-            config.map_err(|source| TlsError::Unusable { path: self.cert.clone(), source })?;
+        let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
 }
 
-fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn verifier(
+    path: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots.add(certificate).map_err(|error| bad(path, error.to_string()))?;
     }
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
     verifier.map_err(|error| bad(path, error.to_string()))
 }
 

@@ -6,7 +6,7 @@ use groundswell_core::device::{ValueError, check_path};
 use http::HeaderMap;
 
 use super::{headers::HeaderError, resolve::Resolver};
-use crate::clock::Clock;
+use crate::{clock::Clock, networks::Networks};
 
 /// Everything a [`Client`](super::Client) needs to know.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub clock: Clock,
     /// Where addresses of names come from.
     pub resolver: Resolver,
+    /// What may be connected to; `None` for everything, as whoever works at this machine may.
+    pub networks: Option<Networks>,
 }
 
 impl Default for Config {
@@ -43,6 +45,7 @@ impl Default for Config {
             pool: PoolLimits::default(),
             clock: Clock::default(),
             resolver: Resolver::default(),
+            networks: None,
         }
     }
 }

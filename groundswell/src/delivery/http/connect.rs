@@ -27,6 +27,7 @@ use super::{
     tls::TlsSetup,
     upload::Upload,
 };
+use crate::networks::{Networks, Refusal};
 
 /// Largest head of an answer, and most of a body that is held for writing: 64 KiB.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -94,6 +95,7 @@ pub(super) struct Connector {
     names: Names,
     tls: TlsSetup,
     timeout: Duration,
+    networks: Option<Networks>,
     open: Arc<AtomicUsize>,
     http: http1::Builder,
 }
@@ -106,6 +108,7 @@ impl Connector {
             names: Names::new(config.resolver.clone(), config.clock.clone()),
             tls,
             timeout: config.timeouts.connect,
+            networks: config.networks.clone(),
             open: Arc::default(),
             http,
         }
@@ -124,11 +127,17 @@ impl Connector {
     ) -> Result<Box<Conn>, Failure> {
         let started = timers.clock().now();
         let tcp = if let Some(ip) = address.ip() {
+            self.judge(ip)?;
             self.connect_first(&[ip], address.port(), started, timers).await?
         } else {
+            self.networks
+                .as_ref()
+                .map_or(Ok(()), |networks| networks.judge_name(address.host()))
+                .map_err(|refusal| refused(&refusal))?;
             let asked = self.names.look_up(address.host());
             let asked = async { asked.await.map_err(|error| lookup_failure(&error)) };
             let found = timers.run(self.step(started, timers, 1), asked).await?;
+            let found = self.only_allowed(&found)?;
             self.connect_first(&found, address.port(), started, timers).await?
         };
         // Without it a body's last packet could wait for an acknowledgement.
@@ -162,12 +171,46 @@ impl Connector {
             let connecting =
                 async { connecting.await.map_err(|error| Failure::connecting(&error)) };
             match timers.run(step, connecting).await {
-                Ok(tcp) => return Ok(tcp),
+                Ok(tcp) => {
+                    // What is talked to is what was judged, whatever became of it meanwhile.
+                    self.judge_peer(&tcp)?;
+                    return Ok(tcp);
+                }
                 Err(failure) if failure.fault == Fault::AttemptTimeout => return Err(failure),
                 Err(failure) => last = failure,
             }
         }
         Err(last)
+    }
+
+    /// Of the addresses of a name those that may be connected to; an error if there is none. Also
+    /// of an answer that is used again: this is not where it was judged the last time.
+    fn only_allowed(&self, found: &[IpAddr]) -> Result<Vec<IpAddr>, Failure> {
+        let mut refusal = None;
+        let mut allowed = Vec::with_capacity(found.len());
+        for ip in found {
+            match self.judge(*ip) {
+                Ok(()) => allowed.push(*ip),
+                Err(why) => refusal = Some(why),
+            }
+        }
+        match refusal {
+            Some(why) if allowed.is_empty() => Err(why),
+            _ => Ok(allowed),
+        }
+    }
+
+    fn judge(&self, ip: IpAddr) -> Result<(), Failure> {
+        let Some(networks) = &self.networks else { return Ok(()) };
+        networks.judge(ip).map_err(|refusal| refused(&refusal))
+    }
+
+    fn judge_peer(&self, tcp: &TcpStream) -> Result<(), Failure> {
+        if self.networks.is_none() {
+            return Ok(());
+        }
+        let peer = tcp.peer_addr().map_err(|error| Failure::connecting(&error))?;
+        self.judge(peer.ip())
     }
 
     async fn secure(&self, host: &str, socket: Socket) -> Result<Io, Failure> {
@@ -183,6 +226,10 @@ impl Connector {
         let parts = u32::try_from(parts).unwrap_or(u32::MAX).max(1);
         Step { wait: left / parts, label: "connect", fault: Fault::ConnectTimeout }
     }
+}
+
+fn refused(refusal: &Refusal) -> Failure {
+    Failure::new(Fault::AddressRefused, refusal)
 }
 
 fn lookup_failure(error: &LookupError) -> Failure {

@@ -3,7 +3,12 @@
 //! Tells a name that does not exist, where trying again is useless, from a look-up that failed
 //! just now, which is why `getaddrinfo` is called here directly.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use dns_lookup::LookupErrorKind;
 use groundswell_core::time::Time;
@@ -34,6 +39,9 @@ pub enum Resolver {
     System,
     /// A fixed list, for tests; a name that is not on it does not exist.
     Fixed(Arc<BTreeMap<String, Result<Vec<IpAddr>, LookupError>>>),
+    /// For every name one answer after the other, the last one for ever, for tests: as whoever
+    /// rules a name server may answer.
+    InTurn(Arc<Mutex<VecDeque<Vec<IpAddr>>>>),
 }
 
 /// Why a name has no address.
@@ -78,6 +86,14 @@ impl Names {
         let found = match &self.resolver {
             Resolver::Fixed(fixed) => {
                 fixed.get(host).cloned().unwrap_or(Err(LookupError::NoSuchName))?
+            }
+            Resolver::InTurn(turns) => {
+                let mut turns = turns.lock();
+                let next = turns.pop_front().unwrap_or_default();
+                if turns.is_empty() {
+                    turns.push_back(next.clone());
+                }
+                next
             }
             Resolver::System => {
                 let host = host.to_owned();

@@ -7,6 +7,7 @@ use groundswell::{
     access::{Kind, Role, Scope},
     api::Limits,
     clock::Clock,
+    networks::{Networks, Own},
     operate::State,
     server::{ConnectionLimits, Server, ServerError, Setup},
 };
@@ -26,6 +27,12 @@ pub(super) struct Served {
     dir: tempfile::TempDir,
 }
 
+/// Rules by which the devices of tests may be connected to, which are on this machine.
+pub(super) fn here() -> Networks {
+    let allow = ["127.0.0.0/8", "::1/128"].map(|text| text.parse().unwrap());
+    Networks::new(allow.to_vec(), Own::System)
+}
+
 /// What a server of tests is set up with, in `data`.
 pub(super) fn setup(data: PathBuf) -> Setup {
     Setup {
@@ -35,6 +42,8 @@ pub(super) fn setup(data: PathBuf) -> Setup {
         allow_plain: false,
         limits: Limits::default(),
         connections: ConnectionLimits::default(),
+        networks: here(),
+        gate_secrets: vec![],
     }
 }
 

@@ -4,6 +4,7 @@ mod cancel;
 mod construction;
 mod headers;
 mod leaks;
+mod networks;
 mod outcomes;
 mod payloads;
 mod pool;
