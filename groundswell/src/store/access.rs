@@ -52,18 +52,8 @@ pub trait AccessStore {
         with_devices: bool,
     ) -> Result<Vec<Token>, StoreError>;
 
-    /// Revokes a token, and says whether it was not before.
-    fn revoke_token(&mut self, id: &TokenId, now: Time) -> Result<bool, StoreError>;
-
-    /// Revokes every token of a device.
-    fn revoke_tokens_of(&mut self, device: &str, now: Time) -> Result<u64, StoreError>;
-
     /// Notes when tokens were last shown.
     fn note_used(&mut self, used: &[(TokenId, Time)]) -> Result<(), StoreError>;
-
-    /// Writes a device's token down and counts it against the enrollment's limit; false, and
-    /// nothing written, if that is used up.
-    fn enroll(&mut self, by: &TokenId, uses_max: u64, token: &Token) -> Result<bool, StoreError>;
 
     /// What was created under a key.
     fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, StoreError>;

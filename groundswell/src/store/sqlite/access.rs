@@ -58,22 +58,6 @@ impl AccessStore for SqliteStore {
         Ok(tokens)
     }
 
-    fn revoke_token(&mut self, id: &TokenId, now: Time) -> Result<bool, StoreError> {
-        let transaction = self.write()?;
-        let sql = "UPDATE token SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
-        let changed = transaction.execute(sql, params![id.0, now.as_millis()])?;
-        transaction.commit()?;
-        Ok(changed > 0)
-    }
-
-    fn revoke_tokens_of(&mut self, device: &str, now: Time) -> Result<u64, StoreError> {
-        let transaction = self.write()?;
-        let sql = "UPDATE token SET revoked_at = ?2 WHERE device = ?1 AND revoked_at IS NULL";
-        let changed = transaction.execute(sql, params![device, now.as_millis()])?;
-        transaction.commit()?;
-        Ok(changed as u64)
-    }
-
     fn note_used(&mut self, used: &[(TokenId, Time)]) -> Result<(), StoreError> {
         let transaction = self.write()?;
         {
@@ -85,18 +69,6 @@ impl AccessStore for SqliteStore {
             }
         }
         Ok(transaction.commit()?)
-    }
-
-    fn enroll(&mut self, by: &TokenId, uses_max: u64, token: &Token) -> Result<bool, StoreError> {
-        let transaction = self.write()?;
-        let sql = "UPDATE token SET uses = uses + 1 WHERE id = ?1 AND uses < ?2";
-        let uses_max = i64::try_from(uses_max).unwrap_or(i64::MAX);
-        if transaction.execute(sql, params![by.0, uses_max])? == 0 {
-            return Ok(false);
-        }
-        put(&transaction, token)?;
-        transaction.commit()?;
-        Ok(true)
     }
 
     fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, StoreError> {
@@ -157,7 +129,7 @@ pub(super) fn write_attribution(
     Ok(())
 }
 
-fn put(transaction: &Connection, token: &Token) -> Result<(), StoreError> {
+pub(super) fn put(transaction: &Connection, token: &Token) -> Result<(), StoreError> {
     let device = match &token.kind {
         Kind::Device { device } => Some(device),
         Kind::Operator { .. } | Kind::Enrollment { .. } => None,

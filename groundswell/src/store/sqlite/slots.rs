@@ -41,7 +41,7 @@ pub(super) fn read(connection: &Connection, want: &SlotsWant) -> Result<SlotsRea
 }
 
 fn sizes(connection: &Connection, want: &SlotsWant) -> Result<Vec<Sizes>, StoreError> {
-    let sql = "SELECT count(*) FROM device";
+    let sql = "SELECT (SELECT count(*) FROM device) - (SELECT count(*) FROM removed)";
     let devices: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     let sizes = |per: &Per| {
         let sql = "SELECT value, count(*) FROM tag WHERE key = ?1 GROUP BY value";
@@ -197,9 +197,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// A device was seen to be well.
-pub(super) fn recovered(connection: &Connection, device: i64) -> Result<(), StoreError> {
+/// A device was seen to be well; says whether it kept slots until then.
+pub(super) fn recovered(connection: &Connection, device: i64) -> Result<bool, StoreError> {
     let sql = "DELETE FROM failed_device WHERE device = ?1";
-    connection.prepare_cached(sql)?.execute([device])?;
-    Ok(())
+    Ok(connection.prepare_cached(sql)?.execute([device])? > 0)
 }
