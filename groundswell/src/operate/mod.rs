@@ -7,10 +7,12 @@
 mod access;
 mod acts;
 mod assignments;
+mod audit;
 mod backup;
 mod budgets;
 mod check;
 mod create;
+mod device_edit;
 mod device_spec;
 mod devices;
 mod error;
@@ -24,6 +26,7 @@ mod replay;
 mod rollback;
 mod rollouts;
 mod schema;
+mod tokens;
 mod waves;
 mod why;
 
@@ -32,9 +35,11 @@ use std::path::{Path, PathBuf};
 pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     assignments::{AssignmentView, assignment_states},
+    audit::{AuditEntry, AuditVerified, AuditWant},
     backup::{Backup, BackupError},
     budgets::{DomainView, HolderView, LimitView, REASON_CHARS_MAX, SlotReleased, Why},
     check::Checked,
+    device_edit::{DeviceWhys, Past, Unwell},
     device_spec::{DeviceFault, DeviceSpec},
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::OperateError,
@@ -47,6 +52,7 @@ pub use self::{
     replay::replay,
     rollback::{Extent, RollbackView, RolledBack},
     rollouts::RolloutView,
+    tokens::{NewToken, TokenView, USES_MAX},
     waves::{RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,
 };

@@ -61,6 +61,13 @@ pub trait AccessStore {
     /// Writes a change down that nothing else is written with.
     fn note_change(&mut self, change: &Change) -> Result<(), StoreError>;
 
+    /// The same from the newest before this number on, or from the newest of all.
+    fn for_each_audited_back(
+        &self,
+        before: Option<i64>,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), StoreError>;
+
     /// Hands the entries of the audit log behind this number to `each`, in order, until it says no.
     fn for_each_audited(
         &self,

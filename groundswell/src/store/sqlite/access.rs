@@ -94,15 +94,37 @@ impl AccessStore for SqliteStore {
         each: &mut dyn FnMut(Entry) -> bool,
     ) -> Result<(), StoreError> {
         let sql = "SELECT seq, body, hash FROM audit WHERE seq > ?1 ORDER BY seq";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query([after])?;
-        while let Some(row) = rows.next()? {
-            if !each(Entry { seq: row.get(0)?, body: row.get(1)?, hash: row.get(2)? }) {
-                break;
-            }
-        }
-        Ok(())
+        audited(&self.connection, sql, after, each)
     }
+
+    fn for_each_audited_back(
+        &self,
+        before: Option<i64>,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT seq, body, hash FROM audit WHERE seq < ?1 ORDER BY seq DESC";
+        audited(&self.connection, sql, before.unwrap_or(i64::MAX), each)
+    }
+}
+
+/// Bytes that are none of ours are handed on as they are: the chain tells.
+fn audited(
+    connection: &Connection,
+    sql: &str,
+    from: i64,
+    each: &mut dyn FnMut(Entry) -> bool,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([from])?;
+    while let Some(row) = rows.next()? {
+        let bytes = |column| row.get_ref(column).map(|value| value.as_bytes().unwrap_or_default());
+        let body = String::from_utf8_lossy(bytes(1)?).into_owned();
+        let hash = bytes(2)?.try_into().unwrap_or_default();
+        if !each(Entry { seq: row.get(0)?, body, hash }) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Writes down by whom the transaction is.
