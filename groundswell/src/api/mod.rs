@@ -8,7 +8,10 @@
 mod body;
 mod caller;
 mod created;
+pub mod device;
+mod driven;
 mod guard;
+mod heard;
 pub mod operator;
 mod page;
 mod problem;
@@ -20,6 +23,7 @@ mod throttle;
 pub use self::{
     caller::{Caller, Source},
     problem::{Fault, Problem},
+    heard::write_heard,
     routes::router,
     shared::{Api, Limits},
 };

@@ -5,7 +5,7 @@ use http::Method;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Api, Problem, guard, operator};
+use super::{Api, Problem, device, guard, operator};
 use crate::access::Right;
 
 /// Whom a route answers.
@@ -47,11 +47,26 @@ impl Route {
     pub(super) const fn operate(method: Method, path: &'static str) -> Self {
         Self { method, path, needs: Needs::Right(Right::Operate) }
     }
+
+    /// A route of admins alone.
+    pub(super) const fn administer(method: Method, path: &'static str) -> Self {
+        Self { method, path, needs: Needs::Right(Right::Administer) }
+    }
 }
 
 /// Every route under `/api/v1`, noun by noun; one that is not here answers nobody.
-const NOUNS: &[&[Route]] =
-    &[OWN, operator::devices::ROUTES, operator::rollouts::ROUTES, operator::acts::ROUTES];
+const NOUNS: &[&[Route]] = &[
+    OWN,
+    operator::devices::ROUTES,
+    operator::device_edit::ROUTES,
+    operator::import::ROUTES,
+    operator::rollouts::ROUTES,
+    operator::acts::ROUTES,
+    operator::tokens::ROUTES,
+    operator::audit::ROUTES,
+    device::check_in::ROUTES,
+    device::enroll::ROUTES,
+];
 
 const OWN: &[Route] =
     &[Route { method: Method::GET, path: "/api/v1/openapi.json", needs: Needs::Nothing }];
@@ -81,8 +96,14 @@ struct Whole;
 fn parts() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Whole::openapi())
         .merge(operator::devices::routes())
+        .merge(operator::device_edit::routes())
+        .merge(operator::import::routes())
         .merge(operator::rollouts::routes())
         .merge(operator::acts::routes())
+        .merge(operator::tokens::routes())
+        .merge(operator::audit::routes())
+        .merge(device::check_in::routes())
+        .merge(device::enroll::routes())
 }
 
 /// The API, as OpenAPI 3.1 has it.

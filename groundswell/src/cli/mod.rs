@@ -2,6 +2,7 @@
 //!
 //! Owns arguments, exit codes and messages. Start with [`Command`].
 
+pub mod audit;
 pub mod budget;
 pub mod demo;
 pub mod device;
@@ -17,7 +18,9 @@ pub mod serve;
 pub mod sim;
 pub mod state;
 mod text;
+pub mod token;
 pub mod upkeep;
+mod who;
 pub mod wire;
 
 use std::{io::Write, path::Path, process::ExitCode};
@@ -62,6 +65,10 @@ pub enum Command {
     Run(Box<run::Args>),
     /// Drive the rollouts of a state directory, and answer teams, pipelines and devices over HTTP
     Serve(Box<serve::Args>),
+    /// Who may do what with a server: create, list, revoke
+    Token(token::Args),
+    /// Who did what: list, verify
+    Audit(audit::Args),
     /// A state directory itself: copies of it, and what of its log is kept
     State(upkeep::Args),
     /// Run a simulated fleet on one port, to rehearse against
@@ -110,6 +117,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Rollout(args) => rollout::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::State(args) => upkeep::run(&args),
         Command::Sim(args) => sim::run(&args),
     }

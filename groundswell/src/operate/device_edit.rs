@@ -70,6 +70,14 @@ pub struct DeviceWhys {
 }
 
 impl State {
+    /// The device of this id, if there is one.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn known_device(&self, id: &str) -> Result<Option<Device>, OperateError> {
+        Ok(self.store.device(id)?)
+    }
+
     /// Writes a device down if `before` is still what operators say of it; says whether it was.
     ///
     /// # Errors
@@ -99,12 +107,31 @@ impl State {
         }
     }
 
-    /// Puts devices into the inventory, and says of each what that did.
+    /// Puts lines of an import into the inventory, those that somebody with this scope may write, and
+    /// says of each what that did; none of what is out of the scope.
     ///
     /// # Errors
     /// [`OperateError::Store`], with nothing written.
-    pub fn import_devices(&mut self, devices: &[&Device]) -> Result<Vec<Written>, OperateError> {
-        Ok(self.store.import_devices(devices)?)
+    pub fn import_seen(
+        &mut self,
+        devices: &[Device],
+        scope: Option<&Scope>,
+    ) -> Result<Vec<Option<Written>>, OperateError> {
+        let mut may = Vec::with_capacity(devices.len());
+        for device in devices {
+            may.push(match scope {
+                None => true,
+                Some(scope) => {
+                    let known = self.store.device(&device.id)?;
+                    let is_own = known.is_none_or(|known| scope.contains(&known));
+                    is_own && scope.contains(device)
+                }
+            });
+        }
+        let all = devices.iter().zip(&may).filter_map(|(device, may)| may.then_some(device));
+        let all: Vec<&Device> = all.collect();
+        let mut written = self.store.import_devices(&all)?.into_iter();
+        Ok(may.into_iter().map(|may| if may { written.next() } else { None }).collect())
     }
 
     /// The rounds of rollouts that a device was in, newest first, of rollouts that somebody with this

@@ -65,6 +65,15 @@ pub struct CheckedIn {
     pub health: Option<Health>,
 }
 
+impl CheckedIn {
+    /// This, and what was said before where this says nothing.
+    #[must_use]
+    pub fn over(self, before: Self) -> Self {
+        let (version, health) = (self.version.or(before.version), self.health.or(before.health));
+        Self { at: self.at, version, health }
+    }
+}
+
 /// A device that calls, and what waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Calling {
