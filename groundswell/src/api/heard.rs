@@ -71,7 +71,9 @@ pub async fn write_heard(api: Api, stop: CancellationToken) {
         match write(&api).await {
             Ok(()) => is_told = false,
             Err(()) if !std::mem::replace(&mut is_told, true) => {
-                tracing::warn!("who checked in cannot be written for now: it is kept and tried again");
+                tracing::warn!(
+                    "who checked in cannot be written for now: it is kept and tried again"
+                );
             }
             Err(()) => {}
         }

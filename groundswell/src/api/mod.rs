@@ -22,8 +22,8 @@ mod throttle;
 
 pub use self::{
     caller::{Caller, Source},
-    problem::{Fault, Problem},
     heard::write_heard,
+    problem::{Fault, Problem},
     routes::router,
     shared::{Api, Limits},
 };

@@ -43,7 +43,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { json_bytes_max: 1 << 20, artifact_bytes_max: 64 << 30, guesses_max: 10, enrollments_max: 100 }
+        Self {
+            json_bytes_max: 1 << 20,
+            artifact_bytes_max: 64 << 30,
+            guesses_max: 10,
+            enrollments_max: 100,
+        }
     }
 }
 

@@ -114,14 +114,8 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
 }
 
 fn list(entries: &[AuditEntry], more: Option<&str>, now: Time) -> String {
-    let columns = [
-        number("no."),
-        whole("when"),
-        text("who"),
-        text("from"),
-        whole("what"),
-        text("to what"),
-    ];
+    let columns =
+        [number("no."), whole("when"), text("who"), text("from"), whole("what"), text("to what")];
     let row = |AuditEntry { seq, change, .. }: &AuditEntry| {
         vec![
             seq.to_string(),
@@ -142,7 +136,9 @@ fn told(verified: &AuditVerified, seq: Option<i64>) -> String {
     let entries = count(entries.unsigned_abs(), "entry").replace("entrys", "entries");
     let mut words = match fault {
         None => format!("whole: {entries}, the last with hash\n  {hash}"),
-        Some(fault) => format!("NOT WHOLE: {fault}\n{entries} before that are, the last with hash\n  {hash}"),
+        Some(fault) => {
+            format!("NOT WHOLE: {fault}\n{entries} before that are, the last with hash\n  {hash}")
+        }
     };
     let seq = seq.unwrap_or_default();
     match is_as_kept {

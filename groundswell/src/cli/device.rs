@@ -122,7 +122,8 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
 fn import(on: &state::On, file: &Path, now: Time) -> Result<(), Told> {
     let (name, inventory) = read(file, now).map_err(Failure::input)?;
     let devices = count(inventory.entries.len() as u64, "device");
-    let import = on.begin("device.import", format!("{devices} of {name}"), now)?.import(&inventory)?;
+    let import =
+        on.begin("device.import", format!("{devices} of {name}"), now)?.import(&inventory)?;
     let Import { put, with_headers } = import;
     if with_headers > 0 {
         let whose = match with_headers {

@@ -8,7 +8,10 @@ use serde::Serialize;
 
 use super::{Failure, print_line, state_trouble, tell_line, who};
 use crate::{
-    engine::takeover::TakeoverError, operate::{OperateError, State}, spec_file::SpecFileError, store::dir,
+    engine::takeover::TakeoverError,
+    operate::{OperateError, State},
+    spec_file::SpecFileError,
+    store::dir,
 };
 
 /// Which state directory, and how to print.

@@ -53,7 +53,8 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Prune { before } => {
             let now = Clock::System.now();
             let before = passed(*before, now)?;
-            let mut state = on.change("state.prune", format!("what was before {}", date(before)), now)?;
+            let mut state =
+                on.change("state.prune", format!("what was before {}", date(before)), now)?;
             let pruned = state.prune(before)?;
             let note = pruned
                 .is_empty()

@@ -9,8 +9,8 @@ use super::{DeviceView, DeviceWhy, FailingView, OperateError, State};
 use crate::{
     access::{Scope, Token, TokenId},
     store::{
-        Calling, CheckedIn, Enrolled, FleetStore as _, Removed, RolloutKey, RolloutRecord, Store as _,
-        Which, Written,
+        Calling, CheckedIn, Enrolled, FleetStore as _, Removed, RolloutKey, RolloutRecord,
+        Store as _, Which, Written,
     },
 };
 
@@ -98,9 +98,7 @@ impl State {
     pub fn remove_device(&mut self, id: &str, now: Time) -> Result<(), OperateError> {
         match self.store.remove_device(id, now)? {
             Removed::Done => Ok(()),
-            Removed::Unknown => {
-                Err(OperateError::UnknownDevice { id: id.to_owned(), meant: None })
-            }
+            Removed::Unknown => Err(OperateError::UnknownDevice { id: id.to_owned(), meant: None }),
             Removed::Active(rollout) => {
                 Err(OperateError::DeviceBusy { device: id.to_owned(), rollout: rollout.0 })
             }

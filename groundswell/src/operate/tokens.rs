@@ -65,8 +65,9 @@ pub struct NewToken {
 impl TokenView {
     /// A token as it is shown.
     pub fn of(token: &Token) -> Self {
-        let Token { id, name, kind, created_at, expires_at, revoked_at, last_used_at, uses, .. } =
-            token.clone();
+        let Token {
+            id, name, kind, created_at, expires_at, revoked_at, last_used_at, uses, ..
+        } = token.clone();
         let id = id.0;
         Self { id, name, kind, created_at, expires_at, revoked_at, last_used_at, uses }
     }

@@ -1,10 +1,6 @@
 //! Devices one by one: changed by who saw them, removed, imported, and heard of when they check in.
 
-use groundswell_core::{
-    assignment::Assignment,
-    device::Device,
-    time::Time,
-};
+use groundswell_core::{assignment::Assignment, device::Device, time::Time};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

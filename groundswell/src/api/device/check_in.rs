@@ -30,11 +30,8 @@ const TEXT_BYTES_MAX: usize = 1_200;
 const TRIES: usize = 8;
 
 /// Who may do what here.
-pub(in crate::api) const ROUTES: &[Route] = &[Route {
-    method: Method::POST,
-    path: "/api/v1/devices/{id}/check-in",
-    needs: Needs::Device,
-}];
+pub(in crate::api) const ROUTES: &[Route] =
+    &[Route { method: Method::POST, path: "/api/v1/devices/{id}/check-in", needs: Needs::Device }];
 
 pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(check_in))
@@ -200,11 +197,8 @@ fn waits(
 ) -> Waits {
     let Assignment { state, attempt, due_at, .. } = *assignment;
     let is_open = state.is_waiting() || state == groundswell_core::assignment::State::Queued;
-    let opens_at = if is_open {
-        rollouts.opens_at(record, calling.time_zone.as_deref(), now)
-    } else {
-        None
-    };
+    let opens_at =
+        if is_open { rollouts.opens_at(record, calling.time_zone.as_deref(), now) } else { None };
     Waits {
         rollout: record.key.0,
         rollout_state: record.progression.state.to_string(),

@@ -150,9 +150,8 @@ fn administers_all(kind: &Kind) -> bool {
 fn is_anybody_left(connection: &Connection, now: Time) -> Result<bool, StoreError> {
     let sql = "SELECT kind FROM token WHERE device IS NULL AND revoked_at IS NULL \
                AND (expires_at IS NULL OR expires_at > ?1)";
-    let kinds: Vec<Kind> = read::all(connection, sql, [now.as_millis()], |row| {
-        rows::json(&row.get::<_, String>(0)?)
-    })?;
+    let kinds: Vec<Kind> =
+        read::all(connection, sql, [now.as_millis()], |row| rows::json(&row.get::<_, String>(0)?))?;
     Ok(kinds.iter().any(administers_all))
 }
 

@@ -1,6 +1,11 @@
 //! The server, over real sockets.
 
+mod audit;
+mod check_in;
+mod device_edit;
 mod devices;
+mod matrix;
 mod rollouts;
 mod server;
 mod support;
+mod tokens;
