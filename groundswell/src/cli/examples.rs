@@ -43,7 +43,7 @@ const EXAMPLES: [(&str, &str); 47] = [
     ("serve", "groundswell serve --listen 127.0.0.1:8080 --data /var/lib/groundswell"),
     ("run", "groundswell run --state /var/lib/groundswell"),
     ("token", "groundswell token list"),
-    ("token create", "groundswell token create 'night shift' --role operator --expires-in 90d"),
+    ("token create", "groundswell token create night-shift --role operator --expires-in 90d"),
     ("token list", "groundswell token list --devices"),
     ("token revoke", "groundswell token revoke 5wQb0T1mZk2x"),
     ("audit", "groundswell audit list"),
