@@ -1,6 +1,8 @@
 //! Who did what: entries that are chained by hash, so that none can be changed, left out or moved
 //! without a trace.
 
+use std::fmt::Write as _;
+
 use groundswell_core::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,6 +11,14 @@ use utoipa::ToSchema;
 
 /// A link of the chain.
 pub type Hash = [u8; 32];
+
+/// A link as people and programs write it.
+pub fn hash_in_hex(hash: &Hash) -> String {
+    hash.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
 
 /// A change that somebody makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -10,7 +10,7 @@ mod secret;
 mod token;
 
 pub use self::{
-    audit::{Chain, ChainBroken, Change, Entry, Hash},
+    audit::{Chain, ChainBroken, Change, Entry, Hash, hash_in_hex},
     role::{Right, Role},
     scope::{Scope, ScopeError},
     secret::{BadSecret, Secret},

@@ -1,10 +1,10 @@
 //! The part of a fleet that a token is limited to.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use groundswell_core::{
     device::Device,
-    selector::{Expr, Field, Selector, SelectorError},
+    selector::{Comparison, Expr, Field, Selector, SelectorError},
     time::Time,
 };
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,11 @@ impl Scope {
     /// Whether a device is in it.
     pub fn contains(&self, device: &Device) -> bool {
         self.0.matches(device, Time::ZERO)
+    }
+
+    /// Whether every device that has these tags is in it, whatever its id and its other tags are.
+    pub fn holds_by_tags(&self, tags: &BTreeMap<String, String>) -> bool {
+        holds(self.0.expr(), tags)
     }
 
     /// The devices in it that `select` chooses.
@@ -91,6 +96,17 @@ impl TryFrom<String> for Scope {
 impl From<Scope> for String {
     fn from(scope: Scope) -> Self {
         scope.to_string()
+    }
+}
+
+fn holds(expr: &Expr, tags: &BTreeMap<String, String>) -> bool {
+    match expr {
+        Expr::All(parts) => parts.iter().all(|part| holds(part, tags)),
+        Expr::Any(parts) => parts.iter().any(|part| holds(part, tags)),
+        Expr::Compare(Comparison { field: Field::Tag(key), test }) => {
+            tags.get(&**key).is_some_and(|value| test.allows(value))
+        }
+        Expr::Compare(_) => false,
     }
 }
 
@@ -141,6 +157,27 @@ mod tests {
         assert!(!covers("tag.region==west", "tag.region==east"));
         assert!(!covers("tag.a==1 and tag.b==2", "tag.a==1"));
         assert!(!Scope::parse("tag.a==1").unwrap().covers(None));
+    }
+
+    #[test]
+    fn tags_hold_it_whatever_the_device_says_besides() {
+        let holds = |scope: &str| {
+            let tags = [("region", "west"), ("ring", "1")];
+            let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            Scope::parse(scope).unwrap().holds_by_tags(&tags.into())
+        };
+        for yes in [
+            "tag.region==west",
+            "tag.region==w*",
+            "tag.region==* and tag.ring!=2",
+            "id==x or tag.ring==1",
+        ] {
+            assert!(holds(yes), "{yes}");
+        }
+        // The device may choose its id, and tags that the token does not name.
+        for no in ["tag.region==east", "id==x", "id!=x", "tag.other!=1", "tag.other!=*"] {
+            assert!(!holds(no), "{no}");
+        }
     }
 
     #[test]

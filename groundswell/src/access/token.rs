@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use groundswell_core::time::Time;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Role, Scope};
 
@@ -44,7 +45,7 @@ pub struct Token {
 }
 
 /// Who has a token, and what it may.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Kind {
     /// A person or a pipeline.
@@ -53,6 +54,7 @@ pub enum Kind {
         role: Role,
         /// The devices that it is limited to; none: all of them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>)]
         scope: Option<Scope>,
     },
     /// A device: it checks in as itself.

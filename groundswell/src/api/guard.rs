@@ -162,7 +162,7 @@ fn authenticate(api: &Api, request: &Request, source: IpAddr) -> Result<Token, P
     match judge(secret.as_ref(), known, now) {
         Ok(token) => Ok(token),
         Err(problem) => {
-            api.throttle().note_wrong(source, now);
+            api.throttle().note(source, now);
             Err(problem)
         }
     }

@@ -8,8 +8,11 @@
 mod body;
 mod caller;
 mod created;
+pub mod device;
 mod docs;
+mod driven;
 mod guard;
+mod heard;
 pub mod operator;
 mod page;
 mod problem;
@@ -21,6 +24,7 @@ mod throttle;
 
 pub use self::{
     caller::{Caller, Source},
+    heard::write_heard,
     problem::{Fault, Problem},
     routes::router,
     shared::{Api, Limits},

@@ -198,10 +198,19 @@ impl From<OperateError> for Problem {
             }
             E::Cursor => Self::invalid("cursor", told),
             E::TokenName { .. } => Self::invalid("name", told),
+            E::Fault(fault) => Self::invalid(fault.field, fault.detail),
+            E::Uses { .. } => Self::invalid("uses_max", told),
+            E::OutOfScope => Self::invalid("tags", told),
+            E::Scope(_) => Self::invalid("scope", told),
             E::NoRandomness(_) => Self::internal(),
-            E::UnknownDevice { .. } | E::UnknownRelease { .. } | E::UnknownRollout { .. } => {
-                Self::not_found(told)
-            }
+            E::UnknownDevice { .. }
+            | E::UnknownRelease { .. }
+            | E::UnknownRollout { .. }
+            | E::UnknownToken { .. } => Self::not_found(told),
+            E::LastAdmin => Self::conflict("last-admin", told),
+            E::UsedUp => Self::new(StatusCode::FORBIDDEN, "used-up", told),
+            E::DeviceKnown { .. } => Self::conflict("device-known", told),
+            E::DeviceBusy { .. } => Self::conflict("device-busy", told),
             E::AmbiguousRollout { .. } => Self::invalid("rollout", told),
             E::ReleaseDiffers { .. } => Self::conflict("differs", told),
             E::MovedOn { .. } | E::OtherWave { .. } => Self::conflict("moved-on", told),

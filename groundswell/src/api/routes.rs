@@ -19,7 +19,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Api, Problem, docs, guard, operator, problem, squeeze};
+use super::{Api, Problem, device, docs, guard, operator, problem, squeeze};
 use crate::access::Right;
 
 /// What tokens are called in the document.
@@ -64,11 +64,26 @@ impl Route {
     pub(super) const fn operate(method: Method, path: &'static str) -> Self {
         Self { method, path, needs: Needs::Right(Right::Operate) }
     }
+
+    /// A route of admins alone.
+    pub(super) const fn administer(method: Method, path: &'static str) -> Self {
+        Self { method, path, needs: Needs::Right(Right::Administer) }
+    }
 }
 
 /// Every route under `/api/v1`, noun by noun; one that is not here answers nobody.
-const NOUNS: &[&[Route]] =
-    &[OWN, operator::devices::ROUTES, operator::rollouts::ROUTES, operator::acts::ROUTES];
+const NOUNS: &[&[Route]] = &[
+    OWN,
+    operator::devices::ROUTES,
+    operator::device_edit::ROUTES,
+    operator::import::ROUTES,
+    operator::rollouts::ROUTES,
+    operator::acts::ROUTES,
+    operator::tokens::ROUTES,
+    operator::audit::ROUTES,
+    device::check_in::ROUTES,
+    device::enroll::ROUTES,
+];
 
 const OWN: &[Route] =
     &[Route { method: Method::GET, path: "/api/v1/openapi.json", needs: Needs::Nothing }];
@@ -98,8 +113,14 @@ struct Whole;
 fn parts() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Whole::openapi())
         .merge(operator::devices::routes())
+        .merge(operator::device_edit::routes())
+        .merge(operator::import::routes())
         .merge(operator::rollouts::routes())
         .merge(operator::acts::routes())
+        .merge(operator::tokens::routes())
+        .merge(operator::audit::routes())
+        .merge(device::check_in::routes())
+        .merge(device::enroll::routes())
 }
 
 /// The API, as OpenAPI 3.1 has it.

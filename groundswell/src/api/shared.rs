@@ -4,15 +4,16 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use groundswell_core::time::Time;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{Caller, Problem, throttle::Throttle};
+use super::{Caller, Problem, driven::Driven, heard::Heard, throttle::Throttle};
 use crate::{
-    access::{Change, TokenId},
+    access::{Change, Kind, TokenId},
     clock::Clock,
     operate::{Borders, OperateError, State},
     store::{Attribution, Created},
@@ -21,6 +22,12 @@ use crate::{
 /// Connections to the database that are kept open for the next request: more than can be busy on
 /// the few cores of such a machine.
 const IDLE_MAX: usize = 16;
+
+/// In which time a source gets one more wrong token.
+const GUESS_EVERY: Duration = Duration::from_secs(6);
+
+/// In which time a source may enroll one more device.
+const ENROLL_EVERY: Duration = Duration::from_secs(1);
 
 /// What a request may cost.
 #[derive(Clone, Debug)]
@@ -31,11 +38,18 @@ pub struct Limits {
     pub artifact_bytes_max: u64,
     /// Wrong tokens that a source may show at once; they come back one in 6 s.
     pub guesses_max: u32,
+    /// Devices that may enroll from a source at once; they come back one in a second.
+    pub enrollments_max: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { json_bytes_max: 1 << 20, artifact_bytes_max: 64 << 30, guesses_max: 10 }
+        Self {
+            json_bytes_max: 1 << 20,
+            artifact_bytes_max: 64 << 30,
+            guesses_max: 10,
+            enrollments_max: 100,
+        }
     }
 }
 
@@ -49,6 +63,9 @@ struct Inner {
     clock: Clock,
     limits: Limits,
     throttle: Throttle,
+    enrolling: Throttle,
+    heard: Heard,
+    driven: Driven,
     looking: Mutex<Vec<State>>,
     changing: Mutex<Vec<State>>,
     used: Mutex<HashMap<TokenId, Time>>,
@@ -66,7 +83,9 @@ impl Inner {
 impl Api {
     /// The API of the state directory at `path`, which is there.
     pub fn new(path: PathBuf, clock: Clock, limits: Limits, borders: Borders) -> Self {
-        let throttle = Throttle::new(limits.guesses_max);
+        let throttle = Throttle::new(limits.guesses_max, GUESS_EVERY);
+        let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
+        let (heard, driven) = Default::default();
         let (looking, changing, used) = Default::default();
         let (draining, _) = watch::channel(false);
         Self(Arc::new(Inner {
@@ -74,6 +93,9 @@ impl Api {
             clock,
             limits,
             throttle,
+            enrolling,
+            heard,
+            driven,
             looking,
             changing,
             used,
@@ -127,6 +149,18 @@ impl Api {
         &self.0.throttle
     }
 
+    pub(super) fn enrolling(&self) -> &Throttle {
+        &self.0.enrolling
+    }
+
+    pub(super) fn heard(&self) -> &Heard {
+        &self.0.heard
+    }
+
+    pub(super) fn driven_now(&self) -> &Driven {
+        &self.0.driven
+    }
+
     /// Looks something up by its key, at once: some microseconds, which moving to another thread
     /// would double.
     ///
@@ -171,11 +205,25 @@ impl Api {
         created: Option<Created>,
         act: impl FnOnce(&mut State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
+        self.write(Some(Attribution { change, created }), act).await
+    }
+
+    /// Writes something that the server does by itself, or by somebody if that is said.
+    ///
+    /// # Errors
+    /// A [`Problem`] as the state has it.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        by: Option<Attribution>,
+        act: impl FnOnce(&mut State, Time) -> Result<T, OperateError> + Send + 'static,
+    ) -> Result<T, Problem> {
         let api = self.clone();
         let changed = tokio::task::spawn_blocking(move || {
             let idle = api.0.changing.lock().pop();
             let mut state = idle.map_or_else(|| api.0.limited(State::open(&api.0.path)), Ok)?;
-            state.attribute(Attribution { change, created });
+            if let Some(by) = by {
+                state.attribute(by);
+            }
             let done = act(&mut state, api.now());
             state.unattribute();
             give_back(&api.0.changing, state);
@@ -187,8 +235,12 @@ impl Api {
         })
     }
 
-    /// Notes that a token was shown.
+    /// Notes that a token was shown. Not that of a device: the device is seen, which says the same,
+    /// and there are as many as devices.
     pub(super) fn note_used(&self, caller: &Caller) {
+        if matches!(caller.token.kind, Kind::Device { .. }) {
+            return;
+        }
         let mut used = self.0.used.lock();
         used.insert(caller.id().clone(), self.now());
     }

@@ -54,7 +54,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             on.show_list(&domains, note, || list(on, &domains, now))?;
         }
         Verb::Release { domain, device, reason } => {
-            let mut state = State::open_existing(&on.state)?;
+            let mut state = on.change("budget.release", format!("device {device}"), now)?;
             let released = state.release_slot(domain, device, reason, now)?;
             on.show(&released, || tell(&released))?;
         }

@@ -107,14 +107,15 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             on.show(&shown, || show(on, &shown, now))?;
         }
         Verb::Release { id, reason } => {
-            let failed = State::open_existing(&on.state)?.release_device(id, reason, now)?;
+            let mut state = on.change("device.release", format!("device {id}"), now)?;
+            let failed = state.release_device(id, reason, now)?;
             on.show(&Released { device: id, failed_in_row: failed }, || {
                 let rollouts = count(failed, "rollout");
                 format!("{id} takes part again; that it failed {rollouts} in a row is forgotten")
             })?;
         }
         Verb::CheckIn { id, version } => {
-            let mut state = State::open_existing(&on.state)?;
+            let mut state = on.change("device.check-in", format!("device {id}"), now)?;
             let waiting = state.check_in(id, version.as_deref(), now)?;
             let driver = state.driver();
             let noted = Noted { device: id, version: version.as_deref(), waiting, driver };
@@ -126,7 +127,9 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
 
 fn import(on: &state::On, file: &Path, now: Time) -> Result<(), Told> {
     let (name, inventory) = read(file, now).map_err(Failure::input)?;
-    let import = State::open(&on.state)?.import(&inventory)?;
+    let devices = count(inventory.entries.len() as u64, "device");
+    let import =
+        on.begin("device.import", format!("{devices} of {name}"), now)?.import(&inventory)?;
     let Import { put, with_headers } = import;
     if with_headers > 0 {
         let whose = match with_headers {

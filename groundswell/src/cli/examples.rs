@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 44] = [
+const EXAMPLES: [(&str, &str); 51] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -46,6 +46,13 @@ const EXAMPLES: [(&str, &str); 44] = [
     ("config show", "groundswell config show --config server.toml"),
     ("config example", "groundswell config example"),
     ("run", "groundswell run --state /var/lib/groundswell"),
+    ("token", "groundswell token list"),
+    ("token create", "groundswell token create night-shift --role operator --expires-in 90d"),
+    ("token list", "groundswell token list --devices"),
+    ("token revoke", "groundswell token revoke 5wQb0T1mZk2x"),
+    ("audit", "groundswell audit list"),
+    ("audit list", "groundswell audit list --action device --who anna"),
+    ("audit verify", "groundswell audit verify"),
     ("state", "groundswell state backup /backup/monday.db"),
     ("state backup", "groundswell state backup /backup/monday.db"),
     ("state prune", "groundswell state prune --before -90d"),

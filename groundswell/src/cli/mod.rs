@@ -2,6 +2,7 @@
 //!
 //! Owns arguments, exit codes and messages. Start with [`Command`].
 
+pub mod audit;
 pub mod budget;
 pub mod config;
 pub mod demo;
@@ -18,7 +19,9 @@ pub mod serve;
 pub mod sim;
 pub mod state;
 mod text;
+pub mod token;
 pub mod upkeep;
+mod who;
 pub mod wire;
 
 use std::{io::Write, path::Path, process::ExitCode};
@@ -65,6 +68,10 @@ pub enum Command {
     Serve(Box<serve::Args>),
     /// Settings of the server: check, show, example
     Config(config::Args),
+    /// Who may do what with a server: create, list, revoke
+    Token(token::Args),
+    /// Who did what: list, verify
+    Audit(audit::Args),
     /// A state directory itself: copies of it, and what of its log is kept
     State(upkeep::Args),
     /// Run a simulated fleet on one port, to rehearse against
@@ -114,6 +121,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::State(args) => upkeep::run(&args),
         Command::Sim(args) => sim::run(&args),
     }

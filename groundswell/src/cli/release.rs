@@ -58,7 +58,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     let now = Clock::System.now();
     match verb {
         Verb::Create { name, version, file } => {
-            let mut state = State::open(&on.state)?;
+            let mut state = on.begin("release.create", format!("release {name} {version}"), now)?;
             let (release, is_new) = state.create_release(name, version, file, now)?;
             on.show(&Created { release: &release, is_new }, || created(&release, is_new))?;
         }

@@ -3,12 +3,15 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::ValueEnum;
-use groundswell_core::document::DocumentError;
+use groundswell_core::{document::DocumentError, time::Time};
 use serde::Serialize;
 
-use super::{Failure, print_line, state_trouble, tell_line};
+use super::{Failure, print_line, state_trouble, tell_line, who};
 use crate::{
-    engine::takeover::TakeoverError, operate::OperateError, spec_file::SpecFileError, store::dir,
+    engine::takeover::TakeoverError,
+    operate::{OperateError, State},
+    spec_file::SpecFileError,
+    store::dir,
 };
 
 /// Which state directory, and how to print.
@@ -39,6 +42,31 @@ pub enum Output {
 }
 
 impl On {
+    /// Opens the state directory to change it, if it is there. What is done with it is in its audit
+    /// log, by the user of this machine.
+    pub(super) fn change(
+        &self,
+        action: &str,
+        subject: String,
+        now: Time,
+    ) -> Result<State, OperateError> {
+        let mut state = State::open_existing(&self.state)?;
+        who::attribute(&mut state, action, subject, now);
+        Ok(state)
+    }
+
+    /// The same, and makes the directory if it is not there.
+    pub(super) fn begin(
+        &self,
+        action: &str,
+        subject: String,
+        now: Time,
+    ) -> Result<State, OperateError> {
+        let mut state = State::open(&self.state)?;
+        who::attribute(&mut state, action, subject, now);
+        Ok(state)
+    }
+
     /// Prints what was asked for: as JSON, or in words.
     pub(super) fn show<T: Serialize>(
         &self,

@@ -51,8 +51,11 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             on.show(&backup, || copied(&backup))?;
         }
         Verb::Prune { before } => {
-            let before = passed(*before, Clock::System.now())?;
-            let pruned = State::open_existing(&on.state)?.prune(before)?;
+            let now = Clock::System.now();
+            let before = passed(*before, now)?;
+            let mut state =
+                on.change("state.prune", format!("what was before {}", date(before)), now)?;
+            let pruned = state.prune(before)?;
             let note = pruned
                 .is_empty()
                 .then(|| format!("nothing was written down before {} that could go", date(before)));

@@ -56,6 +56,9 @@ impl Settings {
         let limits = Limits {
             json_bytes_max: self.bytes("limits.json_body").unwrap_or_default() as usize,
             artifact_bytes_max: self.bytes("limits.artifact").unwrap_or_default(),
+            enrollments_max: self
+                .parsed("limits.enrollments")
+                .unwrap_or(defaults.0.enrollments_max),
             guesses_max: self.parsed("limits.wrong_tokens").unwrap_or(defaults.0.guesses_max),
         };
         let wait = |key, default| self.wait(key).unwrap_or(default);

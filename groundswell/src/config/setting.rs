@@ -107,9 +107,15 @@ pub const SETTINGS: &[Setting] = &[
     bare("limits.artifact", Kind::Size(1 << 40), "64GiB", "Longest artifact."),
     bare(
         "limits.wrong_tokens",
-        Kind::Number(1, 1_000),
+        Kind::Number(1, 1_000_000),
         "10",
         "Wrong tokens that one source may show at once; they come back one in 6 s.",
+    ),
+    bare(
+        "limits.enrollments",
+        Kind::Number(1, 1_000_000),
+        "100",
+        "Devices that may enroll from one source at once; they come back one in a second.",
     ),
     bare("connections.max", Kind::Number(1, CONNECTIONS_MAX), "10000", "Connections open at once."),
     bare(

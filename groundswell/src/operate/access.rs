@@ -4,7 +4,7 @@ use groundswell_core::time::Time;
 
 use super::{OperateError, State};
 use crate::{
-    access::{Kind, NAME_CHARS_MAX, Secret, Token, TokenId},
+    access::{Kind, Secret, Token, TokenId},
     store::{AccessStore as _, Attribution, Created},
 };
 
@@ -46,23 +46,7 @@ impl State {
         expires_at: Option<Time>,
         now: Time,
     ) -> Result<(Token, Secret), OperateError> {
-        let name = name.trim();
-        let is_plain = !name.chars().any(char::is_control);
-        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || !is_plain {
-            return Err(OperateError::TokenName { max: NAME_CHARS_MAX });
-        }
-        let secret = Secret::mint().map_err(OperateError::NoRandomness)?;
-        let token = Token {
-            id: secret.id().clone(),
-            hash: secret.hash(),
-            name: name.to_owned(),
-            kind,
-            created_at: now,
-            expires_at,
-            revoked_at: None,
-            last_used_at: None,
-            uses: 0,
-        };
+        let (token, secret) = Self::mint_token(name, kind, expires_at, now)?;
         self.store.put_token(&token)?;
         Ok((token, secret))
     }

@@ -11,7 +11,7 @@ use groundswell_core::{
     selector::SelectorError,
 };
 
-use super::BackupError;
+use super::{BackupError, DeviceFault};
 use crate::{
     artifacts::store::ArtifactError,
     engine::takeover::TakeoverError,
@@ -114,6 +114,57 @@ pub enum OperateError {
     ApprovalReason {
         /// The most characters.
         max: usize,
+    },
+    /// A part of a device that cannot be.
+    #[error(transparent)]
+    Fault(#[from] DeviceFault),
+    /// Not the number of devices that an enrollment token is good for.
+    #[error("an enrollment token is good for 1 to {max} devices")]
+    Uses {
+        /// The most.
+        max: u64,
+    },
+    /// Whoever has a scope hands nothing out beyond it.
+    #[error(
+        "a device with these tags need not be in your scope: give the tags that your scope asks for"
+    )]
+    OutOfScope,
+    /// Two scopes that make none together.
+    #[error("both scopes together: {0}")]
+    Scope(String),
+    /// No token of this id.
+    #[error("there is no token `{id}`")]
+    UnknownToken {
+        /// As asked for.
+        id: String,
+    },
+    /// Nobody could administer without it.
+    #[error(
+        "it is the last token that may administer everything: make another one first, then revoke \
+         this one with that"
+    )]
+    LastAdmin,
+    /// The enrollment token is good for no more devices.
+    #[error("the enrollment token is used up, or no good any more: ask for another one")]
+    UsedUp,
+    /// A device that is known gets no token by enrolling.
+    #[error(
+        "there is a device `{device}` already: an operator makes a token for it, or removes it first"
+    )]
+    DeviceKnown {
+        /// Its id.
+        device: String,
+    },
+    /// A rollout is sending to it.
+    #[error(
+        "{device} is being updated by rollout {rollout}: wait until that has ended with it, or abort \
+         that"
+    )]
+    DeviceBusy {
+        /// The device.
+        device: String,
+        /// The rollout's number.
+        rollout: i64,
     },
     /// There is nothing to release it from.
     #[error("{device} is left out by no rollout: it failed none since it last took one well")]

@@ -7,11 +7,13 @@
 mod access;
 mod acts;
 mod assignments;
+mod audit;
 mod backup;
 mod borders;
 mod budgets;
 mod check;
 mod create;
+mod device_edit;
 mod device_spec;
 mod devices;
 mod error;
@@ -26,6 +28,7 @@ mod replay;
 mod rollback;
 mod rollouts;
 mod schema;
+mod tokens;
 mod waves;
 mod why;
 
@@ -34,10 +37,12 @@ use std::path::{Path, PathBuf};
 pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
     assignments::{AssignmentView, assignment_states},
+    audit::{AuditEntry, AuditVerified, AuditWant},
     backup::{Backup, BackupError},
     borders::Borders,
     budgets::{DomainView, HolderView, LimitView, SlotReleaseView, SlotReleased, Why},
     check::Checked,
+    device_edit::{DeviceWhys, Past, Unwell},
     device_spec::{DeviceFault, DeviceSpec},
     devices::{DeviceView, Import, PAGE_MAX, Part},
     error::{OperateError, Unmeetable},
@@ -51,6 +56,7 @@ pub use self::{
     replay::replay,
     rollback::{Extent, RollbackView, RolledBack},
     rollouts::RolloutView,
+    tokens::{NewToken, TokenView, USES_MAX},
     waves::{PassedOver, RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,
 };

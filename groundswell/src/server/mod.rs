@@ -180,6 +180,9 @@ impl Server {
             stop.clone(),
         ));
         let noting = tokio::spawn(note_used(api.clone(), stop.clone()));
+        // Told to stop after the last request was answered.
+        let is_answered = CancellationToken::new();
+        let hearing = tokio::spawn(api::write_heard(api.clone(), is_answered.clone()));
         begun(self.first.take());
         let driven = tokio::select! {
             driven = &mut driving => Some(driven),
@@ -196,6 +199,8 @@ impl Server {
         for task in [answering, noting] {
             task.await.map_err(ServerError::Died)?;
         }
+        is_answered.cancel();
+        hearing.await.map_err(ServerError::Died)?;
         end(driven)
     }
 }

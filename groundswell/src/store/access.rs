@@ -52,24 +52,21 @@ pub trait AccessStore {
         with_devices: bool,
     ) -> Result<Vec<Token>, StoreError>;
 
-    /// Revokes a token, and says whether it was not before.
-    fn revoke_token(&mut self, id: &TokenId, now: Time) -> Result<bool, StoreError>;
-
-    /// Revokes every token of a device.
-    fn revoke_tokens_of(&mut self, device: &str, now: Time) -> Result<u64, StoreError>;
-
     /// Notes when tokens were last shown.
     fn note_used(&mut self, used: &[(TokenId, Time)]) -> Result<(), StoreError>;
-
-    /// Writes a device's token down and counts it against the enrollment's limit; false, and
-    /// nothing written, if that is used up.
-    fn enroll(&mut self, by: &TokenId, uses_max: u64, token: &Token) -> Result<bool, StoreError>;
 
     /// What was created under a key.
     fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, StoreError>;
 
     /// Writes a change down that nothing else is written with.
     fn note_change(&mut self, change: &Change) -> Result<(), StoreError>;
+
+    /// The same from the newest before this number on, or from the newest of all.
+    fn for_each_audited_back(
+        &self,
+        before: Option<i64>,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), StoreError>;
 
     /// Hands the entries of the audit log behind this number to `each`, in order, until it says no.
     fn for_each_audited(

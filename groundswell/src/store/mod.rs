@@ -7,6 +7,7 @@
 mod access;
 mod changed;
 pub mod dir;
+mod fleet;
 mod health;
 pub mod reserve;
 mod slots;
@@ -35,6 +36,7 @@ use utoipa::ToSchema;
 pub use self::{
     access::{AccessStore, Attribution, Created},
     changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
+    fleet::{Calling, CheckedIn, Enrolled, FleetStore, Health, Removed, Revoked, Written},
     health::{Patient, Patients, PatientsPage, PatientsWant, Regression},
     slots::{
         FailedDevice, Failing, Member, ReleasedOf, ReleasedSlot, Sizes, SlotChange, SlotRelease,

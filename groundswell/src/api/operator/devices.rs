@@ -18,7 +18,7 @@ use super::super::{
     routes::Route,
     state_tag::{StateTag, require_new},
 };
-use crate::operate::{DeviceSpec, DeviceView, OperateError};
+use crate::operate::{DeviceFault, DeviceSpec, DeviceView};
 
 /// Who may do what here.
 pub(in crate::api) const ROUTES: &[Route] = &[
@@ -82,8 +82,7 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (device, view) = api.glance(|state, now| state.device_view(&id, now))?;
-    visible(&caller, &device)?;
+    let (device, view) = find(&api, &caller, &id)?;
     let tag = StateTag::of(&DeviceSpec::of(&device));
     if tag.is_known(&headers) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.header())]).into_response());
@@ -107,14 +106,12 @@ async fn put(
     headers: HeaderMap,
     JsonBody(spec): JsonBody<DeviceSpec>,
 ) -> Result<Response, Problem> {
-    let device = spec.device(&id).map_err(|fault| Problem::invalid(fault.field, fault.detail))?;
-    let before = match api.glance(|state, now| state.device_view(&id, now)) {
-        Ok((device, _)) => Some(device),
-        Err(problem) if problem.status() == StatusCode::NOT_FOUND => None,
-        Err(problem) => return Err(problem),
-    };
+    let device = spec.device(&id)?;
+    let before = api.glance(|state, _| state.known_device(&id))?;
     if let Some(before) = &before {
-        visible(&caller, before)?;
+        if !caller.sees(before) {
+            return Err(unknown(&id));
+        }
         StateTag::of(&DeviceSpec::of(before)).require(&headers)?;
     }
     require_new(&headers, before.is_some())?;
@@ -127,19 +124,42 @@ async fn put(
     let action = if before.is_some() { "device.change" } else { "device.create" };
     let change = caller.change(api.now(), action, format!("device {id}"));
     let change = change.between(was, json(&after));
-    let put = move |state: &mut crate::operate::State, now| -> Result<DeviceView, OperateError> {
-        state.put_device(&device)?;
-        Ok(state.device_view(&device.id, now)?.1)
-    };
-    let view = api.change(change, None, put).await?;
     let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let put = api.change(change, None, move |state, now| {
+        if state.change_device(before.as_ref(), &device)? {
+            return Ok(Some(state.device_view(&device.id, now)?.1));
+        }
+        Ok(None)
+    });
+    let view = put.await?.ok_or_else(|| {
+        Problem::conflict("changed-meanwhile", "somebody else just wrote this device; try again")
+    })?;
     Ok((status, [(header::ETAG, StateTag::of(&after).header())], Json(view)).into_response())
 }
 
-/// A device that the caller may not see is as one that is not there.
-fn visible(caller: &Caller, device: &Device) -> Result<(), Problem> {
-    if caller.sees(device) {
-        return Ok(());
+/// The device of this id. One that the caller may not see is as one that is not there.
+pub(in crate::api) fn find(
+    api: &Api,
+    caller: &Caller,
+    id: &str,
+) -> Result<(Device, DeviceView), Problem> {
+    match api.glance(|state, now| state.device_view(id, now)) {
+        Ok((device, view)) if caller.sees(&device) => Ok((device, view)),
+        // What was probably meant may be out of the scope.
+        Ok(_) => Err(unknown(id)),
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND && caller.scope().is_some() => {
+            Err(unknown(id))
+        }
+        Err(problem) => Err(problem),
     }
-    Err(Problem::not_found(format!("there is no device `{}`", device.id)))
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format!("there is no device `{id}`"))
+}
+
+impl From<DeviceFault> for Problem {
+    fn from(fault: DeviceFault) -> Self {
+        Self::invalid(fault.field, fault.detail)
+    }
 }

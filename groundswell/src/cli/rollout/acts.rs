@@ -25,9 +25,11 @@ struct Acted<'a> {
 }
 
 pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
-    let mut state = State::open_existing(&on.state)?;
-    let record = state.find_rollout(rollout)?;
-    let acting = state.act(record.key, act, Clock::System.now())?;
+    let now = Clock::System.now();
+    let record = State::look(&on.state)?.find_rollout(rollout)?;
+    let subject = format!("rollout {}", record.key.0);
+    let mut state = on.change(&format!("rollout.{act}"), subject, now)?;
+    let acting = state.act(record.key, act, now)?;
     tell(on, act, &record, &acting)
 }
 
@@ -38,9 +40,10 @@ pub(super) fn approve(
     wave: Option<usize>,
     reason: Option<&str>,
 ) -> Result<(), Told> {
-    let mut state = State::open_existing(&on.state)?;
-    let record = state.find_rollout(rollout)?;
-    let acting = state.approve(record.key, wave, reason, Clock::System.now())?;
+    let now = Clock::System.now();
+    let record = State::look(&on.state)?.find_rollout(rollout)?;
+    let mut state = on.change("rollout.approve", format!("rollout {}", record.key.0), now)?;
+    let acting = state.approve(record.key, wave, reason, now)?;
     tell(on, Act::Approve, &record, &acting)
 }
 

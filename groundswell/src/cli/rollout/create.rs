@@ -40,7 +40,11 @@ struct Created<'a> {
 
 pub(super) fn create(on: &state::On, file: &Path, is_dry: bool) -> Result<(), Told> {
     let now = Clock::System.now();
-    let mut state = if is_dry { State::look(&on.state)? } else { State::open_existing(&on.state)? };
+    let mut state = if is_dry {
+        State::look(&on.state)?
+    } else {
+        on.change("rollout.create", format!("a rollout by {}", file.display()), now)?
+    };
     let spec = state.read_spec(file, now)?;
     let forecast = state.forecast(&spec, now)?;
     let findings = state.check_forecast(&spec, &forecast)?;

@@ -40,10 +40,15 @@ pub(super) fn roll_back(on: &state::On, args: &Args) -> Result<(), Told> {
         (false, false) => Extent::Start,
     };
     let is_dry = extent == Extent::DryRun;
-    let mut state = if is_dry { State::look(&on.state)? } else { State::open_existing(&on.state)? };
+    let now = Clock::System.now();
+    let mut state = if is_dry {
+        State::look(&on.state)?
+    } else {
+        on.change("rollout.rollback", format!("rollout {}", args.rollout), now)?
+    };
     let record = state.find_rollout(&args.rollout)?;
     let otherwise = Otherwise { at_any_hour: args.now, max_in_flight: args.max_in_flight };
-    let told = state.roll_back(&record, &otherwise, extent, Clock::System.now())?;
+    let told = state.roll_back(&record, &otherwise, extent, now)?;
     on.show(&told, || words(on, &told))?;
     Ok(())
 }

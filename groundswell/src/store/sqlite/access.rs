@@ -58,22 +58,6 @@ impl AccessStore for SqliteStore {
         Ok(tokens)
     }
 
-    fn revoke_token(&mut self, id: &TokenId, now: Time) -> Result<bool, StoreError> {
-        let transaction = self.write()?;
-        let sql = "UPDATE token SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
-        let changed = transaction.execute(sql, params![id.0, now.as_millis()])?;
-        transaction.commit()?;
-        Ok(changed > 0)
-    }
-
-    fn revoke_tokens_of(&mut self, device: &str, now: Time) -> Result<u64, StoreError> {
-        let transaction = self.write()?;
-        let sql = "UPDATE token SET revoked_at = ?2 WHERE device = ?1 AND revoked_at IS NULL";
-        let changed = transaction.execute(sql, params![device, now.as_millis()])?;
-        transaction.commit()?;
-        Ok(changed as u64)
-    }
-
     fn note_used(&mut self, used: &[(TokenId, Time)]) -> Result<(), StoreError> {
         let transaction = self.write()?;
         {
@@ -85,18 +69,6 @@ impl AccessStore for SqliteStore {
             }
         }
         Ok(transaction.commit()?)
-    }
-
-    fn enroll(&mut self, by: &TokenId, uses_max: u64, token: &Token) -> Result<bool, StoreError> {
-        let transaction = self.write()?;
-        let sql = "UPDATE token SET uses = uses + 1 WHERE id = ?1 AND uses < ?2";
-        let uses_max = i64::try_from(uses_max).unwrap_or(i64::MAX);
-        if transaction.execute(sql, params![by.0, uses_max])? == 0 {
-            return Ok(false);
-        }
-        put(&transaction, token)?;
-        transaction.commit()?;
-        Ok(true)
     }
 
     fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, StoreError> {
@@ -122,15 +94,37 @@ impl AccessStore for SqliteStore {
         each: &mut dyn FnMut(Entry) -> bool,
     ) -> Result<(), StoreError> {
         let sql = "SELECT seq, body, hash FROM audit WHERE seq > ?1 ORDER BY seq";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query([after])?;
-        while let Some(row) = rows.next()? {
-            if !each(Entry { seq: row.get(0)?, body: row.get(1)?, hash: row.get(2)? }) {
-                break;
-            }
-        }
-        Ok(())
+        audited(&self.connection, sql, after, each)
     }
+
+    fn for_each_audited_back(
+        &self,
+        before: Option<i64>,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT seq, body, hash FROM audit WHERE seq < ?1 ORDER BY seq DESC";
+        audited(&self.connection, sql, before.unwrap_or(i64::MAX), each)
+    }
+}
+
+/// Bytes that are none of ours are handed on as they are: the chain tells.
+fn audited(
+    connection: &Connection,
+    sql: &str,
+    from: i64,
+    each: &mut dyn FnMut(Entry) -> bool,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([from])?;
+    while let Some(row) = rows.next()? {
+        let bytes = |column| row.get_ref(column).map(|value| value.as_bytes().unwrap_or_default());
+        let body = String::from_utf8_lossy(bytes(1)?).into_owned();
+        let hash = bytes(2)?.try_into().unwrap_or_default();
+        if !each(Entry { seq: row.get(0)?, body, hash }) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Writes down by whom the transaction is.
@@ -157,7 +151,7 @@ pub(super) fn write_attribution(
     Ok(())
 }
 
-fn put(transaction: &Connection, token: &Token) -> Result<(), StoreError> {
+pub(super) fn put(transaction: &Connection, token: &Token) -> Result<(), StoreError> {
     let device = match &token.kind {
         Kind::Device { device } => Some(device),
         Kind::Operator { .. } | Kind::Enrollment { .. } => None,

@@ -20,24 +20,17 @@ use super::{
     selector::{self, Condition},
     slots,
 };
-use crate::store::{Alike, Chosen, Contact, DeviceKey, Put, StoreError};
+use crate::store::{Alike, Chosen, Contact, DeviceKey, Put, StoreError, Written};
 
 /// Devices that are looked at one by one for a page: some milliseconds, and a page of 100 is filled
 /// by them unless fewer than one in 20 is chosen.
 const WALK_MAX: u32 = 2_000;
 
-/// What a device as given did to the row of its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
-    New,
-    Changed,
-    Same,
-}
-
-/// Everything a row of the inventory says, and whether the row and its tags are as given already.
+/// Everything a row of the inventory says: whether the row and its tags are as given already, and
+/// whether it was taken out.
 const FIND: &str = "SELECT key, \
      (name, address, update_path, location, time_zone, check_in_secs) IS (?2, ?3, ?4, ?5, ?6, ?7), \
-     tags IS ?8 FROM device WHERE id = ?1";
+     tags IS ?8, key IN (SELECT device FROM removed) FROM device WHERE id = ?1";
 
 const INSERT: &str = "INSERT INTO device \
      (id, name, address, update_path, location, time_zone, check_in_secs, tags) \
@@ -67,19 +60,24 @@ pub(super) fn upsert(
         device.check_in.map(whole_secs),
         tags,
     ];
-    let found: Option<(i64, bool, bool)> = connection
+    let found: Option<(i64, bool, bool, bool)> = connection
         .prepare_cached(FIND)?
-        .query_row(columns, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row(columns, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
     let (key, has_tags, written) = match found {
-        Some((key, true, true)) => (key, true, Written::Same),
-        Some((key, _, has_tags)) => {
+        Some((key, _, has_tags, true)) => {
+            connection.prepare_cached("DELETE FROM removed WHERE device = ?1")?.execute([key])?;
+            connection.prepare_cached(UPDATE)?.execute(columns)?;
+            (key, has_tags, Written::Created)
+        }
+        Some((key, true, true, _)) => (key, true, Written::Same),
+        Some((key, _, has_tags, _)) => {
             connection.prepare_cached(UPDATE)?.execute(columns)?;
             (key, has_tags, Written::Changed)
         }
         None => {
             connection.prepare_cached(INSERT)?.execute(columns)?;
-            (connection.last_insert_rowid(), device.tags.is_empty(), Written::New)
+            (connection.last_insert_rowid(), device.tags.is_empty(), Written::Created)
         }
     };
     if !has_tags {
@@ -101,7 +99,7 @@ fn write_tags(
     device: &Device,
     written: Written,
 ) -> Result<(), StoreError> {
-    if written != Written::New {
+    if written != Written::Created {
         connection.prepare_cached("DELETE FROM tag WHERE device = ?1")?.execute([key])?;
     }
     let mut insert =
@@ -142,7 +140,7 @@ fn import_seen(
     written: Written,
 ) -> Result<(), StoreError> {
     let imported = Seen { at: device.last_seen, version: device.version.clone() };
-    let known = if written == Written::New { None } else { seen(connection, key)? };
+    let known = if written == Written::Created { None } else { seen(connection, key)? };
     let known = known.unwrap_or_default();
     let merged = known.clone().with(imported);
     if merged == known { Ok(()) } else { write_seen(connection, key, &merged) }
@@ -193,22 +191,32 @@ pub(super) fn put(connection: &Connection, devices: &[&Device]) -> Result<Put, S
     let mut put = Put::default();
     let wanted = Wanted::find(connection)?;
     for device in devices {
-        let (key, written) = upsert(connection, device)?;
-        *match written {
-            Written::New => &mut put.new,
+        *match put_one(connection, wanted, device)? {
+            Written::Created => &mut put.new,
             Written::Changed => &mut put.changed,
             Written::Same => &mut put.same,
         } += 1;
-        if written != Written::Same && wanted.is_noted(written == Written::New) {
-            changed::note(connection, key)?;
-        }
     }
     Ok(put)
 }
 
+/// Writes a device, and notes it for those who want to know.
+pub(super) fn put_one(
+    connection: &Connection,
+    wanted: Wanted,
+    device: &Device,
+) -> Result<Written, StoreError> {
+    let (key, written) = upsert(connection, device)?;
+    if written != Written::Same && wanted.is_noted(written == Written::Created) {
+        changed::note(connection, key)?;
+    }
+    Ok(written)
+}
+
 /// Key.
 pub(super) fn by_key_sql() -> String {
-    format!("SELECT {COLUMNS} FROM device d LEFT JOIN seen s ON s.device = d.key WHERE d.key = ?1")
+    let there = selector::IS_THERE;
+    format!("SELECT {COLUMNS} FROM {} WHERE d.key = ?1 AND {there}", selector::FROM)
 }
 
 /// Hands every device that is chosen to `each`.
@@ -242,17 +250,25 @@ pub(super) fn saw_each(
     let wanted = Wanted::find(connection)?;
     for contact in contacts {
         if let Some(key) = key_of(connection, contact.device)? {
-            // Those who join are asked about again only if something else is said.
-            if wanted.joiners
-                && contact.version.is_some_and(|version| !runs(connection, key, version))
-            {
-                changed::note(connection, key)?;
-            }
-            saw(connection, key, contact.at, contact.version)?;
-            slots::called(connection, key)?;
+            saw_one(connection, wanted, key, contact)?;
         }
     }
     Ok(())
+}
+
+/// Notes a contact of the device in this row; says whether it kept slots until then.
+pub(super) fn saw_one(
+    connection: &Connection,
+    wanted: Wanted,
+    key: i64,
+    contact: &Contact<'_>,
+) -> Result<bool, StoreError> {
+    // Those who join are asked about again only if something else is said.
+    if wanted.joiners && contact.version.is_some_and(|version| !runs(connection, key, version)) {
+        changed::note(connection, key)?;
+    }
+    saw(connection, key, contact.at, contact.version)?;
+    slots::called(connection, key)
 }
 
 /// Whether this is the version that a device is known to run.
@@ -266,13 +282,15 @@ fn runs(connection: &Connection, key: i64, version: &str) -> bool {
 
 /// The key of the row of a device.
 pub(super) fn key_of(connection: &Connection, id: &str) -> Result<Option<i64>, StoreError> {
-    let mut find = connection.prepare_cached("SELECT key FROM device WHERE id = ?1")?;
+    let sql = "SELECT key FROM device WHERE id = ?1 AND key NOT IN (SELECT device FROM removed)";
+    let mut find = connection.prepare_cached(sql)?;
     Ok(find.query_row([id], |row| row.get(0)).optional()?)
 }
 
 /// The device of this id.
 pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Device>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM {} WHERE d.id = ?1", selector::FROM);
+    let (from, there) = (selector::FROM, selector::IS_THERE);
+    let sql = format!("SELECT {COLUMNS} FROM {from} WHERE d.id = ?1 AND {there}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(device).transpose()
@@ -356,6 +374,11 @@ pub(super) fn count(
 }
 
 pub(super) fn count_query(select: Option<&Selector>, now: Time) -> (String, Vec<Value>) {
+    if select.is_none() {
+        // Both by an index, without a look at each.
+        let sql = "SELECT (SELECT count(*) FROM device) - (SELECT count(*) FROM removed)";
+        return (sql.to_owned(), vec![]);
+    }
     let Condition { from, sql, params } = selector::condition(select, now);
     (format!("SELECT count(*) FROM {from} WHERE {sql}"), params)
 }

@@ -13,6 +13,7 @@ mod copy;
 mod device;
 mod ended;
 mod epoch;
+mod fleet;
 mod health;
 mod log;
 mod open;
@@ -196,7 +197,10 @@ impl Store for SqliteStore {
     }
 
     fn put_release(&mut self, release: &Release, now: Time) -> Result<bool, StoreError> {
-        release::put(&self.connection, release, now)
+        let transaction = self.write()?;
+        let is_new = release::put(&transaction, release, now)?;
+        transaction.commit()?;
+        Ok(is_new)
     }
 
     fn releases(&self, name: Option<&str>) -> Result<Vec<(Release, Time)>, StoreError> {
@@ -240,7 +244,9 @@ impl Store for SqliteStore {
     }
 
     fn note(&mut self, rollout: RolloutKey, record: &Record, now: Time) -> Result<(), StoreError> {
-        log::write(&self.connection, rollout, now, std::slice::from_ref(record))
+        let transaction = self.write()?;
+        log::write(&transaction, rollout, now, std::slice::from_ref(record))?;
+        Ok(transaction.commit()?)
     }
 
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError> {
@@ -423,7 +429,10 @@ impl Store for SqliteStore {
     }
 
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError> {
-        rollout::put_intent(&self.connection, intent, now)
+        let transaction = self.write()?;
+        let seq = rollout::put_intent(&transaction, intent, now)?;
+        transaction.commit()?;
+        Ok(seq)
     }
 
     fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError> {

@@ -38,7 +38,8 @@ pub(super) fn for_each_changed(
          SELECT d.key, d.id, d.time_zone, d.address IS NOT NULL, b.version, s.version, sent.well, sent.may \
          FROM sent JOIN device d ON d.key = sent.device \
          LEFT JOIN ran_before b ON b.assignment = sent.first \
-         LEFT JOIN seen s ON s.device = d.key ORDER BY d.key"
+         LEFT JOIN seen s ON s.device = d.key \
+         WHERE d.key NOT IN (SELECT device FROM removed) ORDER BY d.key"
     );
     let mut statement = connection.prepare(&sql)?;
     let mut found = statement.query([rollout.0])?;

@@ -23,6 +23,9 @@ pub(super) const FROM: &str = "device d LEFT JOIN seen s ON s.device = d.key";
 /// Devices without that: a count that asks for no more is spared a look-up for each of them.
 const FROM_DEVICE: &str = "device d";
 
+/// A device `d` that was not taken out of the inventory.
+pub(super) const IS_THERE: &str = "d.key NOT IN (SELECT device FROM removed)";
+
 /// A condition of a query, under which a device is chosen.
 pub(super) struct Condition {
     /// The least that the query is over; it may be over [`FROM`] instead.
@@ -38,10 +41,12 @@ pub(super) struct Condition {
 pub(super) fn condition(select: Option<&Selector>, now: Time) -> Condition {
     let condition = Condition { from: FROM_DEVICE, sql: String::new(), params: vec![] };
     let mut query = Query { condition, now };
-    match select {
-        Some(select) => query.expr(select.expr()),
-        None => query.push("1"),
+    if let Some(select) = select {
+        query.push("(");
+        query.expr(select.expr());
+        query.push(") AND ");
     }
+    query.push(IS_THERE);
     query.condition
 }
 

@@ -41,7 +41,7 @@ pub(super) fn read(connection: &Connection, want: &SlotsWant) -> Result<SlotsRea
 }
 
 fn sizes(connection: &Connection, want: &SlotsWant) -> Result<Vec<Sizes>, StoreError> {
-    let sql = "SELECT count(*) FROM device";
+    let sql = "SELECT (SELECT count(*) FROM device) - (SELECT count(*) FROM removed)";
     let devices: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     let sizes = |per: &Per| {
         let sql = "SELECT value, count(*) FROM tag WHERE key = ?1 GROUP BY value";
@@ -281,12 +281,11 @@ pub(super) fn write(
 }
 
 /// A device called: what it failed in was no end of it. One that is not well since its update calls
-/// as well as others, and goes on keeping its slots.
-pub(super) fn called(connection: &Connection, device: i64) -> Result<(), StoreError> {
+/// as well as others, and goes on keeping its slots. Says whether it kept slots until then.
+pub(super) fn called(connection: &Connection, device: i64) -> Result<bool, StoreError> {
     let sql = "DELETE FROM failed_device WHERE device = ?1 AND NOT EXISTS \
                (SELECT 1 FROM regressed r WHERE r.assignment = failed_device.assignment)";
-    connection.prepare_cached(sql)?.execute([device])?;
-    Ok(())
+    Ok(connection.prepare_cached(sql)?.execute([device])? > 0)
 }
 
 #[cfg(test)]

@@ -43,7 +43,9 @@ impl TroubleStore for SqliteStore {
     }
 
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError> {
-        slots::release(&self.connection, release)
+        let transaction = self.write()?;
+        slots::release(&transaction, release)?;
+        Ok(transaction.commit()?)
     }
 
     fn released_slots(

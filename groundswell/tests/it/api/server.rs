@@ -23,7 +23,8 @@ async fn only_a_good_token_is_answered_and_guessing_is_slowed() {
     assert!(answer.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
     let (_, told) = problem(answer, StatusCode::UNAUTHORIZED).await;
     assert_eq!(told["detail"], "the token has expired");
-    let forged = format!("{}A", &viewer[..viewer.len() - 1]);
+    let end = if viewer.ends_with("AA") { "BA" } else { "AA" };
+    let forged = format!("{}{end}", &viewer[..viewer.len() - 2]);
     for _ in 0..9 {
         problem(get(&forged).await.unwrap(), StatusCode::UNAUTHORIZED).await;
     }

@@ -101,6 +101,13 @@ impl Served {
         json(self.ask(Method::GET, path).send().await.unwrap(), StatusCode::OK).await
     }
 
+    /// Stops it, and keeps its directory as long as the answer is kept.
+    pub(super) async fn stop_keeping(self) -> tempfile::TempDir {
+        self.stop.cancel();
+        self.running.await.unwrap().unwrap();
+        self.dir
+    }
+
     /// Stops it, and waits until it has ended.
     pub(super) async fn stop(self) {
         self.stop.cancel();

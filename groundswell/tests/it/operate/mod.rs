@@ -19,6 +19,7 @@ mod releases;
 mod restored;
 mod rollback;
 mod superseded;
+mod tokens;
 mod watch;
 
 use std::{

@@ -40,3 +40,17 @@ CREATE TABLE created (
     PRIMARY KEY (token, key)
 ) WITHOUT ROWID;
 CREATE INDEX created_at ON created (at);
+
+-- Devices that an operator took out of the inventory. The row in `device` stays, bare, because past
+-- rollouts tell of it by its name; one that is written again under its id is the same device.
+CREATE TABLE removed (
+    device INTEGER PRIMARY KEY REFERENCES device (key),
+    at INTEGER NOT NULL
+);
+
+-- What devices said when they checked in and were not well; gone once they say that they are.
+CREATE TABLE unwell (
+    device INTEGER PRIMARY KEY REFERENCES device (key),
+    at INTEGER NOT NULL,
+    text TEXT NOT NULL
+);

@@ -75,7 +75,7 @@ fn what_can_be_found_by_an_index_is() {
 fn values_are_parameters() {
     let text = r#"id=="'; DROP TABLE device; --" and tag."x') or 1 --"==b*c and version>"b1'""#;
     let Condition { sql, params, .. } = condition(Some(&text.parse().unwrap()), NOW);
-    insta::assert_snapshot!(sql, @"(d.id IN (?) AND d.key IN (SELECT t.device FROM tag t WHERE t.key = ? AND (t.value >= ? AND t.value < ? AND t.value GLOB ?)) AND s.version_key > ?)");
+    insta::assert_snapshot!(sql, @"((d.id IN (?) AND d.key IN (SELECT t.device FROM tag t WHERE t.key = ? AND (t.value >= ? AND t.value < ? AND t.value GLOB ?)) AND s.version_key > ?)) AND d.key NOT IN (SELECT device FROM removed)");
     assert_eq!(sql.matches('?').count(), params.len());
 }
 

@@ -1,0 +1,4 @@
+//! What devices ask: one file per noun.
+
+pub mod check_in;
+pub mod enroll;
