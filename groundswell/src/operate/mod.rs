@@ -24,6 +24,7 @@ mod replay;
 mod rollback;
 mod rollouts;
 mod schema;
+mod tail;
 mod waves;
 mod why;
 

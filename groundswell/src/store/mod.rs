@@ -11,6 +11,7 @@ mod health;
 pub mod reserve;
 mod slots;
 pub mod sqlite;
+mod tail;
 mod trouble;
 mod values;
 pub mod writer;
@@ -40,6 +41,7 @@ pub use self::{
         FailedDevice, Failing, Member, Sizes, SlotChange, SlotRelease, SlotsRead, SlotsWant, Values,
     },
     sqlite::SqliteStore,
+    tail::TailStore,
     trouble::TroubleStore,
     values::{
         Answer, Assign, AssignmentRow, AssignmentsPage, AssignmentsWant, Batch, Candidate, Change,

@@ -28,6 +28,7 @@ mod rows;
 mod selector;
 mod slots;
 mod tags;
+mod tail;
 mod trouble;
 
 use std::path::Path;
