@@ -24,5 +24,6 @@ pub mod server;
 pub mod sim;
 pub mod spec_file;
 pub mod store;
+pub mod telemetry;
 
 pub use self::{drive::Driver, push::Push};
