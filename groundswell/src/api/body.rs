@@ -66,6 +66,9 @@ pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<bytes::Bytes, P
         if error.is::<http_body_util::LengthLimitError>() {
             let told = format!("the body is larger than {bytes_max} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", told)
+        } else if error.is::<tower_http::timeout::TimeoutError>() {
+            let told = "the body stalled: nothing of it came for too long";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", told)
         } else {
             Problem::bad_request("the body broke off")
         }

@@ -8,7 +8,10 @@
 mod body;
 mod caller;
 mod created;
+mod events;
 mod guard;
+mod health;
+mod live;
 pub mod operator;
 mod page;
 mod problem;
@@ -17,8 +20,11 @@ mod shared;
 mod state_tag;
 mod throttle;
 
+pub(crate) use self::events::follow;
 pub use self::{
-    caller::{Caller, Source},
+    caller::{Caller, Hangup, Source},
+    events::{Event, Told},
+    live::Live,
     problem::{Fault, Problem},
     routes::router,
     shared::{Api, Limits},

@@ -5,7 +5,7 @@ use http::Method;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Api, Problem, guard, operator};
+use super::{Api, Problem, guard, health, operator};
 use crate::access::Right;
 
 /// Whom a route answers.
@@ -49,9 +49,15 @@ impl Route {
     }
 }
 
-/// Every route under `/api/v1`, noun by noun; one that is not here answers nobody.
-const NOUNS: &[&[Route]] =
-    &[OWN, operator::devices::ROUTES, operator::rollouts::ROUTES, operator::acts::ROUTES];
+/// Every route, noun by noun; one that is not here answers nobody.
+const NOUNS: &[&[Route]] = &[
+    OWN,
+    health::ROUTES,
+    operator::devices::ROUTES,
+    operator::rollouts::ROUTES,
+    operator::acts::ROUTES,
+    operator::events::ROUTES,
+];
 
 const OWN: &[Route] =
     &[Route { method: Method::GET, path: "/api/v1/openapi.json", needs: Needs::Nothing }];
@@ -83,6 +89,8 @@ fn parts() -> OpenApiRouter<Api> {
         .merge(operator::devices::routes())
         .merge(operator::rollouts::routes())
         .merge(operator::acts::routes())
+        .merge(operator::events::routes())
+        .merge(health::routes())
 }
 
 /// The API, as OpenAPI 3.1 has it.
@@ -100,7 +108,10 @@ pub fn router(api: Api) -> Router {
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::admit))
         .method_not_allowed_fallback(no_method)
         .fallback(nothing);
-    routes.layer(middleware::from_fn(guard::name)).with_state(api)
+    routes
+        .layer(middleware::from_fn(guard::name))
+        .layer(middleware::from_fn_with_state(api.clone(), health::measure))
+        .with_state(api)
 }
 
 fn json(text: String) -> impl axum::response::IntoResponse {

@@ -9,7 +9,7 @@ use std::{
 use groundswell_core::time::Time;
 use parking_lot::Mutex;
 
-use super::{Caller, Problem, throttle::Throttle};
+use super::{Caller, Live, Problem, throttle::Throttle};
 use crate::{
     access::{Change, TokenId},
     clock::Clock,
@@ -51,14 +51,20 @@ struct Inner {
     looking: Mutex<Vec<State>>,
     changing: Mutex<Vec<State>>,
     used: Mutex<HashMap<TokenId, Time>>,
+    live: Live,
 }
 
 impl Api {
-    /// The API of the state directory at `path`, which is there.
-    pub fn new(path: PathBuf, clock: Clock, limits: Limits) -> Self {
+    /// The API of the state directory at `path`, which is there once the server has begun.
+    pub fn new(path: PathBuf, clock: Clock, limits: Limits, live: Live) -> Self {
         let throttle = Throttle::new(limits.guesses_max);
         let (looking, changing, used) = Default::default();
-        Self(Arc::new(Inner { path, clock, limits, throttle, looking, changing, used }))
+        Self(Arc::new(Inner { path, clock, limits, throttle, looking, changing, used, live }))
+    }
+
+    /// How the server is.
+    pub fn live(&self) -> &Live {
+        &self.0.live
     }
 
     /// The state directory.

@@ -5,6 +5,7 @@
 
 mod connections;
 mod listen;
+mod stall;
 mod tls;
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
@@ -18,10 +19,11 @@ pub use self::{
 };
 use crate::{
     access::{Kind, Role, Secret},
-    api::{self, Api, Limits},
+    api::{self, Api, Limits, Live},
     clock::Clock,
     drive::{DriveError, Driver},
     operate::{OperateError, State},
+    telemetry::Telemetry,
 };
 
 /// How long what is open when a server is told to stop may go on.
@@ -29,6 +31,9 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// How often it is written down which tokens were shown.
 const NOTE_USED_EVERY: Duration = Duration::from_secs(30);
+
+/// How often what was counted is added up: 5 s of the fastest rollout are a few MiB.
+const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -91,7 +96,6 @@ pub struct Server {
     tls: Option<tls::Acceptor>,
     driver: Driver,
     clock: Clock,
-    first: Option<Secret>,
 }
 
 impl Server {
@@ -108,7 +112,7 @@ impl Server {
         let tls = setup.tls.clone().map(tls::Acceptor::load).transpose()?;
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|source| ServerError::Listen { listen, source })?;
-        Ok(Self { setup, listener, tls, driver, clock, first: None })
+        Ok(Self { setup, listener, tls, driver, clock })
     }
 
     /// Where it listens.
@@ -126,38 +130,49 @@ impl Server {
     /// # Errors
     /// [`ServerError`] if it could not begin, or ended by itself.
     pub async fn run(
-        mut self,
+        self,
         stop: CancellationToken,
         begun: impl FnOnce(Option<Secret>) + Send,
     ) -> Result<(), ServerError> {
-        let driver_stop = self.driver.stopper();
-        let driver_begun = self.driver.begun();
-        let mut driving = tokio::spawn(self.driver.run());
-        tokio::select! {
-            told = driver_begun => {
-                if told.is_err() {
-                    return end(driving.await);
-                }
-            }
-            () = stop.cancelled() => {
-                driver_stop.cancel();
-                return end(driving.await);
-            }
-        }
-        self.first = first_token(&self.setup.data, &self.clock)?;
-        let api = Api::new(self.setup.data.clone(), self.clock.clone(), self.setup.limits.clone());
+        let telemetry = Telemetry::on();
+        let mut driver = self.driver.telemetry(telemetry.clone());
+        let driver_stop = driver.stopper();
+        let driver_begun = driver.begun();
+        let mut driving = tokio::spawn(driver.run());
+        let live = Live::new(telemetry.clone(), stop.clone());
+        let Setup { data, limits, connections, .. } = &self.setup;
+        let api = Api::new(data.clone(), self.clock.clone(), limits.clone(), live);
+        // Whoever asks how it is is answered while it begins.
         let answering = tokio::spawn(listen::answer(
             self.listener,
             self.tls,
             api::router(api.clone()),
-            self.setup.connections.clone(),
+            connections.clone(),
+            telemetry,
             stop.clone(),
         ));
-        let noting = tokio::spawn(note_used(api.clone(), stop.clone()));
-        begun(self.first.take());
-        let driven = tokio::select! {
-            driven = &mut driving => Some(driven),
-            () = stop.cancelled() => None,
+        let has_begun = tokio::select! {
+            told = driver_begun => told.is_ok(),
+            () = stop.cancelled() => false,
+        };
+        let mut parts = vec![answering];
+        let mut first = Ok(());
+        if has_begun {
+            first = first_token(data, &self.clock).map(|secret| {
+                api.live().begin();
+                begun(secret);
+            });
+            parts.push(tokio::spawn(note_used(api.clone(), stop.clone())));
+            parts.push(tokio::spawn(api::follow(api.clone(), stop.clone())));
+            parts.push(tokio::spawn(add_up(api, stop.clone())));
+        }
+        let driven = if has_begun && first.is_ok() {
+            tokio::select! {
+                driven = &mut driving => Some(driven),
+                () = stop.cancelled() => None,
+            }
+        } else {
+            None
         };
         // Also if the driver ended by itself: a server that drives nothing promises too much.
         stop.cancel();
@@ -166,9 +181,10 @@ impl Server {
             Some(driven) => driven,
             None => driving.await,
         };
-        for task in [answering, noting] {
-            task.await.map_err(ServerError::Died)?;
+        for part in parts {
+            part.await.map_err(ServerError::Died)?;
         }
+        first?;
         end(driven)
     }
 }
@@ -186,6 +202,17 @@ fn first_token(data: &std::path::Path, clock: &Clock) -> Result<Option<Secret>, 
     let kind = Kind::Operator { role: Role::Admin, scope: None };
     let (_, secret) = state.create_token("first admin", kind, None, clock.now())?;
     Ok(Some(secret))
+}
+
+/// Adds up what was counted, which gathers until then.
+async fn add_up(api: Api, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = api.clock().sleep(ADD_UP_EVERY, "adding up what was counted") => {}
+        }
+        api.live().telemetry().add_up();
+    }
 }
 
 /// Writes down now and then which tokens were shown.

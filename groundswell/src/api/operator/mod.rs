@@ -2,4 +2,5 @@
 
 pub mod acts;
 pub mod devices;
+pub mod events;
 pub mod rollouts;
