@@ -65,7 +65,7 @@ mod tests {
     fn a_source_runs_out_of_guesses_and_gets_them_back_one_by_one() {
         let (source, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let throttle = Throttle::new(3);
-        let at = |secs| Time::from_millis(secs * 1_000);
+        let at = |secs: i64| Time::from_millis(secs * 1_000);
         for _ in 0..3 {
             assert_eq!(throttle.wait(source, at(0)), None);
             throttle.note_wrong(source, at(0));

@@ -274,12 +274,11 @@ impl Run {
             Command::Open(opening) => self.shell.outlets.open(*opening, &self.openings),
             Command::Send(sending) => {
                 self.open_deliveries += 1;
-                match self.outlets.get_mut(&sending.rollout) {
-                    Some(outlet) => outlet.send(sending),
-                    None => {
-                        let (rollout, id) = (sending.rollout, sending.candidate.id);
-                        let _ = self.facts.send(Fact::Returned(rollout, id));
-                    }
+                if let Some(outlet) = self.outlets.get_mut(&sending.rollout) {
+                    outlet.send(sending);
+                } else {
+                    let (rollout, id) = (sending.rollout, sending.candidate.id);
+                    let _ = self.facts.send(Fact::Returned(rollout, id));
                 }
             }
             Command::Ask(key, question) => {

@@ -166,26 +166,25 @@ impl Server {
             parts.push(tokio::spawn(api::follow(api.clone(), stop.clone())));
             parts.push(tokio::spawn(add_up(api, stop.clone())));
         }
-        let driven = if has_begun && first.is_ok() {
+        let mut ended = None;
+        if has_begun && first.is_ok() {
             tokio::select! {
-                driven = &mut driving => Some(driven),
-                () = stop.cancelled() => None,
+                by_itself = &mut driving => ended = Some(by_itself),
+                () = stop.cancelled() => {}
             }
-        } else {
-            None
-        };
+        }
         // Also if the driver ended by itself: a server that drives nothing promises too much.
         stop.cancel();
         driver_stop.cancel();
-        let driven = match driven {
-            Some(driven) => driven,
+        let ended = match ended {
+            Some(ended) => ended,
             None => driving.await,
         };
         for part in parts {
             part.await.map_err(ServerError::Died)?;
         }
         first?;
-        end(driven)
+        end(ended)
     }
 }
 

@@ -116,7 +116,6 @@ impl Reader {
     }
 
     /// Reads on in the log. The engine needs the processors, too: it rests for as long as that took.
-    #[expect(clippy::option_option, reason = "the end is not the same as nothing for now")]
     async fn read(&mut self) -> Option<Option<Bytes>> {
         let (place, at) = (&self.place, self.at);
         let begun = tokio::time::Instant::now();

@@ -317,7 +317,6 @@ async fn deaf(served: &Served) -> TcpStream {
 }
 
 async fn readers(served: &Served) -> f64 {
-    tokio::time::sleep(Duration::from_millis(50)).await;
     metric(served, "groundswell_event_readers").await
 }
 
@@ -339,20 +338,16 @@ async fn who_never_reads_is_cut_off_and_slows_nobody() {
     let served = Served::start_with(impatient).await;
     let number = draft(&served).await;
     flood(&served, number, 60);
-    let mut deaf = deaf(&served).await;
-    while readers(&served).await < 1.0 {}
-    // Others go on.
     let mut listener = Listener::start(&served, &served.admin, "/api/v1/events").await;
+    let mut deaf = deaf(&served).await;
     flood(&served, number, 1);
     assert!(listener.until(|listener| listener.told.len() == 1_000).await);
+    while metric(&served, "groundswell_http_stalled_connections_total").await < 1.0 {}
     while readers(&served).await > 1.0 {}
-    let stalled = metric(&served, "groundswell_http_stalled_connections_total").await;
-    assert!((stalled - 1.0).abs() < 0.1, "{stalled}");
-    // What had left before is all that there is.
+    // What had left before is all that there is, and it is not the whole.
     let mut taken = vec![];
     let _ = deaf.read_to_end(&mut taken).await;
-    eprintln!("TAKEN {}", taken.len());
-    assert!(taken.len() < 8 << 20, "{}", taken.len());
+    assert!(taken.len() < 6 << 20, "{}", taken.len());
     served.stop().await;
 }
 

@@ -13,7 +13,11 @@ use crate::store::{
 const NOW: Time = Time::from_millis(1_800_000_000_000);
 
 fn store() -> SqliteStore {
-    let mut store = SqliteStore { connection: Connection::open_in_memory().unwrap(), epoch: None };
+    let mut store = SqliteStore {
+        connection: Connection::open_in_memory().unwrap(),
+        epoch: None,
+        attribution: None,
+    };
     store.migrate().unwrap();
     store
 }
