@@ -24,7 +24,8 @@ async fn only_a_good_token_is_answered_and_guessing_is_slowed() {
     assert!(answer.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
     let (_, told) = problem(answer, StatusCode::UNAUTHORIZED).await;
     assert_eq!(told["detail"], "the token has expired");
-    let forged = format!("{}A", &viewer[..viewer.len() - 1]);
+    let last = if viewer.ends_with('A') { 'E' } else { 'A' };
+    let forged = format!("{}{last}", &viewer[..viewer.len() - 1]);
     for _ in 0..9 {
         problem(get(&forged).await.unwrap(), StatusCode::UNAUTHORIZED).await;
     }
