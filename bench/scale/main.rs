@@ -287,7 +287,7 @@ impl World {
         let epoch = store.raise_epoch().unwrap();
         let driven = store.rollouts(Which::Driven).unwrap();
         let taken = driven.into_iter().map(|record| take(&store, record).unwrap()).collect();
-        let writer = Writer::start(store, move |did| {
+        let writer = Writer::start(store, metrics::Histogram::noop(), move |did| {
             let _ = done.send(Fact::Store(did));
         })
         .unwrap();

@@ -29,6 +29,7 @@ use crate::{
         Which,
         dir::{self, DirError, StateDir},
     },
+    telemetry::Telemetry,
 };
 
 /// Most deliveries that are open at once, of all rollouts, unless another number is asked for.
@@ -93,6 +94,7 @@ pub struct Driver {
     stop: CancellationToken,
     called: &'static str,
     begun: Option<oneshot::Sender<()>>,
+    telemetry: Telemetry,
 }
 
 impl Driver {
@@ -106,6 +108,7 @@ impl Driver {
             stop: CancellationToken::new(),
             called: "run",
             begun: None,
+            telemetry: Telemetry::default(),
         }
     }
 
@@ -144,6 +147,13 @@ impl Driver {
         self
     }
 
+    /// Where it is counted what it does.
+    #[must_use]
+    pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
+        self.telemetry = telemetry;
+        self
+    }
+
     /// Events from now on, of all rollouts.
     pub fn subscribe(&mut self) -> Events {
         self.hub.subscribe()
@@ -172,7 +182,7 @@ impl Driver {
     /// # Errors
     /// [`DriveError`], also if the state failed meanwhile.
     pub async fn run(self) -> Result<(), DriveError> {
-        let Self { path, http, in_flight_max, hub, stop, called, begun: told } = self;
+        let Self { path, http, in_flight_max, hub, stop, called, begun: told, telemetry } = self;
         // What cannot be used is told before the directory is touched.
         Client::new(http.clone())?;
         let clock = http.clock.clone();
@@ -208,6 +218,7 @@ impl Driver {
             stop,
             reserve,
             dir,
+            telemetry,
         };
         let (ended, _store) = shell.run(store, engine).await.map_err(DriveError::Run)?;
         match ended.ending {

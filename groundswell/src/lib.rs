@@ -26,5 +26,6 @@ pub mod server;
 pub mod sim;
 pub mod spec_file;
 pub mod store;
+pub mod telemetry;
 
 pub use self::{drive::Driver, push::Push};

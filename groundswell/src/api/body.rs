@@ -71,10 +71,19 @@ pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<bytes::Bytes, P
         if error.is::<http_body_util::LengthLimitError>() {
             let told = format!("the body is larger than {bytes_max} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", told)
+        } else if is_stall(&*error) {
+            let told = "the body stalled: nothing of it came for too long";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", told)
         } else {
             Problem::bad_request("the body broke off")
         }
     })
+}
+
+/// Whether nothing of a body came for too long. Its error is wrapped by each layer that it passes.
+fn is_stall(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
 }
 
 fn is_json(request: &Request) -> bool {

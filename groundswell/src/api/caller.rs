@@ -1,11 +1,15 @@
 //! Who calls, as far as it was found out before a handler runs.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use axum::extract::FromRequestParts;
 use groundswell_core::{device::Device, selector::Selector, time::Time};
 use http::request::Parts;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::Problem;
 use crate::access::{Change, Kind, Right, Role, Scope, Token, TokenId};
@@ -13,6 +17,16 @@ use crate::access::{Change, Kind, Right, Role, Scope, Token, TokenId};
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source(pub IpAddr);
+
+/// How the connection of a request is ended by whoever answers it: one that carries several requests
+/// may take other answers than the one that stalls.
+#[derive(Clone, Debug)]
+pub struct Hangup {
+    /// To be canceled.
+    pub told: CancellationToken,
+    /// How long an answer may not be taken.
+    pub stall_max: Duration,
+}
 
 /// How a request is named in the log and in problems.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use http::{HeaderValue, StatusCode, Version, header};
 use super::{
     Api, Caller, Problem, Source,
     caller::RequestId,
+    health,
     routes::{self, Needs, Parameters},
 };
 use crate::access::{Kind, Secret, Token};
@@ -119,6 +120,9 @@ fn caller(
     let needs = route.ok_or_else(Problem::internal)?.needs;
     if needs == Needs::Nothing {
         return Ok(None);
+    }
+    if !api.live().has_begun() {
+        return Err(health::starting());
     }
     let source = request.extensions().get::<Source>().copied().unwrap_or_default().0;
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());

@@ -11,8 +11,11 @@ mod created;
 pub mod device;
 mod docs;
 mod driven;
+mod events;
 mod guard;
+mod health;
 mod heard;
+mod live;
 pub mod operator;
 mod page;
 mod problem;
@@ -22,9 +25,12 @@ mod squeeze;
 mod state_tag;
 mod throttle;
 
+pub(crate) use self::events::follow;
 pub use self::{
-    caller::{Caller, Source},
+    caller::{Caller, Hangup, Source},
+    events::{Event, Told},
     heard::write_heard,
+    live::Live,
     problem::{Fault, Problem},
     routes::router,
     shared::{Api, Limits},

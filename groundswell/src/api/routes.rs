@@ -19,7 +19,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Api, Problem, device, docs, guard, operator, problem, squeeze};
+use super::{Api, Problem, device, docs, guard, health, operator, problem, squeeze};
 use crate::access::Right;
 
 /// What tokens are called in the document.
@@ -74,6 +74,7 @@ impl Route {
 /// Every route under `/api/v1`, noun by noun; one that is not here answers nobody.
 const NOUNS: &[&[Route]] = &[
     OWN,
+    health::ROUTES,
     operator::devices::ROUTES,
     operator::device_edit::ROUTES,
     operator::import::ROUTES,
@@ -83,6 +84,7 @@ const NOUNS: &[&[Route]] = &[
     operator::audit::ROUTES,
     device::check_in::ROUTES,
     device::enroll::ROUTES,
+    operator::events::ROUTES,
 ];
 
 const OWN: &[Route] =
@@ -121,6 +123,8 @@ fn parts() -> OpenApiRouter<Api> {
         .merge(operator::audit::routes())
         .merge(device::check_in::routes())
         .merge(device::enroll::routes())
+        .merge(operator::events::routes())
+        .merge(health::routes())
 }
 
 /// The API, as OpenAPI 3.1 has it.
@@ -234,6 +238,7 @@ pub fn router(api: Api) -> Router {
         .layer(middleware::from_fn(guard::name))
         .layer(middleware::from_fn(squeeze::mark))
         .layer(squeeze::layer())
+        .layer(middleware::from_fn_with_state(api.clone(), health::measure))
         .with_state(api)
 }
 

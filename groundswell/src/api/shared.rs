@@ -9,9 +9,8 @@ use std::{
 
 use groundswell_core::time::Time;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
-use super::{Caller, Problem, driven::Driven, heard::Heard, throttle::Throttle};
+use super::{Caller, Live, Problem, driven::Driven, heard::Heard, throttle::Throttle};
 use crate::{
     access::{Change, Kind, TokenId},
     clock::Clock,
@@ -70,7 +69,7 @@ struct Inner {
     changing: Mutex<Vec<State>>,
     used: Mutex<HashMap<TokenId, Time>>,
     borders: Borders,
-    draining: watch::Sender<bool>,
+    live: Live,
 }
 
 impl Inner {
@@ -82,12 +81,11 @@ impl Inner {
 
 impl Api {
     /// The API of the state directory at `path`, which is there.
-    pub fn new(path: PathBuf, clock: Clock, limits: Limits, borders: Borders) -> Self {
+    pub fn new(path: PathBuf, clock: Clock, limits: Limits, borders: Borders, live: Live) -> Self {
         let throttle = Throttle::new(limits.guesses_max, GUESS_EVERY);
         let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
         let (heard, driven) = Default::default();
         let (looking, changing, used) = Default::default();
-        let (draining, _) = watch::channel(false);
         Self(Arc::new(Inner {
             path,
             clock,
@@ -100,24 +98,13 @@ impl Api {
             changing,
             used,
             borders,
-            draining,
+            live,
         }))
     }
 
-    /// Notes that the server was told to stop: whoever asks whether it is ready hears no, and what
-    /// would go on for ever ends.
-    pub fn begin_draining(&self) {
-        self.0.draining.send_replace(true);
-    }
-
-    /// Whether the server was told to stop.
-    pub fn is_draining(&self) -> bool {
-        *self.0.draining.borrow()
-    }
-
-    /// The same, to wait for it.
-    pub fn draining(&self) -> watch::Receiver<bool> {
-        self.0.draining.subscribe()
+    /// How the server is.
+    pub fn live(&self) -> &Live {
+        &self.0.live
     }
 
     /// What may be reached by what is written down.

@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use groundswell_core::{
@@ -35,6 +35,7 @@ use super::{
 use crate::{
     delivery::http::{Client, Held, Reuse, Shipment, Target},
     store::{Candidate, RolloutKey},
+    telemetry::Telemetry,
 };
 
 /// Longest time one question may take, if the deadline is further away.
@@ -53,6 +54,8 @@ pub(super) struct Courier {
     pub(super) sent_bytes: AtomicU64,
     /// Whether deliveries that have not sent anything yet are to be handed back.
     pub(super) is_halted: AtomicBool,
+    /// Where deliveries are counted, if somebody looks.
+    pub(super) telemetry: Option<Telemetry>,
 }
 
 /// One thing to do for one device.
@@ -231,9 +234,13 @@ impl Courier {
         let target = self.target(candidate);
         let unwatched = AtomicU64::new(0);
         let sent = watched.unwrap_or(&unwatched);
+        let begun = self.telemetry.as_ref().map(|telemetry| (telemetry, Instant::now()));
         let push =
             self.client.push_over(held, &self.shipment, &target, reuse, sent, &self.is_halted);
         let outcome = push.await;
+        if let Some((telemetry, begun)) = begun {
+            telemetry.delivered(begun.elapsed(), sent.load(Ordering::Relaxed));
+        }
         self.sent_bytes.fetch_add(unwatched.into_inner(), Ordering::Relaxed);
         // Stopped before a byte had left.
         let is_halted = self.is_halted.load(Ordering::Relaxed);

@@ -28,6 +28,7 @@ use crate::{
     causes::with_causes,
     delivery::http::{Client, Config, Shipment},
     store::{Candidate, RolloutKey},
+    telemetry::Telemetry,
 };
 
 /// From this size on, single deliveries tell how far they are.
@@ -123,7 +124,11 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(parts: Parts, facts: &mpsc::UnboundedSender<Fact>) -> (RolloutKey, Self) {
+    pub(super) fn new(
+        parts: Parts,
+        facts: &mpsc::UnboundedSender<Fact>,
+        telemetry: &Telemetry,
+    ) -> (RolloutKey, Self) {
         let Parts { opening, client, shipment, headers } = parts;
         let courier = Courier {
             rollout: opening.rollout,
@@ -134,6 +139,7 @@ impl Outlet {
             facts: facts.clone(),
             sent_bytes: AtomicU64::new(0),
             is_halted: AtomicBool::new(false),
+            telemetry: telemetry.is_on().then(|| telemetry.clone()),
         };
         let (id, lanes) = (opening.id, Lanes::new(courier));
         (opening.rollout, Self { id, shipment, lanes, sent_bytes: 0, large: HashMap::new() })

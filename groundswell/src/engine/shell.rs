@@ -35,6 +35,7 @@ use crate::{
         reserve::Reserve,
         writer::{Done, Job, Writer},
     },
+    telemetry::{Attempts, Telemetry},
 };
 
 /// How often progress is told.
@@ -54,6 +55,7 @@ pub(crate) struct Shell {
     pub(crate) stop: CancellationToken,
     pub(crate) reserve: Reserve,
     pub(crate) dir: Arc<StateDir>,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// How a run ended.
@@ -85,6 +87,10 @@ struct Run {
     error: Option<StoreError>,
     kept: Vec<Batch>,
     is_kept: bool,
+    /// Deliveries that were given to lanes and have not ended.
+    open_deliveries: u64,
+    /// Jobs that were given to the store and are not done.
+    store_jobs: u64,
 }
 
 impl Shell {
@@ -114,6 +120,8 @@ impl Shell {
             error: None,
             kept: vec![],
             is_kept: false,
+            open_deliveries: 0,
+            store_jobs: 0,
         };
         let mut wait = Wait::new(&run.shell.clock);
         let mut batch = Vec::with_capacity(FACTS_MAX);
@@ -145,7 +153,7 @@ impl Shell {
         errors: mpsc::UnboundedSender<StoreError>,
     ) -> std::io::Result<Writer<S>> {
         let dir = self.dir.clone();
-        Writer::start(store, move |done| {
+        Writer::start(store, self.telemetry.commit_seconds(), move |done| {
             // The directory stays ours until the last job is done, even if this run is dropped.
             let _held = &dir;
             let (done, error) = without_error(done);
@@ -218,13 +226,7 @@ pub(super) fn without_error(done: Done) -> (Done, Option<StoreError>) {
 impl Run {
     async fn step<S: Store + 'static>(&mut self, facts: &mut Vec<Fact>, writer: &Writer<S>) {
         let now = self.shell.clock.now();
-        for fact in &*facts {
-            if let Fact::Delivered(key, id, _) | Fact::Returned(key, id) = fact
-                && let Some(outlet) = self.outlets.get_mut(key)
-            {
-                outlet.ended(*id);
-            }
-        }
+        self.count(facts);
         let commands = self.engine.step(now, facts.drain(..));
         for (key, outlet) in &self.outlets {
             outlet.set_halted(!self.engine.may_send(*key));
@@ -236,6 +238,26 @@ impl Run {
             self.progress_due_at = now + PROGRESS_EVERY;
             self.tell_progress(now);
         }
+        self.shell.telemetry.depths(self.open_deliveries, self.store_jobs);
+    }
+
+    /// Takes note of what ended.
+    fn count(&mut self, facts: &[Fact]) {
+        let mut attempts = Attempts::default();
+        for fact in facts {
+            if let Fact::Delivered(key, id, _) | Fact::Returned(key, id) = fact {
+                self.open_deliveries = self.open_deliveries.saturating_sub(1);
+                if let Some(outlet) = self.outlets.get_mut(key) {
+                    outlet.ended(*id);
+                }
+            }
+            match fact {
+                Fact::Delivered(_, _, outcome) => attempts.add(outcome),
+                Fact::Store(_) => self.store_jobs = self.store_jobs.saturating_sub(1),
+                _ => {}
+            }
+        }
+        self.shell.telemetry.attempts(&attempts);
     }
 
     async fn carry_out<S: Store + 'static>(&mut self, command: Command, writer: &Writer<S>) {
@@ -244,17 +266,21 @@ impl Run {
                 if matches!(job, Job::Look { .. }) {
                     self.shell.clock.follow_wall();
                 }
+                self.store_jobs += 1;
                 writer.give(job);
             }
             Command::Choose(key, spec) => self.choose(key, *spec),
             Command::LookBack(key, release) => self.look_back(key, *release),
             Command::Open(opening) => self.shell.outlets.open(*opening, &self.openings),
-            Command::Send(sending) => match self.outlets.get_mut(&sending.rollout) {
-                Some(outlet) => outlet.send(sending),
-                None => {
-                    let _ = self.facts.send(Fact::Returned(sending.rollout, sending.candidate.id));
+            Command::Send(sending) => {
+                self.open_deliveries += 1;
+                if let Some(outlet) = self.outlets.get_mut(&sending.rollout) {
+                    outlet.send(sending);
+                } else {
+                    let (rollout, id) = (sending.rollout, sending.candidate.id);
+                    let _ = self.facts.send(Fact::Returned(rollout, id));
                 }
-            },
+            }
             Command::Ask(key, question) => {
                 if let Some(outlet) = self.outlets.get_mut(&key) {
                     outlet.ask(question);
@@ -348,7 +374,7 @@ impl Run {
     fn opened(&mut self, opened: Opened) -> Fact {
         match opened {
             Ok(parts) => {
-                let (key, outlet) = Outlet::new(*parts, &self.facts);
+                let (key, outlet) = Outlet::new(*parts, &self.facts, &self.shell.telemetry);
                 // It may have ended while its artifact was read, and have been tried again: then it
                 // was read twice, and deliveries may leave by the first.
                 if self.engine.progression(key).is_some() {

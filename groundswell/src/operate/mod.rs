@@ -28,6 +28,7 @@ mod replay;
 mod rollback;
 mod rollouts;
 mod schema;
+mod tail;
 mod tokens;
 mod waves;
 mod why;

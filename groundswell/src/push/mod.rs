@@ -257,6 +257,7 @@ impl Push {
             stop,
             reserve,
             dir: Arc::new(dir),
+            telemetry: crate::telemetry::Telemetry::default(),
         };
         let (ended, store) = shell.run(store, engine).await.map_err(PushError::Run)?;
         let store = store.ok_or_else(|| {

@@ -15,13 +15,21 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use tower_http::timeout::TimeoutBody;
 
 use super::{
     DRAIN_MAX,
     connections::{ConnectionLimits, Open},
+    stall::Bounded,
     tls::Acceptor,
 };
-use crate::api::Source;
+use crate::{
+    api::{Hangup, Source},
+    telemetry::Telemetry,
+};
+
+/// Bytes of a connection that are kept for it in one direction, heads of requests among them.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// After a failure to take a connection: too many files are open, most likely.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -36,6 +44,7 @@ pub(super) async fn answer(
     tls: Option<Acceptor>,
     router: Router,
     limits: ConnectionLimits,
+    telemetry: Telemetry,
     stop: CancellationToken,
 ) {
     let (graceful, open) = (GracefulShutdown::new(), Open::default());
@@ -57,13 +66,19 @@ pub(super) async fn answer(
         let Some(place) = open.take(peer.ip(), &limits) else { continue };
         let watcher = graceful.watcher();
         let (tls, router, http) = (tls.clone(), router.clone(), http.clone());
-        let (limits, stop) = (limits.clone(), stop.clone());
+        let (limits, telemetry, stop) = (limits.clone(), telemetry.clone(), stop.clone());
         tokio::spawn(async move {
             let _place = place;
             let _ = stream.set_nodelay(true);
             let Some(stream) = secured(stream, tls, &limits, &stop).await else { return };
-            let served = serve(stream, peer, router, &http, watcher);
-            let _ = served.await;
+            let stream = Bounded::new(stream, limits.stall_max, stop, telemetry);
+            let hangup = Hangup { told: CancellationToken::new(), stall_max: limits.stall_max };
+            let told = hangup.told.clone();
+            let served = serve(stream, (peer, hangup), router, &http, watcher);
+            tokio::select! {
+                _ = served => {}
+                () = told.cancelled() => {}
+            }
         });
     }
     drop(listener);
@@ -81,6 +96,7 @@ fn http(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(100)
+        .max_send_buf_size(BUFFER_BYTES_MAX)
         .keep_alive_interval(limits.stall_max)
         .keep_alive_timeout(limits.stall_max);
     http
@@ -107,15 +123,17 @@ async fn secured(
 }
 
 async fn serve(
-    stream: Box<dyn Stream>,
-    peer: SocketAddr,
+    stream: Bounded<Box<dyn Stream>>,
+    (peer, hangup): (SocketAddr, Hangup),
     router: Router,
     http: &auto::Builder<TokioExecutor>,
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let service = router.map_request(move |mut request: http::Request<Incoming>| {
+        let stall_max = hangup.stall_max;
         request.extensions_mut().insert(Source(peer.ip()));
-        request.map(axum::body::Body::new)
+        request.extensions_mut().insert(hangup.clone());
+        request.map(|body| axum::body::Body::new(TimeoutBody::new(stall_max, body)))
     });
     let connection = http
         .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));

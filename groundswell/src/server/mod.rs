@@ -5,6 +5,7 @@
 
 mod connections;
 mod listen;
+mod stall;
 mod tls;
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
@@ -19,11 +20,12 @@ pub use self::{
 };
 use crate::{
     access::{Kind, Role, Secret},
-    api::{self, Api, Limits},
+    api::{self, Api, Limits, Live},
     clock::Clock,
     drive::{DriveError, Driver},
     networks::Networks,
     operate::{Borders, OperateError, State},
+    telemetry::Telemetry,
 };
 
 /// How long what is open when a server is told to stop may go on.
@@ -31,6 +33,9 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// How often it is written down which tokens were shown.
 const NOTE_USED_EVERY: Duration = Duration::from_secs(30);
+
+/// How often what was counted is added up: 5 s of the fastest rollout are a few MiB.
+const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -97,7 +102,6 @@ pub struct Server {
     tls: Option<tls::Acceptor>,
     driver: Driver,
     clock: Clock,
-    first: Option<Secret>,
 }
 
 impl Setup {
@@ -129,7 +133,7 @@ impl Server {
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|source| ServerError::Listen { listen, source })?;
         let driver = driver.networks(setup.networks.clone());
-        Ok(Self { setup, listener, tls, driver, clock, first: None })
+        Ok(Self { setup, listener, tls, driver, clock })
     }
 
     /// Where it listens.
@@ -147,61 +151,70 @@ impl Server {
     /// # Errors
     /// [`ServerError`] if it could not begin, or ended by itself.
     pub async fn run(
-        mut self,
+        self,
         stop: CancellationToken,
         begun: impl FnOnce(Option<Secret>) + Send,
     ) -> Result<(), ServerError> {
-        let driver_stop = self.driver.stopper();
-        let driver_begun = self.driver.begun();
-        let mut driving = tokio::spawn(self.driver.run());
-        tokio::select! {
-            told = driver_begun => {
-                if told.is_err() {
-                    return end(driving.await);
-                }
-            }
-            () = stop.cancelled() => {
-                driver_stop.cancel();
-                return end(driving.await);
-            }
-        }
-        self.first = first_token(&self.setup.data, &self.clock)?;
-        let api = Api::new(
-            self.setup.data.clone(),
-            self.clock.clone(),
-            self.setup.limits.clone(),
-            Borders::new(self.setup.networks.clone(), self.setup.gate_secrets.clone()),
-        );
+        let telemetry = Telemetry::on();
+        let mut driver = self.driver.telemetry(telemetry.clone());
+        let driver_stop = driver.stopper();
+        let driver_begun = driver.begun();
+        let mut driving = tokio::spawn(driver.run());
+        let live = Live::new(telemetry.clone(), stop.clone());
+        let Setup { data, limits, connections, .. } = &self.setup;
+        let borders = Borders::new(self.setup.networks.clone(), self.setup.gate_secrets.clone());
+        let api = Api::new(data.clone(), self.clock.clone(), limits.clone(), borders, live);
+        // Whoever asks how it is is answered while it begins.
         let answering = tokio::spawn(listen::answer(
             self.listener,
             self.tls,
             api::router(api.clone()),
-            self.setup.connections.clone(),
+            connections.clone(),
+            telemetry,
             stop.clone(),
         ));
-        let noting = tokio::spawn(note_used(api.clone(), stop.clone()));
+        let has_begun = tokio::select! {
+            told = driver_begun => told.is_ok(),
+            () = stop.cancelled() => false,
+        };
+        let mut parts = vec![answering];
         // Told to stop after the last request was answered.
         let is_answered = CancellationToken::new();
-        let hearing = tokio::spawn(api::write_heard(api.clone(), is_answered.clone()));
-        begun(self.first.take());
-        let driven = tokio::select! {
-            driven = &mut driving => Some(driven),
-            () = stop.cancelled() => None,
-        };
-        api.begin_draining();
+        let mut hearing = None;
+        let mut first = Ok(());
+        if has_begun {
+            first = first_token(data, &self.clock).map(|secret| {
+                api.live().begin();
+                begun(secret);
+            });
+            hearing = Some(tokio::spawn(api::write_heard(api.clone(), is_answered.clone())));
+            parts.push(tokio::spawn(note_used(api.clone(), stop.clone())));
+            parts.push(tokio::spawn(api::follow(api.clone(), stop.clone())));
+            parts.push(tokio::spawn(add_up(api, stop.clone())));
+        }
+        let mut ended = None;
+        if has_begun && first.is_ok() {
+            tokio::select! {
+                by_itself = &mut driving => ended = Some(by_itself),
+                () = stop.cancelled() => {}
+            }
+        }
         // Also if the driver ended by itself: a server that drives nothing promises too much.
         stop.cancel();
         driver_stop.cancel();
-        let driven = match driven {
-            Some(driven) => driven,
+        let ended = match ended {
+            Some(ended) => ended,
             None => driving.await,
         };
-        for task in [answering, noting] {
-            task.await.map_err(ServerError::Died)?;
+        for part in parts {
+            part.await.map_err(ServerError::Died)?;
         }
         is_answered.cancel();
-        hearing.await.map_err(ServerError::Died)?;
-        end(driven)
+        if let Some(hearing) = hearing {
+            hearing.await.map_err(ServerError::Died)?;
+        }
+        first?;
+        end(ended)
     }
 }
 
@@ -218,6 +231,17 @@ fn first_token(data: &std::path::Path, clock: &Clock) -> Result<Option<Secret>, 
     let kind = Kind::Operator { role: Role::Admin, scope: None };
     let (_, secret) = state.create_token("first admin", kind, None, clock.now())?;
     Ok(Some(secret))
+}
+
+/// Adds up what was counted, which gathers until then.
+async fn add_up(api: Api, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = api.clock().sleep(ADD_UP_EVERY, "adding up what was counted") => {}
+        }
+        api.live().telemetry().add_up();
+    }
 }
 
 /// Writes down now and then which tokens were shown.

@@ -12,6 +12,7 @@ mod health;
 pub mod reserve;
 mod slots;
 pub mod sqlite;
+mod tail;
 mod trouble;
 mod values;
 pub mod writer;
@@ -43,6 +44,7 @@ pub use self::{
         SlotsRead, SlotsWant, Values,
     },
     sqlite::SqliteStore,
+    tail::TailStore,
     trouble::TroubleStore,
     values::{
         Answer, Assign, AssignmentRow, AssignmentsPage, AssignmentsWant, Batch, Candidate, Change,

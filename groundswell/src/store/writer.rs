@@ -8,9 +8,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use groundswell_core::time::Time;
+use metrics::Histogram;
 
 use super::{
     Answer, Assign, Batch, Candidate, ChangeSeq, CohortName, CohortRecord, DeviceKey, FailedDevice,
@@ -154,12 +156,24 @@ pub struct Writer<S> {
 }
 
 impl<S: Store + 'static> Writer<S> {
-    /// Starts the thread over `store`.
+    /// Starts the thread over `store`. How many seconds commits take is noted.
     ///
     /// # Errors
     /// An IO error if no thread can be started.
-    pub fn start(store: S, done: impl Fn(Done) + Send + 'static) -> Result<Self, std::io::Error> {
-        Self::start_with(store, carry_out, done)
+    pub fn start(
+        store: S,
+        commit_seconds: Histogram,
+        done: impl Fn(Done) + Send + 'static,
+    ) -> Result<Self, std::io::Error> {
+        let timed = move |store: &mut S, job: &Job| {
+            let begun = matches!(job, Job::Commit(_)).then(Instant::now);
+            let came = carry_out(store, job);
+            if let Some(begun) = begun {
+                commit_seconds.record(begun.elapsed());
+            }
+            came
+        };
+        Self::start_with(store, timed, done)
     }
 }
 

@@ -4,6 +4,7 @@ pub mod acts;
 pub mod audit;
 pub mod device_edit;
 pub mod devices;
+pub mod events;
 pub mod import;
 pub mod rollouts;
 pub mod tokens;

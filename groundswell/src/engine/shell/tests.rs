@@ -58,6 +58,7 @@ fn run(dir: Arc<StateDir>, engine: Engine) -> (Run, mpsc::UnboundedReceiver<Open
         stop: CancellationToken::new(),
         reserve: dir.reserve().unwrap(),
         dir,
+        telemetry: Telemetry::default(),
     };
     let run = Run {
         shell,
@@ -73,6 +74,8 @@ fn run(dir: Arc<StateDir>, engine: Engine) -> (Run, mpsc::UnboundedReceiver<Open
         error: None,
         kept: vec![],
         is_kept: false,
+        open_deliveries: 0,
+        store_jobs: 0,
     };
     (run, opened)
 }

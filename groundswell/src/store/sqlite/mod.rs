@@ -29,6 +29,7 @@ mod rows;
 mod selector;
 mod slots;
 mod tags;
+mod tail;
 mod trouble;
 
 use std::path::Path;

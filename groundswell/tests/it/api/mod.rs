@@ -4,6 +4,7 @@ mod audit;
 mod check_in;
 mod device_edit;
 mod devices;
+mod events;
 mod matrix;
 mod networks;
 mod process;

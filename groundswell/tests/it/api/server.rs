@@ -8,6 +8,7 @@ use groundswell::{
 };
 use groundswell_core::time::Time;
 use reqwest::{Method, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::support::{Served, problem, setup};
 
@@ -43,4 +44,25 @@ async fn plain_http_is_not_heard_beyond_this_machine() {
     let refused = Server::bind(setup, driver, Clock::System).await.unwrap_err();
     assert!(matches!(refused, ServerError::Plain { .. }), "{refused}");
     assert!(!dir.path().join("data").exists());
+}
+
+#[tokio::test]
+async fn a_body_of_which_nothing_comes_is_not_waited_for() {
+    let served = Served::start_with(|mut setup| {
+        setup.connections.stall_max = std::time::Duration::from_millis(300);
+        setup
+    })
+    .await;
+    let mut stream = tokio::net::TcpStream::connect(served.address).await.unwrap();
+    let head = format!(
+        "PUT /api/v1/devices/till-1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: 100\r\nAuthorization: Bearer {}\r\n\r\n{{",
+        served.admin
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("urn:groundswell:problem:stalled"), "{answer}");
+    served.stop().await;
 }
