@@ -141,13 +141,13 @@ fn told(verified: &AuditVerified, seq: Option<i64>) -> String {
         }
     };
     let seq = seq.unwrap_or_default();
-    match is_as_kept {
-        None => {}
-        Some(true) => words.push_str(&format!("\nentry {seq} is the one that was kept")),
-        Some(false) => words.push_str(&format!(
+    words.push_str(&match is_as_kept {
+        None => String::new(),
+        Some(true) => format!("\nentry {seq} is the one that was kept"),
+        Some(false) => format!(
             "\nNOT AS KEPT: entry {seq} is not there, or is another one: the log was cut off or written \
              anew"
-        )),
-    }
+        ),
+    });
     words
 }
