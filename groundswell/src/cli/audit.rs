@@ -1,6 +1,6 @@
 //! `groundswell audit`: who did what to a state directory.
 
-use std::process::ExitCode;
+use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Subcommand;
 use groundswell_core::time::Time;
@@ -141,13 +141,15 @@ fn told(verified: &AuditVerified, seq: Option<i64>) -> String {
         }
     };
     let seq = seq.unwrap_or_default();
-    match is_as_kept {
-        None => {}
-        Some(true) => words.push_str(&format!("\nentry {seq} is the one that was kept")),
-        Some(false) => words.push_str(&format!(
-            "\nNOT AS KEPT: entry {seq} is not there, or is another one: the log was cut off or written \
-             anew"
-        )),
+    let kept = match is_as_kept {
+        None => "",
+        Some(true) => " is the one that was kept",
+        Some(false) => {
+            " is NOT AS KEPT: it is not there, or is another one: the log was cut off or written anew"
+        }
+    };
+    if !kept.is_empty() {
+        let _ = write!(words, "\nentry {seq}{kept}");
     }
     words
 }

@@ -92,14 +92,14 @@ pub struct TokenSpec {
     pub device: Option<String>,
     /// How many devices an enrollment token is good for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 1000000)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub uses_max: Option<u64>,
     /// What devices are tagged with that come by an enrollment token.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     /// In how many seconds it ends; none: it never does by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 316224000)]
+    #[schema(minimum = 1, maximum = 316_224_000)]
     pub expires_in_secs: Option<u64>,
 }
 

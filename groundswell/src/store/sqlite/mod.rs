@@ -198,10 +198,7 @@ impl Store for SqliteStore {
     }
 
     fn put_release(&mut self, release: &Release, now: Time) -> Result<bool, StoreError> {
-        let transaction = self.write()?;
-        let is_new = release::put(&transaction, release, now)?;
-        transaction.commit()?;
-        Ok(is_new)
+        self.within(|transaction| release::put(transaction, release, now))
     }
 
     fn releases(&self, name: Option<&str>) -> Result<Vec<(Release, Time)>, StoreError> {
@@ -245,9 +242,9 @@ impl Store for SqliteStore {
     }
 
     fn note(&mut self, rollout: RolloutKey, record: &Record, now: Time) -> Result<(), StoreError> {
-        let transaction = self.write()?;
-        log::write(&transaction, rollout, now, std::slice::from_ref(record))?;
-        Ok(transaction.commit()?)
+        self.within(|transaction| {
+            log::write(transaction, rollout, now, std::slice::from_ref(record))
+        })
     }
 
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError> {
@@ -430,10 +427,7 @@ impl Store for SqliteStore {
     }
 
     fn put_intent(&mut self, intent: &Intent, now: Time) -> Result<IntentSeq, StoreError> {
-        let transaction = self.write()?;
-        let seq = rollout::put_intent(&transaction, intent, now)?;
-        transaction.commit()?;
-        Ok(seq)
+        self.within(|transaction| rollout::put_intent(transaction, intent, now))
     }
 
     fn intents(&self) -> Result<Vec<(IntentSeq, Intent)>, StoreError> {

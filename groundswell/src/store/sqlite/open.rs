@@ -88,6 +88,17 @@ impl SqliteStore {
         Ok(())
     }
 
+    /// Writes something as a transaction of its own.
+    pub(super) fn within<T>(
+        &mut self,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.write()?;
+        let done = write(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    }
+
     /// Begins to write, unless this is the handle of a driver that another one has taken over from.
     pub(super) fn write(&mut self) -> Result<rusqlite::Transaction<'_>, StoreError> {
         let own = self.epoch;

@@ -43,9 +43,7 @@ impl TroubleStore for SqliteStore {
     }
 
     fn release_slot(&mut self, release: &SlotRelease) -> Result<(), StoreError> {
-        let transaction = self.write()?;
-        slots::release(&transaction, release)?;
-        Ok(transaction.commit()?)
+        self.within(|transaction| slots::release(transaction, release))
     }
 
     fn released_slots(
