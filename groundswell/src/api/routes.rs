@@ -127,7 +127,7 @@ fn parts() -> OpenApiRouter<Api> {
         .merge(health::routes())
 }
 
-/// The API, as OpenAPI 3.1 has it.
+/// The API, as `OpenAPI` 3.1 has it.
 pub fn openapi() -> OpenApi {
     described(parts().into_openapi())
 }

@@ -1,4 +1,4 @@
-//! ETags: a change goes ahead only if the caller saw what is there.
+//! `ETag`: a change goes ahead only if the caller saw what is there.
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;

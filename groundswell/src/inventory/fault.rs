@@ -251,8 +251,7 @@ impl Reason {
     /// The field that is at fault; `row` if it is none alone.
     pub(crate) fn field(&self) -> String {
         match self {
-            Self::WrongType { field, .. } => field.clone(),
-            Self::Twice(field) => field.clone(),
+            Self::WrongType { field, .. } | Self::Twice(field) => field.clone(),
             Self::Missing(field) => (*field).to_owned(),
             Self::Tag { key, .. } => format!("tags.{key}"),
             Self::TooManyTags => "tags".to_owned(),

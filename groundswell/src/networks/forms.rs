@@ -23,11 +23,12 @@ fn embedded(v6: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     match whole {
         // The unspecified and the loopback address are no IPv4 addresses in IPv6's clothes.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => [None; 2],
-        // IPv4-compatible (RFC 4291 section 2.5.5.1) and translated (RFC 2765).
-        [0, 0, 0, 0, 0 | 0xffff, 0, ..] => last,
-        // NAT64 (RFC 6052), also within a network (RFC 8215): of a prefix of 48 bits the address
-        // stands in two pieces around a byte of zeros (section 2.2), of one of 96 bits at the end.
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, 0, ..] => last,
+        // IPv4-compatible (RFC 4291 section 2.5.5.1) and translated (RFC 2765), NAT64 (RFC 6052), also
+        // within a network (RFC 8215): of a prefix of 48 bits the address stands in two pieces
+        // around a byte of zeros (section 2.2), of one of 96 bits at the end.
+        [0, 0, 0, 0, 0 | 0xffff, 0, ..]
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..]
+        | [0x64, 0xff9b, 1, 0, ..] => last,
         [0x64, 0xff9b, 1, high, low, rest, ..] => {
             [Some(v4(high, (low << 8) | (rest >> 8))), last[0]]
         }

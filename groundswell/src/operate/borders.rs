@@ -35,6 +35,17 @@ impl Borders {
         &self.networks
     }
 
+    /// Whether a device may be where it says.
+    ///
+    /// # Errors
+    /// [`OperateError::Network`].
+    pub fn judge_device(&self, device: &Device) -> Result<(), OperateError> {
+        let Some(address) = &device.address else { return Ok(()) };
+        self.networks
+            .judge_written(address)
+            .map_err(|error| OperateError::Network { field: "address".to_owned(), error })
+    }
+
     fn judge_gate(&self, number: usize, check: &Check) -> Result<(), OperateError> {
         let (Question::Http { url, .. } | Question::Prometheus { url, .. }) = &check.question;
         self.networks.judge_written(url.server()).map_err(|error| OperateError::Network {
@@ -63,13 +74,7 @@ impl State {
     /// # Errors
     /// [`OperateError::Network`].
     pub fn judge_device(&self, device: &Device) -> Result<(), OperateError> {
-        let (Some(borders), Some(address)) = (&self.borders, &device.address) else {
-            return Ok(());
-        };
-        borders
-            .networks
-            .judge_written(address)
-            .map_err(|error| OperateError::Network { field: "address".to_owned(), error })
+        self.borders.as_ref().map_or(Ok(()), |borders| borders.judge_device(device))
     }
 
     /// Whether the gates of a rollout may be asked, with what they are asked with.

@@ -81,12 +81,13 @@ impl State {
     /// Writes a device down if `before` is still what operators say of it; says whether it was.
     ///
     /// # Errors
-    /// [`OperateError::Store`].
+    /// [`OperateError::Network`] if it may not be where it says, [`OperateError::Store`].
     pub fn change_device(
         &mut self,
         before: Option<&Device>,
         device: &Device,
     ) -> Result<bool, OperateError> {
+        self.judge_device(device)?;
         Ok(self.store.change_device(before, device)?)
     }
 
@@ -236,7 +237,7 @@ impl State {
     /// Writes a new device and its token down.
     ///
     /// # Errors
-    /// [`OperateError::UsedUp`] or [`OperateError::DeviceKnown`].
+    /// [`OperateError::UsedUp`], [`OperateError::DeviceKnown`], or [`OperateError::Network`].
     pub fn enroll(
         &mut self,
         by: &TokenId,
@@ -244,6 +245,7 @@ impl State {
         device: &Device,
         token: &Token,
     ) -> Result<(), OperateError> {
+        self.judge_device(device)?;
         match self.store.enroll(by, uses_max, device, token)? {
             Enrolled::Done => Ok(()),
             Enrolled::UsedUp => Err(OperateError::UsedUp),

@@ -35,7 +35,7 @@ pub struct DeviceSpec {
     pub time_zone: Option<String>,
     /// How often it checks in, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 604800)]
+    #[schema(minimum = 1, maximum = 604_800)]
     pub check_in: Option<u64>,
     /// Free keys and values.
     #[serde(default)]
@@ -77,9 +77,8 @@ impl DeviceSpec {
     /// [`DeviceFault`] names the first part that cannot be.
     pub fn device(&self, id: &str) -> Result<Device, DeviceFault> {
         let whole = |detail: String| DeviceFault { field: "body".to_owned(), detail };
-        let mut row = match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(row)) => row,
-            _ => return Err(whole("it is no device".to_owned())),
+        let Ok(serde_json::Value::Object(mut row)) = serde_json::to_value(self) else {
+            return Err(whole("it is no device".to_owned()));
         };
         row.insert("id".to_owned(), id.into());
         let row = serde_json::Value::Object(row).to_string();

@@ -34,9 +34,6 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// After a failure to take a connection: too many files are open, most likely.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Most that is read ahead of a connection, and so the longest head of a request.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-
 /// Answers whoever connects until told to stop, and then lets what is open end, for at most
 /// [`DRAIN_MAX`].
 pub(super) async fn answer(
@@ -92,7 +89,7 @@ fn http(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_max)
-        .max_buf_size(HEAD_BYTES_MAX);
+        .max_buf_size(BUFFER_BYTES_MAX);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(100)

@@ -153,13 +153,22 @@ impl Import {
             };
             let is_last = line > ROWS_MAX as u64 || matches!(text, Err(LineFault::BrokenOff));
             held += text.as_ref().map_or(0, Vec::len);
-            rows.extend(read(line, text, self.api.now()));
+            rows.extend(read(line, text, self.api.now()).map(|row| self.judged(row)));
             if is_last {
                 self.is_over = true;
                 break;
             }
         }
         rows
+    }
+
+    /// A line of a device that may not be where it says is a bad one.
+    fn judged(&self, row: Row) -> Row {
+        let judged = row.read.and_then(|device| match self.api.borders().judge_device(&device) {
+            Ok(()) => Ok(device),
+            Err(error) => Err(error.to_string()),
+        });
+        Row { read: judged, ..row }
     }
 
     async fn write(&mut self, rows: Vec<Row>) -> Vec<ImportedLine> {

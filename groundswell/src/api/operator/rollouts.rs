@@ -70,10 +70,10 @@ pub(super) fn find(
 ) -> Result<RolloutRecord, OperateError> {
     let unknown = || OperateError::UnknownRollout { given: given.to_owned(), last: None };
     let record = match state.find_rollout(given) {
-        Err(OperateError::AmbiguousRollout { .. }) if caller.scope().is_some() => {
-            return Err(unknown());
-        }
-        Err(OperateError::UnknownRollout { .. }) if caller.scope().is_some() => {
+        // What there is instead is nothing for whoever may not see it.
+        Err(OperateError::AmbiguousRollout { .. } | OperateError::UnknownRollout { .. })
+            if caller.scope().is_some() =>
+        {
             return Err(unknown());
         }
         found => found?,
