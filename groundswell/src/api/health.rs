@@ -132,6 +132,7 @@ mod tests {
     use crate::{
         api::{Limits, Live, router},
         clock::Clock,
+        operate::Borders,
         telemetry::Telemetry,
     };
 
@@ -140,7 +141,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
         let live = Live::new(Telemetry::on(), stop.clone());
-        let api = Api::new(dir.path().join("none"), Clock::System, Limits::default(), live);
+        let (path, borders) = (dir.path().join("none"), Borders::default());
+        let api = Api::new(path, Clock::System, Limits::default(), borders, live);
         let router = router(api.clone());
         let ask = async |path: &str| {
             let request = http::Request::get(path).body(Body::empty()).unwrap();

@@ -159,7 +159,7 @@ mod tests {
         access::{Kind, Role},
         api::{Limits, Live},
         clock::{Clock, ManualClock},
-        operate::State,
+        operate::{Borders, State},
         telemetry::Telemetry,
     };
 
@@ -173,7 +173,8 @@ mod tests {
         let (token, _) = state.create_token("one", kind, expires_at, clock.now()).unwrap();
         let live = Live::new(Telemetry::default(), CancellationToken::new());
         let path = dir.path().to_owned();
-        let api = Api::new(path, Clock::Manual(clock.clone()), Limits::default(), live);
+        let (clock_of, borders) = (Clock::Manual(clock.clone()), Borders::default());
+        let api = Api::new(path, clock_of, Limits::default(), borders, live);
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let caller = Caller { token, source, request: String::new() };
         let place = api.live().feed().listen(Filter::new(None, &[], None), 0, None).unwrap();
