@@ -238,7 +238,12 @@ impl Engine {
     fn hand_on(&mut self, key: RolloutKey) {
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
         for freed in freed {
-            let waiting = if freed.was_claimed { self.shared.free(freed.device) } else { vec![] };
+            let mut waiting = vec![];
+            if freed.was_claimed {
+                waiting = self.shared.free(freed.device);
+                let others = self.courses.values_mut().filter(|course| course.key != key);
+                others.for_each(|course| course.note_had_elsewhere(freed.device));
+            }
             self.shared.settle(&freed);
             for (rollout, candidate) in waiting {
                 self.with(rollout, |course| course.woken(candidate));

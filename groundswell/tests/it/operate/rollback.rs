@@ -1,5 +1,7 @@
 //! Rolling back, as operators do it and see it.
 
+mod turns;
+
 use std::{fmt::Write as _, fs};
 
 use groundswell::{
