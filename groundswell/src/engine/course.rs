@@ -69,6 +69,7 @@ pub(super) struct Course {
     pub(super) id: RolloutId,
     pub(super) spec: Spec,
     pub(super) progression: Progression,
+    pub(super) created_at: Time,
     epoch: Epoch,
     manner: Manner,
     /// Whether devices may have been sent what is not written down: they are asked first.
@@ -230,6 +231,7 @@ impl Course {
             id: record.id,
             spec: record.spec.clone(),
             progression: record.progression.clone(),
+            created_at: record.created_at,
             is_restored: record.is_restored,
             epoch,
             manner,

@@ -1,5 +1,6 @@
 //! Rolling back, as operators do it and see it.
 
+mod again;
 mod turns;
 
 use std::{fmt::Write as _, fs};

@@ -1,0 +1,33 @@
+//! Rollouts that were rolled back and go on, and rollbacks that have to be asked for again.
+
+use groundswell::sim::Options;
+
+use super::{super::driven::Stage, ALL, one_line};
+use crate::program::pause;
+
+#[test]
+fn what_was_rolled_back_can_be_tried_again() {
+    // One keeps what it has, so that there is somebody to try again.
+    let faults = vec!["status:400:1".parse().unwrap()];
+    let mut stage = Stage::new(3, Options { faults, ..Options::default() });
+    stage.releases(&["1.0.0"]);
+    stage.write("all.toml", &format!("{ALL}\nquarantine_after = 'off'"));
+    stage.well(&["rollout", "create", "all.toml"]);
+    stage.drive();
+    stage.well(&["rollout", "start", "2"]);
+    stage.until_of("2", "failed");
+    stage.well(&["rollout", "rollback", "2"]);
+    stage.until_ended("3");
+    assert_eq!(stage.rollout("3")["counts"]["current"], 3, "each was asked, and ran it");
+    let retried = stage.told(&["rollout", "retry", "2"]);
+    let warning = "it was rolled back by rollout 3; its next round sends the same release again";
+    assert!(retried.contains(warning), "{retried}");
+    while stage.rollout("2")["round"] != 2 || stage.rollout("2")["ended_at"].is_null() {
+        pause();
+    }
+    let counts = &stage.rollout("2")["counts"];
+    assert_eq!((&counts["failed"], &counts["skipped"]), (&3.into(), &0.into()), "{counts}");
+    let explained = one_line(&stage.told(&["rollout", "explain", "2"]));
+    assert!(explained.contains("it was rolled back by rollout 3"), "{explained}");
+    stage.well(&["rollout", "replay", "2"]);
+}
