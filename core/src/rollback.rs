@@ -32,8 +32,8 @@ pub struct Changed<'a> {
     pub before: Option<&'a str>,
     /// What it runs now, as far as is known.
     pub now: Option<&'a str>,
-    /// Whether it showed the rollout's version.
-    pub has_succeeded: bool,
+    /// Whether it showed the rollout's version: not where that is no part of its success.
+    pub has_shown_it: bool,
     /// Whether it may have got what was sent: not if it could not be reached, and nothing is in doubt.
     pub may_have_it: bool,
 }
@@ -64,7 +64,7 @@ impl<'a> Changed<'a> {
         }
         let Some(before) = self.before else { return Return::Unknown };
         match self.now {
-            Some(now) if now == before && self.has_succeeded => Return::IsBack,
+            Some(now) if now == before && self.has_shown_it => Return::IsBack,
             Some(now) if now != before && now != version => Return::MovedOn,
             _ => Return::To(before),
         }
@@ -148,6 +148,13 @@ pub enum Refusal {
     /// No device has what it sent.
     #[error("it sent nothing that any device has now{}", all_left_out(.0))]
     Nobody(Survey),
+    /// Its success says nothing of the version, and no version is kept with it.
+    #[error(
+        "with verify.mode = \"{}\" nobody is shown which version a device runs, and so who would go \
+         back to what; verify.mode = \"version\" asks for it",
+        .0.as_str()
+    )]
+    Unseen(Mode),
     /// What they ran is no release.
     #[error(
         "no release {name} {} is written down, to which {} would go back; `groundswell release \

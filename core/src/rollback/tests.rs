@@ -26,8 +26,7 @@ fn name() -> RolloutName {
 
 #[test]
 fn where_each_device_goes() {
-    let ran =
-        |before, now, has_succeeded| Changed { before, now, has_succeeded, may_have_it: true };
+    let ran = |before, now, has_shown_it| Changed { before, now, has_shown_it, may_have_it: true };
     let away = |before, now| Changed { may_have_it: false, ..ran(before, now, false) };
     for (device, returns) in [
         // It runs what the rollout sent, or nothing that anybody knows.
@@ -37,6 +36,7 @@ fn where_each_device_goes() {
         (ran(Some("1.0"), Some("2.0"), false), Return::To("1.0")),
         // All that it ever showed is what it ran before: it may hold half of the update.
         (ran(Some("1.0"), Some("1.0"), false), Return::To("1.0")),
+        // Or it went well, and nothing was shown: what it ran before is what was known before, too.
         (ran(Some("1.0"), Some("1.0"), true), Return::IsBack),
         (ran(Some("1.0"), Some("3.0"), true), Return::MovedOn),
         (ran(Some("1.0"), Some("3.0"), false), Return::MovedOn),
@@ -62,13 +62,11 @@ fn a_survey_counts_each_device_once() {
         (None, "2.0"),
         (Some("1.0"), "9"),
     ] {
-        survey.add(
-            &Changed { before, now: Some(now), has_succeeded: true, may_have_it: true },
-            "2.0",
-        );
+        survey
+            .add(&Changed { before, now: Some(now), has_shown_it: true, may_have_it: true }, "2.0");
     }
     survey.add(
-        &Changed { before: Some("1.0"), now: Some("1.0"), has_succeeded: true, may_have_it: true },
+        &Changed { before: Some("1.0"), now: Some("1.0"), has_shown_it: true, may_have_it: true },
         "2.0",
     );
     let to: Vec<_> = survey.to.iter().map(|(to, count)| (to.as_str(), *count)).collect();
@@ -151,19 +149,21 @@ fn refusals_in_words() {
     let pos = || "pos".to_owned();
     let refusals = [
         Refusal::Push,
+        Refusal::Unseen(Mode::None),
         Refusal::Nobody(survey),
         Refusal::Nobody(Survey::default()),
         Refusal::NoRelease { name: pos(), versions: versions.clone(), devices: 12 },
         Refusal::NoArtifact { name: pos(), versions: versions[..1].to_vec(), devices: 1 },
     ];
     let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(told.join("\n"), @"
+    insta::assert_snapshot!(told.join("\n"), @r#"
     it is a push: push the version that the devices ran before, with --allow-downgrade if it asks for that
+    with verify.mode = "none" nobody is shown which version a device runs, and so who would go back to what; verify.mode = "version" asks for it
     it sent nothing that any device has now: 3 devices that ran nobody knows what, 1 device with another version by now
     it sent nothing that any device has now
     no release pos 1.0, 1.1, 1.2 or 2 other versions is written down, to which 12 devices would go back; `groundswell release create pos VERSION FILE` makes it
     the artifact of pos 1.0 is not kept any more, to which 1 device would go back; `groundswell release create pos VERSION FILE` with the same file brings it back
-    ");
+    "#);
 }
 
 #[test]

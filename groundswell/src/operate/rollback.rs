@@ -6,6 +6,7 @@ use groundswell_core::{
     rollback::{self, Otherwise, Refusal, Releases, Survey},
     rollout::{self, Act, OnFailure, Progression, Spec},
     time::Time,
+    verify::Mode,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -129,7 +130,8 @@ impl State {
     }
 
     /// Whether a rollout of this spec could be rolled back if it went wrong now, if that is what is
-    /// wanted of it: each version that its devices run has to be a release whose artifact is kept.
+    /// wanted of it: each version that its devices run has to be a release whose artifact is kept, and
+    /// they have to show their versions.
     /// Says how many of its devices run nobody knows what, and could not go back.
     ///
     /// # Errors
@@ -137,6 +139,10 @@ impl State {
     pub fn look_ahead(&self, spec: &Spec, now: Time) -> Result<u64, OperateError> {
         if spec.on_failure != OnFailure::Rollback {
             return Ok(0);
+        }
+        let mode = spec.verify.mode;
+        if mode != Mode::Version {
+            return Err(OperateError::NoWayBack { refusal: Refusal::Unseen(mode) });
         }
         let select = spec.select.as_deref().map(choose::parse).transpose()?;
         let mut survey = Survey::default();

@@ -6,7 +6,8 @@ use groundswell::{
         ids::{RolloutId, RolloutName},
         log::Record,
         rollback::{Changed, Otherwise, Survey, spec as spec_back},
-        rollout::{self, Progression},
+        rollout::{self, Progression, Spec, Verify},
+        verify::Mode,
     },
     store::{
         Batch, CohortName, Contact, Heard, NewRollout, Rollback, RolloutKey, SqliteStore, Store,
@@ -42,9 +43,9 @@ fn seeing(key: RolloutKey, changes: Vec<groundswell::store::Change>) -> Batch {
 fn changed(store: &SqliteStore, key: RolloutKey) -> Vec<String> {
     let mut all = vec![];
     let each = &mut |device: groundswell::store::Chosen<'_>, changed: Changed<'_>| {
-        let Changed { before, now, has_succeeded, may_have_it } = changed;
+        let Changed { before, now, has_shown_it, may_have_it } = changed;
         let (before, now) = (before.unwrap_or("?"), now.unwrap_or("?"));
-        all.push(format!("{} {before} {now} {has_succeeded} {may_have_it}", device.id));
+        all.push(format!("{} {before} {now} {has_shown_it} {may_have_it}", device.id));
     };
     store.for_each_changed(key, each).unwrap();
     all
@@ -80,6 +81,30 @@ fn what_devices_ran_is_kept_when_they_are_claimed() {
                 "pos-4 1.0.0 1.0.0 false true",
             ]
         );
+    });
+}
+
+#[test]
+fn a_success_without_a_version_shows_nothing() {
+    each(|store| {
+        for (mode, shown) in [(Mode::Version, true), (Mode::Reachable, false), (Mode::None, false)]
+        {
+            let verify = Verify { mode, ..spec().verify };
+            let key = draft(store, None, &Spec { verify, ..spec() });
+            let all = devices(1);
+            store.add_devices(key, &[cohort(0, None)], &[(&all[0], 0)], NOW).unwrap();
+            set_state(store, key, rollout::State::Running);
+            saw(store, [("pos-0", "1.0.0")]);
+            let id = ids(store, key, 1)[0];
+            let silent = |changes| Batch { version: None, ..batch(key, changes) };
+            store.commit(&silent(vec![to(id, State::Delivering, 1, 0)])).unwrap();
+            store.commit(&silent(vec![to(id, State::Succeeded, 1, 0)])).unwrap();
+            assert_eq!(
+                changed(store, key),
+                [format!("pos-0 1.0.0 1.0.0 {shown} true")],
+                "{mode:?}"
+            );
+        }
     });
 }
 

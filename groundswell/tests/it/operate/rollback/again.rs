@@ -31,3 +31,19 @@ fn what_was_rolled_back_can_be_tried_again() {
     assert!(explained.contains("it was rolled back by rollout 3"), "{explained}");
     stage.well(&["rollout", "replay", "2"]);
 }
+
+#[test]
+fn what_shows_no_version_cannot_be_rolled_back_by_itself() {
+    let stage = Stage::new(2, Options::default());
+    stage.releases(&["1.0.0"]);
+    for mode in ["none", "reachable"] {
+        let spec = format!("{ALL}\non_failure = 'rollback'\nverify = {{ mode = '{mode}' }}");
+        stage.write("blind.toml", &spec);
+        let words = format!("with verify.mode = \"{mode}\" nobody is shown which version");
+        for verb in ["create", "check"] {
+            let ran = stage.run(&["rollout", verb, "blind.toml"]);
+            assert_eq!(ran.code, Some(2), "{ran:?}");
+            assert!(one_line(&ran.told()).contains(&words), "{ran:?}");
+        }
+    }
+}
