@@ -292,10 +292,12 @@ pub struct Otherwise {
 
 /// What is to happen to the devices that `of` changed and that go back to `release`.
 ///
-/// Within the same hours, budgets, limits, retries and time-outs. Whoever is known to be away is tried
+/// Within the same hours, budgets, limits, retries and time-outs, and stopped by as many failures and
+/// by the same regression test: that pauses it, and it is never rolled back by itself. Its waves and
+/// gates are not asked for: the devices would keep what is taken back meanwhile. Whoever is known to be away is tried
 /// where it would be left as it is: skipped it would keep what is taken back, and nobody would be told
 /// that it failed. Devices are asked first, because those that
-/// failed may never have changed. It is paused if it goes wrong, and never rolled back by itself.
+/// failed may never have changed.
 pub fn spec(of: &Spec, name: RolloutName, release: Release, otherwise: &Otherwise) -> Spec {
     let schedule = if otherwise.at_any_hour || bites!(RollbackOutsideWindow) {
         Schedule::default()
@@ -326,6 +328,8 @@ pub fn spec(of: &Spec, name: RolloutName, release: Release, otherwise: &Otherwis
         retry: of.retry,
         verify: Verify { first: of.verify.mode == Mode::Version, ..of.verify },
         delivery_timeout: of.delivery_timeout,
+        brake: of.brake,
+        regression: of.regression,
         on_failure: OnFailure::Pause,
         priority: of.priority,
         allow_downgrade: true,

@@ -3,6 +3,11 @@ use std::{fmt::Write as _, time::Duration};
 use super::*;
 use crate::{
     brake::Brake,
+    gate::{
+        baseline::Baseline,
+        rate::Rate,
+        regression::{Alpha, Regression},
+    },
     hours::Hours,
     ids::RolloutId,
     release::Digest,
@@ -185,6 +190,10 @@ fn it_keeps_to_what_the_other_one_kept_to() {
         }],
         membership: Membership::Dynamic,
         brake: Some(Brake::Count(1)),
+        regression: Some(Regression {
+            baseline: Baseline::given(Rate::from_ppm(20_000).unwrap()).unwrap(),
+            alpha: Alpha::default(),
+        }),
         on_failure: OnFailure::Abort,
         priority: 3,
         ..Spec::immediate(release("2.0.0"))
@@ -200,6 +209,8 @@ fn it_keeps_to_what_the_other_one_kept_to() {
             schedule: Schedule { when_closed: WhenClosed::Wait, ..of.schedule.clone() },
             offline: Offline::Try,
             verify: Verify { first: true, ..of.verify },
+            brake: Some(Brake::Count(1)),
+            regression: of.regression,
             priority: 3,
             allow_downgrade: true,
             ..Spec::immediate(release("1.0.0"))
