@@ -10,7 +10,8 @@ use groundswell::{
         verify::Mode,
     },
     store::{
-        Batch, CohortName, Contact, Heard, NewRollout, Rollback, RolloutKey, SqliteStore, Store,
+        Batch, CohortName, Contact, Heard, NewRollout, Regression, Rollback, RolloutKey,
+        SqliteStore, Store, TroubleStore as _,
     },
 };
 
@@ -223,5 +224,33 @@ fn rollbacks_are_linked_and_written_once() {
         let records: Vec<Record> = serde_json::from_str(&last.unwrap()).unwrap();
         let [Record::RolledBack(told)] = records.as_slice() else { panic!("{records:?}") };
         assert_eq!((&told.by, &told.survey), (&numbers, &survey));
+    });
+}
+
+#[test]
+fn a_device_that_goes_back_well_has_failed_as_often_as_before() {
+    each(|store| {
+        let key = of_devices(store, 1);
+        let record = store.rollout(key).unwrap().unwrap();
+        let device = store.device_key("pos-0").unwrap().unwrap();
+        let id = ids(store, key, 1)[0];
+        store.commit(&seeing(key, vec![to(id, State::Delivering, 1, 0)])).unwrap();
+        store.commit(&seeing(key, vec![to(id, State::Succeeded, 1, 0)])).unwrap();
+        assert_eq!(store.failing(device).unwrap().rollouts, []);
+        // It is not well since.
+        let regressed = vec![Regression { id, text: "HTTP 500".into() }];
+        store.commit(&Batch { regressed, ..seeing(key, vec![]) }).unwrap();
+        assert_eq!(store.failing(device).unwrap().rollouts, [key]);
+        let to_old = groundswell::core::release::Release { version: "1.0.0".into(), ..release() };
+        let back = spec_back(&record.spec, record.name(), to_old, &Otherwise::default());
+        for (spec, failed) in [(&back, vec![key]), (&spec(), vec![])] {
+            let next = draft(store, None, spec);
+            let all = devices(1);
+            store.add_devices(next, &[cohort(0, None)], &[(&all[0], 0)], NOW).unwrap();
+            let id = ids(store, next, 1)[0];
+            store.commit(&seeing(next, vec![to(id, State::Delivering, 1, 0)])).unwrap();
+            store.commit(&seeing(next, vec![to(id, State::Succeeded, 1, 0)])).unwrap();
+            assert_eq!(store.failing(device).unwrap().rollouts, failed);
+        }
     });
 }
