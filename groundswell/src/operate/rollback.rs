@@ -59,6 +59,9 @@ pub struct RollbackView {
     /// Where it stands; none of a dry run.
     #[schema(value_type = Option<RolloutStateSchema>)]
     pub state: Option<rollout::State>,
+    /// Why it was not started, or nobody said that it was, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_started: Option<String>,
 }
 
 /// How far to go.
@@ -74,7 +77,8 @@ pub enum Extent {
 
 impl State {
     /// Rolls a rollout back: writes down a rollout for each release that its devices go back to, all
-    /// or none, and starts these.
+    /// or none, and starts these. One that could not be started is told with the reason, and stays
+    /// a draft; the others go on.
     ///
     /// # Errors
     /// [`OperateError::NotRolledBack`] says why it makes no sense, or what is missing; nothing is
@@ -109,6 +113,7 @@ impl State {
                 release: release.clone(),
                 devices,
                 state: None,
+                not_started: None,
             });
             draft(rollback::spec(&record.spec, name.clone(), release, otherwise))
         });
@@ -122,11 +127,34 @@ impl State {
             (view.number, view.id) = (Some(key.0), Some(new.id));
             view.state = Some(rollout::State::Draft);
             if extent == Extent::Start {
-                let Acting { state, driver, .. } = self.act(key, Act::Start, now)?;
-                (view.state, told.driver) = (Some(state), driver);
+                told.driver = self.start_back(key, view, now).or(told.driver);
             }
         }
         Ok(told)
+    }
+
+    /// Starts a rollback that is written down, and says who drives. What keeps it from starting keeps
+    /// none of the others: it is told of this one, which can be started later.
+    fn start_back(
+        &mut self,
+        key: RolloutKey,
+        view: &mut RollbackView,
+        now: Time,
+    ) -> Option<String> {
+        match self.act(key, Act::Start, now) {
+            Ok(Acting { state, driver, .. }) => {
+                view.state = Some(state);
+                driver
+            }
+            Err(error) => {
+                view.not_started = Some(in_a_chain(&error));
+                // Who gave no answer in time may have done it since.
+                if let Ok(record) = self.known(key) {
+                    view.state = Some(record.progression.state);
+                }
+                None
+            }
+        }
     }
 
     /// Whether a rollout of this spec could be rolled back if it went wrong now, if that is what is
@@ -216,6 +244,12 @@ impl State {
         let by = self.store.rollbacks(rollout)?.into_iter();
         Ok(by.map(|record| record.key.0).collect())
     }
+}
+
+/// Why something went wrong, with what led to it.
+fn in_a_chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 /// A rollout that is not started yet.

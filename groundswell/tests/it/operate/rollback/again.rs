@@ -32,6 +32,43 @@ fn what_was_rolled_back_can_be_tried_again() {
     stage.well(&["rollout", "replay", "2"]);
 }
 
+/// Version 2.0.0 is everywhere, by rollout 2, where devices ran two versions.
+fn of_two_versions() -> Stage {
+    let mut stage = Stage::new(3, Options::default());
+    stage.releases(&["1.0.0", "1.5.0"]);
+    stage.fleet().seed_device("pos-2", "1.5.0");
+    stage.well(&["device", "check-in", "pos-2", "--version", "1.5.0"]);
+    stage.drive();
+    stage.write("all.toml", ALL);
+    stage.well(&["rollout", "create", "all.toml"]);
+    stage.well(&["rollout", "start", "2"]);
+    stage.until_of("2", "completed");
+    stage
+}
+
+#[test]
+fn rollbacks_that_could_not_be_started_are_told_with_those_that_were() {
+    let stage = of_two_versions();
+    // Two that nobody answers for in time.
+    stage.signal("-STOP");
+    let ran = stage.run(&["rollout", "rollback", "2"]);
+    stage.signal("-CONT");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    for words in [
+        "rollout 3 is a draft: back to pos-app 1.0.0, 2 devices",
+        "rollout 4 is a draft: back to pos-app 1.5.0, 1 device",
+        "its start failed: groundswell-data is driven by another process",
+        "`groundswell rollout start 3` begins it",
+        "`groundswell rollout start 4` begins it",
+    ] {
+        assert!(ran.out.contains(words), "{ran:?}");
+    }
+    for number in ["3", "4"] {
+        stage.until_of(number, "completed");
+    }
+    assert_eq!(stage.versions(3), ["1.0.0", "1.0.0", "1.5.0"]);
+}
+
 #[test]
 fn what_shows_no_version_cannot_be_rolled_back_by_itself() {
     let stage = Stage::new(2, Options::default());
