@@ -98,7 +98,7 @@ fn every_state_and_whether_it_can_be_rolled_back() {
     let mut told = String::new();
     for state in State::ALL {
         let began = stands(state, 1, Some(NOW));
-        let may = may_begin(&began, &Counts::default(), &[]);
+        let may = may_begin(&began, &Counts::default());
         let may = may.map_or_else(|refusal| refusal.to_string(), |()| "yes".to_owned());
         let _ = writeln!(told, "{state}: {may}");
     }
@@ -120,31 +120,57 @@ fn every_state_and_whether_it_can_be_rolled_back() {
 #[test]
 fn what_else_speaks_against_it() {
     let none = Counts::default();
-    let refused = |progression: &Progression, counts: &Counts, by: &[(i64, State, Time)]| {
-        may_begin(progression, counts, by).map_err(|refusal| refusal.to_string())
-    };
     let never = stands(State::Canceled, 1, None);
-    assert_eq!(may_begin(&never, &none, &[]), Err(Refusal::NeverBegan));
+    assert_eq!(may_begin(&never, &none), Err(Refusal::NeverBegan));
     // In an earlier round it did.
-    assert_eq!(may_begin(&stands(State::Canceled, 2, None), &none, &[]), Ok(()));
+    assert_eq!(may_begin(&stands(State::Canceled, 2, None), &none), Ok(()));
     let next = stands(State::Preparing, 2, None);
-    assert_eq!(may_begin(&next, &none, &[]), Err(Refusal::GoesOn(State::Preparing)));
+    assert_eq!(may_begin(&next, &none), Err(Refusal::GoesOn(State::Preparing)));
     let paused = stands(State::Paused, 1, Some(NOW));
     let open = Counts { verifying: 1, ..none };
-    insta::assert_snapshot!(refused(&paused, &open, &[]).unwrap_err(), @"1 device is still open in it; wait until they have ended, or abort it");
-    let failed = stands(State::Failed, 1, Some(NOW));
-    let by = [
-        (8, State::Running, NOW),
-        (9, State::Failed, NOW),
+    insta::assert_snapshot!(may_begin(&paused, &open).unwrap_err(), @"1 device is still open in it; wait until they have ended, or abort it");
+}
+
+#[test]
+fn who_is_left_to_others() {
+    let by = |number, version: &str, state| By {
+        number,
+        version: version.to_owned(),
+        state,
+        created_at: NOW,
+    };
+    let all = [
+        by(8, "1.0", State::Running),
+        by(9, "1.1", State::Draft),
         // Given up: as if it had not been.
-        (10, State::Canceled, NOW),
-        (11, State::Aborted, NOW),
+        by(10, "1.2", State::Canceled),
+        by(11, "1.1", State::Aborted),
     ];
-    insta::assert_snapshot!(refused(&failed, &none, &by).unwrap_err(), @"it is rolled back by rollouts 8 and 9 already; retry tries devices again that failed there");
-    assert_eq!(may_begin(&failed, &none, &by[2..]), Ok(()));
+    let to = |versions: &[&str]| {
+        let to = versions.iter().map(|version| ((*version).to_owned(), 2)).collect();
+        Survey { to, is_back: 1, ..Survey::default() }
+    };
+    let failed = stands(State::Failed, 1, Some(NOW));
+    let mut some = to(&["1.0", "1.1", "1.2"]);
+    assert_eq!(some.leave_to(&all, &failed), Ok(()));
+    assert_eq!(some, Survey { in_hand: 4, ..to(&["1.2"]) });
+    for versions in [&["1.0", "1.1"][..], &["1.0"], &[]] {
+        let refusal = to(versions).leave_to(&all, &failed).unwrap_err();
+        assert_eq!(refusal, Refusal::Already(vec![8, 9]), "{versions:?}");
+    }
+    let refusal = to(&[]).leave_to(&all[..2], &failed).unwrap_err();
+    insta::assert_snapshot!(refusal, @"it is rolled back by rollouts 8 and 9 already; start begins a draft, and retry tries devices again that failed there");
+    assert_eq!(to(&["1.2"]).leave_to(&all[2..], &failed), Ok(()));
+    assert_eq!(
+        to(&[]).leave_to(&all[2..], &failed),
+        Ok(()),
+        "whoever asks says that nobody is left"
+    );
     // Its devices were changed again since.
     let again = stands(State::Failed, 2, Some(NOW + Duration::from_millis(1)));
-    assert_eq!(may_begin(&again, &none, &by), Ok(()));
+    let mut changed = to(&["1.0", "1.1"]);
+    assert_eq!(changed.leave_to(&all, &again), Ok(()));
+    assert_eq!(changed, to(&["1.0", "1.1"]));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use groundswell_core::{
     ids::{RolloutId, RolloutName},
     release::Release,
-    rollback::{self, Otherwise, Refusal, Releases, Survey},
+    rollback::{self, By, Otherwise, Refusal, Releases, Survey},
     rollout::{self, Act, OnFailure, Progression, Spec},
     time::Time,
     verify::Mode,
@@ -36,6 +36,9 @@ pub struct RolledBack {
     pub is_back: u64,
     /// Those that were never reached.
     pub untouched: u64,
+    /// Those that another rollback brings back already.
+    #[serde(default)]
+    pub in_hand: u64,
     /// All these in words.
     #[serde(skip)]
     pub left_out: Vec<String>,
@@ -94,7 +97,9 @@ impl State {
         let refuse = |refusal| OperateError::NotRolledBack { rollout: record.key.0, refusal };
         let seen = (record.progression.generation, self.store.rollbacks(record.key)?.len());
         self.may_roll_back(record)?.map_err(refuse)?;
-        let survey = self.survey(record)?;
+        let mut survey = self.survey(record)?;
+        let by: Vec<By> = self.store.rollbacks(record.key)?.into_iter().map(by).collect();
+        survey.leave_to(&by, &record.progression).map_err(refuse)?;
         let releases = self.releases_for(&record.spec.release.name, &survey)?.map_err(refuse)?;
         let mut told = RolledBack {
             rolls_back: name.clone(),
@@ -103,6 +108,7 @@ impl State {
             moved_on: survey.moved_on,
             is_back: survey.is_back,
             untouched: survey.untouched,
+            in_hand: survey.in_hand,
             left_out: survey.left_out(),
             driver: None,
         };
@@ -188,15 +194,13 @@ impl State {
         }
     }
 
-    /// Whether a rollout may be rolled back now, by where it stands and who does it already.
+    /// Whether a rollout may be rolled back now, by where it stands.
     fn may_roll_back(&self, record: &RolloutRecord) -> Result<Result<(), Refusal>, OperateError> {
         if record.identity.is_some() {
             return Ok(Err(Refusal::Push));
         }
-        let by = self.store.rollbacks(record.key)?.into_iter();
-        let by: Vec<_> = by.map(|by| (by.key.0, by.progression.state, by.created_at)).collect();
         let counts = numbers(&self.store, record)?.all;
-        Ok(rollback::may_begin(&record.progression, &counts, &by))
+        Ok(rollback::may_begin(&record.progression, &counts))
     }
 
     /// Where the devices of a rollout would go.
@@ -250,6 +254,16 @@ impl State {
 fn in_a_chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
+/// A rollout that rolls another one back, as it stands.
+fn by(record: RolloutRecord) -> By {
+    By {
+        number: record.key.0,
+        version: record.spec.release.version,
+        state: record.progression.state,
+        created_at: record.created_at,
+    }
 }
 
 /// A rollout that is not started yet.

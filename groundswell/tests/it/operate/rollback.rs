@@ -117,7 +117,7 @@ fn what_a_rollout_changed_runs_what_it_ran_before_again() {
     assert_told!(stage.told(&["rollout", "rollback", "2"]), @"
     exit 2
     --- err
-    error: rollout 2 is not rolled back: it is rolled back by rollout 3 already; retry tries devices again that failed there
+    error: rollout 2 is not rolled back: it is rolled back by rollout 3 already; start begins a draft, and retry tries devices again that failed there
     ");
     assert_eq!(stage.rollout("2")["rolled_back_by"], serde_json::json!([3]));
     assert_eq!(stage.rollout("3")["rolls_back"]["number"], 2);
@@ -317,7 +317,7 @@ fn a_rollout_that_goes_wrong_is_rolled_back_by_itself() {
     assert_told!(stage.told(&["rollout", "rollback", "2"]), @"
     exit 2
     --- err
-    error: rollout 2 is not rolled back: it is rolled back by rollout 3 already; retry tries devices again that failed there
+    error: rollout 2 is not rolled back: it is rolled back by rollout 3 already; start begins a draft, and retry tries devices again that failed there
     ");
 }
 

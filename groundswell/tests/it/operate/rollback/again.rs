@@ -47,6 +47,27 @@ fn of_two_versions() -> Stage {
 }
 
 #[test]
+fn devices_of_a_rollback_that_was_given_up_can_go_back_by_another() {
+    let stage = of_two_versions();
+    stage.well(&["rollout", "rollback", "2", "--draft"]);
+    let refused = stage.told(&["rollout", "rollback", "2"]);
+    let words = "rolled back by rollouts 3 and 4 already; start begins a draft, and retry";
+    assert!(refused.contains(words), "{refused}");
+    stage.well(&["rollout", "cancel", "4"]);
+    // The others are in hand, begun or not.
+    let told = stage.told(&["rollout", "rollback", "2", "--dry-run"]);
+    let words = ["back to pos-app 1.5.0, 1 device", "2 devices that another rollback has already"];
+    assert!(words.iter().all(|words| told.contains(words)), "{told}");
+    stage.well(&["rollout", "start", "3"]);
+    stage.until_of("3", "completed");
+    stage.well(&["rollout", "rollback", "2"]);
+    stage.until_of("5", "completed");
+    assert_eq!(stage.versions(3), ["1.0.0", "1.0.0", "1.5.0"]);
+    let refused = stage.told(&["rollout", "rollback", "2"]);
+    assert!(refused.contains("it is rolled back by rollouts 3 and 5 already"), "{refused}");
+}
+
+#[test]
 fn rollbacks_that_could_not_be_started_are_told_with_those_that_were() {
     let stage = of_two_versions();
     // Two that nobody answers for in time.
