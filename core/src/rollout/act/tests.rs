@@ -533,3 +533,19 @@ fn an_approval_is_taken_where_it_is_waited_for() {
     }
     insta::assert_snapshot!(table);
 }
+
+#[test]
+fn an_abort_keeps_what_went_wrong_from_being_rolled_back() {
+    let mut wrong = Progression { state: State::Aborting, ..Progression::blank(1) };
+    wrong.is_to_roll_back = true;
+    let (spec, numbers) = (spec(), Numbers::default());
+    let acted = act(&wrong, &spec, &numbers, Act::Abort, NOW).unwrap();
+    let Acted::Changed(is) = acted else { panic!("{acted:?}") };
+    assert_eq!((is.state, is.is_to_roll_back), (State::Aborting, false));
+    assert_eq!(is.generation, wrong.generation + 1);
+    let again = act(&is, &spec, &numbers, Act::Abort, NOW).unwrap();
+    assert_eq!(again, Acted::Already("it was aborted before"));
+    // A cancel ends nothing that an abort has not ended already.
+    let canceled = act(&wrong, &spec, &numbers, Act::Cancel, NOW).unwrap();
+    assert_eq!(canceled, Acted::Already("it was aborted before"));
+}

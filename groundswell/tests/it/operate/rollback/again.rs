@@ -1,6 +1,10 @@
 //! Rollouts that were rolled back and go on, and rollbacks that have to be asked for again.
 
-use groundswell::sim::Options;
+use groundswell::{
+    core::{ids::Epoch, rollout::State, time::Time},
+    sim::Options,
+    store::{Batch, RolloutKey, SqliteStore, Store},
+};
 
 use super::{super::driven::Stage, ALL, one_line};
 use crate::program::pause;
@@ -88,6 +92,33 @@ fn rollbacks_that_could_not_be_started_are_told_with_those_that_were() {
         stage.until_of(number, "completed");
     }
     assert_eq!(stage.versions(3), ["1.0.0", "1.0.0", "1.5.0"]);
+}
+
+#[test]
+fn an_abort_leaves_what_went_wrong_as_it_is() {
+    let mut stage = Stage::updated(3);
+    stage.releases(&["1.0.0"]);
+    stage.kill();
+    // It went wrong, and nobody has looked yet who goes back to what.
+    let mut store = SqliteStore::open(&stage.dir().join("groundswell-data/state.db")).unwrap();
+    let mut progression = store.rollout(RolloutKey(2)).unwrap().unwrap().progression;
+    progression.come_to(State::Aborting, Time::ZERO);
+    progression.is_to_roll_back = true;
+    let now = groundswell::clock::Clock::System.now();
+    let batch = Batch::empty(RolloutKey(2), Epoch(9), now);
+    store.commit(&Batch { progression: Some(progression), ..batch }).unwrap();
+    drop(store);
+    let told = stage.told(&["rollout", "abort", "2"]);
+    let words = "is aborting, and is not rolled back: devices keep what they have";
+    assert!(told.contains(words), "{told}");
+    assert!(stage.told(&["rollout", "abort", "2"]).contains("it was aborted before"));
+    stage.drive();
+    stage.until_of("2", "aborted");
+    assert_eq!(stage.rollout("2")["rolled_back_by"], serde_json::json!([]));
+    // By hand it still can be.
+    stage.well(&["rollout", "rollback", "2"]);
+    stage.until_of("3", "completed");
+    assert_eq!(stage.versions(3), ["1.0.0"; 3]);
 }
 
 #[test]
