@@ -206,7 +206,8 @@ pub enum Refusal {
     /// What they ran is no release.
     #[error(
         "no release {name} {} is written down, to which {} would go back; `groundswell release \
-         create {name} VERSION FILE` makes it", some_of(.versions), devices_of(*.devices)
+         create {name} VERSION FILE` makes it, if that is a version of {name}: a device is known by one \
+         version, whatever it is the version of", some_of(.versions), devices_of(*.devices)
     )]
     NoRelease {
         /// The name of the release.

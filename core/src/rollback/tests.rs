@@ -192,7 +192,7 @@ fn refusals_in_words() {
     with verify.mode = "none" nobody is shown which version a device runs, and so who would go back to what; verify.mode = "version" asks for it
     it sent nothing that any device has now: 3 devices that ran nobody knows what, 1 device with another version by now
     it sent nothing that any device has now
-    no release pos 1.0, 1.1, 1.2 or 2 other versions is written down, to which 12 devices would go back; `groundswell release create pos VERSION FILE` makes it
+    no release pos 1.0, 1.1, 1.2 or 2 other versions is written down, to which 12 devices would go back; `groundswell release create pos VERSION FILE` makes it, if that is a version of pos: a device is known by one version, whatever it is the version of
     the artifact of pos 1.0 is not kept any more, to which 1 device would go back; `groundswell release create pos VERSION FILE` with the same file brings it back
     "#);
 }

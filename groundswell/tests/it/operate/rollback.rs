@@ -55,7 +55,7 @@ fn what_a_rollout_changed_runs_what_it_ran_before_again() {
     assert_told!(stage.told(&["rollout", "rollback", "2"]), @"
     exit 2
     --- err
-    error: rollout 2 is not rolled back: no release pos-app 1.0.0 is written down, to which 4 devices would go back; `groundswell release create pos-app VERSION FILE` makes it
+    error: rollout 2 is not rolled back: no release pos-app 1.0.0 is written down, to which 4 devices would go back; `groundswell release create pos-app VERSION FILE` makes it, if that is a version of pos-app: a device is known by one version, whatever it is the version of
     ");
     stage.releases(&["1.0.0"]);
     assert_told!(stage.told(&["rollout", "rollback", "2", "--dry-run"]), @"
@@ -375,12 +375,12 @@ fn what_could_not_be_rolled_back_is_refused_before_it_begins() {
     assert_told!(stage.told(&["rollout", "create", "bad.toml"]), @r#"
     exit 2
     --- err
-    error: on_failure = "rollback": no release pos-app 1.0.0 is written down, to which 3 devices would go back; `groundswell release create pos-app VERSION FILE` makes it
+    error: on_failure = "rollback": no release pos-app 1.0.0 is written down, to which 3 devices would go back; `groundswell release create pos-app VERSION FILE` makes it, if that is a version of pos-app: a device is known by one version, whatever it is the version of
     "#);
     assert_told!(stage.told(&["rollout", "create", "bad.toml", "--dry-run"]), @r#"
     exit 2
     --- err
-    error: on_failure = "rollback": no release pos-app 1.0.0 is written down, to which 3 devices would go back; `groundswell release create pos-app VERSION FILE` makes it
+    error: on_failure = "rollback": no release pos-app 1.0.0 is written down, to which 3 devices would go back; `groundswell release create pos-app VERSION FILE` makes it, if that is a version of pos-app: a device is known by one version, whatever it is the version of
     "#);
     stage.releases(&["1.0.0"]);
     stage.write("more.csv", "id,address\nnew-1,http://127.0.0.1:9\nnew-2,http://127.0.0.1:9\n");
