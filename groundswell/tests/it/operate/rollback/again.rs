@@ -1,5 +1,7 @@
 //! Rollouts that were rolled back and go on, and rollbacks that have to be asked for again.
 
+use std::fs;
+
 use groundswell::{
     core::{ids::Epoch, rollout::State, time::Time},
     sim::Options,
@@ -119,6 +121,35 @@ fn an_abort_leaves_what_went_wrong_as_it_is() {
     stage.well(&["rollout", "rollback", "2"]);
     stage.until_of("3", "completed");
     assert_eq!(stage.versions(3), ["1.0.0"; 3]);
+}
+
+#[test]
+fn a_rollback_without_its_file_is_paused_and_says_which_one_it_is() {
+    let mut stage = Stage::updated(2);
+    stage.releases(&["1.0.0"]);
+    stage.kill();
+    stage.well(&["rollout", "rollback", "2"]);
+    let show = ["release", "show", "pos-app", "1.0.0", "--output", "json"];
+    let kept = stage.run(&show).json()["path"].as_str().unwrap().to_owned();
+    let (kept, aside) = (stage.dir().join(&kept), stage.dir().join("aside.bin"));
+    fs::rename(&kept, &aside).unwrap();
+    stage.drive();
+    stage.until_of("3", "paused");
+    let why = one_line(&stage.told(&["rollout", "why", "3"]));
+    for words in [
+        "paused: the artifact cannot be read",
+        " of pos-app 1.0.0 is missing: put it back, or `groundswell release create pos-app 1.0.0 \
+         FILE` with the same file; then `groundswell rollout resume 3` goes on",
+        "groundswell-data/artifacts/",
+    ] {
+        assert!(why.contains(words), "{why}");
+    }
+    fs::rename(&aside, &kept).unwrap();
+    let why = one_line(&stage.told(&["rollout", "why", "3"]));
+    assert!(why.contains(" of pos-app 1.0.0 is there; `groundswell rollout resume 3`"), "{why}");
+    stage.well(&["rollout", "resume", "3"]);
+    stage.until_of("3", "completed");
+    assert_eq!(stage.versions(2), ["1.0.0"; 2]);
 }
 
 #[test]
