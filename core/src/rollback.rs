@@ -32,8 +32,8 @@ pub struct Changed<'a> {
     pub before: Option<&'a str>,
     /// What it runs now, as far as is known.
     pub now: Option<&'a str>,
-    /// Whether it showed the rollout's version.
-    pub has_succeeded: bool,
+    /// Whether it showed the rollout's version: not where that is no part of its success.
+    pub has_shown_it: bool,
     /// Whether it may have got what was sent: not if it could not be reached, and nothing is in doubt.
     pub may_have_it: bool,
 }
@@ -64,7 +64,7 @@ impl<'a> Changed<'a> {
         }
         let Some(before) = self.before else { return Return::Unknown };
         match self.now {
-            Some(now) if now == before && self.has_succeeded => Return::IsBack,
+            Some(now) if now == before && self.has_shown_it => Return::IsBack,
             Some(now) if now != before && now != version => Return::MovedOn,
             _ => Return::To(before),
         }
@@ -84,6 +84,36 @@ pub struct Survey {
     pub is_back: u64,
     /// Devices that were never reached.
     pub untouched: u64,
+    /// Devices that another rollback brings back already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_hand: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+const fn is_zero(devices: &u64) -> bool {
+    *devices == 0
+}
+
+/// A rollout that rolls another one back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// Its number.
+    pub number: i64,
+    /// What its devices go back to.
+    pub version: String,
+    /// Where it stands.
+    pub state: State,
+    /// When it was written down.
+    pub created_at: Time,
+}
+
+impl By {
+    /// Whether devices are left to it: not if it was given up, which leaves those alone that it had
+    /// not brought back, nor if a round was begun since, which may have changed them again.
+    fn has_devices_of(&self, progression: &Progression) -> bool {
+        !matches!(self.state, State::Canceled | State::Aborted)
+            && progression.started_at.is_none_or(|started_at| self.created_at >= started_at)
+    }
 }
 
 impl Survey {
@@ -101,6 +131,22 @@ impl Survey {
         }
     }
 
+    /// Leaves out those that are brought back by others already: these are all that go back to the
+    /// same version.
+    ///
+    /// # Errors
+    /// [`Refusal::Already`] if nobody is left but for these.
+    pub fn leave_to(&mut self, by: &[By], progression: &Progression) -> Result<(), Refusal> {
+        let by: Vec<&By> = by.iter().filter(|by| by.has_devices_of(progression)).collect();
+        for by in &by {
+            self.in_hand += self.to.remove(&by.version).unwrap_or_default();
+        }
+        if by.is_empty() || !self.to.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::Already(by.iter().map(|by| by.number).collect()))
+    }
+
     /// Who is left as they are, in words; empty if nobody is.
     pub fn left_out(&self) -> Vec<String> {
         [
@@ -108,6 +154,7 @@ impl Survey {
             (self.moved_on, "with another version by now"),
             (self.is_back, "with what was there before already"),
             (self.untouched, "that were never reached"),
+            (self.in_hand, "that another rollback has already"),
         ]
         .into_iter()
         .filter(|(devices, _)| *devices > 0)
@@ -141,17 +188,26 @@ pub enum Refusal {
     Open(u64),
     /// Others do it.
     #[error(
-        "it is rolled back by {} already; retry tries devices again that failed there",
+        "it is rolled back by {} already; start begins a draft, and retry tries devices again that \
+         failed there",
         rollouts_of(.0)
     )]
     Already(Vec<i64>),
     /// No device has what it sent.
     #[error("it sent nothing that any device has now{}", all_left_out(.0))]
     Nobody(Survey),
+    /// Its success says nothing of the version, and no version is kept with it.
+    #[error(
+        "with verify.mode = \"{}\" nobody is shown which version a device runs, and so who would go \
+         back to what; verify.mode = \"version\" asks for it",
+        .0.as_str()
+    )]
+    Unseen(Mode),
     /// What they ran is no release.
     #[error(
         "no release {name} {} is written down, to which {} would go back; `groundswell release \
-         create {name} VERSION FILE` makes it", some_of(.versions), devices_of(*.devices)
+         create {name} VERSION FILE` makes it, if that is a version of {name}: a device is known by one \
+         version, whatever it is the version of", some_of(.versions), devices_of(*.devices)
     )]
     NoRelease {
         /// The name of the release.
@@ -203,16 +259,11 @@ fn some_of(versions: &[String]) -> String {
     if more > 0 { format!("{shown} or {more} other versions") } else { shown }
 }
 
-/// Whether a rollout that stands there may be rolled back now. `by` are the rollouts that do it
-/// already, with where they stand and when they were written down.
+/// Whether a rollout that stands there may be rolled back now, as far as that goes by itself alone.
 ///
 /// # Errors
 /// [`Refusal`] says why not.
-pub fn may_begin(
-    progression: &Progression,
-    counts: &Counts,
-    by: &[(i64, State, Time)],
-) -> Result<(), Refusal> {
+pub fn may_begin(progression: &Progression, counts: &Counts) -> Result<(), Refusal> {
     let state = progression.state;
     let is_later_round = progression.round > 1;
     match state {
@@ -227,16 +278,7 @@ pub fn may_begin(
         }
         _ => {}
     }
-    if counts.active() > 0 {
-        return Err(Refusal::Open(counts.active()));
-    }
-    // A round that was begun since may have changed them again.
-    let counts_still = |(_, state, at): &&(i64, State, Time)| {
-        !matches!(state, State::Canceled | State::Aborted)
-            && progression.started_at.is_none_or(|started_at| *at >= started_at)
-    };
-    let by: Vec<i64> = by.iter().filter(counts_still).map(|(number, ..)| *number).collect();
-    if by.is_empty() { Ok(()) } else { Err(Refusal::Already(by)) }
+    if counts.active() > 0 { Err(Refusal::Open(counts.active())) } else { Ok(()) }
 }
 
 /// The releases that devices go back to, each with how many do.
@@ -285,10 +327,12 @@ pub struct Otherwise {
 
 /// What is to happen to the devices that `of` changed and that go back to `release`.
 ///
-/// Within the same hours, budgets, limits, retries and time-outs. Whoever is known to be away is tried
+/// Within the same hours, budgets, limits, retries and time-outs, and stopped by as many failures and
+/// by the same regression test: that pauses it, and it is never rolled back by itself. Its waves and
+/// gates are not asked for: the devices would keep what is taken back meanwhile. Whoever is known to be away is tried
 /// where it would be left as it is: skipped it would keep what is taken back, and nobody would be told
 /// that it failed. Devices are asked first, because those that
-/// failed may never have changed. It is paused if it goes wrong, and never rolled back by itself.
+/// failed may never have changed.
 pub fn spec(of: &Spec, name: RolloutName, release: Release, otherwise: &Otherwise) -> Spec {
     let schedule = if otherwise.at_any_hour || bites!(RollbackOutsideWindow) {
         Schedule::default()
@@ -319,6 +363,8 @@ pub fn spec(of: &Spec, name: RolloutName, release: Release, otherwise: &Otherwis
         retry: of.retry,
         verify: Verify { first: of.verify.mode == Mode::Version, ..of.verify },
         delivery_timeout: of.delivery_timeout,
+        brake: of.brake,
+        regression: of.regression,
         on_failure: OnFailure::Pause,
         priority: of.priority,
         allow_downgrade: true,

@@ -22,6 +22,17 @@ pub enum Mode {
     None,
 }
 
+impl Mode {
+    /// As written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::Reachable => "reachable",
+            Self::None => "none",
+        }
+    }
+}
+
 /// The wait before question `asked + 1`, after `asked` questions: the first at once, then after
 /// 1, 2 and 4 s, then every 5 s.
 pub const fn wait_before_next(asked: u32) -> Duration {

@@ -294,7 +294,8 @@ impl WaitingOn {
                 format!("given up: {} still open", devices(*open, "is", "are"))
             }
             Self::LookingBack => {
-                "what its devices ran before is looked up, to roll it back".to_owned()
+                "what its devices ran before is looked up, to roll it back; abort leaves it at that"
+                    .to_owned()
             }
             Self::Hours { devices: count, by, opens_at, zone, reason } => {
                 hours(*count, by, *opens_at, zone, reason.as_deref(), now)

@@ -13,7 +13,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{budget::Problem, hours::Zone, rollback::Refusal, rollout::Spec, time::Time};
+use crate::{
+    budget::Problem,
+    hours::Zone,
+    rollback::{Refusal, rollouts_of},
+    rollout::Spec,
+    time::Time,
+};
 
 /// Devices from which on a rollout should have something that stops it: more than people look at
 /// one by one.
@@ -98,6 +104,8 @@ pub enum Code {
     NeverRolledBack,
     /// The spec says what cannot be, or is none.
     Mistake,
+    /// What it sends was taken back.
+    RolledBack,
 }
 
 /// Something about a rollout that whoever starts it has to know.
@@ -174,6 +182,17 @@ fn budget(problem: &Problem) -> Finding {
     } else {
         Finding::warning(Code::Budget, field, text)
     }
+}
+
+/// What whoever tries a rollout again has to know that others, by their numbers, rolled back.
+pub fn retried(rolled_back_by: &[i64]) -> Option<Finding> {
+    (!rolled_back_by.is_empty()).then(|| {
+        let text = format!(
+            "it was rolled back by {}; its next round sends the same release again",
+            rollouts_of(rolled_back_by)
+        );
+        Finding::warning(Code::RolledBack, "release", text)
+    })
 }
 
 fn way_back(facts: &Facts) -> Option<Finding> {

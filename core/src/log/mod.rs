@@ -48,4 +48,4 @@ pub use self::{
 
 /// The version of the decisions: raised whenever the same input may lead to another output than it
 /// did before. A log of another version is replayed for its states only.
-pub const DECISIONS: u32 = 3;
+pub const DECISIONS: u32 = 4;

@@ -3,6 +3,11 @@ use std::{fmt::Write as _, time::Duration};
 use super::*;
 use crate::{
     brake::Brake,
+    gate::{
+        baseline::Baseline,
+        rate::Rate,
+        regression::{Alpha, Regression},
+    },
     hours::Hours,
     ids::RolloutId,
     release::Digest,
@@ -26,8 +31,7 @@ fn name() -> RolloutName {
 
 #[test]
 fn where_each_device_goes() {
-    let ran =
-        |before, now, has_succeeded| Changed { before, now, has_succeeded, may_have_it: true };
+    let ran = |before, now, has_shown_it| Changed { before, now, has_shown_it, may_have_it: true };
     let away = |before, now| Changed { may_have_it: false, ..ran(before, now, false) };
     for (device, returns) in [
         // It runs what the rollout sent, or nothing that anybody knows.
@@ -37,6 +41,7 @@ fn where_each_device_goes() {
         (ran(Some("1.0"), Some("2.0"), false), Return::To("1.0")),
         // All that it ever showed is what it ran before: it may hold half of the update.
         (ran(Some("1.0"), Some("1.0"), false), Return::To("1.0")),
+        // Or it went well, and nothing was shown: what it ran before is what was known before, too.
         (ran(Some("1.0"), Some("1.0"), true), Return::IsBack),
         (ran(Some("1.0"), Some("3.0"), true), Return::MovedOn),
         (ran(Some("1.0"), Some("3.0"), false), Return::MovedOn),
@@ -62,13 +67,11 @@ fn a_survey_counts_each_device_once() {
         (None, "2.0"),
         (Some("1.0"), "9"),
     ] {
-        survey.add(
-            &Changed { before, now: Some(now), has_succeeded: true, may_have_it: true },
-            "2.0",
-        );
+        survey
+            .add(&Changed { before, now: Some(now), has_shown_it: true, may_have_it: true }, "2.0");
     }
     survey.add(
-        &Changed { before: Some("1.0"), now: Some("1.0"), has_succeeded: true, may_have_it: true },
+        &Changed { before: Some("1.0"), now: Some("1.0"), has_shown_it: true, may_have_it: true },
         "2.0",
     );
     let to: Vec<_> = survey.to.iter().map(|(to, count)| (to.as_str(), *count)).collect();
@@ -95,7 +98,7 @@ fn every_state_and_whether_it_can_be_rolled_back() {
     let mut told = String::new();
     for state in State::ALL {
         let began = stands(state, 1, Some(NOW));
-        let may = may_begin(&began, &Counts::default(), &[]);
+        let may = may_begin(&began, &Counts::default());
         let may = may.map_or_else(|refusal| refusal.to_string(), |()| "yes".to_owned());
         let _ = writeln!(told, "{state}: {may}");
     }
@@ -117,31 +120,57 @@ fn every_state_and_whether_it_can_be_rolled_back() {
 #[test]
 fn what_else_speaks_against_it() {
     let none = Counts::default();
-    let refused = |progression: &Progression, counts: &Counts, by: &[(i64, State, Time)]| {
-        may_begin(progression, counts, by).map_err(|refusal| refusal.to_string())
-    };
     let never = stands(State::Canceled, 1, None);
-    assert_eq!(may_begin(&never, &none, &[]), Err(Refusal::NeverBegan));
+    assert_eq!(may_begin(&never, &none), Err(Refusal::NeverBegan));
     // In an earlier round it did.
-    assert_eq!(may_begin(&stands(State::Canceled, 2, None), &none, &[]), Ok(()));
+    assert_eq!(may_begin(&stands(State::Canceled, 2, None), &none), Ok(()));
     let next = stands(State::Preparing, 2, None);
-    assert_eq!(may_begin(&next, &none, &[]), Err(Refusal::GoesOn(State::Preparing)));
+    assert_eq!(may_begin(&next, &none), Err(Refusal::GoesOn(State::Preparing)));
     let paused = stands(State::Paused, 1, Some(NOW));
     let open = Counts { verifying: 1, ..none };
-    insta::assert_snapshot!(refused(&paused, &open, &[]).unwrap_err(), @"1 device is still open in it; wait until they have ended, or abort it");
-    let failed = stands(State::Failed, 1, Some(NOW));
-    let by = [
-        (8, State::Running, NOW),
-        (9, State::Failed, NOW),
+    insta::assert_snapshot!(may_begin(&paused, &open).unwrap_err(), @"1 device is still open in it; wait until they have ended, or abort it");
+}
+
+#[test]
+fn who_is_left_to_others() {
+    let by = |number, version: &str, state| By {
+        number,
+        version: version.to_owned(),
+        state,
+        created_at: NOW,
+    };
+    let all = [
+        by(8, "1.0", State::Running),
+        by(9, "1.1", State::Draft),
         // Given up: as if it had not been.
-        (10, State::Canceled, NOW),
-        (11, State::Aborted, NOW),
+        by(10, "1.2", State::Canceled),
+        by(11, "1.1", State::Aborted),
     ];
-    insta::assert_snapshot!(refused(&failed, &none, &by).unwrap_err(), @"it is rolled back by rollouts 8 and 9 already; retry tries devices again that failed there");
-    assert_eq!(may_begin(&failed, &none, &by[2..]), Ok(()));
+    let to = |versions: &[&str]| {
+        let to = versions.iter().map(|version| ((*version).to_owned(), 2)).collect();
+        Survey { to, is_back: 1, ..Survey::default() }
+    };
+    let failed = stands(State::Failed, 1, Some(NOW));
+    let mut some = to(&["1.0", "1.1", "1.2"]);
+    assert_eq!(some.leave_to(&all, &failed), Ok(()));
+    assert_eq!(some, Survey { in_hand: 4, ..to(&["1.2"]) });
+    for versions in [&["1.0", "1.1"][..], &["1.0"], &[]] {
+        let refusal = to(versions).leave_to(&all, &failed).unwrap_err();
+        assert_eq!(refusal, Refusal::Already(vec![8, 9]), "{versions:?}");
+    }
+    let refusal = to(&[]).leave_to(&all[..2], &failed).unwrap_err();
+    insta::assert_snapshot!(refusal, @"it is rolled back by rollouts 8 and 9 already; start begins a draft, and retry tries devices again that failed there");
+    assert_eq!(to(&["1.2"]).leave_to(&all[2..], &failed), Ok(()));
+    assert_eq!(
+        to(&[]).leave_to(&all[2..], &failed),
+        Ok(()),
+        "whoever asks says that nobody is left"
+    );
     // Its devices were changed again since.
     let again = stands(State::Failed, 2, Some(NOW + Duration::from_millis(1)));
-    assert_eq!(may_begin(&again, &none, &by), Ok(()));
+    let mut changed = to(&["1.0", "1.1"]);
+    assert_eq!(changed.leave_to(&all, &again), Ok(()));
+    assert_eq!(changed, to(&["1.0", "1.1"]));
 }
 
 #[test]
@@ -151,19 +180,21 @@ fn refusals_in_words() {
     let pos = || "pos".to_owned();
     let refusals = [
         Refusal::Push,
+        Refusal::Unseen(Mode::None),
         Refusal::Nobody(survey),
         Refusal::Nobody(Survey::default()),
         Refusal::NoRelease { name: pos(), versions: versions.clone(), devices: 12 },
         Refusal::NoArtifact { name: pos(), versions: versions[..1].to_vec(), devices: 1 },
     ];
     let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(told.join("\n"), @"
+    insta::assert_snapshot!(told.join("\n"), @r#"
     it is a push: push the version that the devices ran before, with --allow-downgrade if it asks for that
+    with verify.mode = "none" nobody is shown which version a device runs, and so who would go back to what; verify.mode = "version" asks for it
     it sent nothing that any device has now: 3 devices that ran nobody knows what, 1 device with another version by now
     it sent nothing that any device has now
-    no release pos 1.0, 1.1, 1.2 or 2 other versions is written down, to which 12 devices would go back; `groundswell release create pos VERSION FILE` makes it
+    no release pos 1.0, 1.1, 1.2 or 2 other versions is written down, to which 12 devices would go back; `groundswell release create pos VERSION FILE` makes it, if that is a version of pos: a device is known by one version, whatever it is the version of
     the artifact of pos 1.0 is not kept any more, to which 1 device would go back; `groundswell release create pos VERSION FILE` with the same file brings it back
-    ");
+    "#);
 }
 
 #[test]
@@ -185,6 +216,10 @@ fn it_keeps_to_what_the_other_one_kept_to() {
         }],
         membership: Membership::Dynamic,
         brake: Some(Brake::Count(1)),
+        regression: Some(Regression {
+            baseline: Baseline::given(Rate::from_ppm(20_000).unwrap()).unwrap(),
+            alpha: Alpha::default(),
+        }),
         on_failure: OnFailure::Abort,
         priority: 3,
         ..Spec::immediate(release("2.0.0"))
@@ -200,6 +235,8 @@ fn it_keeps_to_what_the_other_one_kept_to() {
             schedule: Schedule { when_closed: WhenClosed::Wait, ..of.schedule.clone() },
             offline: Offline::Try,
             verify: Verify { first: true, ..of.verify },
+            brake: Some(Brake::Count(1)),
+            regression: of.regression,
             priority: 3,
             allow_downgrade: true,
             ..Spec::immediate(release("1.0.0"))

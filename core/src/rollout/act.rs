@@ -37,7 +37,7 @@ pub enum Act {
     Retry,
     /// Begin nothing new, for good; what is open may end.
     Cancel,
-    /// As cancel, and stop what is open.
+    /// As cancel, and stop what is open; of one that is about to be rolled back, leave it at that.
     Abort,
 }
 
@@ -430,6 +430,10 @@ impl Asked<'_> {
             | State::Running
             | State::Paused
             | State::Canceling => self.to(State::Aborting),
+            // It went wrong by itself: an operator may leave devices with what they have.
+            State::Aborting if self.progression.is_to_roll_back => {
+                self.change(|progression| progression.is_to_roll_back = false)
+            }
             State::Aborting | State::Aborted => Ok(Acted::Already("it was aborted before")),
             State::Canceled => self.refuse("it was canceled, and nothing is open"),
             State::Completed | State::Failed => self.refuse("it has ended"),

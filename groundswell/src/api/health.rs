@@ -145,7 +145,8 @@ mod tests {
         let api = Api::new(path, Clock::System, Limits::default(), borders, live);
         let router = router(api.clone());
         let ask = async |path: &str| {
-            let request = http::Request::get(path).header("host", "here").body(Body::empty()).unwrap();
+            let request =
+                http::Request::get(path).header("host", "here").body(Body::empty()).unwrap();
             let answer = router.clone().oneshot(request).await.unwrap();
             let kind = answer.extensions().get::<Problem>().map(|problem| problem.kind.clone());
             let kind = kind.unwrap_or_default().rsplit(':').next().unwrap_or_default().to_owned();

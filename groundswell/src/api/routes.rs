@@ -8,12 +8,13 @@ use axum::{
 };
 use groundswell_core::spelling::nearest;
 use http::Method;
+use percent_encoding::percent_decode_str;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
     OpenApi as _,
     openapi::{
-        OpenApi, PathItem, RefOr,
-        path::{Operation, ParameterIn},
+        OpenApi, PathItem, RefOr, Schema,
+        path::{Operation, Parameter, ParameterIn},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -172,9 +173,9 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// The query parameters of each route that has any.
+/// The query parameters of each route that has any, with the most characters that each may have.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Parameters(Arc<HashMap<(Method, String), Vec<String>>>);
+pub(super) struct Parameters(Arc<HashMap<(Method, String), Vec<(String, usize)>>>);
 
 impl Parameters {
     fn of(openapi: &mut OpenApi) -> Self {
@@ -187,7 +188,7 @@ impl Parameters {
                     RefOr::Ref(_) => None,
                 });
                 let queried = parameters.filter(|one| one.parameter_in == ParameterIn::Query);
-                let names = queried.map(|one| one.name.clone()).collect();
+                let names = queried.map(|one| (one.name.clone(), chars_max(one))).collect();
                 all.insert((method, path.clone()), names);
             }
         }
@@ -201,19 +202,33 @@ impl Parameters {
         let known = self.0.get(&(method.clone(), path.to_owned()));
         let known = known.map_or(&[][..], Vec::as_slice);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let name = pair.split('=').next().unwrap_or_default();
-            if !known.iter().any(|known| known == name) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let found = known.iter().find(|(known, _)| known == name);
+            if let Some((_, max)) = found {
+                let value = percent_decode_str(value).decode_utf8_lossy();
+                if value.chars().count() > *max {
+                    return Err(Problem::invalid(name, format!("{max} characters are the most")));
+                }
+            } else {
                 let name: String = name.chars().take(64).collect();
-                let names = known.iter().map(String::as_str);
-                let told = match nearest(&name, names) {
+                let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+                let told = match nearest(&name, names.iter().copied()) {
                     Some(meant) => format!("means nothing here; did you mean `{meant}`?"),
                     None if known.is_empty() => "means nothing here; nothing does".to_owned(),
-                    None => format!("means nothing here; there is {}", known.join(", ")),
+                    None => format!("means nothing here; there is {}", names.join(", ")),
                 };
                 return Err(Problem::invalid(name, told));
             }
         }
         Ok(())
+    }
+}
+
+/// The most characters of a parameter, as the document says.
+fn chars_max(parameter: &Parameter) -> usize {
+    match &parameter.schema {
+        Some(RefOr::T(Schema::Object(schema))) => schema.max_length.unwrap_or(usize::MAX),
+        _ => usize::MAX,
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) struct Course {
     pub(super) id: RolloutId,
     pub(super) spec: Spec,
     pub(super) progression: Progression,
+    pub(super) created_at: Time,
     epoch: Epoch,
     manner: Manner,
     /// Whether devices may have been sent what is not written down: they are asked first.
@@ -108,6 +109,9 @@ pub(super) struct Course {
     rate: Option<Rate>,
     /// Devices that wait until another rollout is done with them, and which one.
     busy: BTreeMap<DeviceKey, RolloutKey>,
+    /// Devices that another rollout was done with since: what is known here of what they run may be
+    /// older. Only of a rollback, which leaves them alone if they run something else by now.
+    had_elsewhere: HashSet<DeviceKey>,
 
     /// Claimed in the batch that is being committed, and where they stood before.
     claiming: Vec<(Assignment, Candidate)>,
@@ -227,6 +231,7 @@ impl Course {
             id: record.id,
             spec: record.spec.clone(),
             progression: record.progression.clone(),
+            created_at: record.created_at,
             is_restored: record.is_restored,
             epoch,
             manner,
@@ -249,6 +254,7 @@ impl Course {
             away_floor: Time::ZERO,
             rate: limits.per_minute.map(|per_minute| Rate::new(per_minute, now)),
             busy: BTreeMap::new(),
+            had_elsewhere: HashSet::new(),
             claiming: vec![],
             ready: VecDeque::new(),
             open: HashMap::new(),
@@ -398,6 +404,13 @@ impl Course {
             self.rivals.extend(new);
             self.take_back_busy(shared);
             self.forget_fresh();
+        }
+    }
+
+    /// Another rollout is done with a device, and that is durable.
+    pub(super) fn note_had_elsewhere(&mut self, device: DeviceKey) {
+        if self.spec.rolls_back.is_some() {
+            self.had_elsewhere.insert(device);
         }
     }
 

@@ -9,7 +9,7 @@ mod view;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use groundswell_core::{ids::Epoch, time::Time};
+use groundswell_core::{ids::Epoch, rollout::Progression, time::Time};
 
 pub use self::news::PUSH_ACTS;
 pub use super::fact::{
@@ -131,20 +131,25 @@ impl Engine {
     }
 
     /// Newer rollouts of the same release name that were started supersede older ones, and a rollback
-    /// the one alone that it rolls back: what it brings back is older than what others wait to send.
+    /// the one alone that it rolls back, in the round that it does: what it brings back is older than
+    /// what others wait to send, and who tries again wants the devices that went back.
     fn settle_rivals(&mut self) {
         let has_started = |course: &&Course| course.progression.started_at.is_some();
-        let started: Vec<(RolloutKey, String, Option<i64>)> = (self.courses.values())
-            .filter(has_started)
-            .map(|course| {
-                let of = course.spec.rolls_back.as_ref().map(|of| of.number);
-                (course.key, course.spec.release.name.clone(), of)
-            })
-            .collect();
+        let started = self.courses.values().filter(has_started).map(|course| {
+            let of = course.spec.rolls_back.as_ref();
+            let of = of.map(|of| (of.number, course.created_at));
+            (course.key, course.spec.release.name.clone(), of)
+        });
+        let started: Vec<_> = started.collect();
         for course in self.courses.values_mut() {
             let name = &course.spec.release.name;
             let newer = started.iter().filter(|(key, of, rolls_back)| {
-                let takes_over = rolls_back.is_none_or(|number| number == course.key.0);
+                let takes_over = rolls_back.is_none_or(|(number, at)| {
+                    let Progression { state, started_at, .. } = course.progression;
+                    number == course.key.0
+                        && !state.is_ended()
+                        && started_at.is_some_and(|began| at >= began)
+                });
                 *key > course.key && of == name && takes_over
             });
             course.is_dirty = true;
@@ -238,7 +243,12 @@ impl Engine {
     fn hand_on(&mut self, key: RolloutKey) {
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
         for freed in freed {
-            let waiting = if freed.was_claimed { self.shared.free(freed.device) } else { vec![] };
+            let mut waiting = vec![];
+            if freed.was_claimed {
+                waiting = self.shared.free(freed.device);
+                let others = self.courses.values_mut().filter(|course| course.key != key);
+                others.for_each(|course| course.note_had_elsewhere(freed.device));
+            }
             self.shared.settle(&freed);
             for (rollout, candidate) in waiting {
                 self.with(rollout, |course| course.woken(candidate));

@@ -50,7 +50,7 @@ pub struct Acting {
     pub open_devices: Vec<OpenDevice>,
     /// That it had been done before, in words.
     pub already: Option<String>,
-    /// What whoever started it has to know.
+    /// What whoever started it, or tries it again, has to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     pub warnings: Vec<Finding>,
@@ -112,10 +112,12 @@ impl State {
             Act::Start => self.check_start(rollout, now)?,
             _ => vec![],
         };
-        let acting = Acting {
-            warnings,
-            ..self.ask(&Wanted { rollout, act: asked, generation, reason: None }, now)?
+        let done = self.ask(&Wanted { rollout, act: asked, generation, reason: None }, now)?;
+        let warnings = match asked {
+            Act::Retry if done.already.is_none() => self.check_retried(rollout, now)?,
+            _ => warnings,
         };
+        let acting = Acting { warnings, ..done };
         match (asked, stopped) {
             (Act::Abort, Some((open, open_devices))) if acting.already.is_none() => {
                 Ok(Acting { open, open_devices, ..acting })

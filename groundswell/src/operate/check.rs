@@ -10,7 +10,7 @@ use groundswell_core::{
     log::Record,
     release::Release,
     rollback::Refusal,
-    rollout::{Spec, State as Stands},
+    rollout::{Progression, Spec, State as Stands},
     time::Time,
 };
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use crate::{
     access::Scope,
     engine::choose,
     spec_file::SpecFileError,
-    store::{RolloutKey, Store, dir},
+    store::{RolloutKey, RolloutRecord, Store, dir},
 };
 
 /// What a spec comes to.
@@ -132,6 +132,25 @@ impl State {
         if findings.iter().any(Finding::is_error) {
             return Err(OperateError::Unfit { rollout: rollout.0, findings });
         }
+        if !findings.is_empty() {
+            self.store.note(rollout, &Record::Warned(findings.clone()), now)?;
+        }
+        Ok(findings)
+    }
+
+    /// Looks at a rollout that is tried again since, and writes down what whoever does it is told.
+    pub(super) fn check_retried(
+        &mut self,
+        rollout: RolloutKey,
+        now: Time,
+    ) -> Result<Vec<Finding>, OperateError> {
+        let has_begun = |by: &RolloutRecord| {
+            let Progression { state, started_at, .. } = by.progression;
+            started_at.is_some() || state.is_driven()
+        };
+        let by = self.store.rollbacks(rollout)?.into_iter().filter(has_begun);
+        let by: Vec<i64> = by.map(|by| by.key.0).collect();
+        let findings: Vec<Finding> = lint::retried(&by).into_iter().collect();
         if !findings.is_empty() {
             self.store.note(rollout, &Record::Warned(findings.clone()), now)?;
         }

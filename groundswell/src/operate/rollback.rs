@@ -3,9 +3,10 @@
 use groundswell_core::{
     ids::{RolloutId, RolloutName},
     release::Release,
-    rollback::{self, Otherwise, Refusal, Releases, Survey},
+    rollback::{self, By, Otherwise, Refusal, Releases, Survey},
     rollout::{self, Act, OnFailure, Progression, Spec},
     time::Time,
+    verify::Mode,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -35,6 +36,9 @@ pub struct RolledBack {
     pub is_back: u64,
     /// Those that were never reached.
     pub untouched: u64,
+    /// Those that another rollback brings back already.
+    #[serde(default)]
+    pub in_hand: u64,
     /// All these in words.
     #[serde(skip)]
     pub left_out: Vec<String>,
@@ -58,6 +62,9 @@ pub struct RollbackView {
     /// Where it stands; none of a dry run.
     #[schema(value_type = Option<RolloutStateSchema>)]
     pub state: Option<rollout::State>,
+    /// Why it was not started, or nobody said that it was, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_started: Option<String>,
 }
 
 /// How far to go.
@@ -73,7 +80,8 @@ pub enum Extent {
 
 impl State {
     /// Rolls a rollout back: writes down a rollout for each release that its devices go back to, all
-    /// or none, and starts these.
+    /// or none, and starts these. One that could not be started is told with the reason, and stays
+    /// a draft; the others go on.
     ///
     /// # Errors
     /// [`OperateError::NotRolledBack`] says why it makes no sense, or what is missing; nothing is
@@ -89,7 +97,9 @@ impl State {
         let refuse = |refusal| OperateError::NotRolledBack { rollout: record.key.0, refusal };
         let seen = (record.progression.generation, self.store.rollbacks(record.key)?.len());
         self.may_roll_back(record)?.map_err(refuse)?;
-        let survey = self.survey(record)?;
+        let mut survey = self.survey(record)?;
+        let by: Vec<By> = self.store.rollbacks(record.key)?.into_iter().map(by).collect();
+        survey.leave_to(&by, &record.progression).map_err(refuse)?;
         let releases = self.releases_for(&record.spec.release.name, &survey)?.map_err(refuse)?;
         let mut told = RolledBack {
             rolls_back: name.clone(),
@@ -98,6 +108,7 @@ impl State {
             moved_on: survey.moved_on,
             is_back: survey.is_back,
             untouched: survey.untouched,
+            in_hand: survey.in_hand,
             left_out: survey.left_out(),
             driver: None,
         };
@@ -108,6 +119,7 @@ impl State {
                 release: release.clone(),
                 devices,
                 state: None,
+                not_started: None,
             });
             draft(rollback::spec(&record.spec, name.clone(), release, otherwise))
         });
@@ -121,15 +133,39 @@ impl State {
             (view.number, view.id) = (Some(key.0), Some(new.id));
             view.state = Some(rollout::State::Draft);
             if extent == Extent::Start {
-                let Acting { state, driver, .. } = self.act(key, Act::Start, now)?;
-                (view.state, told.driver) = (Some(state), driver);
+                told.driver = self.start_back(key, view, now).or(told.driver);
             }
         }
         Ok(told)
     }
 
+    /// Starts a rollback that is written down, and says who drives. What keeps it from starting keeps
+    /// none of the others: it is told of this one, which can be started later.
+    fn start_back(
+        &mut self,
+        key: RolloutKey,
+        view: &mut RollbackView,
+        now: Time,
+    ) -> Option<String> {
+        match self.act(key, Act::Start, now) {
+            Ok(Acting { state, driver, .. }) => {
+                view.state = Some(state);
+                driver
+            }
+            Err(error) => {
+                view.not_started = Some(in_a_chain(&error));
+                // Who gave no answer in time may have done it since.
+                if let Ok(record) = self.known(key) {
+                    view.state = Some(record.progression.state);
+                }
+                None
+            }
+        }
+    }
+
     /// Whether a rollout of this spec could be rolled back if it went wrong now, if that is what is
-    /// wanted of it: each version that its devices run has to be a release whose artifact is kept.
+    /// wanted of it: each version that its devices run has to be a release whose artifact is kept, and
+    /// they have to show their versions.
     /// Says how many of its devices run nobody knows what, and could not go back.
     ///
     /// # Errors
@@ -137,6 +173,10 @@ impl State {
     pub fn look_ahead(&self, spec: &Spec, now: Time) -> Result<u64, OperateError> {
         if spec.on_failure != OnFailure::Rollback {
             return Ok(0);
+        }
+        let mode = spec.verify.mode;
+        if mode != Mode::Version {
+            return Err(OperateError::NoWayBack { refusal: Refusal::Unseen(mode) });
         }
         let select = spec.select.as_deref().map(choose::parse).transpose()?;
         let mut survey = Survey::default();
@@ -154,15 +194,13 @@ impl State {
         }
     }
 
-    /// Whether a rollout may be rolled back now, by where it stands and who does it already.
+    /// Whether a rollout may be rolled back now, by where it stands.
     fn may_roll_back(&self, record: &RolloutRecord) -> Result<Result<(), Refusal>, OperateError> {
         if record.identity.is_some() {
             return Ok(Err(Refusal::Push));
         }
-        let by = self.store.rollbacks(record.key)?.into_iter();
-        let by: Vec<_> = by.map(|by| (by.key.0, by.progression.state, by.created_at)).collect();
         let counts = numbers(&self.store, record)?.all;
-        Ok(rollback::may_begin(&record.progression, &counts, &by))
+        Ok(rollback::may_begin(&record.progression, &counts))
     }
 
     /// Where the devices of a rollout would go.
@@ -209,6 +247,22 @@ impl State {
     pub(super) fn rolled_back_by(&self, rollout: RolloutKey) -> Result<Vec<i64>, OperateError> {
         let by = self.store.rollbacks(rollout)?.into_iter();
         Ok(by.map(|record| record.key.0).collect())
+    }
+}
+
+/// Why something went wrong, with what led to it.
+fn in_a_chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
+/// A rollout that rolls another one back, as it stands.
+fn by(record: RolloutRecord) -> By {
+    By {
+        number: record.key.0,
+        version: record.spec.release.version,
+        state: record.progression.state,
+        created_at: record.created_at,
     }
 }
 

@@ -376,7 +376,7 @@ pub trait Store: Send + TroubleStore + AccessStore {
     fn active(&self, rollout: RolloutKey) -> Result<Vec<Candidate>, StoreError>;
 
     /// Rollouts of the same release name that are newer and were started; of rollbacks only those
-    /// that roll this one back.
+    /// that roll back the round that it is in.
     fn rivals(&self, rollout: RolloutKey) -> Result<Vec<RolloutKey>, StoreError>;
 
     /// The candidates that are wanted.

@@ -10,7 +10,7 @@ use super::{
     wait::{Waits, keeps},
 };
 use crate::{
-    assignment::{Assignment, State},
+    assignment::{Assignment, SkipReason, State},
     gate::external::Evidence,
     health::in_words,
     hours::{ClosedBy, Phase, Zone},
@@ -361,6 +361,7 @@ impl DeviceStory {
                 self.domains()
             ),
             Becomes::Busy(rollout) => format!("; busy with {}", self.others.name(rollout)),
+            Becomes::Skipped(SkipReason::Superseded) => self.overtaken(judged).unwrap_or_default(),
             _ if known.is_empty() => return,
             _ => String::new(),
         };
@@ -377,6 +378,14 @@ impl DeviceStory {
             Some((only, [])) => format!("its {only}"),
             Some((last, before)) => format!("its {} or {last}", before.join(", ")),
         }
+    }
+
+    /// Why a rollback leaves a device alone that has moved on.
+    fn overtaken(&self, judged: &Judged) -> Option<String> {
+        let spec = self.replay.spec.as_ref()?;
+        let (of, version) = (spec.rolls_back.as_ref()?, judged.known.as_ref()?.version.as_ref()?);
+        spec.is_overtaken(version)
+            .then(|| format!("; neither what {of} sent nor what it ran before that"))
     }
 
     fn happened(&mut self, record: &Record, happened: &Happened) {

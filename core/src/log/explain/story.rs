@@ -13,6 +13,7 @@ use super::{
 use crate::{
     health::in_words,
     ids::{AssignmentId, Epoch},
+    lint::Code,
     log::{
         Acted, Base, Becomes, Entry, Happened, Judged, Listed, Moved, Record, Regressed, Report,
         Step, Taken, replay::Replay,
@@ -132,7 +133,11 @@ impl Story {
             }
             Record::Warned(findings) => {
                 for finding in findings {
-                    self.say(format!("warned before its start: {finding}"));
+                    let when = match finding.code {
+                        Code::RolledBack => "when it was tried again",
+                        _ => "before its start",
+                    };
+                    self.say(format!("warned {when}: {finding}"));
                 }
             }
             Record::SetBack(before) => {

@@ -564,11 +564,27 @@ fn an_advance_names_the_external_gates_that_it_goes_over() {
         }
     };
     let unsaid = |places: &[usize]| Besides::Unsaid(Gates::of(places.to_vec()));
-    let approved = Some(Approval { at: NOW });
+    let approved = Some(Approval { at: NOW, reason: None });
     assert_eq!(besides(&[], None), Besides::Nothing);
     assert_eq!(besides(&[gate(&[])], None), unsaid(&[0]));
-    assert_eq!(besides(&[gate(&[])], approved), Besides::Nothing);
+    assert_eq!(besides(&[gate(&[])], approved.clone()), Besides::Nothing);
     assert_eq!(besides(&[gate(&[]), check.clone()], None), unsaid(&[0, 1]));
     assert_eq!(besides(&[gate(&[]), check.clone()], approved), unsaid(&[1]));
     assert_eq!(besides(&[gate(&[1]), check], None), unsaid(&[1]), "behind another wave");
+}
+
+#[test]
+fn an_abort_keeps_what_went_wrong_from_being_rolled_back() {
+    let mut wrong = Progression { state: State::Aborting, ..Progression::blank(1) };
+    wrong.is_to_roll_back = true;
+    let (spec, numbers) = (spec(), Numbers::default());
+    let acted = act(&wrong, &spec, &numbers, Act::Abort, NOW).unwrap();
+    let Acted::Changed(is) = acted else { panic!("{acted:?}") };
+    assert_eq!((is.state, is.is_to_roll_back), (State::Aborting, false));
+    assert_eq!(is.generation, wrong.generation + 1);
+    let again = act(&is, &spec, &numbers, Act::Abort, NOW).unwrap();
+    assert_eq!(again, Acted::Already("it was aborted before"));
+    // A cancel ends nothing that an abort has not ended already.
+    let canceled = act(&wrong, &spec, &numbers, Act::Cancel, NOW).unwrap();
+    assert_eq!(canceled, Acted::Already("it was aborted before"));
 }

@@ -100,7 +100,7 @@ fn merge(target: &mut Value, patch: &Value) {
 #[serde(deny_unknown_fields)]
 pub struct TagValue {
     /// The value.
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(max_length = 256)]
     pub value: String,
 }
 

@@ -66,6 +66,9 @@ fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progres
     if act == Act::Pause && *state == Stands::Preparing {
         words.push_str(", and paused once its devices are written down");
     }
+    if act == Act::Abort && before.is_to_roll_back && already.is_none() {
+        words.push_str(", and is not rolled back: devices keep what they have");
+    }
     let of = before.waves.len();
     if let (Act::Advance, Some(wave), None) = (act, before.current(), already)
         && !before.paused.contains(&PauseReason::Brake)

@@ -147,7 +147,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Retry(of) => acts::act(on, &of.rollout, Act::Retry)?,
         Verb::Cancel(of) => acts::act(on, &of.rollout, Act::Cancel)?,
         Verb::Abort(of) => acts::act(on, &of.rollout, Act::Abort)?,
-        Verb::Rollback(args) => rollback::roll_back(on, args)?,
+        Verb::Rollback(args) => return rollback::roll_back(on, args),
         Verb::List => {
             let rollouts = State::look(&on.state)?.rollouts()?;
             let note = rollouts.is_empty().then(|| {

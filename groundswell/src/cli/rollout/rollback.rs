@@ -33,7 +33,8 @@ pub(super) struct Args {
     max_in_flight: Option<u32>,
 }
 
-pub(super) fn roll_back(on: &state::On, args: &Args) -> Result<(), Told> {
+/// Ends with 2 if one of several could not be started.
+pub(super) fn roll_back(on: &state::On, args: &Args) -> Result<u8, Told> {
     let extent = match (args.dry_run, args.draft) {
         (true, _) => Extent::DryRun,
         (false, true) => Extent::Draft,
@@ -50,7 +51,8 @@ pub(super) fn roll_back(on: &state::On, args: &Args) -> Result<(), Told> {
     let otherwise = Otherwise { at_any_hour: args.now, max_in_flight: args.max_in_flight };
     let told = state.roll_back(&record, &otherwise, extent, now)?;
     on.show(&told, || words(on, &told))?;
-    Ok(())
+    let is_whole = told.by.iter().all(|by| by.not_started.is_none());
+    Ok(if is_whole { 0 } else { 2 })
 }
 
 fn words(on: &state::On, told: &RolledBack) -> String {
@@ -69,6 +71,9 @@ fn words(on: &state::On, told: &RolledBack) -> String {
             }
             _ => write!(words, "\n  back to {goes}"),
         };
+        if let Some(why) = &by.not_started {
+            let _ = write!(words, "\n    its start failed: {}", why.replace('\n', "\n    "));
+        }
     }
     if !told.left_out.is_empty() {
         let _ = write!(words, "\nleft as they are: {}", told.left_out.join(", "));

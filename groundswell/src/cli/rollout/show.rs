@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use groundswell_core::{
     rollback::rollouts_of,
-    rollout::State as Stands,
+    rollout::{PauseReason, State as Stands},
     time::Time,
     waiting::{WaitingOn, span},
 };
@@ -14,7 +14,10 @@ use super::super::{
     text::{count, counts, date, fields, number, table, text, when, whole},
 };
 use super::{create, waves};
-use crate::operate::{Forecast, Overview, Reason, RolloutView};
+use crate::{
+    operate::{Forecast, Overview, Reason, RolloutView},
+    store::dir,
+};
 
 pub(super) fn list(rollouts: &[RolloutView]) -> String {
     let columns = [
@@ -218,6 +221,7 @@ pub(super) fn waits(on: &state::On, overview: &Overview, now: Time) -> String {
             let _ = writeln!(words, "{reason}");
         }
     }
+    words.push_str(&unreadable(on, overview));
     match (&overview.driver, overview.state) {
         (_, Stands::Draft) => {
             let start = on.command(&format!("rollout start {}", overview.number));
@@ -239,6 +243,26 @@ pub(super) fn waits(on: &state::On, overview: &Overview, now: Time) -> String {
         _ => {}
     }
     words
+}
+
+/// Which file it is that could not be read, and the way out.
+fn unreadable(on: &state::On, overview: &Overview) -> String {
+    let Overview { number, release, paused, .. } = overview;
+    if !paused.contains(&PauseReason::Artifact) {
+        return String::new();
+    }
+    let file = dir::artifacts(&on.state).join(release.artifact.to_string());
+    let (name, version) = (&release.name, &release.version);
+    let resume = on.command(&format!("rollout resume {number}"));
+    if file.exists() {
+        return format!("{} of {name} {version} is there; {resume} tries again\n", file.display());
+    }
+    let create = on.command(&format!("release create {name} {version} FILE"));
+    format!(
+        "{} of {name} {version} is missing: put it back, or {create} with the same file; then {resume} \
+         goes on\n",
+        file.display()
+    )
 }
 
 /// Reasons as sentences.

@@ -141,8 +141,9 @@ impl Course {
     fn next_fresh(&mut self, now: Time, plan: &Plan, shared: &mut Shared) -> Option<Candidate> {
         while let Some(candidate) = self.slots.next_woken(Class::Fresh) {
             let endpoint = candidate.endpoint.clone();
-            let may_go = self.is_open(&candidate, plan) && !self.is_busy(&candidate, shared);
-            if may_go && shared.budgets.knows(&candidate) {
+            let is_outdated = self.had_elsewhere.remove(&candidate.device);
+            let is_free = !is_outdated && !self.is_busy(&candidate, shared);
+            if is_free && self.is_open(&candidate, plan) && shared.budgets.knows(&candidate) {
                 if let Some(candidate) = self.give_slots(candidate, shared) {
                     return Some(candidate);
                 }
@@ -171,6 +172,11 @@ impl Course {
         shared: &mut Shared,
     ) -> Option<Candidate> {
         if !shared.budgets.knows(&candidate) {
+            self.keep_stale(candidate);
+            return None;
+        }
+        if self.had_elsewhere.remove(&candidate.device) {
+            shared.hand_back(&mut candidate);
             self.keep_stale(candidate);
             return None;
         }

@@ -84,7 +84,8 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
     let is_kept = last.iter().any(|change| may_change_device(&change.to))
         && can_be_rolled_back(connection, batch)?;
     let clears = last.iter().any(|change| change.to.state == State::Succeeded)
-        && quarantine::is_any_failing(connection)?;
+        && quarantine::is_any_failing(connection)?
+        && !is_rollback(connection, batch)?;
     let version_key = batch.version.as_deref().map(VersionKey::of);
     let version_key = version_key.as_ref().map(VersionKey::as_bytes);
     let mut write_run = |first: i64, last: i64, to: &Assignment| -> Result<(), StoreError> {
@@ -158,6 +159,13 @@ const fn may_change_device(to: &Assignment) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether another rollout is rolled back by this one: that a device takes what it ran before shows
+/// nothing of how it takes what is new.
+fn is_rollback(connection: &Connection, batch: &Batch) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM rollout WHERE key = ?1 AND rolls_back IS NOT NULL";
+    Ok(connection.prepare_cached(sql)?.exists([batch.rollout.0])?)
 }
 
 /// Whether this is a rollout that can be rolled back: a push cannot, because its headers and paths

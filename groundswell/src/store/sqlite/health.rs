@@ -3,7 +3,7 @@
 use groundswell_core::{assignment::State, ids::AssignmentId, time::Time};
 use rusqlite::{Connection, params, params_from_iter, types::Value};
 
-use super::{ended, read, rows, tags};
+use super::{ended, quarantine, read, rows, tags};
 use crate::store::{
     Patient, Patients, PatientsPage, PatientsWant, Regression, RolloutKey, StoreError, Unfinished,
 };
@@ -86,7 +86,7 @@ fn patient(
     Ok((candidate.id, Some(Patient { candidate, is_regressed, keeps_slots })))
 }
 
-/// Writes down who is not well since its update.
+/// Writes down who is not well since its update: it failed the rollout after all.
 pub(super) fn write(
     connection: &Connection,
     rollout: RolloutKey,
@@ -100,6 +100,7 @@ pub(super) fn write(
         if insert.execute(params![id.0, rollout.0, at.as_millis(), text])? != 1 {
             return Err(StoreError::Damaged(format!("assignment {}: the row is missing", id.0)));
         }
+        quarantine::failed(connection, (id.0, id.0), rollout, at)?;
     }
     Ok(())
 }

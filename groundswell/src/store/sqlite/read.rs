@@ -77,17 +77,26 @@ pub(super) fn rollouts(
     all(connection, &sql, [], rows::rollout)
 }
 
+/// A rollback takes devices over from the round that it rolls back while that goes on, and from none
+/// that begins later.
 pub(super) fn rivals(
     connection: &Connection,
     rollout: RolloutKey,
 ) -> Result<Vec<RolloutKey>, StoreError> {
-    let sql = "SELECT newer.key FROM rollout own JOIN rollout newer ON newer.key > own.key \
+    let ended = State::ALL.into_iter().filter(|state| state.is_ended());
+    let ended: Vec<String> = ended.map(|state| format!("'{state}'")).collect();
+    let ended = ended.join(", ");
+    let sql = format!(
+        "SELECT newer.key FROM rollout own JOIN rollout newer ON newer.key > own.key \
                AND json_extract(newer.spec, '$.release.name') = \
                json_extract(own.spec, '$.release.name') \
                AND json_extract(newer.progression, '$.started_at') IS NOT NULL \
-               AND (newer.rolls_back IS NULL OR newer.rolls_back = own.key) \
-               WHERE own.key = ?1 ORDER BY newer.key";
-    all(connection, sql, [rollout.0], |row| Ok(RolloutKey(row.get(0)?)))
+               AND (newer.rolls_back IS NULL OR newer.rolls_back = own.key \
+               AND own.state NOT IN ({ended}) \
+               AND newer.created_at >= json_extract(own.progression, '$.started_at')) \
+               WHERE own.key = ?1 ORDER BY newer.key"
+    );
+    all(connection, &sql, [rollout.0], |row| Ok(RolloutKey(row.get(0)?)))
 }
 
 pub(super) fn cohorts(

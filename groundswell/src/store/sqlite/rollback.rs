@@ -27,9 +27,12 @@ pub(super) fn for_each_changed(
     });
     let well = rows::code(State::Succeeded);
     let away = rows::code(State::Failed(FailReason::Unreachable));
+    // Where the version is no part of it, a success shows nothing of what is there.
+    let shown = "(SELECT json_extract(own.spec, '$.verify.mode') = 'version' FROM rollout own \
+                 WHERE own.key = ?1)";
     // What it ran before the first of its rounds that changed it.
     let sql = format!(
-        "WITH sent AS (SELECT a.device AS device, max(a.state = {well}) AS well, \
+        "WITH sent AS (SELECT a.device AS device, max(a.state = {well} AND {shown}) AS well, \
          max(a.state <> {away} OR a.in_doubt) AS may, \
          min(b.assignment) AS first \
          FROM cohort c JOIN assignment a INDEXED BY assignment_cohort ON a.cohort = c.key \
@@ -55,7 +58,7 @@ pub(super) fn for_each_changed(
             Changed {
                 before: text(4)?,
                 now: text(5)?,
-                has_succeeded: row.get(6)?,
+                has_shown_it: row.get(6)?,
                 may_have_it: row.get(7)?,
             },
         );

@@ -69,7 +69,7 @@ fn all_that_is_wrong_is_told_at_once() {
       error: release: the artifact of pos-app 2.0.0 is not kept any more; `groundswell release create pos-app 2.0.0 FILE` with the same file brings it back
       error: waves[1].select: no device that is chosen matches id==nobody, so the first devices would be those of a later wave; choose others, or leave this wave out
       error: budgets[1].max_percent: 1 % of the 6 devices of tag.region=north is less than one, so none of them could ever be sent to; write max = 1, or max_percent = 17 or more
-      error: on_failure: no release pos-app 1.0.0, 3.0.0 is written down, to which 6 devices would go back; `groundswell release create pos-app VERSION FILE` makes it
+      error: on_failure: no release pos-app 1.0.0, 3.0.0 is written down, to which 6 devices would go back; `groundswell release create pos-app VERSION FILE` makes it, if that is a version of pos-app: a device is known by one version, whatever it is the version of
       warning: release: 1 of 6 devices runs 3.0.0, newer than 2.0.0, and would be skipped; allow_downgrade = true sends to them as well
       warning: on_failure: "rollback" follows when something stops it, and nothing does: no wave has min_success, no gate has on_false = "stop", and there is neither max_failures nor a regression test; add one of them
       warning: windows[1]: 02:00-02:30 lasts 30m, and one update may take 1h by its time-outs (timeouts.delivering and timeouts.verifying): devices would still be busy when it has closed; write a longer window, or shorter time-outs

@@ -65,6 +65,11 @@ impl Stage {
         self.driver = None;
     }
 
+    /// Stops the driver, or has it go on.
+    pub(super) fn signal(&self, signal: &str) {
+        stop(self.driver.as_ref().unwrap(), signal);
+    }
+
     pub(super) fn run(&self, args: &[&str]) -> Ran {
         run(self.dir(), args)
     }

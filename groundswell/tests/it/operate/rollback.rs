@@ -1,5 +1,8 @@
 //! Rolling back, as operators do it and see it.
 
+mod again;
+mod turns;
+
 use std::{fmt::Write as _, fs};
 
 use groundswell::{
@@ -52,7 +55,7 @@ fn what_a_rollout_changed_runs_what_it_ran_before_again() {
     assert_told!(stage.told(&["rollout", "rollback", "2"]), @"
     exit 2
     --- err
-    error: rollout 2 is not rolled back: no release pos-app 1.0.0 is written down, to which 4 devices would go back; `groundswell release create pos-app VERSION FILE` makes it
+    error: rollout 2 is not rolled back: no release pos-app 1.0.0 is written down, to which 4 devices would go back; `groundswell release create pos-app VERSION FILE` makes it, if that is a version of pos-app: a device is known by one version, whatever it is the version of
     ");
     stage.releases(&["1.0.0"]);
     assert_told!(stage.told(&["rollout", "rollback", "2", "--dry-run"]), @"
@@ -114,7 +117,7 @@ fn what_a_rollout_changed_runs_what_it_ran_before_again() {
     assert_told!(stage.told(&["rollout", "rollback", "2"]), @"
     exit 2
     --- err
-    error: rollout 2 is not rolled back: it is rolled back by rollout 3 already; retry tries devices again that failed there
+    error: rollout 2 is not rolled back: it is rolled back by rollout 3 already; start begins a draft, and retry tries devices again that failed there
     ");
     assert_eq!(stage.rollout("2")["rolled_back_by"], serde_json::json!([3]));
     assert_eq!(stage.rollout("3")["rolls_back"]["number"], 2);
@@ -314,7 +317,7 @@ fn a_rollout_that_goes_wrong_is_rolled_back_by_itself() {
     assert_told!(stage.told(&["rollout", "rollback", "2"]), @"
     exit 2
     --- err
-    error: rollout 2 is not rolled back: it is rolled back by rollout 3 already; retry tries devices again that failed there
+    error: rollout 2 is not rolled back: it is rolled back by rollout 3 already; start begins a draft, and retry tries devices again that failed there
     ");
 }
 
@@ -372,12 +375,12 @@ fn what_could_not_be_rolled_back_is_refused_before_it_begins() {
     assert_told!(stage.told(&["rollout", "create", "bad.toml"]), @r#"
     exit 2
     --- err
-    error: on_failure = "rollback": no release pos-app 1.0.0 is written down, to which 3 devices would go back; `groundswell release create pos-app VERSION FILE` makes it
+    error: on_failure = "rollback": no release pos-app 1.0.0 is written down, to which 3 devices would go back; `groundswell release create pos-app VERSION FILE` makes it, if that is a version of pos-app: a device is known by one version, whatever it is the version of
     "#);
     assert_told!(stage.told(&["rollout", "create", "bad.toml", "--dry-run"]), @r#"
     exit 2
     --- err
-    error: on_failure = "rollback": no release pos-app 1.0.0 is written down, to which 3 devices would go back; `groundswell release create pos-app VERSION FILE` makes it
+    error: on_failure = "rollback": no release pos-app 1.0.0 is written down, to which 3 devices would go back; `groundswell release create pos-app VERSION FILE` makes it, if that is a version of pos-app: a device is known by one version, whatever it is the version of
     "#);
     stage.releases(&["1.0.0"]);
     stage.write("more.csv", "id,address\nnew-1,http://127.0.0.1:9\nnew-2,http://127.0.0.1:9\n");

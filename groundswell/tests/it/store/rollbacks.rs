@@ -6,10 +6,12 @@ use groundswell::{
         ids::{RolloutId, RolloutName},
         log::Record,
         rollback::{Changed, Otherwise, Survey, spec as spec_back},
-        rollout::{self, Progression},
+        rollout::{self, Progression, Spec, Verify},
+        verify::Mode,
     },
     store::{
-        Batch, CohortName, Contact, Heard, NewRollout, Rollback, RolloutKey, SqliteStore, Store,
+        Batch, CohortName, Contact, Heard, NewRollout, Regression, Rollback, RolloutKey,
+        SqliteStore, Store, TroubleStore as _,
     },
 };
 
@@ -42,9 +44,9 @@ fn seeing(key: RolloutKey, changes: Vec<groundswell::store::Change>) -> Batch {
 fn changed(store: &SqliteStore, key: RolloutKey) -> Vec<String> {
     let mut all = vec![];
     let each = &mut |device: groundswell::store::Chosen<'_>, changed: Changed<'_>| {
-        let Changed { before, now, has_succeeded, may_have_it } = changed;
+        let Changed { before, now, has_shown_it, may_have_it } = changed;
         let (before, now) = (before.unwrap_or("?"), now.unwrap_or("?"));
-        all.push(format!("{} {before} {now} {has_succeeded} {may_have_it}", device.id));
+        all.push(format!("{} {before} {now} {has_shown_it} {may_have_it}", device.id));
     };
     store.for_each_changed(key, each).unwrap();
     all
@@ -80,6 +82,30 @@ fn what_devices_ran_is_kept_when_they_are_claimed() {
                 "pos-4 1.0.0 1.0.0 false true",
             ]
         );
+    });
+}
+
+#[test]
+fn a_success_without_a_version_shows_nothing() {
+    each(|store| {
+        for (mode, shown) in [(Mode::Version, true), (Mode::Reachable, false), (Mode::None, false)]
+        {
+            let verify = Verify { mode, ..spec().verify };
+            let key = draft(store, None, &Spec { verify, ..spec() });
+            let all = devices(1);
+            store.add_devices(key, &[cohort(0, None)], &[(&all[0], 0)], NOW).unwrap();
+            set_state(store, key, rollout::State::Running);
+            saw(store, [("pos-0", "1.0.0")]);
+            let id = ids(store, key, 1)[0];
+            let silent = |changes| Batch { version: None, ..batch(key, changes) };
+            store.commit(&silent(vec![to(id, State::Delivering, 1, 0)])).unwrap();
+            store.commit(&silent(vec![to(id, State::Succeeded, 1, 0)])).unwrap();
+            assert_eq!(
+                changed(store, key),
+                [format!("pos-0 1.0.0 1.0.0 {shown} true")],
+                "{mode:?}"
+            );
+        }
     });
 }
 
@@ -198,5 +224,33 @@ fn rollbacks_are_linked_and_written_once() {
         let records: Vec<Record> = serde_json::from_str(&last.unwrap()).unwrap();
         let [Record::RolledBack(told)] = records.as_slice() else { panic!("{records:?}") };
         assert_eq!((&told.by, &told.survey), (&numbers, &survey));
+    });
+}
+
+#[test]
+fn a_device_that_goes_back_well_has_failed_as_often_as_before() {
+    each(|store| {
+        let key = of_devices(store, 1);
+        let record = store.rollout(key).unwrap().unwrap();
+        let device = store.device_key("pos-0").unwrap().unwrap();
+        let id = ids(store, key, 1)[0];
+        store.commit(&seeing(key, vec![to(id, State::Delivering, 1, 0)])).unwrap();
+        store.commit(&seeing(key, vec![to(id, State::Succeeded, 1, 0)])).unwrap();
+        assert_eq!(store.failing(device).unwrap().rollouts, []);
+        // It is not well since.
+        let regressed = vec![Regression { id, text: "HTTP 500".into() }];
+        store.commit(&Batch { regressed, ..seeing(key, vec![]) }).unwrap();
+        assert_eq!(store.failing(device).unwrap().rollouts, [key]);
+        let to_old = groundswell::core::release::Release { version: "1.0.0".into(), ..release() };
+        let back = spec_back(&record.spec, record.name(), to_old, &Otherwise::default());
+        for (spec, failed) in [(&back, vec![key]), (&spec(), vec![])] {
+            let next = draft(store, None, spec);
+            let all = devices(1);
+            store.add_devices(next, &[cohort(0, None)], &[(&all[0], 0)], NOW).unwrap();
+            let id = ids(store, next, 1)[0];
+            store.commit(&seeing(next, vec![to(id, State::Delivering, 1, 0)])).unwrap();
+            store.commit(&seeing(next, vec![to(id, State::Succeeded, 1, 0)])).unwrap();
+            assert_eq!(store.failing(device).unwrap().rollouts, failed);
+        }
     });
 }

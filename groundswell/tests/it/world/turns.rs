@@ -47,6 +47,9 @@ struct Course {
     name: String,
     /// The one alone that it takes devices from, if it rolls back.
     rolls_back: Option<RolloutKey>,
+    /// The round that it rolls back of that one; and its own.
+    rolls_back_round: u32,
+    round: u32,
     /// Whether it has begun its first round, and since when it is known to keep devices from others.
     has_begun: bool,
     keeps_since: Option<Time>,
@@ -58,7 +61,10 @@ impl Turns {
     pub(crate) fn rollout(&mut self, key: RolloutKey, spec: &Spec) {
         let name = spec.release.name.clone();
         let rolls_back = spec.rolls_back.as_ref().map(|of| RolloutKey(of.number));
-        self.rollouts.insert(key, Course { name, rolls_back, ..Course::default() });
+        let of = rolls_back.and_then(|of| self.rollouts.get(&of));
+        let rolls_back_round = of.map_or(0, |of| of.round);
+        let course = Course { name, rolls_back, rolls_back_round, ..Course::default() };
+        self.rollouts.insert(key, course);
     }
 
     /// A row is there.
@@ -80,6 +86,7 @@ impl Turns {
         let Some(course) = self.rollouts.get_mut(&key) else { return };
         course.unsettled = course.unsettled.saturating_sub(1);
         self.latest = self.latest.max(at);
+        course.round = progression.round;
         if progression.state == RolloutState::Running && !course.has_begun {
             course.has_begun = true;
             course.keeps_since = Some(at);
@@ -123,7 +130,9 @@ impl Turns {
             let course = &self.rollouts[&other.rollout];
             other.rollout > row.rollout
                 && course.name == own.name
-                && course.rolls_back.is_none_or(|of| of == row.rollout)
+                && course
+                    .rolls_back
+                    .is_none_or(|of| of == row.rollout && course.rolls_back_round == own.round)
                 && other.is_early
                 && keeps(other.state)
                 && course.keeps_since.is_some_and(|since| since + SETTLES < at)

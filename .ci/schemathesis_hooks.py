@@ -1,0 +1,20 @@
+"""How schemathesis writes and reads lines of JSON, which it does not know by itself."""
+
+import json
+
+import schemathesis
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(_context, value):
+    """One line for each item; what is no list is a line."""
+    if isinstance(value, (bytes, str)):
+        return value if isinstance(value, bytes) else value.encode()
+    items = value if isinstance(value, list) else [value]
+    return b"".join(json.dumps(item).encode() + b"\n" for item in items)
+
+
+@schemathesis.deserializer("application/x-ndjson")
+def items(_context, response):
+    """The text: what the document describes is a text of lines."""
+    return response.content.decode()
