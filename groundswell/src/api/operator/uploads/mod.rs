@@ -53,6 +53,11 @@ fn require_bytes(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-bytes", told))
 }
 
+/// How long a body says that it is.
+fn promised(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// The artifact, if it is there in this length.
 async fn there(api: &Api, digest: Digest, bytes: u64) -> Result<Option<ArtifactView>, Problem> {
     api.look(move |state, _| {

@@ -8,7 +8,6 @@ use axum::{
 };
 use groundswell_core::release::Digest;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body::Body as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -21,7 +20,7 @@ use super::{
         receive::{Receiving, drain, failed, receive},
         uploads::Turn,
     },
-    OfNoUse, differs, keep, located, require_bytes, sealed, there,
+    OfNoUse, differs, keep, located, promised, require_bytes, sealed, there,
 };
 use crate::{artifacts::arriving::is_upload_id, operate::ArtifactView, store::Upload};
 
@@ -144,8 +143,7 @@ pub(super) async fn append(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let bytes_min = body.size_hint().lower();
-    let (upload, receiving) = match admit(&api, &caller, &id, &headers, bytes_min).await {
+    let (upload, receiving) = match admit(&api, &caller, &id, &headers).await {
         Ok(admitted) => admitted,
         Err(refused) => {
             drain(body).await;
@@ -205,7 +203,6 @@ async fn admit(
     caller: &Caller,
     id: &str,
     headers: &HeaderMap,
-    bytes_min: u64,
 ) -> Result<(Upload, Receiving<Turn>), Response> {
     let refuse = |problem: Problem| problem.into_response();
     own(api, caller, id).map_err(refuse)?;
@@ -229,7 +226,7 @@ async fn admit(
         return Err(with_offset(refuse(problem), offset));
     }
     let room = upload.bytes.saturating_sub(offset);
-    if bytes_min > room {
+    if promised(headers).is_some_and(|bytes| bytes > room) {
         let told = format!("{room} bytes are missing, and this would be more");
         return Err(with_offset(refuse(Problem::invalid("Content-Length", told)), offset));
     }

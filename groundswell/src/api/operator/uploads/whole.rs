@@ -7,7 +7,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
-use http_body::Body as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
         },
         artifacts::read_digest,
     },
-    OfNoUse, differs, keep, require_bytes, sealed, there,
+    OfNoUse, differs, keep, promised, require_bytes, sealed, there,
 };
 use crate::{
     artifacts::store::Artifacts,
@@ -43,14 +42,14 @@ pub(super) async fn whole(
     body: Body,
 ) -> Result<Response, Problem> {
     let digest = read_digest("digest", &digest)?;
-    let place = match admit_whole(&api, &headers, &body) {
+    let place = match admit_whole(&api, &headers) {
         Ok(place) => place,
         Err(problem) => {
             drain(body).await;
             return Err(problem);
         }
     };
-    if let Some(bytes) = body.size_hint().exact()
+    if let Some(bytes) = promised(&headers)
         && let Some(there) = there(&api, digest, bytes).await?
     {
         drain(body).await;
@@ -74,14 +73,10 @@ pub(super) async fn whole(
     keep(&api, &caller, received, digest, None).await
 }
 
-fn admit_whole(
-    api: &Api,
-    headers: &HeaderMap,
-    body: &Body,
-) -> Result<OwnedSemaphorePermit, Problem> {
+fn admit_whole(api: &Api, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Problem> {
     require_bytes(headers)?;
     let limits = api.limits();
-    if body.size_hint().lower() > limits.artifact_bytes_max {
+    if promised(headers).is_some_and(|bytes| bytes > limits.artifact_bytes_max) {
         let told = format!("at most {} bytes are taken", limits.artifact_bytes_max);
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", told));
     }
