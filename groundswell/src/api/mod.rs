@@ -5,11 +5,13 @@
 //! driver. The answers are the views of `operate`: what `--output json` prints is what is answered
 //! here. Types to read first: [`Api`], [`routes::Route`], [`Problem`].
 
+mod abandoned;
 mod body;
 mod caller;
 mod created;
 pub mod device;
 mod docs;
+mod download;
 mod driven;
 mod events;
 mod guard;
@@ -19,14 +21,17 @@ mod live;
 pub mod operator;
 mod page;
 mod problem;
+mod receive;
 pub mod routes;
 mod shared;
 mod squeeze;
 mod state_tag;
 mod throttle;
+mod uploads;
 
 pub(crate) use self::events::follow;
 pub use self::{
+    abandoned::UPLOAD_KEPT,
     caller::{Caller, Hangup, Source},
     events::{Event, Told},
     heard::write_heard,

@@ -30,7 +30,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("used-up", 403, "The enrollment token is good for no more devices."),
     ("not-found", 404, "There is no such thing, or none that the token may see."),
     ("no-such-method", 405, "The place does not take that method; Allow says which it takes."),
-    ("stalled", 408, "Nothing more of the body came in time."),
+    ("stalled", 408, "Nothing came of a body for too long; what came before is kept."),
     ("conflict", 409, "It makes no sense as things are now."),
     ("differs", 409, "There is one of that name already, and it is another one."),
     ("moved-on", 409, "What was to be done was meant for an earlier state."),
@@ -41,12 +41,21 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("last-admin", 409, "It is the last token that may administer everything."),
     ("shown-before", 409, "The token was made under this key, and its secret shown then."),
     ("pruned", 410, "What came behind that event was pruned from the log."),
+    ("in-use", 409, "Something else is made of it."),
+    ("wrong-offset", 409, "An upload does not go on there; Upload-Offset says where it does."),
+    ("busy", 409, "Another request is at this upload."),
+    ("upload-ended", 409, "The upload that was begun under this key has ended without success."),
     ("changed-meanwhile", 412, "It was changed since it was read: read it again."),
     ("too-large", 413, "The body is longer than is taken."),
     ("uri-too-long", 414, "The address of the request is longer than is taken."),
     ("not-json", 415, "The body has to be JSON, and say so."),
     ("not-ndjson", 415, "The body has to be lines of JSON, and say so."),
+    ("not-bytes", 415, "The body has to be bytes as they are, and say so."),
+    ("no-such-range", 416, "Nothing of the range is in the artifact."),
     ("invalid", 422, "A part of the request cannot be; `errors` names all such parts."),
+    ("digest-differs", 422, "The bytes that came are not those that were promised."),
+    ("took-too-long", 422, "No index serves the selector, and devices are too many without one."),
+    ("too-many-uploads", 429, "As many uploads are under way as may be."),
     ("too-many-guesses", 429, "Too many wrong tokens came from this address."),
     ("too-many-enrollments", 429, "Too many devices enroll from this address at once."),
     ("internal", 500, "Something went wrong in the server; its log has it under the request id."),
@@ -56,6 +65,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("draining", 503, "The server is about to end."),
     ("too-many-check-ins", 503, "More devices check in than can be written down."),
     ("too-many-readers", 503, "More listen to events than can be told."),
+    ("disk-full", 507, "There is no room; an upload goes on once there is."),
 ];
 
 /// Why a request was not done (RFC 9457).
@@ -144,6 +154,26 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
+    /// A selector that no index serves, or that chooses too few of too many. It would take as long the
+    /// next time: so it is what was asked that cannot be done (422), and no state of the server (503)
+    /// after which programs ask again by themselves.
+    pub fn took_too_long() -> Self {
+        let detail = "this selector takes too long over so many devices and was given up: add a \
+                      condition that chooses few by itself, such as tag.region==west, id==till-1* \
+                      or version==2.1.0; what is asked with `!=`, `=out=` or `or` alone, or begins \
+                      with `*`, has to be held against every device";
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "took-too-long", detail);
+        let fault = Fault { field: "select".to_owned(), detail: detail.to_owned() };
+        Self { errors: vec![fault], ..problem }
+    }
+
+    /// There is no room on the disk.
+    pub fn disk_full() -> Self {
+        let told = "the server's disk is full; what arrived before is kept, and the upload goes on \
+                    from there once there is room";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", told)
+    }
+
     /// Nothing can be done at the moment.
     pub fn unavailable(kind: &str, detail: impl Into<String>, secs: u64) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail);
@@ -177,6 +207,9 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if error.is_interrupted() {
+            return Self::took_too_long();
+        }
         tracing::error!("{:#}", anyhow::Error::from(error));
         Self::unavailable("store", "the state cannot be read or written; try again later", 5)
     }
@@ -188,6 +221,7 @@ impl From<OperateError> for Problem {
         let told = error.to_string();
         match error {
             E::Store(error) | E::ImportCut { error, .. } => error.into(),
+            E::Artifact(error) if error.is_of_full_disk() => Self::disk_full(),
             E::Dir(DirError::Locked { .. } | DirError::Io { .. })
             | E::Takeover(_)
             | E::Backup(_)
@@ -219,11 +253,17 @@ impl From<OperateError> for Problem {
             E::UnknownDevice { .. }
             | E::UnknownRelease { .. }
             | E::UnknownRollout { .. }
+            | E::UnknownArtifact { .. }
             | E::UnknownToken { .. } => Self::not_found(told),
             E::LastAdmin => Self::conflict("last-admin", told),
             E::UsedUp => Self::new(StatusCode::FORBIDDEN, "used-up", told),
             E::DeviceKnown { .. } => Self::conflict("device-known", told),
             E::DeviceBusy { .. } => Self::conflict("device-busy", told),
+            E::ArtifactInUse { .. } => Self::conflict("in-use", told),
+            E::TooManyUploads { .. } => {
+                let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-uploads", told);
+                Self { retry_after_secs: Some(10), ..problem }
+            }
             E::AmbiguousRollout { .. } => Self::invalid("rollout", told),
             E::ReleaseDiffers { .. } => Self::conflict("differs", told),
             E::MovedOn { .. } | E::OtherWave { .. } => Self::conflict("moved-on", told),

@@ -86,6 +86,11 @@ const NOUNS: &[&[Route]] = &[
     device::check_in::ROUTES,
     device::enroll::ROUTES,
     operator::events::ROUTES,
+    operator::artifacts::ROUTES,
+    operator::uploads::ROUTES,
+    operator::releases::ROUTES,
+    operator::selectors::ROUTES,
+    operator::budgets::ROUTES,
 ];
 
 const OWN: &[Route] =
@@ -126,6 +131,11 @@ fn parts() -> OpenApiRouter<Api> {
         .merge(device::enroll::routes())
         .merge(operator::events::routes())
         .merge(health::routes())
+        .merge(operator::artifacts::routes())
+        .merge(operator::uploads::routes())
+        .merge(operator::releases::routes())
+        .merge(operator::selectors::routes())
+        .merge(operator::budgets::routes())
 }
 
 /// The API, as `OpenAPI` 3.1 has it.

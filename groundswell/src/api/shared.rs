@@ -10,7 +10,9 @@ use std::{
 use groundswell_core::time::Time;
 use parking_lot::Mutex;
 
-use super::{Caller, Live, Problem, driven::Driven, heard::Heard, throttle::Throttle};
+use super::{
+    Caller, Live, Problem, driven::Driven, heard::Heard, throttle::Throttle, uploads::Uploads,
+};
 use crate::{
     access::{Change, Kind, TokenId},
     clock::Clock,
@@ -28,6 +30,9 @@ const GUESS_EVERY: Duration = Duration::from_secs(6);
 /// In which time a source may enroll one more device.
 const ENROLL_EVERY: Duration = Duration::from_secs(1);
 
+/// How often a look that took too long is stopped until it ends.
+const STOP_EVERY: Duration = Duration::from_millis(10);
+
 /// What a request may cost.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -35,6 +40,10 @@ pub struct Limits {
     pub json_bytes_max: usize,
     /// Longest artifact, in bytes.
     pub artifact_bytes_max: u64,
+    /// Uploads that are under way at once; as many again may come in one piece.
+    pub uploads_max: usize,
+    /// How long devices may be looked for by a selector.
+    pub select_max: Duration,
     /// Wrong tokens that a source may show at once; they come back one in 6 s.
     pub guesses_max: u32,
     /// Devices that may enroll from a source at once; they come back one in a second.
@@ -46,6 +55,9 @@ impl Default for Limits {
         Self {
             json_bytes_max: 1 << 20,
             artifact_bytes_max: 64 << 30,
+            // Each may hold as much of the disk as an artifact may have, for a day.
+            uploads_max: 100,
+            select_max: Duration::from_secs(2),
             guesses_max: 10,
             enrollments_max: 100,
         }
@@ -65,6 +77,7 @@ struct Inner {
     enrolling: Throttle,
     heard: Heard,
     driven: Driven,
+    uploads: Uploads,
     looking: Mutex<Vec<State>>,
     changing: Mutex<Vec<State>>,
     used: Mutex<HashMap<TokenId, Time>>,
@@ -83,6 +96,7 @@ impl Api {
     /// The API of the state directory at `path`, which is there.
     pub fn new(path: PathBuf, clock: Clock, limits: Limits, borders: Borders, live: Live) -> Self {
         let throttle = Throttle::new(limits.guesses_max, GUESS_EVERY);
+        let uploads = Uploads::new(limits.uploads_max);
         let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
         let (heard, driven) = Default::default();
         let (looking, changing, used) = Default::default();
@@ -94,6 +108,7 @@ impl Api {
             enrolling,
             heard,
             driven,
+            uploads,
             looking,
             changing,
             used,
@@ -148,6 +163,10 @@ impl Api {
         &self.0.driven
     }
 
+    pub(super) fn uploads(&self) -> &Uploads {
+        &self.0.uploads
+    }
+
     /// Looks something up by its key, at once: some microseconds, which moving to another thread
     /// would double.
     ///
@@ -176,6 +195,46 @@ impl Api {
         let api = self.clone();
         let looked = tokio::task::spawn_blocking(move || api.glance(look)).await;
         looked.unwrap_or_else(|died| {
+            tracing::error!("a look died: {died}");
+            Err(Problem::internal())
+        })
+    }
+
+    /// Looks devices up by a selector, for at most [`Limits::select_max`], also if the caller does not
+    /// wait for it.
+    ///
+    /// # Errors
+    /// A [`Problem`] as the state has it, or that it took too long.
+    pub async fn look_within<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let api = self.clone();
+        let watched = tokio::spawn(async move {
+            let looked_at = Arc::new(Mutex::new(None));
+            let watched = Arc::clone(&looked_at);
+            let looking = api.look(move |state, now| {
+                *watched.lock() = Some(state.interrupt());
+                let found = look(state, now);
+                // From here on the handle may be somebody else's.
+                *watched.lock() = None;
+                found
+            });
+            tokio::pin!(looking);
+            let mut wait = api.limits().select_max;
+            loop {
+                tokio::select! {
+                    found = &mut looking => return found,
+                    () = tokio::time::sleep(wait) => {}
+                }
+                if let Some(interrupt) = &*looked_at.lock() {
+                    interrupt.now();
+                }
+                // Between two statements nothing is stopped: then the next one is.
+                wait = STOP_EVERY;
+            }
+        });
+        watched.await.unwrap_or_else(|died| {
             tracing::error!("a look died: {died}");
             Err(Problem::internal())
         })

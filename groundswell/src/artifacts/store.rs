@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 const READ_BYTES: usize = 256 << 10;
 
 /// How the name of a copy ends that is not whole yet; it begins with a dot.
-const PARTIAL: &str = ".partial";
+pub(super) const PARTIAL: &str = ".partial";
 
 /// A directory of artifacts.
 #[derive(Clone, Debug)]
@@ -63,6 +63,14 @@ pub enum ArtifactError {
         #[source]
         source: io::Error,
     },
+}
+
+impl ArtifactError {
+    /// Whether it is only room that is missing.
+    pub fn is_of_full_disk(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Keep { source, .. } if full.contains(&source.kind()))
+    }
 }
 
 impl Artifacts {
@@ -123,6 +131,50 @@ impl Artifacts {
         (metadata.is_file() && metadata.len() == bytes).then_some(Kept { path, digest, bytes })
     }
 
+    /// The artifact of this name, whatever its size.
+    ///
+    /// # Errors
+    /// An IO error other than that it is not there.
+    pub fn of(&self, digest: Digest) -> io::Result<Option<Kept>> {
+        let path = self.path.join(digest.to_string());
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {
+                Ok(Some(Kept { path, digest, bytes: metadata.len() }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names of all that are kept, in order.
+    ///
+    /// # Errors
+    /// An IO error of the directory.
+    pub fn all(&self) -> io::Result<Vec<Digest>> {
+        let mut all = vec![];
+        for entry in fs::read_dir(&self.path)? {
+            // Whatever else lies there has another name.
+            all.extend(entry?.file_name().to_str().and_then(|name| name.parse::<Digest>().ok()));
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// Removes one for good. One that is not there is no error.
+    ///
+    /// # Errors
+    /// An IO error of the directory.
+    pub fn remove(&self, digest: Digest) -> io::Result<()> {
+        gone(&self.path.join(digest.to_string()))?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Where they are kept.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The copy is what is hashed: the file may be changing under our hands.
     fn copy(&self, file: &Path, partial: &Path) -> io::Result<Kept> {
         let _ = fs::remove_file(partial);
@@ -135,6 +187,14 @@ impl Artifacts {
         fs::rename(partial, &path)?;
         File::open(&self.path)?.sync_all()?;
         Ok(Kept { path, digest, bytes })
+    }
+}
+
+/// Removes a file that may not be there.
+pub(super) fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

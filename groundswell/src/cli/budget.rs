@@ -77,7 +77,7 @@ const NAMED_MAX: usize = 20;
 /// with, and is never cut.
 fn list(on: &state::On, domains: &[DomainView], now: Time) -> String {
     let mut lines = String::new();
-    for DomainView { domain, devices, limits, holders } in domains {
+    for DomainView { domain, devices, limits, holders, more_holders } in domains {
         let limits: Vec<String> = limits
             .iter()
             .map(|limit| format!("{} in rollout {}", limit.limit, limit.rollout))
@@ -86,12 +86,12 @@ fn list(on: &state::On, domains: &[DomainView], now: Time) -> String {
         let _ = writeln!(
             lines,
             "{domain}, {devices}: {} out of order, at most {limits}",
-            holders.len()
+            holders.len() + *more_holders as usize
         );
         for holder in holders.iter().take(NAMED_MAX) {
             let _ = writeln!(lines, "  {}", told(holder, now));
         }
-        if let Some(more @ 1..) = holders.len().checked_sub(NAMED_MAX) {
+        if let Some(more @ 1..) = (holders.len() + *more_holders as usize).checked_sub(NAMED_MAX) {
             let all = on.command("budget list --output json");
             let _ = writeln!(lines, "  and {more} more; {all} has all");
         }
@@ -130,6 +130,7 @@ mod tests {
             devices: 100,
             limits: vec![LimitView { rollout: 2, limit: 1 }, LimitView { rollout: 7, limit: 30 }],
             holders: (0..count).map(holder).collect(),
+            more_holders: 0,
         }
     }
 

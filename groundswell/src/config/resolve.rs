@@ -56,6 +56,8 @@ impl Settings {
         let limits = Limits {
             json_bytes_max: self.bytes("limits.json_body").unwrap_or_default() as usize,
             artifact_bytes_max: self.bytes("limits.artifact").unwrap_or_default(),
+            uploads_max: self.parsed("limits.uploads").unwrap_or(defaults.0.uploads_max),
+            select_max: self.wait("limits.select_timeout").unwrap_or(defaults.0.select_max),
             enrollments_max: self
                 .parsed("limits.enrollments")
                 .unwrap_or(defaults.0.enrollments_max),

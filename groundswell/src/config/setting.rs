@@ -106,6 +106,19 @@ pub const SETTINGS: &[Setting] = &[
     bare("limits.json_body", Kind::Size(64 << 20), "1MiB", "Longest JSON body of a request."),
     bare("limits.artifact", Kind::Size(1 << 40), "64GiB", "Longest artifact."),
     bare(
+        "limits.uploads",
+        Kind::Number(1, 10_000),
+        "100",
+        "Uploads of artifacts that are under way at once; one that nothing is added to is kept for \
+         a day.",
+    ),
+    bare(
+        "limits.select_timeout",
+        Kind::Wait,
+        "2s",
+        "How long devices may be looked for by a selector that no index serves.",
+    ),
+    bare(
         "limits.wrong_tokens",
         Kind::Number(1, 1_000_000),
         "10",

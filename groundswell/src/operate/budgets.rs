@@ -28,8 +28,16 @@ pub struct DomainView {
     pub devices: u32,
     /// How many may be out of order, by each rollout that has a budget for it and has not ended.
     pub limits: Vec<LimitView>,
-    /// Who is.
+    /// Who is; of many, a page names only the first.
     pub holders: Vec<HolderView>,
+    /// How many more are.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more_holders: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+const fn is_none(more: &u32) -> bool {
+    *more == 0
 }
 
 /// How many devices of a domain may be out of order at once.
@@ -123,18 +131,7 @@ impl State {
     pub fn budgets(&self, now: Time) -> Result<Vec<DomainView>, OperateError> {
         let mut views = None;
         self.store.at_once(&mut |store| {
-            let mut limits: BTreeMap<Per, Vec<(i64, Budget)>> = BTreeMap::new();
-            let unended = store.rollouts(Which::Unended)?;
-            for record in &unended {
-                for budget in &record.spec.budgets {
-                    let of = limits.entry(budget.per.clone()).or_default();
-                    of.push((record.key.0, budget.clone()));
-                }
-            }
-            let pers: Vec<Per> = limits.keys().cloned().collect();
-            let domains = Domains::read(store, &pers, Some(now))?;
-            let concerned = domains.concerned(store, &unended, now)?;
-            views = Some(domains.views(&limits, &concerned));
+            views = Some(domains(store, now)?.into_iter().map(|(_, view)| view).collect());
             Ok(())
         })?;
         Ok(views.unwrap_or_default())
@@ -182,8 +179,9 @@ impl State {
             let release =
                 SlotRelease { device, assignment, domain: domain.clone(), reason, at: now };
             self.store.release_slot(&release)?;
-            self.store.put_intent(&Intent::Released { device }, now)?;
         }
+        // Said again: whoever was to be told of it may have died before.
+        self.store.put_intent(&Intent::Released { device }, now)?;
         Ok(SlotReleased { domain: domain.to_string(), device: id.to_owned(), is_repeated })
     }
 
@@ -230,6 +228,25 @@ impl State {
 
 /// Not well since an update.
 const FAILED: &[Why] = &[Why::Failed, Why::Regressed];
+
+/// Whoever is out of order for a budget of a rollout that has not ended, by domain, in order.
+pub(super) fn domains(
+    store: &dyn Store,
+    now: Time,
+) -> Result<Vec<(Domain, DomainView)>, StoreError> {
+    let mut limits: BTreeMap<Per, Vec<(i64, Budget)>> = BTreeMap::new();
+    let unended = store.rollouts(Which::Unended)?;
+    for record in &unended {
+        for budget in &record.spec.budgets {
+            let of = limits.entry(budget.per.clone()).or_default();
+            of.push((record.key.0, budget.clone()));
+        }
+    }
+    let pers: Vec<Per> = limits.keys().cloned().collect();
+    let domains = Domains::read(store, &pers, Some(now))?;
+    let concerned = domains.concerned(store, &unended, now)?;
+    Ok(domains.views(&limits, &concerned))
+}
 
 /// Whoever is out of order, by domain.
 struct Domains {
@@ -329,7 +346,7 @@ impl Domains {
         self,
         limits: &BTreeMap<Per, Vec<(i64, Budget)>>,
         concerned: &HashSet<(Per, i64)>,
-    ) -> Vec<DomainView> {
+    ) -> Vec<(Domain, DomainView)> {
         let view = |(domain, holders): (&Domain, &Vec<(DeviceKey, HolderView)>)| {
             let is_concerned = |(rollout, _): &&(i64, Budget)| {
                 domain.value.is_some() || concerned.contains(&(domain.per.clone(), *rollout))
@@ -344,12 +361,14 @@ impl Domains {
                 rollout: *rollout,
                 limit: self.limit(domain, budget),
             };
-            (!holders.is_empty() && !budgets.is_empty()).then(|| DomainView {
+            let view = (!holders.is_empty() && !budgets.is_empty()).then(|| DomainView {
                 domain: domain.to_string(),
                 devices: self.sizes.get(domain).copied().unwrap_or(0),
                 limits: budgets.iter().map(limit).collect(),
                 holders,
-            })
+                more_holders: 0,
+            });
+            Some((domain.clone(), view?))
         };
         self.holders.iter().filter_map(view).collect()
     }

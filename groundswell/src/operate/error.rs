@@ -228,6 +228,26 @@ pub enum OperateError {
         /// What was given.
         given: Digest,
     },
+    /// No such artifact.
+    #[error("there is no artifact {digest}; upload it first")]
+    UnknownArtifact {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// Something is made of it.
+    #[error("the artifact {digest} stays: {by} is made of it")]
+    ArtifactInUse {
+        /// Its digest.
+        digest: Digest,
+        /// What, in words.
+        by: String,
+    },
+    /// Others have to be finished first.
+    #[error("{max} uploads are under way; finish or give up one of them, or wait until one is")]
+    TooManyUploads {
+        /// The most.
+        max: usize,
+    },
     /// A name or a version that cannot be one.
     #[error(transparent)]
     Label(#[from] groundswell_core::device::ValueError),

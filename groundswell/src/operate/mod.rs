@@ -6,10 +6,12 @@
 
 mod access;
 mod acts;
+mod artifacts;
 mod assignments;
 mod audit;
 mod backup;
 mod borders;
+mod budget_page;
 mod budgets;
 mod check;
 mod create;
@@ -28,6 +30,7 @@ mod replay;
 mod rollback;
 mod rollouts;
 mod schema;
+mod selectors;
 mod tail;
 mod tokens;
 mod waves;
@@ -35,12 +38,15 @@ mod why;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::schema::ReleaseSchema;
 pub use self::{
     acts::{ANSWER_MAX, Acting, OPEN_SHOWN, OpenDevice},
+    artifacts::{ArtifactView, ReleaseName},
     assignments::{AssignmentView, assignment_states},
     audit::{AuditEntry, AuditVerified, AuditWant},
     backup::{Backup, BackupError},
     borders::Borders,
+    budget_page::HOLDERS_SHOWN,
     budgets::{DomainView, HolderView, LimitView, SlotReleaseView, SlotReleased, Why},
     check::Checked,
     device_edit::{DeviceWhys, Past, Unwell},
@@ -57,6 +63,9 @@ pub use self::{
     replay::replay,
     rollback::{Extent, RollbackView, RolledBack},
     rollouts::RolloutView,
+    selectors::{
+        COUNT_MAX, Counted, SAMPLE_MAX, Sample, SelectorChecked, SelectorFault, UnknownTag,
+    },
     tokens::{NewToken, TokenView, USES_MAX},
     waves::{PassedOver, RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,

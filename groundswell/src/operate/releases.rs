@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 
 use super::{OperateError, State, schema::ReleaseSchema};
 use crate::{
+    access::Scope,
     artifacts::store::Artifacts,
-    store::{RolloutKey, Store, Which, dir},
+    store::{ArtifactStore as _, RolloutKey, Store, Which, dir},
 };
 
 /// Versions that are named beside one that is not known.
@@ -103,6 +104,50 @@ impl State {
             rollouts: rollouts.map(|record| record.key).collect(),
             release,
         })
+    }
+
+    /// The same, with those rollouts only that are in a scope.
+    ///
+    /// # Errors
+    /// [`OperateError::UnknownRelease`].
+    pub fn release_in(
+        &self,
+        name: &str,
+        version: &str,
+        scope: Option<&Scope>,
+    ) -> Result<ReleaseView, OperateError> {
+        let mut view = self.release(name, version)?;
+        if scope.is_some() {
+            let mut seen = vec![];
+            for key in view.rollouts {
+                let record = self.store.rollout(key)?;
+                if record.map_or(Ok(false), |record| self.is_in_scope(&record, scope))? {
+                    seen.push(key);
+                }
+            }
+            view.rollouts = seen;
+        }
+        Ok(view)
+    }
+
+    /// At most `limit` releases, or those of a name, behind this name and version, in the order of
+    /// these; and the name and version behind which there are more.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn release_page(
+        &self,
+        name: Option<&str>,
+        after: Option<(&str, &str)>,
+        limit: usize,
+    ) -> Result<(Releases, Option<(String, String)>), OperateError> {
+        // One more than wanted tells whether there are more.
+        let mut page = self.store.release_page(name, after, limit + 1)?;
+        let is_last = page.len() <= limit;
+        page.truncate(limit);
+        let last = page.last().filter(|_| !is_last);
+        let next = last.map(|(release, _)| (release.name.clone(), release.version.clone()));
+        Ok((page, next))
     }
 
     pub(super) fn find_release(

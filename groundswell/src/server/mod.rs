@@ -37,6 +37,9 @@ const NOTE_USED_EVERY: Duration = Duration::from_secs(30);
 /// How often what was counted is added up: 5 s of the fastest rollout are a few MiB.
 const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 
+/// How often uploads that nobody goes on with are looked for: they are kept for a day.
+const TIDY_EVERY: Duration = Duration::from_hours(1);
+
 /// How a server is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -190,6 +193,7 @@ impl Server {
             hearing = Some(tokio::spawn(api::write_heard(api.clone(), is_answered.clone())));
             parts.push(tokio::spawn(note_used(api.clone(), stop.clone())));
             parts.push(tokio::spawn(api::follow(api.clone(), stop.clone())));
+            parts.push(tokio::spawn(tidy_uploads(api.clone(), stop.clone())));
             parts.push(tokio::spawn(add_up(api, stop.clone())));
         }
         let mut ended = None;
@@ -241,6 +245,18 @@ async fn add_up(api: Api, stop: CancellationToken) {
             () = api.clock().sleep(ADD_UP_EVERY, "adding up what was counted") => {}
         }
         api.live().telemetry().add_up();
+    }
+}
+
+/// Removes now and then the uploads that nobody goes on with.
+async fn tidy_uploads(api: Api, stop: CancellationToken) {
+    loop {
+        // What went wrong is in the log, and tried again.
+        let _ = api.tidy_uploads().await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = api.clock().sleep(TIDY_EVERY, "removing uploads that nobody goes on with") => {}
+        }
     }
 }
 

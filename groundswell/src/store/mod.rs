@@ -5,11 +5,13 @@
 //! adapters. Type to read first: [`Batch`].
 
 mod access;
+mod artifacts;
 mod changed;
 pub mod dir;
 mod fleet;
 mod health;
 pub mod reserve;
+mod selectors;
 mod slots;
 pub mod sqlite;
 mod tail;
@@ -36,14 +38,16 @@ use utoipa::ToSchema;
 
 pub use self::{
     access::{AccessStore, Attribution, Created},
+    artifacts::{Along, ArtifactStore, MadeRelease, Removal, Upload},
     changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
     fleet::{Calling, CheckedIn, Enrolled, FleetStore, Health, Removed, Revoked, Written},
     health::{Patient, Patients, PatientsPage, PatientsWant, Regression},
+    selectors::SelectorStore,
     slots::{
         FailedDevice, Failing, Member, ReleasedOf, ReleasedSlot, Sizes, SlotChange, SlotRelease,
         SlotsRead, SlotsWant, Values,
     },
-    sqlite::SqliteStore,
+    sqlite::{Interrupt, SqliteStore},
     tail::TailStore,
     trouble::TroubleStore,
     values::{
@@ -92,6 +96,12 @@ impl StoreError {
     pub fn is_of_full_disk(&self) -> bool {
         let full = Some(rusqlite::ErrorCode::DiskFull);
         matches!(self, Self::Disk(error) if error.sqlite_error_code() == full)
+    }
+
+    /// Whether it was stopped because it took too long.
+    pub fn is_interrupted(&self) -> bool {
+        let interrupted = Some(rusqlite::ErrorCode::OperationInterrupted);
+        matches!(self, Self::Database(error) if error.sqlite_error_code() == interrupted)
     }
 
     /// Whether another process keeps the database to itself for longer than it is waited for.
@@ -155,7 +165,7 @@ pub struct Contact<'a> {
 }
 
 /// The store in the words of the domain. Every method is one transaction.
-pub trait Store: Send + TroubleStore + AccessStore {
+pub trait Store: Send + TroubleStore + AccessStore + ArtifactStore + SelectorStore {
     /// Reads several things as they are at one moment, whoever writes meanwhile: `read` sees nothing
     /// of what is written after its first look. While it lasts, what others write cannot be put
     /// from the log of the database back into it, and that log grows.

@@ -19,12 +19,12 @@ use crate::{
 };
 
 /// A small file system that can be filled up and made room on.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     path: PathBuf,
 }
 
 impl SmallDisk {
-    fn mount(path: &Path, mebibytes: u32) -> Option<Self> {
+    pub(crate) fn mount(path: &Path, mebibytes: u32) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
         let size = format!("size={mebibytes}m");
         let mut mount = Command::new("mount");
@@ -44,7 +44,7 @@ impl SmallDisk {
     }
 
     /// Fills what room there is, to the last byte.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut file = File::create(self.ballast()).unwrap();
         let zeros = vec![0; 64 << 10];
         let mut part = zeros.len();
@@ -63,7 +63,7 @@ impl SmallDisk {
         assert!(mount.status().unwrap().success());
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }
 }

@@ -65,8 +65,9 @@ async fn list(
     let select = which.select.as_deref().map(Selector::parse).transpose();
     let select = select.map_err(|error| Problem::invalid("select", error.to_string()))?;
     let select = caller.narrow(select);
-    let page = api
-        .look(move |state, now| state.device_page(select.as_ref(), after.as_deref(), limit, now));
+    let page = api.look_within(move |state, now| {
+        state.device_page(select.as_ref(), after.as_deref(), limit, now)
+    });
     let (devices, next) = page.await?;
     Ok(Json(Devices { devices, next: next.as_deref().map(cursor) }))
 }

@@ -5,6 +5,7 @@
 //! device-update at a few microseconds.
 
 mod access;
+mod artifacts;
 mod assign;
 mod assignments;
 mod changed;
@@ -15,6 +16,7 @@ mod ended;
 mod epoch;
 mod fleet;
 mod health;
+mod interrupt;
 mod log;
 mod open;
 mod quarantine;
@@ -27,6 +29,7 @@ mod rollout;
 mod round;
 mod rows;
 mod selector;
+mod selectors;
 mod slots;
 mod tags;
 mod tail;
@@ -46,6 +49,8 @@ use groundswell_core::{
     time::Time,
 };
 use rusqlite::Connection;
+
+pub use self::interrupt::Interrupt;
 
 use super::{
     Alike, Answer, Assign, AssignmentsPage, AssignmentsWant, Attribution, Batch, Candidate,
@@ -150,10 +155,7 @@ impl Store for SqliteStore {
     }
 
     fn put_devices(&mut self, devices: &[&Device]) -> Result<Put, StoreError> {
-        let transaction = self.write()?;
-        let put = device::put(&transaction, devices)?;
-        transaction.commit()?;
-        Ok(put)
+        self.within(|transaction| device::put(transaction, devices))
     }
 
     fn device_key(&self, id: &str) -> Result<Option<DeviceKey>, StoreError> {
@@ -275,10 +277,7 @@ impl Store for SqliteStore {
         seq: i64,
         base: &Record,
     ) -> Result<u64, StoreError> {
-        let transaction = self.write()?;
-        let bytes = log::shorten(&transaction, rollout, seq, base)?;
-        transaction.commit()?;
-        Ok(bytes)
+        self.within(|transaction| log::shorten(transaction, rollout, seq, base))
     }
 
     fn prune_log(&mut self, rollout: RolloutKey, limit: usize) -> Result<usize, StoreError> {

@@ -1,6 +1,8 @@
 //! The server, over real sockets.
 
+mod artifacts;
 mod audit;
+mod budgets;
 mod check_in;
 mod device_edit;
 mod devices;
@@ -8,7 +10,10 @@ mod events;
 mod matrix;
 mod networks;
 mod process;
+mod releases;
 mod rollouts;
+mod selectors;
+mod served_process;
 mod server;
 mod support;
 mod tls;

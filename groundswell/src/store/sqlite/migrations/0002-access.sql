@@ -54,3 +54,13 @@ CREATE TABLE unwell (
     at INTEGER NOT NULL,
     text TEXT NOT NULL
 );
+
+-- Artifacts on their way here. What has arrived of one is in a file beside the artifacts.
+CREATE TABLE upload (
+    id TEXT PRIMARY KEY,
+    -- Sha-256 of all of it, in hex.
+    digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    token TEXT NOT NULL,
+    begun_at INTEGER NOT NULL
+) WITHOUT ROWID;
