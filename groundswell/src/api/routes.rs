@@ -63,8 +63,13 @@ impl Route {
 }
 
 /// Every route under `/api/v1`, noun by noun; one that is not here answers nobody.
-const NOUNS: &[&[Route]] =
-    &[OWN, operator::devices::ROUTES, operator::rollouts::ROUTES, operator::acts::ROUTES];
+const NOUNS: &[&[Route]] = &[
+    OWN,
+    operator::devices::ROUTES,
+    operator::rollouts::ROUTES,
+    operator::acts::ROUTES,
+    operator::whoami::ROUTES,
+];
 
 const OWN: &[Route] =
     &[Route { method: Method::GET, path: "/api/v1/openapi.json", needs: Needs::Nothing }];
@@ -96,6 +101,7 @@ fn parts() -> OpenApiRouter<Api> {
         .merge(operator::devices::routes())
         .merge(operator::rollouts::routes())
         .merge(operator::acts::routes())
+        .merge(operator::whoami::routes())
 }
 
 /// The API, as OpenAPI 3.1 has it.
@@ -208,7 +214,8 @@ fn json(text: String) -> impl axum::response::IntoResponse {
 }
 
 async fn nothing() -> Problem {
-    Problem::not_found("there is no such place; /docs has what there is")
+    let told = "there is no such place; /docs has what there is";
+    Problem::new(http::StatusCode::NOT_FOUND, "no-such-place", told)
 }
 
 async fn no_method() -> Problem {

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::{
     Failure,
+    place::DeviceShown,
     rollout::why,
     state::{self, Told},
     tell_line,
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     clock::Clock,
     inventory::{self, BadInventory, Inventory},
-    operate::{DeviceView, DeviceWhy, FailingView, Import, PAGE_MAX, Part, State},
+    operate::{DeviceView, DeviceWhy, FailingView, Import, PAGE_MAX, Part},
 };
 
 /// Arguments of `groundswell device`.
@@ -88,29 +89,25 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     match verb {
         Verb::Import { file } => import(on, file, now)?,
         Verb::List { select, limit, after } => {
-            let state = State::look(&on.state)?;
-            let part = state.devices(select.as_deref(), after.as_deref(), *limit as usize, now)?;
+            let (place, limit) = (on.place()?, *limit as usize);
+            let part = place.devices(select.as_deref(), after.as_deref(), limit, now)?;
             let note = part.devices.is_empty().then(|| none(&part, select.as_deref()));
             on.show_list(&part, note, || list(&part, now))?;
         }
         Verb::Show { id } => {
-            let state = State::look(&on.state)?;
-            let (device, rollouts) = state.device(id, now)?;
-            let failing = state.failing(id)?;
+            let DeviceShown { device, failing, rollouts } = on.place()?.device(id, now)?;
             let shown = Shown { device: &device, failing: &failing, rollouts: &rollouts };
             on.show(&shown, || show(&shown, now))?;
         }
         Verb::Release { id, reason } => {
-            let failed = State::open_existing(&on.state)?.release_device(id, reason, now)?;
+            let failed = on.place()?.release_device(id, reason, now)?;
             on.show(&Released { device: id, failed_in_row: failed }, || {
                 let rollouts = count(failed, "rollout");
                 format!("{id} takes part again; that it failed {rollouts} in a row is forgotten")
             })?;
         }
         Verb::CheckIn { id, version } => {
-            let mut state = State::open_existing(&on.state)?;
-            let waiting = state.check_in(id, version.as_deref(), now)?;
-            let driver = state.driver();
+            let (waiting, driver) = on.place()?.check_in(id, version.as_deref(), now)?;
             let noted = Noted { device: id, version: version.as_deref(), waiting, driver };
             on.show(&noted, || checked_in(on, &noted))?;
         }
@@ -120,7 +117,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
 
 fn import(on: &state::On, file: &Path, now: Time) -> Result<(), Told> {
     let (name, inventory) = read(file, now).map_err(Failure::input)?;
-    let import = State::open(&on.state)?.import(&inventory)?;
+    let import = on.place()?.import(&name, &inventory, now)?;
     let Import { put, with_headers } = import;
     if with_headers > 0 {
         let whose = match with_headers {
@@ -192,7 +189,10 @@ fn list(part: &Part, now: Time) -> String {
     let rows: Vec<_> = part.devices.iter().map(row).collect();
     let shown = part.devices.len() as u64;
     let mut lines = table(&columns, &rows);
-    let devices = count(part.of, "device");
+    let devices = match part.is_of_more {
+        true => format!("more than {}", count(part.of, "device")),
+        false => count(part.of, "device"),
+    };
     let _ = match &part.next {
         Some(next) => write!(lines, "{shown} of {devices}; the next: --after {next}"),
         None if shown == part.of => write!(lines, "{devices}"),

@@ -10,11 +10,7 @@ use super::{
     state::{self, Told},
     text::{date, fields, number, table, text, when, whole},
 };
-use crate::{
-    clock::Clock,
-    operate::{ReleaseView, State},
-    units::Bytes,
-};
+use crate::{clock::Clock, operate::ReleaseView, units::Bytes};
 
 /// Arguments of `groundswell release`.
 #[derive(Debug, clap::Args)]
@@ -58,26 +54,25 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     let now = Clock::System.now();
     match verb {
         Verb::Create { name, version, file } => {
-            let mut state = State::open(&on.state)?;
-            let (release, is_new) = state.create_release(name, version, file, now)?;
+            let (release, is_new) = on.place()?.create_release(name, version, file, now)?;
             on.show(&Created { release: &release, is_new }, || created(&release, is_new))?;
         }
         Verb::List { name } => {
-            let state = State::look(&on.state)?;
-            let releases = state.releases(name.as_deref())?;
+            let place = on.place()?;
+            let releases = place.releases(name.as_deref())?;
             let listed: Vec<_> = releases
                 .iter()
                 .map(|(release, created_at)| Listed { release, created_at: *created_at })
                 .collect();
             let note = match (&listed[..], name) {
                 ([_, ..], _) => None,
-                ([], Some(name)) => Some(none_of(name, state.release_name_like(name)?.as_deref())),
+                ([], Some(name)) => Some(none_of(name, place.release_name_like(name)?.as_deref())),
                 ([], None) => Some(none_yet(on)),
             };
             on.show_list(&listed, note, || list(&listed))?;
         }
         Verb::Show { name, version } => {
-            let release = State::look(&on.state)?.release(name, version)?;
+            let release = on.place()?.release(name, version)?;
             on.show(&release, || show(&release, now))?;
         }
     }

@@ -24,6 +24,7 @@ mod replay;
 mod rollback;
 mod rollouts;
 mod schema;
+mod shown;
 mod waves;
 mod why;
 
@@ -47,6 +48,7 @@ pub use self::{
     replay::replay,
     rollback::{Extent, RollbackView, RolledBack},
     rollouts::RolloutView,
+    shown::{Drafted, Shown},
     waves::{RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,
 };

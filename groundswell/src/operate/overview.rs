@@ -120,6 +120,20 @@ pub struct Reason {
     pub devices: u64,
 }
 
+impl Overview {
+    /// Without what takes a look at single devices to tell.
+    #[must_use]
+    pub fn without_looks(self) -> Self {
+        let (failed, skipped, failures, regressed) = (vec![], vec![], vec![], vec![]);
+        Self { before: None, canceled_begun: None, failed, skipped, failures, regressed, ..self }
+    }
+
+    /// The place of the first wave that has not passed; none if all have.
+    pub fn current(&self) -> Option<usize> {
+        self.waves.iter().position(|wave| wave.state.state != rollout::WaveStand::Passed)
+    }
+}
+
 fn by_reason(counted: Vec<(assignment::State, u64)>) -> Vec<Reason> {
     let reason = |(state, devices): (assignment::State, u64)| Reason {
         reason: match state {

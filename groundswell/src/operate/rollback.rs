@@ -35,9 +35,6 @@ pub struct RolledBack {
     pub is_back: u64,
     /// Those that were never reached.
     pub untouched: u64,
-    /// All these in words.
-    #[serde(skip)]
-    pub left_out: Vec<String>,
     /// Who drives, by its own words; none if nobody does, or nothing was begun.
     pub driver: Option<String>,
 }
@@ -58,6 +55,14 @@ pub struct RollbackView {
     /// Where it stands; none of a dry run.
     #[schema(value_type = Option<RolloutStateSchema>)]
     pub state: Option<rollout::State>,
+}
+
+impl RolledBack {
+    /// Devices that are left as they are, in words.
+    pub fn left_out(&self) -> Vec<String> {
+        let Self { unknown, moved_on, is_back, untouched, .. } = *self;
+        Survey { unknown, moved_on, is_back, untouched, ..Survey::default() }.left_out()
+    }
 }
 
 /// How far to go.
@@ -98,7 +103,6 @@ impl State {
             moved_on: survey.moved_on,
             is_back: survey.is_back,
             untouched: survey.untouched,
-            left_out: survey.left_out(),
             driver: None,
         };
         let rollouts = releases.into_iter().map(|(release, devices)| {

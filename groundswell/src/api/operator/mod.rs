@@ -3,3 +3,4 @@
 pub mod acts;
 pub mod devices;
 pub mod rollouts;
+pub mod whoami;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use groundswell_core::rollout::{Act, PauseReason, Progression, State as Stands};
+use groundswell_core::rollout::{Act, PauseReason, State as Stands};
 use serde::Serialize;
 
 use super::super::{
@@ -12,8 +12,7 @@ use super::super::{
 use super::check::lines;
 use crate::{
     clock::Clock,
-    operate::{Acting, OpenDevice, State},
-    store::RolloutRecord,
+    operate::{Acting, OpenDevice, Overview},
 };
 
 #[derive(Serialize)]
@@ -25,10 +24,10 @@ struct Acted<'a> {
 }
 
 pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
-    let mut state = State::open_existing(&on.state)?;
-    let record = state.find_rollout(rollout)?;
-    let acting = state.act(record.key, act, Clock::System.now())?;
-    tell(on, act, &record, &acting)
+    let (place, now) = (on.place()?, Clock::System.now());
+    let before = place.overview(rollout, now)?;
+    let acting = place.act(&before, act, now)?;
+    tell(on, act, &before, &acting)
 }
 
 /// Approves what is behind a wave; behind no other one if one is named.
@@ -38,22 +37,20 @@ pub(super) fn approve(
     wave: Option<usize>,
     reason: Option<&str>,
 ) -> Result<(), Told> {
-    let mut state = State::open_existing(&on.state)?;
-    let record = state.find_rollout(rollout)?;
-    let acting = state.approve(record.key, wave, reason, Clock::System.now())?;
-    tell(on, Act::Approve, &record, &acting)
+    let (place, now) = (on.place()?, Clock::System.now());
+    let before = place.overview(rollout, now)?;
+    let acting = place.approve(&before, wave, reason, now)?;
+    tell(on, Act::Approve, &before, &acting)
 }
 
-fn tell(on: &state::On, act: Act, record: &RolloutRecord, acting: &Acting) -> Result<(), Told> {
-    let release = &record.spec.release;
-    let name = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
-    on.show(&Acted { rollout: record.key.0, act, acting }, || {
-        words(on, act, &name, acting, &record.progression)
-    })?;
+fn tell(on: &state::On, act: Act, before: &Overview, acting: &Acting) -> Result<(), Told> {
+    let Overview { number, release, .. } = before;
+    let name = format!("rollout {number} ({} {})", release.name, release.version);
+    on.show(&Acted { rollout: *number, act, acting }, || words(on, act, &name, acting, before))?;
     Ok(())
 }
 
-fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progression) -> String {
+fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Overview) -> String {
     let Acting { state, open, open_devices, already, warnings, driver } = acting;
     let mut words = match already {
         Some(what) => format!("{name} is {state}: {what}"),
@@ -89,12 +86,7 @@ fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progres
         }
     }
     if driver.is_none() && state.is_driven() {
-        let _ = write!(
-            words,
-            "\nnothing drives {} now: {} does",
-            on.state.display(),
-            on.command("run")
-        );
+        let _ = write!(words, "\nnothing drives {} now: {} does", on.named(), on.command("run"));
     }
     words
 }

@@ -6,13 +6,11 @@ use groundswell_core::lint::Finding;
 use serde::Serialize;
 
 use super::super::{
+    place::SpecFile,
     state::{self, Told},
     text::count,
 };
-use crate::{
-    clock::Clock,
-    operate::{Checked, State},
-};
+use crate::{clock::Clock, operate::Checked};
 
 /// What is exited with if start would refuse it.
 const REFUSED: u8 = 2;
@@ -26,7 +24,7 @@ struct Shown<'a> {
 }
 
 pub(super) fn check(on: &state::On, file: &Path) -> Result<u8, Told> {
-    let checked = State::look(&on.state)?.check_file(file, Clock::System.now())?;
+    let checked = on.place()?.check(&SpecFile(file), Clock::System.now())?;
     let errors = checked.findings.iter().filter(|finding| finding.is_error()).count();
     let shown = Shown { errors, warnings: checked.findings.len() - errors, checked: &checked };
     on.show(&shown, || words(file, &shown))?;

@@ -224,7 +224,7 @@ pub(super) fn waits(on: &state::On, overview: &Overview, now: Time) -> String {
             let _ = writeln!(words, "{start} begins it");
         }
         (driver, state) if state.is_driven() && !overview.is_driven => {
-            let (state, run) = (on.state.display(), on.command("run"));
+            let (state, run) = (on.named(), on.command("run"));
             let _ = match driver {
                 None => writeln!(words, "nothing drives {state} now: {run} does"),
                 Some(driver) => writeln!(

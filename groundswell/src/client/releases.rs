@@ -1,0 +1,219 @@
+//! Releases and the files that they send.
+
+use std::{
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use groundswell_core::{
+    release::{Digest, Release},
+    time::Time,
+};
+use http::{HeaderValue, Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Client, ClientError, PAGE, Page};
+use crate::operate::{ReleaseView, Releases};
+
+/// Bytes that are sent at once: what a slow line takes in less than the time an answer is waited for,
+/// and what is sent again after a cut.
+const PART_BYTES: u64 = 8 << 20;
+
+/// Cuts in a row, without a byte that got there, after which it is given up.
+const CUTS_MAX: u32 = 5;
+
+/// Bytes that are read at once to be hashed.
+const READ_BYTES: usize = 256 << 10;
+
+/// What a part is sent as.
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// A file that a server has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// Its sha-256.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+/// A page of releases.
+#[derive(Deserialize)]
+struct Listed {
+    releases: Vec<Kept>,
+    #[serde(default)]
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    release: Release,
+    created_at: Time,
+}
+
+#[derive(Serialize)]
+struct Opening {
+    digest: String,
+    bytes: u64,
+}
+
+/// An upload that was opened; none is named if the file is there already.
+#[derive(Deserialize)]
+struct Opened {
+    #[serde(default)]
+    upload: Option<String>,
+    #[serde(default)]
+    offset: u64,
+}
+
+#[derive(Deserialize)]
+struct Offset {
+    offset: u64,
+}
+
+#[derive(Serialize)]
+struct Naming<'a> {
+    name: &'a str,
+    version: &'a str,
+    artifact: String,
+}
+
+impl Client {
+    /// All releases, or those of a name, oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn releases(&self, name: Option<&str>) -> Result<Releases, ClientError> {
+        let (mut all, mut page) = (vec![], Page { limit: Some(PAGE), cursor: None });
+        loop {
+            let ask = self.get(&["releases"]).query_if("name", name).page(&page);
+            let Listed { releases, next } = ask.read().await?;
+            all.extend(releases.into_iter().map(|kept| (kept.release, kept.created_at)));
+            if next.is_none() {
+                return Ok(all);
+            }
+            page.cursor = next;
+        }
+    }
+
+    /// A release, and which rollouts send it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn release(&self, name: &str, version: &str) -> Result<ReleaseView, ClientError> {
+        self.get(&["releases", name, version]).read().await
+    }
+
+    /// Makes a release of a file that the server has, and says whether it is new.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn create_release(
+        &self,
+        name: &str,
+        version: &str,
+        artifact: Digest,
+    ) -> Result<(ReleaseView, bool), ClientError> {
+        let naming = Naming { name, version, artifact: artifact.to_string() };
+        let answer = self.post(&["releases"]).json(&naming).repeatable().answer().await?;
+        let is_new = answer.status() == StatusCode::CREATED;
+        Ok((self.read(answer).await?, is_new))
+    }
+
+    /// Sends a file, from where it was cut off if it was, unless the server has it. What is in memory
+    /// of it does not depend on how long it is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn upload(&self, path: &Path) -> Result<Uploaded, ClientError> {
+        let hashed = path.to_owned();
+        let uploaded = blocking(path, move || hash(&hashed)).await?;
+        let Uploaded { digest, bytes } = &uploaded;
+        let opening = Opening { digest: digest.to_string(), bytes: *bytes };
+        let Opened { upload, offset } =
+            self.post(&["artifacts"]).json(&opening).once().read().await?;
+        if let Some(upload) = upload {
+            self.send_parts(path, &upload, offset, *bytes).await?;
+        }
+        Ok(uploaded)
+    }
+
+    async fn send_parts(
+        &self,
+        path: &Path,
+        upload: &str,
+        mut offset: u64,
+        bytes: u64,
+    ) -> Result<(), ClientError> {
+        let mut cuts = 0;
+        loop {
+            let (path, from) = (path.to_owned(), offset);
+            let part = blocking(&path.clone(), move || part(&path, from)).await?;
+            let len = part.len() as u64;
+            let error = match self.send_part(upload, offset, part).await {
+                Ok(true) => return Ok(()),
+                Ok(false) if len > 0 || offset < bytes => {
+                    (offset, cuts) = (offset + len, 0);
+                    continue;
+                }
+                Ok(false) => return Ok(()),
+                Err(error) => error,
+            };
+            let is_elsewhere = error.problem().is_some_and(|problem| problem.status == 409);
+            cuts += 1;
+            if cuts > CUTS_MAX || !(error.is_of_connection() || is_elsewhere) {
+                return Err(error);
+            }
+            let known = self.get(&["artifacts", "uploads", upload]).read::<Offset>().await?.offset;
+            if known > offset {
+                cuts = 0;
+            }
+            offset = known;
+        }
+    }
+
+    /// Sends a part, and says whether the server has all of it.
+    async fn send_part(&self, upload: &str, offset: u64, part: Bytes) -> Result<bool, ClientError> {
+        let ask = self.ask(Method::PATCH, &["artifacts", "uploads", upload]);
+        let ask = ask.header("upload-offset", &offset.to_string()).body(BYTES, part);
+        Ok(ask.answer().await?.status() == StatusCode::CREATED)
+    }
+}
+
+/// Reads on a thread that may wait for the disk.
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    read: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, ClientError> {
+    let bad = |why: String| ClientError::File { path: PathBuf::from(path), why };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => read.map_err(|error| bad(error.to_string())),
+        Err(died) => Err(bad(died.to_string())),
+    }
+}
+
+fn hash(path: &Path) -> std::io::Result<Uploaded> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; READ_BYTES]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Uploaded { digest: Digest(hash.finalize().into()), bytes }),
+            read => {
+                hash.update(&buffer[..read]);
+                bytes += read as u64;
+            }
+        }
+    }
+}
+
+fn part(path: &Path, offset: u64) -> std::io::Result<Bytes> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut part = vec![];
+    file.take(PART_BYTES).read_to_end(&mut part)?;
+    Ok(part.into())
+}
