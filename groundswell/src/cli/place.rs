@@ -7,8 +7,11 @@ use groundswell_core::{
     document::Tree, log::Report, release::Release, rollback::Otherwise, rollout::Act, time::Time,
 };
 
+use serde::Serialize;
+
 use super::{Failure, remote::Remote, state::Told, who};
 use crate::{
+    client::ReleaseShown,
     inventory::Inventory,
     operate::{
         Acting, Checked, DeviceView, DeviceWhy, DomainView, Drafted, Explained, Extent,
@@ -34,6 +37,16 @@ pub(super) struct DeviceShown {
     pub(super) device: DeviceView,
     pub(super) failing: FailingView,
     pub(super) rollouts: Vec<DeviceWhy>,
+}
+
+/// A release as it is shown.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum ReleaseKept {
+    /// In a state directory.
+    Here(ReleaseView),
+    /// By a server.
+    There(ReleaseShown),
 }
 
 /// A spec that was read, and where it came from.
@@ -197,11 +210,13 @@ impl Place {
         Ok(groundswell_core::spelling::nearest(name, names).map(str::to_owned))
     }
 
-    pub(super) fn release(&self, name: &str, version: &str) -> Result<ReleaseView, Told> {
-        match self {
-            Self::Dir(dir) => Ok(dir.look()?.release(name, version)?),
-            Self::Server(remote) => remote.wait(remote.client.release(name, version)),
-        }
+    pub(super) fn release(&self, name: &str, version: &str) -> Result<ReleaseKept, Told> {
+        Ok(match self {
+            Self::Dir(dir) => ReleaseKept::Here(dir.look()?.release(name, version)?),
+            Self::Server(remote) => {
+                ReleaseKept::There(remote.wait(remote.client.release(name, version))?)
+            }
+        })
     }
 }
 

@@ -7,10 +7,11 @@ use groundswell_core::{release::Release, time::Time};
 use serde::Serialize;
 
 use super::{
+    place::ReleaseKept,
     state::{self, Told},
     text::{date, fields, number, table, text, when, whole},
 };
-use crate::{clock::Clock, operate::ReleaseView, units::Bytes};
+use crate::{client::ReleaseShown, clock::Clock, operate::ReleaseView, units::Bytes};
 
 /// Arguments of `groundswell release`.
 #[derive(Debug, clap::Args)]
@@ -123,13 +124,18 @@ fn list(listed: &[Listed<'_>]) -> String {
     table(&columns, &listed.iter().map(row).collect::<Vec<_>>())
 }
 
-fn show(view: &ReleaseView, now: Time) -> String {
-    let ReleaseView { release, created_at, path, rollouts } = view;
+fn show(kept: &ReleaseKept, now: Time) -> String {
+    let (release, created_at, rollouts, file) = match kept {
+        ReleaseKept::Here(ReleaseView { release, created_at, path, rollouts }) => {
+            let path = path.as_ref().map(|path| path.display().to_string());
+            (release, created_at, rollouts, path)
+        }
+        ReleaseKept::There(ReleaseShown { release, created_at, is_kept, rollouts }) => {
+            (release, created_at, rollouts, is_kept.then(|| "kept by the server".to_owned()))
+        }
+    };
     let numbers: Vec<String> = rollouts.iter().map(|key| key.0.to_string()).collect();
-    let kept = path.as_ref().map_or_else(
-        || "not kept here any more: it cannot be sent".to_owned(),
-        |path| path.display().to_string(),
-    );
+    let kept = file.unwrap_or_else(|| "not kept here any more: it cannot be sent".to_owned());
     let shown = fields([
         ("size", Some(Bytes(release.artifact_bytes).to_string())),
         ("sha-256", Some(release.artifact.to_string())),

@@ -17,6 +17,9 @@ const AT_ONCE: usize = 500;
 /// Refused lines of an import that are told.
 const REFUSED_SHOWN: usize = 10;
 
+/// Parts of a request that are flags here.
+const FLAGS: [&str; 4] = ["reason", "scope", "select", "wave"];
+
 /// A server, and what it is waited for with.
 pub(super) struct Remote {
     pub(super) client: Client,
@@ -105,6 +108,20 @@ impl Remote {
         ))
         .into())
     }
+}
+
+/// What a server refused or did not answer, in the words of this command line.
+pub(super) fn failure(error: ClientError) -> Failure {
+    let is_of_input = error.is_of_input();
+    let faults = error.problem().map_or(&[][..], |problem| &problem.errors);
+    let told = match faults {
+        [fault] if fault.field == "spec" => anyhow::anyhow!("{}", fault.detail),
+        [fault] if FLAGS.contains(&&*fault.field) => {
+            anyhow::anyhow!("--{}: {}", fault.field, fault.detail)
+        }
+        _ => error.into(),
+    };
+    if is_of_input { Failure::input(told) } else { Failure::disk(told) }
 }
 
 /// Devices as lines of an inventory.

@@ -15,7 +15,7 @@ use super::{
     contexts::{ContextsFile, environment},
     place::{Dir, Place},
     print_line,
-    remote::Remote,
+    remote::{self, Remote},
     state_trouble, tell_line,
 };
 use crate::{
@@ -241,8 +241,7 @@ fn end(state: &Path, done: Result<u8, Told>) -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(Told::Operate(error)) => failure(state, *error).tell(),
-        Err(Told::Client(error)) if error.is_of_input() => Failure::input((*error).into()).tell(),
-        Err(Told::Client(error)) => Failure::disk((*error).into()).tell(),
+        Err(Told::Client(error)) => remote::failure(*error).tell(),
         Err(Told::Failure(failure)) => failure.tell(),
     }
 }

@@ -8,8 +8,7 @@ use crate::operate::{DomainView, SlotReleased};
 /// A page of failure domains.
 #[derive(serde::Deserialize)]
 struct Domains {
-    #[serde(alias = "domains")]
-    budgets: Vec<DomainView>,
+    domains: Vec<DomainView>,
     #[serde(default)]
     next: Option<String>,
 }
@@ -29,8 +28,8 @@ impl Client {
     pub async fn budgets(&self) -> Result<Vec<DomainView>, ClientError> {
         let (mut all, mut page) = (vec![], Page { limit: Some(PAGE), cursor: None });
         loop {
-            let Domains { budgets, next } = self.get(&["budgets"]).page(&page).read().await?;
-            all.extend(budgets);
+            let Domains { domains, next } = self.get(&["budgets"]).page(&page).read().await?;
+            all.extend(domains);
             if next.is_none() {
                 return Ok(all);
             }

@@ -4,6 +4,7 @@
 //! [`operate`](crate::operate), errors say what to do next. A redirect is not followed: whoever can
 //! send one must not get the token. Types to read first: [`Client`], [`ClientError`].
 
+mod access;
 mod ask;
 mod budgets;
 mod devices;
@@ -21,11 +22,12 @@ use reqwest::{Url, redirect};
 
 use self::error::root;
 pub use self::{
+    access::{AuditShown, AuditVerdict, AuditWanted, TokenMade, TokenShown, TokenWanted},
     devices::{CheckedIn, DeviceStanding, Waiting},
     error::ClientError,
     events::{Event, EventsWant, Listening},
     import::{ImportedLine, Importing, LineResult},
-    releases::Uploaded,
+    releases::{ReleaseShown, Uploaded},
 };
 
 /// Until a connection stands: what a server behind a slow line takes.

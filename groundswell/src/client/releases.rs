@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Client, ClientError, PAGE, Page};
-use crate::operate::{ReleaseView, Releases};
+use crate::{operate::Releases, store::RolloutKey};
 
 /// Bytes that are sent at once: what a slow line takes in less than the time an answer is waited for,
 /// and what is sent again after a cut.
@@ -30,6 +31,23 @@ const READ_BYTES: usize = 256 << 10;
 
 /// What a part is sent as.
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// Between two cuts.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A release of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseShown {
+    /// The release.
+    #[serde(flatten)]
+    pub release: Release,
+    /// When it was made.
+    pub created_at: Time,
+    /// Whether the server still has its file.
+    pub is_kept: bool,
+    /// The rollouts that send it, of those that the token is shown.
+    pub rollouts: Vec<RolloutKey>,
+}
 
 /// A file that a server has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +112,7 @@ impl Client {
             let Listed { releases, next } = ask.read().await?;
             all.extend(releases.into_iter().map(|kept| (kept.release, kept.created_at)));
             if next.is_none() {
+                all.sort_by_key(|(_, created_at)| *created_at);
                 return Ok(all);
             }
             page.cursor = next;
@@ -104,7 +123,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn release(&self, name: &str, version: &str) -> Result<ReleaseView, ClientError> {
+    pub async fn release(&self, name: &str, version: &str) -> Result<ReleaseShown, ClientError> {
         self.get(&["releases", name, version]).read().await
     }
 
@@ -117,15 +136,16 @@ impl Client {
         name: &str,
         version: &str,
         artifact: Digest,
-    ) -> Result<(ReleaseView, bool), ClientError> {
+    ) -> Result<(ReleaseShown, bool), ClientError> {
         let naming = Naming { name, version, artifact: artifact.to_string() };
         let answer = self.post(&["releases"]).json(&naming).repeatable().answer().await?;
         let is_new = answer.status() == StatusCode::CREATED;
         Ok((self.read(answer).await?, is_new))
     }
 
-    /// Sends a file, from where it was cut off if it was, unless the server has it. What is in memory
-    /// of it does not depend on how long it is.
+    /// Sends a file, from where it was cut off if it was, also if that was another process, unless the
+    /// server has it. What is in memory of it does not depend on how long it is
+    /// (docs/protocol/artifact-upload.md).
     ///
     /// # Errors
     /// [`ClientError`].
@@ -134,12 +154,30 @@ impl Client {
         let uploaded = blocking(path, move || hash(&hashed)).await?;
         let Uploaded { digest, bytes } = &uploaded;
         let opening = Opening { digest: digest.to_string(), bytes: *bytes };
-        let Opened { upload, offset } =
-            self.post(&["artifacts"]).json(&opening).once().read().await?;
-        if let Some(upload) = upload {
-            self.send_parts(path, &upload, offset, *bytes).await?;
+        let mut key = format!("upload-{digest}");
+        for is_last in [false, true] {
+            let opened = self.open_upload(&opening, &key).await;
+            let sent = match opened {
+                Ok(Opened { upload: None, .. }) => return Ok(uploaded),
+                Ok(Opened { upload: Some(upload), offset }) => {
+                    self.send_parts(path, &upload, offset, *bytes).await
+                }
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(()) => return Ok(uploaded),
+                Err(error) if is_last || !has_ended(&error) => return Err(error),
+                // It was given up, or ended well meanwhile, which whoever begins anew is told.
+                Err(_) => key = uuid::Uuid::now_v7().to_string(),
+            }
         }
         Ok(uploaded)
+    }
+
+    /// The same key opens the same upload: whoever was killed goes on by the file alone.
+    async fn open_upload(&self, opening: &Opening, key: &str) -> Result<Opened, ClientError> {
+        let ask = self.post(&["artifacts"]).json(opening);
+        ask.header("idempotency-key", key).repeatable().read().await
     }
 
     async fn send_parts(
@@ -163,11 +201,14 @@ impl Client {
                 Ok(false) => return Ok(()),
                 Err(error) => error,
             };
-            let is_elsewhere = error.problem().is_some_and(|problem| problem.status == 409);
+            // It is at another offset, busy with what it has, or was too slow to be listened to.
+            let is_to_ask =
+                error.problem().is_some_and(|problem| matches!(problem.status, 408 | 409));
             cuts += 1;
-            if cuts > CUTS_MAX || !(error.is_of_connection() || is_elsewhere) {
+            if cuts > CUTS_MAX || !(error.is_of_connection() || is_to_ask) {
                 return Err(error);
             }
+            tokio::time::sleep(PAUSE * cuts).await;
             let known = self.get(&["artifacts", "uploads", upload]).read::<Offset>().await?.offset;
             if known > offset {
                 cuts = 0;
@@ -182,6 +223,13 @@ impl Client {
         let ask = ask.header("upload-offset", &offset.to_string()).body(BYTES, part);
         Ok(ask.answer().await?.status() == StatusCode::CREATED)
     }
+}
+
+/// Whether an upload is there no more.
+fn has_ended(error: &ClientError) -> bool {
+    error
+        .problem()
+        .is_some_and(|problem| problem.status == 404 || problem.kind.ends_with(":upload-ended"))
 }
 
 /// Reads on a thread that may wait for the disk.

@@ -79,8 +79,8 @@ const STARTED: &[&str] = &[
     "rollout cancel 1",
     "rollout resume 1",
     "rollout watch 1",
-    "rollout retry 1",
     "rollout list",
+    "rollout retry 1",
 ];
 
 #[test]
@@ -104,6 +104,7 @@ fn the_same_commands_tell_the_same_of_a_directory_and_by_a_server() {
         told.replace(&format!(" --server {}", serving.url), "")
             .replace(&serving.url, "groundswell-data")
     };
+    let (by_directory, by_server) = (by_directory.trim_end(), by_server.trim_end());
     for (one, other) in by_directory.lines().zip(by_server.lines()) {
         assert_eq!(one, other, "\n--- directory\n{by_directory}\n--- server\n{by_server}");
     }
@@ -140,7 +141,6 @@ fn transcript(run: &dyn Fn(&[&str]) -> Ran) -> String {
 fn plain(told: &str) -> String {
     let mut plain = String::new();
     for line in told.lines() {
-        // What is told beside a time is how far it is away.
         let line = line.replace("groundswell serve", "groundswell run");
         let words: Vec<String> = line.split(' ').map(plain_word).collect();
         plain.push_str(words.join(" ").trim_end());
@@ -153,7 +153,7 @@ fn plain_word(word: &str) -> String {
     let digits = word.chars().filter(char::is_ascii_digit).count();
     let is_id = word.matches('-').count() == 4 && digits > 8;
     let is_time =
-        digits >= 8 && word.contains('-') || digits == 13 || digits == 4 && word.contains(':');
+        digits >= 8 && word.contains('-') || digits == 13 || digits >= 4 && word.contains(':');
     let is_process = digits > 0 && word.ends_with(':') && !word.contains('.');
     match (is_id, is_time || is_process) {
         (true, _) => "ID".to_owned(),
