@@ -99,7 +99,10 @@ impl Client {
             Ok(problem) if problem.kind == NO_SUCH_PLACE => {
                 Err(self.of_another_version("does not have what is asked of it").await)
             }
-            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+            Ok(problem) => {
+                let retry_after_secs = problem.retry_after_secs.or(retry_after_secs);
+                Err(ClientError::Problem(Box::new(Problem { retry_after_secs, ..problem })))
+            }
             Err(_) => Err(other),
         }
     }

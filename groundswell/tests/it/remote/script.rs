@@ -100,9 +100,14 @@ fn the_same_commands_tell_the_same_of_a_directory_and_by_a_server() {
     let by_server = {
         let desk = desk();
         let serving = Serving::of(&desk);
-        let told = transcript(&|args| serving.run(&desk, args));
-        told.replace(&format!(" --server {}", serving.url), "")
-            .replace(&serving.url, "groundswell-data")
+        let here = |told: String| {
+            let told = told.replace(&format!(" --server {}", serving.url), "");
+            told.replace(&serving.url, "groundswell-data")
+        };
+        transcript(&|args| {
+            let Ran { code, out, err } = serving.run(&desk, args);
+            Ran { code, out: here(out), err: here(err) }
+        })
     };
     let (by_directory, by_server) = (by_directory.trim_end(), by_server.trim_end());
     for (one, other) in by_directory.lines().zip(by_server.lines()) {
