@@ -38,13 +38,16 @@ where only you can read it.
 
 Exit status: 0 done, 2 the server or the token is refused, 3 the server does not answer.")]
 pub struct Login {
-    /// Where the server is, such as https://updates.example.com
+    #[arg(help = "Where the server is, such as https://updates.example.com")]
     url: String,
     /// Read the token from standard input
     #[arg(long, conflicts_with = "token_file")]
     token_stdin: bool,
-    /// Read the token from this file; GROUNDSWELL_TOKEN is taken if neither is said
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Read the token from this file; GROUNDSWELL_TOKEN is taken if neither is said"
+    )]
     token_file: Option<PathBuf>,
     /// What to call the server; its host if nothing is said
     #[arg(long, value_name = "NAME")]

@@ -189,10 +189,8 @@ fn list(part: &Part, now: Time) -> String {
     let rows: Vec<_> = part.devices.iter().map(row).collect();
     let shown = part.devices.len() as u64;
     let mut lines = table(&columns, &rows);
-    let devices = match part.is_of_more {
-        true => format!("more than {}", count(part.of, "device")),
-        false => count(part.of, "device"),
-    };
+    let more = if part.is_of_more { "more than " } else { "" };
+    let devices = format!("{more}{}", count(part.of, "device"));
     let _ = match &part.next {
         Some(next) => write!(lines, "{shown} of {devices}; the next: --after {next}"),
         None if shown == part.of => write!(lines, "{devices}"),

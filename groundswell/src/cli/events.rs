@@ -29,8 +29,11 @@ pub struct Args {
     /// Only of this rollout: its number, its id, or the beginning of its id (may be repeated)
     #[arg(long, value_name = "N")]
     rollout: Vec<String>,
-    /// Only of this kind, such as wave_opened (may be repeated)
-    #[arg(long, value_name = "KIND")]
+    #[arg(
+        long,
+        value_name = "KIND",
+        help = "Only of this kind, such as wave_opened (may be repeated)"
+    )]
     kind: Vec<String>,
     /// From the beginning, and not from now on
     #[arg(long, conflicts_with = "after")]

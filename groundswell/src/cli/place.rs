@@ -258,10 +258,8 @@ impl Place {
         match self {
             Self::Dir(dir) => {
                 let subject = format!("a rollout by {}", spec.0.display());
-                let mut state = match is_dry {
-                    true => dir.look()?,
-                    false => dir.change("rollout.create", subject, now)?,
-                };
+                let mut state =
+                    if is_dry { dir.look()? } else { dir.change("rollout.create", subject, now)? };
                 let spec = state.read_spec(spec.0, now)?;
                 let drafted = state.drafted(&spec, now)?;
                 if is_dry {

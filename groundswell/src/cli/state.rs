@@ -48,8 +48,13 @@ pub struct At {
     #[arg(long, value_name = "URL", global = true)]
     pub server: Option<String>,
 
-    /// Where the token for --server is, if not in GROUNDSWELL_TOKEN
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Where the token for the server is.
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        help = "Where the token for --server is, if not in GROUNDSWELL_TOKEN"
+    )]
     pub token_file: Option<PathBuf>,
 
     /// Take only certificates of authorities in this file (PEM) for --server

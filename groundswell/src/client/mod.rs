@@ -160,7 +160,7 @@ mod tests {
         let path = dir.path().join("ca.pem");
         let options = Options { ca: Some(path.clone()), ..Options::default() };
         let told = || Client::with("https://a", "gsw_a.b", &options).unwrap_err().to_string();
-        assert!(told().contains("ca.pem: No such file"), "{}", told());
+        assert!(told().contains("ca.pem cannot be used: No such file"), "{}", told());
         std::fs::write(&path, "no certificate").unwrap();
         assert!(told().contains("there is no certificate in it"), "{}", told());
     }

@@ -189,16 +189,19 @@ impl Client {
     ) -> Result<(), ClientError> {
         let mut cuts = 0;
         loop {
-            let (path, from) = (path.to_owned(), offset);
-            let part = blocking(&path.clone(), move || part(&path, from)).await?;
+            let (read, from, path) = (path.to_owned(), offset, path.to_owned());
+            let part = blocking(&path, move || part(&read, from)).await?;
             let len = part.len() as u64;
             let error = match self.send_part(upload, offset, part).await {
-                Ok(true) => return Ok(()),
-                Ok(false) if len > 0 || offset < bytes => {
+                Ok(false) if len > 0 => {
                     (offset, cuts) = (offset + len, 0);
                     continue;
                 }
-                Ok(false) => return Ok(()),
+                Ok(false) if offset < bytes => {
+                    let why = "it became shorter while it was sent".to_owned();
+                    return Err(ClientError::File { path, why });
+                }
+                Ok(_) => return Ok(()),
                 Err(error) => error,
             };
             // It is at another offset, busy with what it has, or was too slow to be listened to.
