@@ -172,6 +172,8 @@ fn version_hint(server: Option<&str>) -> String {
              server's version"
         ),
         Some(_) => String::new(),
-        None => ": is it a Groundswell server, and the right address?".to_owned(),
+        None => format!(
+            ": it is of another version than this program ({own}), or no Groundswell server at all"
+        ),
     }
 }
