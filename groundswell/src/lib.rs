@@ -11,6 +11,7 @@ pub mod api;
 pub mod artifacts;
 mod causes;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod delivery;

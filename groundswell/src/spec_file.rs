@@ -72,6 +72,18 @@ impl std::fmt::Display for Notation {
 /// # Errors
 /// [`SpecFileError`] says where and why.
 pub fn read(path: &Path, now: Time) -> Result<Document, SpecFileError> {
+    parse(path, &text(path)?, now)
+}
+
+/// Reads what is written in a file, whatever it means.
+///
+/// # Errors
+/// [`SpecFileError`] says where and why it cannot be read.
+pub fn read_tree(path: &Path) -> Result<Tree, SpecFileError> {
+    tree(path, &text(path)?)
+}
+
+fn text(path: &Path) -> Result<String, SpecFileError> {
     let unreadable = |error| SpecFileError::Read(path.to_owned(), error);
     let mut bytes = vec![];
     let file = File::open(path).map_err(unreadable)?;
@@ -79,8 +91,7 @@ pub fn read(path: &Path, now: Time) -> Result<Document, SpecFileError> {
     if bytes.len() as u64 > SPEC_BYTES_MAX {
         return Err(SpecFileError::TooLarge(path.to_owned()));
     }
-    let text = String::from_utf8(bytes).map_err(|_| SpecFileError::NotText(path.to_owned()))?;
-    parse(path, &text, now)
+    String::from_utf8(bytes).map_err(|_| SpecFileError::NotText(path.to_owned()))
 }
 
 /// Reads the spec in a text; `path` is where it came from, and decides the notation together with
@@ -89,14 +100,22 @@ pub fn read(path: &Path, now: Time) -> Result<Document, SpecFileError> {
 /// # Errors
 /// [`SpecFileError`] says where and why.
 pub fn parse(path: &Path, text: &str, now: Time) -> Result<Document, SpecFileError> {
+    let tree = tree(path, text)?;
+    Document::read_at(&tree, now).map_err(|error| SpecFileError::Document(path.to_owned(), error))
+}
+
+fn tree(path: &Path, text: &str) -> Result<Tree, SpecFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
         || text.trim_start().starts_with('{');
     let tree = if is_json { json(text) } else { toml(text) };
-    let tree = tree.map_err(|Broken { notation, line, column, message }| {
-        SpecFileError::Syntax { path: path.to_owned(), notation, line, column, message }
-    })?;
-    Document::read_at(&tree, now).map_err(|error| SpecFileError::Document(path.to_owned(), error))
+    tree.map_err(|Broken { notation, line, column, message }| SpecFileError::Syntax {
+        path: path.to_owned(),
+        notation,
+        line,
+        column,
+        message,
+    })
 }
 
 struct Broken {

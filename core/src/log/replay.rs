@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Acted, Base, DECISIONS, Entry, Listed, Output, Record, Relative, Stands, Step, Taken,
@@ -25,7 +25,7 @@ use crate::{
 const MISMATCHES_MAX: usize = 50;
 
 /// Something that did not come out as it was recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mismatch {
     /// In which entry, counted from 1.
     pub entry: u64,
@@ -42,7 +42,7 @@ impl fmt::Display for Mismatch {
 }
 
 /// What a replay came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Entries that were read.
     pub entries: u64,

@@ -19,7 +19,7 @@ mod health;
 mod heard;
 mod live;
 pub mod operator;
-mod page;
+pub(crate) mod page;
 mod problem;
 mod receive;
 pub mod routes;

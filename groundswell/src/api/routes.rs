@@ -91,6 +91,7 @@ const NOUNS: &[&[Route]] = &[
     operator::releases::ROUTES,
     operator::selectors::ROUTES,
     operator::budgets::ROUTES,
+    operator::whoami::ROUTES,
 ];
 
 const OWN: &[Route] =
@@ -136,6 +137,7 @@ fn parts() -> OpenApiRouter<Api> {
         .merge(operator::releases::routes())
         .merge(operator::selectors::routes())
         .merge(operator::budgets::routes())
+        .merge(operator::whoami::routes())
 }
 
 /// The API, as `OpenAPI` 3.1 has it.
@@ -281,7 +283,8 @@ fn died(of: Box<dyn Any + Send>) -> Response {
 }
 
 async fn nothing() -> Problem {
-    Problem::not_found("there is no such place; /docs has what there is")
+    let told = "there is no such place; /docs has what there is";
+    Problem::new(http::StatusCode::NOT_FOUND, "no-such-place", told)
 }
 
 async fn no_method() -> Problem {

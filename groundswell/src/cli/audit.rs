@@ -7,12 +7,16 @@ use groundswell_core::time::Time;
 
 use super::{
     Failure,
+    place::Place,
+    remote::Remote,
     state::{self, Told},
     text::{count, number, table, text, when, whole},
 };
 use crate::{
+    api::page::{cursor, number_of},
+    client::{AuditWanted, PAGE, Page},
     clock::Clock,
-    operate::{AuditEntry, AuditVerified, AuditWant, State},
+    operate::{AuditEntry, AuditVerified, AuditWant},
 };
 
 /// Arguments of `groundswell audit`.
@@ -73,7 +77,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
-    let state = State::look(&on.state)?;
+    let place = on.place()?;
     match verb {
         Verb::List(List { who, action, subject, limit, before, after }) => {
             let want = AuditWant {
@@ -85,7 +89,10 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
                 subject: subject.clone(),
             };
             let now = Clock::System.now();
-            let (entries, next) = state.audit_page(&want)?;
+            let (entries, next) = match &place {
+                Place::Dir(dir) => dir.look()?.audit_page(&want)?,
+                Place::Server(remote) => audited_there(remote, &want)?,
+            };
             let more = next.map(|next| match after {
                 Some(_) => format!("there may be more: --after {next}"),
                 None => format!("there may be more: --before {next}"),
@@ -106,9 +113,38 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
                 let told = "--hash: give the 64 digits that `audit verify` printed";
                 return Err(Failure::input(anyhow::anyhow!(told)).into());
             }
-            let verified = state.verify_audit(kept)?;
+            let verified = match &place {
+                Place::Dir(dir) => dir.look()?.verify_audit(kept)?,
+                Place::Server(remote) => remote.wait(remote.client.verify_audit(kept))?,
+            };
             on.show(&verified, || told(&verified, *seq))?;
             Ok(u8::from(!verified.is_well()))
+        }
+    }
+}
+
+/// A page of a server's audit log, and the number that the next one goes on from.
+fn audited_there(
+    remote: &Remote,
+    want: &AuditWant,
+) -> Result<(Vec<AuditEntry>, Option<i64>), Told> {
+    let AuditWant { after, before, limit, who, action, subject } = want.clone();
+    let wanted = AuditWanted { after, who, action, subject };
+    let mut page = Page {
+        limit: Some(limit.min(PAGE)),
+        cursor: before.map(|before| cursor(&before.to_string())),
+    };
+    let mut entries = vec![];
+    loop {
+        let (more, next) = remote.wait(remote.client.audit(&wanted, &page))?;
+        entries.extend(more);
+        let next = next.as_deref().and_then(number_of);
+        match next {
+            Some(next) if entries.len() < limit => {
+                page.limit = Some((limit - entries.len()).min(PAGE));
+                page.cursor = Some(cursor(&next.to_string()));
+            }
+            next => return Ok((entries, next)),
         }
     }
 }

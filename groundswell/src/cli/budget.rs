@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    operate::{DomainView, HolderView, SlotReleased, State, Why},
+    operate::{DomainView, HolderView, SlotReleased, Why},
 };
 
 /// Arguments of `groundswell budget`.
@@ -47,15 +47,14 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     let now = Clock::System.now();
     match verb {
         Verb::List => {
-            let domains = State::look(&on.state)?.budgets(now)?;
+            let domains = on.place()?.budgets(now)?;
             let note = domains.is_empty().then(|| {
                 "no device of a domain that rollouts have budgets for is out of order".to_owned()
             });
             on.show_list(&domains, note, || list(on, &domains, now))?;
         }
         Verb::Release { domain, device, reason } => {
-            let mut state = on.change("budget.release", format!("device {device}"), now)?;
-            let released = state.release_slot(domain, device, reason, now)?;
+            let released = on.place()?.release_slot(domain, device, reason, now)?;
             on.show(&released, || tell(&released))?;
         }
     }

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::{
     Failure,
+    place::DeviceShown,
     rollout::why,
     state::{self, Told},
     tell_line,
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     clock::Clock,
     inventory::{self, BadInventory, Inventory},
-    operate::{DeviceView, DeviceWhy, FailingView, Import, PAGE_MAX, Part, SlotReleaseView, State},
+    operate::{DeviceView, DeviceWhy, FailingView, Import, PAGE_MAX, Part, SlotReleaseView},
 };
 
 /// Arguments of `groundswell device`.
@@ -88,16 +89,14 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     match verb {
         Verb::Import { file } => import(on, file, now)?,
         Verb::List { select, limit, after } => {
-            let state = State::look(&on.state)?;
-            let part = state.devices(select.as_deref(), after.as_deref(), *limit as usize, now)?;
+            let (place, limit) = (on.place()?, *limit as usize);
+            let part = place.devices(select.as_deref(), after.as_deref(), limit, now)?;
             let note = part.devices.is_empty().then(|| none(&part, select.as_deref()));
             on.show_list(&part, note, || list(&part, now))?;
         }
         Verb::Show { id } => {
-            let state = State::look(&on.state)?;
-            let (device, rollouts) = state.device(id, now)?;
-            let failing = state.failing(id)?;
-            let slots_released = state.released_slots(id)?;
+            let DeviceShown { device, failing, slots_released, rollouts } =
+                on.place()?.device(id, now)?;
             let shown = Shown {
                 device: &device,
                 failing: &failing,
@@ -107,17 +106,14 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             on.show(&shown, || show(on, &shown, now))?;
         }
         Verb::Release { id, reason } => {
-            let mut state = on.change("device.release", format!("device {id}"), now)?;
-            let failed = state.release_device(id, reason, now)?;
+            let failed = on.place()?.release_device(id, reason, now)?;
             on.show(&Released { device: id, failed_in_row: failed }, || {
                 let rollouts = count(failed, "rollout");
                 format!("{id} takes part again; that it failed {rollouts} in a row is forgotten")
             })?;
         }
         Verb::CheckIn { id, version } => {
-            let mut state = on.change("device.check-in", format!("device {id}"), now)?;
-            let waiting = state.check_in(id, version.as_deref(), now)?;
-            let driver = state.driver();
+            let (waiting, driver) = on.place()?.check_in(id, version.as_deref(), now)?;
             let noted = Noted { device: id, version: version.as_deref(), waiting, driver };
             on.show(&noted, || checked_in(on, &noted))?;
         }
@@ -127,9 +123,7 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
 
 fn import(on: &state::On, file: &Path, now: Time) -> Result<(), Told> {
     let (name, inventory) = read(file, now).map_err(Failure::input)?;
-    let devices = count(inventory.entries.len() as u64, "device");
-    let import =
-        on.begin("device.import", format!("{devices} of {name}"), now)?.import(&inventory)?;
+    let import = on.place()?.import(&name, &inventory, now)?;
     let Import { put, with_headers } = import;
     if with_headers > 0 {
         let whose = match with_headers {
@@ -201,7 +195,8 @@ fn list(part: &Part, now: Time) -> String {
     let rows: Vec<_> = part.devices.iter().map(row).collect();
     let shown = part.devices.len() as u64;
     let mut lines = table(&columns, &rows);
-    let devices = count(part.of, "device");
+    let more = if part.is_of_more { "more than " } else { "" };
+    let devices = format!("{more}{}", count(part.of, "device"));
     let _ = match &part.next {
         Some(next) => write!(lines, "{shown} of {devices}; the next: --after {next}"),
         None if shown == part.of => write!(lines, "{devices}"),

@@ -5,7 +5,7 @@
 use clap::Command;
 
 /// The words of a command, and what somebody might type.
-const EXAMPLES: [(&str, &str); 51] = [
+const EXAMPLES: [(&str, &str); 61] = [
     ("", "groundswell demo"),
     ("demo", "groundswell demo --speed 3600"),
     ("push", "groundswell push app.bin --version 2.3.0 --devices fleet.csv --dry-run"),
@@ -53,6 +53,16 @@ const EXAMPLES: [(&str, &str); 51] = [
     ("audit", "groundswell audit list"),
     ("audit list", "groundswell audit list --action device --who anna"),
     ("audit verify", "groundswell audit verify"),
+    ("login", "groundswell login https://updates.example.com --token-file token"),
+    ("logout", "groundswell logout"),
+    ("context", "groundswell context list"),
+    ("context list", "groundswell context list"),
+    ("context use", "groundswell context use updates.example.com"),
+    ("context show", "groundswell context show"),
+    ("context remove", "groundswell context remove updates.example.com"),
+    ("events", "groundswell events --follow --rollout 7 --kind wave_opened"),
+    ("completions", "groundswell completions bash"),
+    ("man", "groundswell man /usr/local/share/man/man1"),
     ("state", "groundswell state backup /backup/monday.db"),
     ("state backup", "groundswell state backup /backup/monday.db"),
     ("state prune", "groundswell state prune --before -90d"),

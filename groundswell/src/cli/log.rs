@@ -21,7 +21,7 @@ use super::out::ERR;
 
 /// Crates that hold requests in their hands. Whether their finer levels show header values
 /// depends on features that another crate may switch on, so these levels stay off.
-const CAPPED: [&str; 4] = ["hyper", "hyper_util", "rustls", "tokio_rustls"];
+const CAPPED: [&str; 5] = ["hyper", "hyper_util", "reqwest", "rustls", "tokio_rustls"];
 
 /// Starts the log. Whoever uses the command line from a program with a log of its own keeps it.
 pub(super) fn start() {

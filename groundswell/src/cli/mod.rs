@@ -5,17 +5,23 @@
 pub mod audit;
 pub mod budget;
 pub mod config;
+pub mod context;
+mod contexts;
 pub mod demo;
 pub mod device;
+pub mod events;
 mod examples;
 mod follow;
 mod log;
 mod out;
+mod place;
 pub mod push;
 pub mod release;
+mod remote;
 pub mod rollout;
 pub mod run;
 pub mod serve;
+pub mod shell;
 pub mod sim;
 pub mod state;
 mod text;
@@ -72,16 +78,30 @@ pub enum Command {
     Token(token::Args),
     /// Who did what: list, verify
     Audit(audit::Args),
+    /// Use a server from now on: commands are done by it
+    Login(context::Login),
+    /// Forget a server, and its token
+    Logout(context::Logout),
+    /// The servers that are known, and which of them is used: list, use, show, remove
+    Context(context::Args),
+    /// What happens in the rollouts of a server, while it happens
+    Events(events::Args),
     /// A state directory itself: copies of it, and what of its log is kept
     State(upkeep::Args),
     /// Run a simulated fleet on one port, to rehearse against
     Sim(sim::Args),
+    /// Print what a shell needs to complete commands
+    Completions(shell::Completions),
+    /// Write a manual page for every command
+    Man(shell::Man),
 }
 
 /// The program: reads the command line, does it, and says how it went.
 pub fn main() -> ExitCode {
-    let command = examples::with_examples(Cli::command(), "");
-    let parsed = command.try_get_matches().and_then(|given| Cli::from_arg_matches(&given));
+    let mut command = examples::with_examples(Cli::command(), "");
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = parsed.and_then(|given| one_place(&given, &mut command).map(|()| given));
+    let parsed = parsed.and_then(|given| Cli::from_arg_matches(&given));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(answer) => return tell_answer(&answer),
@@ -90,6 +110,24 @@ pub fn main() -> ExitCode {
     let code = run(cli);
     out::ERR.flush_for_a_while();
     whole(code)
+}
+
+/// Refuses a command line that says both where the state is and which server does it. The environment
+/// may say where the state is; --server wins over that.
+fn one_place(given: &clap::ArgMatches, command: &mut clap::Command) -> Result<(), clap::Error> {
+    let mut deepest = given;
+    while let Some((_, below)) = deepest.subcommand() {
+        deepest = below;
+    }
+    let is_typed = |name: &str| {
+        let is_known = deepest.ids().any(|id| id == name);
+        is_known && deepest.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
+    };
+    if is_typed("state") && is_typed("server") {
+        let told = "--state and --server: say one of them";
+        return Err(command.error(clap::error::ErrorKind::ArgumentConflict, told));
+    }
+    Ok(())
 }
 
 /// Prints the help, the version, or what is wrong with the command line.
@@ -123,8 +161,14 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Config(args) => config::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Login(args) => context::login(&args),
+        Command::Logout(args) => context::logout(&args),
+        Command::Context(args) => context::run(&args),
+        Command::Events(args) => events::run(&args),
         Command::State(args) => upkeep::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
     }
 }
 

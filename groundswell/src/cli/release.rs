@@ -7,14 +7,11 @@ use groundswell_core::{release::Release, time::Time};
 use serde::Serialize;
 
 use super::{
+    place::ReleaseKept,
     state::{self, Told},
     text::{date, fields, number, table, text, when, whole},
 };
-use crate::{
-    clock::Clock,
-    operate::{ReleaseView, State},
-    units::Bytes,
-};
+use crate::{client::ReleaseShown, clock::Clock, operate::ReleaseView, units::Bytes};
 
 /// Arguments of `groundswell release`.
 #[derive(Debug, clap::Args)]
@@ -58,26 +55,25 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     let now = Clock::System.now();
     match verb {
         Verb::Create { name, version, file } => {
-            let mut state = on.begin("release.create", format!("release {name} {version}"), now)?;
-            let (release, is_new) = state.create_release(name, version, file, now)?;
+            let (release, is_new) = on.place()?.create_release(name, version, file, now)?;
             on.show(&Created { release: &release, is_new }, || created(&release, is_new))?;
         }
         Verb::List { name } => {
-            let state = State::look(&on.state)?;
-            let releases = state.releases(name.as_deref())?;
+            let place = on.place()?;
+            let releases = place.releases(name.as_deref())?;
             let listed: Vec<_> = releases
                 .iter()
                 .map(|(release, created_at)| Listed { release, created_at: *created_at })
                 .collect();
             let note = match (&listed[..], name) {
                 ([_, ..], _) => None,
-                ([], Some(name)) => Some(none_of(name, state.release_name_like(name)?.as_deref())),
+                ([], Some(name)) => Some(none_of(name, place.release_name_like(name)?.as_deref())),
                 ([], None) => Some(none_yet(on)),
             };
             on.show_list(&listed, note, || list(&listed))?;
         }
         Verb::Show { name, version } => {
-            let release = State::look(&on.state)?.release(name, version)?;
+            let release = on.place()?.release(name, version)?;
             on.show(&release, || show(&release, now))?;
         }
     }
@@ -128,13 +124,18 @@ fn list(listed: &[Listed<'_>]) -> String {
     table(&columns, &listed.iter().map(row).collect::<Vec<_>>())
 }
 
-fn show(view: &ReleaseView, now: Time) -> String {
-    let ReleaseView { release, created_at, path, rollouts } = view;
+fn show(kept: &ReleaseKept, now: Time) -> String {
+    let (release, created_at, rollouts, file) = match kept {
+        ReleaseKept::Here(ReleaseView { release, created_at, path, rollouts }) => {
+            let path = path.as_ref().map(|path| path.display().to_string());
+            (release, created_at, rollouts, path)
+        }
+        ReleaseKept::There(ReleaseShown { release, created_at, is_kept, rollouts }) => {
+            (release, created_at, rollouts, is_kept.then(|| "kept by the server".to_owned()))
+        }
+    };
     let numbers: Vec<String> = rollouts.iter().map(|key| key.0.to_string()).collect();
-    let kept = path.as_ref().map_or_else(
-        || "not kept here any more: it cannot be sent".to_owned(),
-        |path| path.display().to_string(),
-    );
+    let kept = file.unwrap_or_else(|| "not kept here any more: it cannot be sent".to_owned());
     let shown = fields([
         ("size", Some(Bytes(release.artifact_bytes).to_string())),
         ("sha-256", Some(release.artifact.to_string())),

@@ -7,11 +7,13 @@ use groundswell_core::time::Time;
 
 use super::{
     Failure,
+    place::Place,
     state::{self, Told},
     text::{fields, table, text, when, whole},
 };
 use crate::{
     access::{Kind, Role, Scope, TokenId},
+    client::TokenWanted,
     clock::Clock,
     operate::{NewToken, State, TokenView},
     units::parse_duration,
@@ -105,9 +107,19 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     match verb {
         Verb::Create(create) => make(on, create, now)?,
         Verb::List { devices, limit, after } => {
-            let state = State::look(&on.state)?;
-            let page = state.token_page(after.as_deref(), *limit as usize, *devices, None)?;
-            let (tokens, next) = page;
+            let (limit, after) = (*limit as usize, after.as_deref());
+            let (tokens, next) = match on.place()? {
+                Place::Dir(dir) => dir.look()?.token_page(after, limit, *devices, None)?,
+                Place::Server(remote) => {
+                    let all = remote.wait(remote.client.tokens(*devices))?.into_iter();
+                    let mut page: Vec<TokenView> =
+                        all.filter(|token| after.is_none_or(|after| *token.id > *after)).collect();
+                    let is_more = page.len() > limit;
+                    page.truncate(limit);
+                    let next = page.last().filter(|_| is_more).map(|last| last.id.clone());
+                    (page, next)
+                }
+            };
             let note = tokens.is_empty().then(|| {
                 "no token yet: the first start of `groundswell serve` makes one, and \
                  `groundswell token create` others"
@@ -116,10 +128,19 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
             on.show_list(&tokens, note, || list(&tokens, next.as_deref(), now))?;
         }
         Verb::Revoke { token } => {
-            let mut state = on.change("token.revoke", format!("token {token}"), now)?;
-            let id = TokenId(token.clone());
-            let is_new = state.revoke_token(&id, now)?;
-            let view = state.token(&id)?.as_ref().map(TokenView::of);
+            let (is_new, view) = match on.place()? {
+                Place::Dir(dir) => {
+                    let mut state = dir.change("token.revoke", format!("token {token}"), now)?;
+                    let id = TokenId(token.clone());
+                    let is_new = state.revoke_token(&id, now)?;
+                    (is_new, state.token(&id)?.as_ref().map(TokenView::of))
+                }
+                Place::Server(remote) => {
+                    let before = remote.wait(remote.client.token(token))?;
+                    let view = remote.wait(remote.client.revoke_token(token))?;
+                    (before.revoked_at.is_none(), Some(view))
+                }
+            };
             on.show(&view, || {
                 let was = if is_new { "revoked" } else { "revoked before" };
                 format!("{token}: {was}")
@@ -141,12 +162,21 @@ fn make(on: &state::On, create: &Create, now: Time) -> Result<(), Told> {
             return Err(Failure::input(anyhow::anyhow!("say --role, --device or --enroll")).into());
         }
     };
-    let expires_at = expires_in.map(|life| now + life);
-    let (token, secret) = State::mint_token(name, kind, expires_at, now)?;
-    let mut state = on.change("token.create", format!("token {}", token.id), now)?;
-    state.allowed_kind(token.kind.clone(), None)?;
-    state.put_token(&token)?;
-    let made = NewToken { token: TokenView::of(&token), secret: secret.reveal() };
+    let made = match on.place()? {
+        Place::Dir(dir) => {
+            let expires_at = expires_in.map(|life| now + life);
+            let (token, secret) = State::mint_token(name, kind, expires_at, now)?;
+            let mut state = dir.change("token.create", format!("token {}", token.id), now)?;
+            state.allowed_kind(token.kind.clone(), None)?;
+            state.put_token(&token)?;
+            NewToken { token: TokenView::of(&token), secret: secret.reveal() }
+        }
+        Place::Server(remote) => {
+            let expires_in_secs = expires_in.map(|life| life.as_secs());
+            let wanted = TokenWanted { name: name.clone(), kind, expires_in_secs };
+            remote.wait(remote.client.create_token(&wanted))?
+        }
+    };
     on.show(&made, || told(&made, now))?;
     Ok(())
 }

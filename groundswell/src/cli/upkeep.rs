@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    operate::{Backup, Pruned, State},
+    operate::{Backup, Pruned},
     units::Bytes,
 };
 
@@ -47,15 +47,16 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     match verb {
         Verb::Backup { file } => {
-            let backup = State::look(&on.state)?.backup(file)?;
+            let backup =
+                on.at.dir(on.print, "a state is copied by its machine")?.look()?.backup(file)?;
             on.show(&backup, || copied(&backup))?;
         }
         Verb::Prune { before } => {
             let now = Clock::System.now();
             let before = passed(*before, now)?;
-            let mut state =
-                on.change("state.prune", format!("what was before {}", date(before)), now)?;
-            let pruned = state.prune(before)?;
+            let dir = on.at.dir(on.print, "a log is taken back by its machine")?;
+            let subject = format!("what was before {}", date(before));
+            let pruned = dir.change("state.prune", subject, now)?.prune(before)?;
             let note = pruned
                 .is_empty()
                 .then(|| format!("nothing was written down before {} that could go", date(before)));

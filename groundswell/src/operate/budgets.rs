@@ -88,13 +88,14 @@ pub struct SlotReleased {
 }
 
 /// A slot of a device that an operator released.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SlotReleaseView {
     /// The domain.
     pub domain: String,
     /// The rollout in which the device had failed.
     pub rollout: i64,
     /// When it was released.
+    #[schema(value_type = i64)]
     pub at: Time,
     /// Why.
     pub reason: String,

@@ -5,7 +5,7 @@ use groundswell_core::{device::Device, time::Time};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DeviceView, DeviceWhy, FailingView, OperateError, State};
+use super::{DeviceView, DeviceWhy, FailingView, OperateError, SlotReleaseView, State};
 use crate::{
     access::{Scope, Token, TokenId},
     store::{
@@ -65,6 +65,9 @@ pub struct DeviceWhys {
     /// That it said of itself that it is not well, unless it was well since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unwell: Option<Unwell>,
+    /// Slots in failure domains that operators released, the last ones, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots_released: Vec<SlotReleaseView>,
     /// Where it stands in each rollout that has it, newest first.
     pub rollouts: Vec<DeviceWhy>,
 }
@@ -203,7 +206,9 @@ impl State {
         }
         let failing = self.failing(id)?;
         let unwell = self.store.unwell(key)?.map(|(at, text)| Unwell { at, text });
-        Ok(DeviceWhys { device: DeviceView::of(device, now), failing, unwell, rollouts })
+        let slots_released = self.released_slots(id)?;
+        let device = DeviceView::of(device, now);
+        Ok(DeviceWhys { device, failing, unwell, slots_released, rollouts })
     }
 
     /// The rollouts that a driver has something to do for, now or later.

@@ -97,7 +97,7 @@ mod secs {
 }
 
 impl DeviceView {
-    pub(super) fn of(device: Device, now: Time) -> Self {
+    pub(crate) fn of(device: Device, now: Time) -> Self {
         let status = device.presence(now).as_str().into();
         let Device { id, name, address, version, location, .. } = device;
         let Device { time_zone, check_in, last_seen, tags, update_path, .. } = device;
@@ -124,6 +124,9 @@ pub struct Part {
     pub devices: Vec<DeviceView>,
     /// How many there are in all, or are chosen.
     pub of: u64,
+    /// Whether there are more than were counted; a server stops somewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_of_more: bool,
     /// The id behind which the next page begins; none if this is the last.
     pub next: Option<String>,
 }
@@ -173,7 +176,7 @@ impl State {
         let next = if is_last { None } else { found.last().map(|device| device.id.clone()) };
         let of = self.store.count_devices(select.as_ref(), now)?;
         let devices = found.into_iter().map(|device| DeviceView::of(device, now)).collect();
-        Ok(Part { devices, of, next })
+        Ok(Part { devices, of, is_of_more: false, next })
     }
 
     /// A device, and where it stands in each rollout that has it, newest first.

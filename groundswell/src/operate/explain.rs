@@ -25,7 +25,7 @@ pub struct Explained {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Whether the device is in the rollout, as far as that is stored.
-    #[serde(skip)]
+    #[serde(default = "is_true", skip_serializing_if = "Clone::clone")]
     pub is_in: bool,
     /// What happened, in order.
     #[schema(value_type = Vec<Object>)]
@@ -33,6 +33,10 @@ pub struct Explained {
     /// Why it may not be true, if the log does not run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,
+}
+
+const fn is_true() -> bool {
+    true
 }
 
 impl State {

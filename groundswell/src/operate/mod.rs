@@ -31,6 +31,7 @@ mod rollback;
 mod rollouts;
 mod schema;
 mod selectors;
+mod shown;
 mod tail;
 mod tokens;
 mod waves;
@@ -66,6 +67,7 @@ pub use self::{
     selectors::{
         COUNT_MAX, Counted, SAMPLE_MAX, Sample, SelectorChecked, SelectorFault, UnknownTag,
     },
+    shown::{Drafted, Shown},
     tokens::{NewToken, TokenView, USES_MAX},
     waves::{PassedOver, RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,

@@ -46,6 +46,9 @@ pub struct Overview {
     /// The rollout that it rolls back.
     #[schema(value_type = Option<Object>)]
     pub rolls_back: Option<RolloutName>,
+    /// Whether it is rolled back by itself once what is open has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_to_roll_back: bool,
     /// The rollouts that roll it back, by their numbers.
     pub rolled_back_by: Vec<i64>,
     /// Whether it is what `groundswell push` wrote down for itself.
@@ -119,6 +122,25 @@ pub struct Reason {
     pub reason: String,
     /// How many.
     pub devices: u64,
+}
+
+impl Overview {
+    /// Without what takes a look at single devices to tell.
+    #[must_use]
+    pub fn without_looks(self) -> Self {
+        let (failed, skipped, failures, regressed) = (vec![], vec![], vec![], vec![]);
+        Self { before: None, canceled_begun: None, failed, skipped, failures, regressed, ..self }
+    }
+
+    /// The place of the wave that opens next; none if the last one was opened.
+    pub fn next_wave(&self) -> Option<usize> {
+        self.waves.iter().position(|wave| wave.state.state == rollout::WaveStand::Pending)
+    }
+
+    /// The place of the first wave that has not passed; none if all have.
+    pub fn current(&self) -> Option<usize> {
+        self.waves.iter().position(|wave| wave.state.state != rollout::WaveStand::Passed)
+    }
 }
 
 fn by_reason(counted: Vec<(assignment::State, u64)>) -> Vec<Reason> {
@@ -222,6 +244,7 @@ impl State {
             strategy: spec.strategy,
             select: spec.select.clone().filter(|select| !select.is_empty()),
             rolls_back: spec.rolls_back.clone(),
+            is_to_roll_back: progression.is_to_roll_back,
             rolled_back_by: self.rolled_back_by(*key)?,
             is_push: record.identity.is_some(),
             state: progression.state,

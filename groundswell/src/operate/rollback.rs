@@ -39,9 +39,6 @@ pub struct RolledBack {
     /// Those that another rollback brings back already.
     #[serde(default)]
     pub in_hand: u64,
-    /// All these in words.
-    #[serde(skip)]
-    pub left_out: Vec<String>,
     /// Who drives, by its own words; none if nobody does, or nothing was begun.
     pub driver: Option<String>,
 }
@@ -65,6 +62,15 @@ pub struct RollbackView {
     /// Why it was not started, or nobody said that it was, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<String>,
+}
+
+impl RolledBack {
+    /// Devices that are left as they are, in words.
+    pub fn left_out(&self) -> Vec<String> {
+        let Self { unknown, moved_on, is_back, untouched, in_hand, .. } = *self;
+        let survey = Survey { unknown, moved_on, is_back, untouched, in_hand, ..Survey::default() };
+        survey.left_out()
+    }
 }
 
 /// How far to go.
@@ -109,7 +115,6 @@ impl State {
             is_back: survey.is_back,
             untouched: survey.untouched,
             in_hand: survey.in_hand,
-            left_out: survey.left_out(),
             driver: None,
         };
         let rollouts = releases.into_iter().map(|(release, devices)| {

@@ -17,6 +17,7 @@ mod library;
 mod operate;
 mod program;
 mod push;
+mod remote;
 mod rollouts;
 mod shipped;
 mod sim;

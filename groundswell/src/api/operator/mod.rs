@@ -13,3 +13,4 @@ pub mod rollouts;
 pub mod selectors;
 pub mod tokens;
 pub mod uploads;
+pub mod whoami;

@@ -5,12 +5,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use groundswell_core::{
-    document::{Tree, spelled},
-    ids::RolloutId,
-    log::Report,
-    rollout,
-};
+use groundswell_core::{document::Tree, ids::RolloutId, log::Report, rollout};
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -25,8 +20,8 @@ use super::super::{
 };
 use crate::{
     operate::{
-        self, AssignmentView, Checked, DeviceWhy, Explained, Forecast, OperateError, Overview,
-        RolloutView,
+        self, AssignmentView, Checked, DeviceWhy, Drafted, Explained, OperateError, RolloutView,
+        Shown,
     },
     store::RolloutRecord,
 };
@@ -103,17 +98,6 @@ pub struct Rollouts {
     pub next: Option<String>,
 }
 
-/// How far a rollout is, and what is to happen, in the words of its document.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Shown {
-    /// How far it is.
-    #[serde(flatten)]
-    pub overview: Overview,
-    /// What is to happen.
-    #[schema(value_type = Object)]
-    pub spec: serde_json::Value,
-}
-
 /// Lists rollouts, newest first.
 #[utoipa::path(
     get, path = "/api/v1/rollouts", tag = "rollouts", params(Which, Paging),
@@ -179,20 +163,21 @@ async fn check(
     Ok(Json(checked.await?))
 }
 
-/// Says which devices would be in which wave, if it were started now; writes nothing.
+/// Says which devices would be in which wave, if it were started now, and what is wrong with it; writes
+/// nothing.
 #[utoipa::path(
     post, path = "/api/v1/rollouts/forecast", tag = "rollouts", request_body = Object,
-    responses((status = 200, body = Forecast), (status = "default", body = Problem)),
+    responses((status = 200, body = Drafted), (status = "default", body = Problem)),
 )]
 async fn forecast(
     State(api): State<Api>,
     caller: Caller,
     JsonBody(document): JsonBody<Tree>,
-) -> Result<Json<Forecast>, Problem> {
+) -> Result<Json<Drafted>, Problem> {
     let scope = caller.scope().cloned();
     let forecast = api.look(move |state, now| {
         let spec = state.spec_of(&document, scope.as_ref(), now)?;
-        state.forecast(&spec, now)
+        state.drafted(&spec, now)
     });
     Ok(Json(forecast.await?))
 }
@@ -220,11 +205,7 @@ pub(super) async fn show_as(
     let (caller, rollout) = (caller.clone(), rollout.to_owned());
     let shown = api.look(move |state, now| {
         let record = find(state, &caller, &rollout)?;
-        let mut overview = state.overview(&record, 0.0, now)?;
-        state.look_back(&mut overview)?;
-        state.look_at_failures(&mut overview)?;
-        let spec = serde_json::to_value(spelled(&record.spec)).unwrap_or_default();
-        Ok(Shown { overview, spec })
+        state.shown(&record, now)
     });
     let shown = shown.await?;
     let at = format!("/api/v1/rollouts/{}", shown.overview.number);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use groundswell_core::rollout::{Act, PauseReason, Progression, State as Stands};
+use groundswell_core::rollout::{Act, PauseReason, State as Stands};
 use serde::Serialize;
 
 use super::super::{
@@ -12,8 +12,7 @@ use super::super::{
 use super::check::lines;
 use crate::{
     clock::Clock,
-    operate::{Acting, OpenDevice, State},
-    store::RolloutRecord,
+    operate::{Acting, OpenDevice, Overview},
 };
 
 #[derive(Serialize)]
@@ -25,12 +24,10 @@ struct Acted<'a> {
 }
 
 pub(super) fn act(on: &state::On, rollout: &str, act: Act) -> Result<(), Told> {
-    let now = Clock::System.now();
-    let record = State::look(&on.state)?.find_rollout(rollout)?;
-    let subject = format!("rollout {}", record.key.0);
-    let mut state = on.change(&format!("rollout.{act}"), subject, now)?;
-    let acting = state.act(record.key, act, now)?;
-    tell(on, act, &record, &acting)
+    let (place, now) = (on.place()?, Clock::System.now());
+    let before = place.overview(rollout, now)?;
+    let acting = place.act(&before, act, now)?;
+    tell(on, act, &before, &acting)
 }
 
 /// Approves that the next wave opens; no other one if one is named.
@@ -40,23 +37,20 @@ pub(super) fn approve(
     wave: Option<usize>,
     reason: Option<&str>,
 ) -> Result<(), Told> {
-    let now = Clock::System.now();
-    let record = State::look(&on.state)?.find_rollout(rollout)?;
-    let mut state = on.change("rollout.approve", format!("rollout {}", record.key.0), now)?;
-    let acting = state.approve(record.key, wave, reason, now)?;
-    tell(on, Act::Approve, &record, &acting)
+    let (place, now) = (on.place()?, Clock::System.now());
+    let before = place.overview(rollout, now)?;
+    let acting = place.approve(&before, wave, reason, now)?;
+    tell(on, Act::Approve, &before, &acting)
 }
 
-fn tell(on: &state::On, act: Act, record: &RolloutRecord, acting: &Acting) -> Result<(), Told> {
-    let release = &record.spec.release;
-    let name = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
-    on.show(&Acted { rollout: record.key.0, act, acting }, || {
-        words(on, act, &name, acting, &record.progression)
-    })?;
+fn tell(on: &state::On, act: Act, before: &Overview, acting: &Acting) -> Result<(), Told> {
+    let Overview { number, release, .. } = before;
+    let name = format!("rollout {number} ({} {})", release.name, release.version);
+    on.show(&Acted { rollout: *number, act, acting }, || words(on, act, &name, acting, before))?;
     Ok(())
 }
 
-fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progression) -> String {
+fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Overview) -> String {
     let Acting { state, open, open_devices, already, warnings, driver } = acting;
     let mut words = match already {
         Some(what) => format!("{name} is {state}: {what}"),
@@ -95,12 +89,7 @@ fn words(on: &state::On, act: Act, name: &str, acting: &Acting, before: &Progres
         }
     }
     if driver.is_none() && state.is_driven() {
-        let _ = write!(
-            words,
-            "\nnothing drives {} now: {} does",
-            on.state.display(),
-            on.command("run")
-        );
+        let _ = write!(words, "\nnothing drives {} now: {} does", on.named(), on.command("run"));
     }
     words
 }

@@ -6,12 +6,13 @@ use groundswell_core::lint::Finding;
 use serde::Serialize;
 
 use super::super::{
+    place::SpecFile,
     state::{self, Told},
     text::count,
 };
 use crate::{
     clock::Clock,
-    operate::{Checked, OperateError, State},
+    operate::{Checked, OperateError},
 };
 
 /// What is exited with if start would refuse it.
@@ -26,9 +27,10 @@ struct Shown<'a> {
 }
 
 pub(super) fn check(on: &state::On, file: &Path) -> Result<u8, Told> {
-    let checked = match State::look(&on.state)?.check_file(file, Clock::System.now()) {
+    let checked = match on.place()?.check(&SpecFile(file), Clock::System.now()) {
         Ok(checked) => checked,
-        Err(error) => return mistakes(on, error),
+        Err(Told::Operate(error)) => return mistakes(on, *error),
+        Err(told) => return Err(told),
     };
     let errors = checked.findings.iter().filter(|finding| finding.is_error()).count();
     let shown = Shown { errors, warnings: checked.findings.len() - errors, checked: &checked };
@@ -39,7 +41,7 @@ pub(super) fn check(on: &state::On, file: &Path) -> Result<u8, Told> {
 /// A file that is no spec: programs read all that is wrong with it where they read findings, people
 /// as of any other refusal.
 fn mistakes(on: &state::On, error: OperateError) -> Result<u8, Told> {
-    let is_read = on.output == state::Output::Json;
+    let is_read = on.output() == state::Output::Json;
     let Some((checked, more)) = Checked::of_mistakes(&error).filter(|_| is_read) else {
         return Err(error.into());
     };

@@ -3,77 +3,43 @@
 use std::{fmt::Write as _, path::Path};
 
 use groundswell_core::{
-    document::{Tree, spelled},
-    hours::Phase,
-    ids::RolloutId,
-    lint::Finding,
-    release::Release,
-    rollout::{Membership, Spec},
-    time::Time,
-    units::Span,
-    waiting::left,
+    document::Tree, hours::Phase, lint::Finding, moment::Moment, rollout::Membership, time::Time,
+    units::Span, waiting::left,
 };
-use serde::Serialize;
 
 use super::super::{
+    place::SpecFile,
     rollout::check::lines,
     state::{self, Told},
     text::{fields, number, table, text, when},
 };
 use crate::{
     clock::Clock,
-    operate::{Forecast, ForecastWave, ForecastZone, State},
+    operate::{Drafted, Forecast, ForecastWave, ForecastZone},
 };
-
-#[derive(Serialize)]
-struct Created<'a> {
-    /// Its number; none of a dry run.
-    number: Option<i64>,
-    id: Option<RolloutId>,
-    #[serde(flatten)]
-    forecast: &'a Forecast,
-    /// What is wrong with it, errors first.
-    findings: &'a [Finding],
-    release: &'a Release,
-    spec: Tree,
-}
 
 pub(super) fn create(on: &state::On, file: &Path, is_dry: bool) -> Result<(), Told> {
     let now = Clock::System.now();
-    let mut state = if is_dry {
-        State::look(&on.state)?
-    } else {
-        on.change("rollout.create", format!("a rollout by {}", file.display()), now)?
-    };
-    let spec = state.read_spec(file, now)?;
-    let forecast = state.forecast(&spec, now)?;
-    let findings = state.check_forecast(&spec, &forecast)?;
-    let made = if is_dry { None } else { Some(state.create_rollout(&spec, now)?) };
-    let created = Created {
-        number: made.map(|(key, _)| key.0),
-        id: made.map(|(_, id)| id),
-        forecast: &forecast,
-        findings: &findings,
-        release: &spec.release,
-        spec: spelled(&spec),
-    };
-    on.show(&created, || words(on, &created, &spec, now))?;
+    let drafted = on.place()?.draft(&SpecFile(file), is_dry, now)?;
+    on.show(&drafted, || words(on, &drafted, now))?;
     Ok(())
 }
 
-fn words(on: &state::On, created: &Created<'_>, spec: &Spec, now: Time) -> String {
-    let Created { number, id, forecast, findings, .. } = created;
-    let (release, strategy) = (&spec.release, spec.strategy);
+fn words(on: &state::On, drafted: &Drafted, now: Time) -> String {
+    let Drafted { number, id, forecast, findings, release, .. } = drafted;
+    let strategy = said(drafted, "strategy").unwrap_or_default();
     let what = format!("{} {}, {strategy}", release.name, release.version);
     let mut words = match number {
         Some(number) => format!("rollout {number} is a draft: {what}\n"),
         None => format!("dry run, nothing is written: {what}\n"),
     };
+    let select = said(drafted, "select").unwrap_or("every device");
+    let start_at = said(drafted, "start_at").and_then(|at| at.parse::<Moment>().ok());
     words.push_str(&fields([
         ("id", id.map(|id| id.to_string())),
-        ("select", Some(spec.select.clone().unwrap_or_else(|| "every device".to_owned()))),
+        ("select", Some(select.to_owned())),
         ("devices", Some(devices(forecast))),
-        ("starts", spec.start_at.map(|at| when(at, now))),
+        ("starts", start_at.map(|at| when(at.resolve(now), now))),
     ]));
     words.push_str(&tables(forecast));
     words.push_str(&lines(findings, "\n"));
@@ -84,6 +50,15 @@ fn words(on: &state::On, created: &Created<'_>, spec: &Spec, now: Time) -> Strin
         let _ = write!(words, "\n{start} {begins}");
     }
     words
+}
+
+/// What its document says of something.
+fn said<'a>(drafted: &'a Drafted, field: &str) -> Option<&'a str> {
+    let Tree::Table(spec) = &drafted.spec else { return None };
+    match spec.get(field)? {
+        Tree::Text(text) => Some(text),
+        _ => None,
+    }
 }
 
 /// Its waves, and the hours of its zones.

@@ -12,8 +12,8 @@ use super::{
     why::not_in,
 };
 use crate::{
-    operate::{Explained, State},
-    store::RolloutRecord,
+    clock::Clock,
+    operate::{Explained, Overview},
 };
 
 /// As wide as a terminal is that nobody has widened.
@@ -23,25 +23,21 @@ const WIDTH: usize = 80;
 const INDENT: usize = 12;
 
 pub(super) fn explain(on: &state::On, rollout: &str, device: Option<&str>) -> Result<(), Told> {
-    let state = State::look(&on.state)?;
-    let record = state.find_rollout(rollout)?;
-    let explained = match device {
-        Some(id) => state.explain_device(&record, id)?,
-        None => state.explain(&record)?,
-    };
-    on.show(&explained, || in_words(&record, &explained))?;
+    let place = on.place()?;
+    let of = place.overview(rollout, Clock::System.now())?;
+    let explained = place.explain(rollout, device)?;
+    on.show(&explained, || in_words(&of, &explained))?;
     if let Some(doubt) = &explained.doubt {
         tell_line(&format!("note: this may not be true, its log does not run again: {doubt}"));
     }
     Ok(())
 }
 
-fn in_words(record: &RolloutRecord, explained: &Explained) -> String {
-    let release = &record.spec.release;
-    let rollout = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
-    let state = record.progression.state;
+fn in_words(of: &Overview, explained: &Explained) -> String {
+    let Overview { number, release, state, .. } = of;
+    let rollout = format!("rollout {number} ({} {})", release.name, release.version);
     let head = match &explained.device {
-        Some(id) if !explained.is_in && explained.lines.is_empty() => return not_in(id, record),
+        Some(id) if !explained.is_in && explained.lines.is_empty() => return not_in(id, of),
         Some(id) => format!("{id} in {rollout}"),
         None => format!("{rollout}: {state}"),
     };

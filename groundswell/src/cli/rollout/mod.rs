@@ -14,17 +14,10 @@ pub(super) mod why;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
-use groundswell_core::{
-    document::{Tree, spelled},
-    rollout::{Act, State as Stands},
-};
-use serde::Serialize;
+use groundswell_core::rollout::Act;
 
 use super::state::{self, Told};
-use crate::{
-    clock::Clock,
-    operate::{Overview, State},
-};
+use crate::clock::Clock;
 
 /// Arguments of `groundswell rollout`.
 #[derive(Debug, clap::Args)]
@@ -125,14 +118,6 @@ pub(super) fn run(args: &Args) -> ExitCode {
     args.on.end(try_run(args))
 }
 
-/// How far a rollout is, and what is to happen, in the words of its document.
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    overview: &'a Overview,
-    spec: Tree,
-}
-
 fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
     match verb {
         Verb::Create { spec, dry_run } => create::create(on, spec, *dry_run)?,
@@ -149,24 +134,16 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
         Verb::Abort(of) => acts::act(on, &of.rollout, Act::Abort)?,
         Verb::Rollback(args) => return rollback::roll_back(on, args),
         Verb::List => {
-            let rollouts = State::look(&on.state)?.rollouts()?;
+            let rollouts = on.place()?.rollouts()?;
             let note = rollouts.is_empty().then(|| {
                 format!("no rollout yet: {} makes one", on.command("rollout create SPEC"))
             });
             on.show_list(&rollouts, note, || show::list(&rollouts))?;
         }
         Verb::Show(of) => {
-            let (state, now) = (State::look(&on.state)?, Clock::System.now());
-            let record = state.find_rollout(&of.rollout)?;
-            let mut overview = state.overview(&record, 0.0, now)?;
-            state.look_back(&mut overview)?;
-            state.look_at_failures(&mut overview)?;
-            let forecast = match overview.state {
-                Stands::Draft => Some(state.outline(&record.spec, now)?),
-                _ => None,
-            };
-            let shown = Shown { overview: &overview, spec: spelled(&record.spec) };
-            on.show(&shown, || show::show(on, &overview, forecast.as_ref(), now))?;
+            let now = Clock::System.now();
+            let shown = on.place()?.shown(&of.rollout, now)?;
+            on.show(&shown, || show::show(on, &shown.overview, shown.outline.as_ref(), now))?;
         }
         Verb::Watch(of) => return watch::watch(on, &of.rollout),
         Verb::Why { rollout, device } => why::why(on, rollout, device.as_deref())?,

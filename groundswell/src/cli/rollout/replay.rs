@@ -8,7 +8,7 @@ use super::super::{
     state::{self, Told},
     text::{count, fields},
 };
-use crate::{operate::State, store::RolloutRecord};
+use crate::{clock::Clock, operate::Overview};
 
 /// Mismatches that are told; the first says where to look.
 const SHOWN: usize = 5;
@@ -17,16 +17,16 @@ const SHOWN: usize = 5;
 const DIFFERS: u8 = 1;
 
 pub(super) fn replay(on: &state::On, rollout: &str) -> Result<u8, Told> {
-    let state = State::look(&on.state)?;
-    let record = state.find_rollout(rollout)?;
-    let report = state.replay(record.key)?;
-    on.show(&report, || in_words(&record, &report))?;
+    let place = on.place()?;
+    let of = place.overview(rollout, Clock::System.now())?;
+    let report = place.replay(rollout)?;
+    on.show(&report, || in_words(&of, &report))?;
     Ok(if report.mismatches_in_all == 0 { 0 } else { DIFFERS })
 }
 
-fn in_words(record: &RolloutRecord, report: &Report) -> String {
-    let release = &record.spec.release;
-    let rollout = format!("rollout {} ({} {})", record.key.0, release.name, release.version);
+fn in_words(of: &Overview, report: &Report) -> String {
+    let Overview { number, release, .. } = of;
+    let rollout = format!("rollout {number} ({} {})", release.name, release.version);
     let verdict = verdict(report);
     let shown = fields([
         ("entries", Some(report.entries.to_string())),

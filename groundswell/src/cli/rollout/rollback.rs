@@ -10,7 +10,7 @@ use super::super::{
 };
 use crate::{
     clock::Clock,
-    operate::{Extent, RolledBack, State},
+    operate::{Extent, RolledBack},
 };
 
 /// Arguments of `groundswell rollout rollback`.
@@ -40,16 +40,9 @@ pub(super) fn roll_back(on: &state::On, args: &Args) -> Result<u8, Told> {
         (false, true) => Extent::Draft,
         (false, false) => Extent::Start,
     };
-    let is_dry = extent == Extent::DryRun;
-    let now = Clock::System.now();
-    let mut state = if is_dry {
-        State::look(&on.state)?
-    } else {
-        on.change("rollout.rollback", format!("rollout {}", args.rollout), now)?
-    };
-    let record = state.find_rollout(&args.rollout)?;
     let otherwise = Otherwise { at_any_hour: args.now, max_in_flight: args.max_in_flight };
-    let told = state.roll_back(&record, &otherwise, extent, now)?;
+    let now = Clock::System.now();
+    let told = on.place()?.roll_back(&args.rollout, &otherwise, extent, now)?;
     on.show(&told, || words(on, &told))?;
     let is_whole = told.by.iter().all(|by| by.not_started.is_none());
     Ok(if is_whole { 0 } else { 2 })
@@ -75,8 +68,9 @@ fn words(on: &state::On, told: &RolledBack) -> String {
             let _ = write!(words, "\n    its start failed: {}", why.replace('\n', "\n    "));
         }
     }
-    if !told.left_out.is_empty() {
-        let _ = write!(words, "\nleft as they are: {}", told.left_out.join(", "));
+    let left_out = told.left_out();
+    if !left_out.is_empty() {
+        let _ = write!(words, "\nleft as they are: {}", left_out.join(", "));
     }
     for by in &told.by {
         if let (Some(number), Some(Stands::Draft)) = (by.number, by.state) {
@@ -86,7 +80,7 @@ fn words(on: &state::On, told: &RolledBack) -> String {
     }
     let is_begun = told.by.iter().any(|by| by.state.is_some_and(Stands::is_driven));
     if is_begun && told.driver.is_none() {
-        let (state, run) = (on.state.display(), on.command("run"));
+        let (state, run) = (on.named(), on.command("run"));
         let _ = write!(words, "\nnothing drives {state} now: {run} does");
     }
     words

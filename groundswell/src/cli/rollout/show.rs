@@ -228,7 +228,7 @@ pub(super) fn waits(on: &state::On, overview: &Overview, now: Time) -> String {
             let _ = writeln!(words, "{start} begins it");
         }
         (driver, state) if state.is_driven() && !overview.is_driven => {
-            let (state, run) = (on.state.display(), on.command("run"));
+            let (state, run) = (on.named(), on.command("run"));
             let _ = match driver {
                 None => writeln!(words, "nothing drives {state} now: {run} does"),
                 Some(driver) => writeln!(
@@ -251,8 +251,15 @@ fn unreadable(on: &state::On, overview: &Overview) -> String {
     if !paused.contains(&PauseReason::Artifact) {
         return String::new();
     }
-    let file = dir::artifacts(&on.state).join(release.artifact.to_string());
     let (name, version) = (&release.name, &release.version);
+    let Some(state) = on.directory() else {
+        let resume = on.command(&format!("rollout resume {number}"));
+        return format!(
+            "the artifact of {name} {version} is to be put back in the server's directory; then {resume} goes \
+             on\n"
+        );
+    };
+    let file = dir::artifacts(state).join(release.artifact.to_string());
     let resume = on.command(&format!("rollout resume {number}"));
     if file.exists() {
         return format!("{} of {name} {version} is there; {resume} tries again\n", file.display());

@@ -8,7 +8,9 @@ use groundswell_core::{
 
 use super::{
     super::{
-        Failure, is_terminal, print,
+        Failure, is_terminal,
+        place::{Dir, Place},
+        print,
         state::{self, Output, Told},
         terminal_size,
         text::{counts, first_lines, wrap},
@@ -34,17 +36,14 @@ pub(super) fn watch(on: &state::On, rollout: &str) -> Result<u8, Told> {
     let mut meter = RateMeter::default();
     let mut shown = Shown::default();
     let mut known = Known::default();
+    let place = on.place()?;
     loop {
         let now = Clock::System.now();
-        // Looked at anew every time: what is looked at is not to hold anybody up meanwhile.
-        let state = State::look(&on.state)?;
-        let record = state.find_rollout(rollout)?;
-        let ended = state.overview(&record, 0.0, now)?.counts.ended();
-        meter.observe(now, ended);
-        let per_sec = meter.per_sec(now, ended);
-        let mut overview = state.overview(&record, per_sec, now)?;
-        known.complete(&state, &mut overview)?;
-        drop(state);
+        let (overview, per_sec) = match &place {
+            Place::Dir(dir) => look(dir, rollout, &mut meter, &mut known, now)?,
+            // It knows how fast its rollouts go.
+            Place::Server(_) => (place.shown(rollout, now)?.overview, 1.0),
+        };
         let is_read = shown.show(on, &overview, per_sec, now).map_err(Failure::disk)?;
         match overview.state {
             Stands::Completed => return Ok(0),
@@ -52,6 +51,24 @@ pub(super) fn watch(on: &state::On, rollout: &str) -> Result<u8, Told> {
             _ => std::thread::sleep(LOOK_EVERY),
         }
     }
+}
+
+/// Looks at a state directory, anew every time: what is looked at is not to hold anybody up meanwhile.
+fn look(
+    dir: &Dir,
+    rollout: &str,
+    meter: &mut RateMeter,
+    known: &mut Known,
+    now: Time,
+) -> Result<(Overview, f64), Told> {
+    let state = dir.look()?;
+    let record = state.find_rollout(rollout)?;
+    let ended = state.overview(&record, 0.0, now)?.counts.ended();
+    meter.observe(now, ended);
+    let per_sec = meter.per_sec(now, ended);
+    let mut overview = state.overview(&record, per_sec, now)?;
+    known.complete(&state, &mut overview)?;
+    Ok((overview, per_sec))
 }
 
 /// What takes more than a look at the rollout itself to tell, and so is not looked up every time.
@@ -114,7 +131,7 @@ impl Shown {
         per_sec: f64,
         now: Time,
     ) -> anyhow::Result<bool> {
-        if on.output == Output::Text && is_terminal() {
+        if on.output() == Output::Text && is_terminal() {
             return Ok(self.draw(&show::show_briefly(on, overview, now)));
         }
         let settled = Overview { eta_secs: None, ..overview.clone() };
@@ -123,7 +140,7 @@ impl Shown {
             return Ok(true);
         }
         self.last = settled;
-        Ok(match on.output {
+        Ok(match on.output() {
             Output::Text => print(&format!("{}\n", line(overview, per_sec, now))),
             Output::Json => print(&format!("{}\n", serde_json::to_string(overview)?)),
         })

@@ -13,22 +13,20 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    operate::{DeviceWhy, Overview, State},
-    store::RolloutRecord,
+    operate::{DeviceWhy, Overview},
 };
 
 pub(super) fn why(on: &state::On, rollout: &str, device: Option<&str>) -> Result<(), Told> {
-    let (state, now) = (State::look(&on.state)?, Clock::System.now());
-    let record = state.find_rollout(rollout)?;
+    let (place, now) = (on.place()?, Clock::System.now());
+    let overview = place.overview(rollout, now)?;
     if let Some(id) = device {
-        let why = state.why(&record, id, now)?;
-        on.show(&why, || of_device(on, &record, id, &why, now))?;
+        let why = place.why(rollout, id, now)?;
+        on.show(&why, || of_device(on, &overview, id, &why, now))?;
         return Ok(());
     }
-    let overview = state.overview(&record, 0.0, now)?;
     on.show(&overview, || {
         let waits = show::waits(on, &overview, now);
-        let waits = if waits.is_empty() { nothing(&record) } else { waits };
+        let waits = if waits.is_empty() { nothing(&overview) } else { waits };
         let stopped = waves::stopped(&overview.waves);
         let (braked, linked) = (braked(&overview), linked(&overview));
         let words = format!("{}\n{}", show::headline(&overview), waits.trim_end());
@@ -58,19 +56,13 @@ fn linked(overview: &Overview) -> String {
     of.into_iter().chain(by).fold(String::new(), |words, line| format!("{words}\n\n{line}"))
 }
 
-fn nothing(record: &RolloutRecord) -> String {
-    let state = record.progression.state;
-    let words = if state.is_ended() { "it has ended" } else { "it goes on as its limits allow" };
+fn nothing(overview: &Overview) -> String {
+    let words =
+        if overview.state.is_ended() { "it has ended" } else { "it goes on as its limits allow" };
     format!("\n{words}")
 }
 
-fn of_device(
-    on: &state::On,
-    record: &RolloutRecord,
-    id: &str,
-    why: &DeviceWhy,
-    now: Time,
-) -> String {
+fn of_device(on: &state::On, overview: &Overview, id: &str, why: &DeviceWhy, now: Time) -> String {
     let DeviceWhy { rollout, name, version, state, wave, of, .. } = why;
     let rollout = format!("rollout {rollout} ({name} {version})");
     match (state, wave) {
@@ -88,21 +80,21 @@ fn of_device(
             }
             words
         }
-        (None, _) => not_in(id, record),
+        (None, _) => not_in(id, overview),
     }
 }
 
 /// A device that a rollout does not have.
-pub(super) fn not_in(id: &str, record: &RolloutRecord) -> String {
-    let (number, release) = (record.key.0, &record.spec.release);
+pub(super) fn not_in(id: &str, overview: &Overview) -> String {
+    let Overview { number, release, .. } = overview;
     let (name, version) = (&release.name, &release.version);
-    if let Some(of) = &record.spec.rolls_back {
+    if let Some(of) = &overview.rolls_back {
         return format!(
             "{id} is not in rollout {number} ({name} {version}), which has the devices that ran \
              that before {of} changed them"
         );
     }
-    let select = record.spec.select.as_deref().unwrap_or("every device");
+    let select = overview.select.as_deref().unwrap_or("every device");
     format!("{id} is not in rollout {number} ({name} {version}), which selects {select}")
 }
 

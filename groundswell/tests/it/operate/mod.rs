@@ -101,11 +101,15 @@ impl Desk {
         desk
     }
 
-    fn keep(&self, name: &str, content: &str) {
+    pub(crate) fn keep(&self, name: &str, content: &str) {
         fs::write(self.dir.path().join(name), content).unwrap();
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
         self.dir.path().join("groundswell-data")
     }
 
@@ -118,16 +122,19 @@ impl Desk {
     }
 
     /// Must go well.
-    fn well(&self, args: &[&str]) -> Ran {
+    pub(crate) fn well(&self, args: &[&str]) -> Ran {
         let ran = self.run(args);
         assert_eq!(ran.code, Some(0), "{args:?}: {ran:?}");
         ran
     }
 }
 
-fn groundswell(dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn groundswell(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_groundswell"));
-    command.current_dir(dir).env_remove("GROUNDSWELL_STATE").args(args).stdin(Stdio::null());
+    command.current_dir(dir).args(args).stdin(Stdio::null());
+    command.env_remove("GROUNDSWELL_STATE").env_remove("GROUNDSWELL_TOKEN");
+    // Whoever runs the tests may be logged in somewhere.
+    command.env("XDG_CONFIG_HOME", dir);
     command
 }
 
@@ -136,7 +143,7 @@ fn run(dir: &Path, args: &[&str]) -> Ran {
 }
 
 /// A process that ends with the test.
-struct Ending(Child);
+pub(crate) struct Ending(pub(crate) Child);
 
 impl Drop for Ending {
     fn drop(&mut self) {

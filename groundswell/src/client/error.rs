@@ -1,0 +1,179 @@
+//! Why something was not done, and what to do.
+
+use std::{error::Error, path::PathBuf};
+
+use crate::api::Problem;
+
+/// Why something that was asked of a server was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// Not where a server could be.
+    #[error("`{0}` is not the address of a server: write https://HOST or http://HOST:PORT")]
+    Url(String),
+    /// Not what a token looks like. What was given is not told.
+    #[error("that is no token: one begins with gsw_ and is one word")]
+    Token,
+    /// A file of authorities cannot be used.
+    #[error("the authorities in {} cannot be used: {why}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// No connection could be made at all.
+    #[error("there is no TLS on this machine: {0}")]
+    Tls(String),
+    /// Nobody is there, or nobody who can be trusted.
+    #[error("cannot reach {url}: {why}{}", unreachable_hint(.why))]
+    Unreachable {
+        /// The server.
+        url: String,
+        /// Why not.
+        why: String,
+    },
+    /// It did not answer in time.
+    #[error(
+        "{url} does not answer; whether what was asked was done is not known: look, then ask again"
+    )]
+    Silent {
+        /// The server.
+        url: String,
+    },
+    /// The connection failed in the middle.
+    #[error(
+        "the connection to {url} broke off: {why}; whether what was asked was done is not known: \
+         look, then ask again"
+    )]
+    Broken {
+        /// The server.
+        url: String,
+        /// How.
+        why: String,
+    },
+    /// It sends elsewhere.
+    #[error(
+        "{url} sends to {to}, where the token is not shown: if that is the server, name it by that \
+         address"
+    )]
+    Redirected {
+        /// The server.
+        url: String,
+        /// Where it sends to.
+        to: String,
+    },
+    /// It was refused, in the words of the server.
+    #[error("{}{}", .0.detail, problem_hint(.0))]
+    Problem(Box<Problem>),
+    /// Something that is no Groundswell server refused it.
+    #[error(
+        "{url} answers {status}, and not as a Groundswell server does: is it the right address?"
+    )]
+    Status {
+        /// The server.
+        url: String,
+        /// What it answered.
+        status: u16,
+        /// In how many seconds to try again, if it said so.
+        retry_after_secs: Option<u64>,
+    },
+    /// It answers what this program cannot read, or lacks what it asks for.
+    #[error("{url} {what}{}", version_hint(.server.as_deref()))]
+    OtherVersion {
+        /// The server.
+        url: String,
+        /// What it does.
+        what: String,
+        /// The version of the server, if that could be found out.
+        server: Option<String>,
+    },
+    /// A file that was to be sent cannot be read.
+    #[error("{} cannot be read: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+}
+
+impl ClientError {
+    /// The problem that the server told, if it did.
+    pub const fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem(problem) => Some(problem),
+            _ => None,
+        }
+    }
+
+    /// Whether it is what was asked for that is wrong, and not the server or the way there.
+    pub fn is_of_input(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status < 500 && problem.status != 429,
+            Self::Url(_) | Self::Token | Self::Ca { .. } | Self::File { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether nothing was heard of the server, so that whatever may be done twice may be tried
+    /// again.
+    pub(super) const fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken { .. })
+    }
+
+    /// When the server wants to be asked again.
+    pub(super) const fn retry_after_secs(&self) -> Option<u64> {
+        match self {
+            Self::Problem(problem) if matches!(problem.status, 429 | 503) => {
+                problem.retry_after_secs
+            }
+            Self::Status { status: 429 | 503, retry_after_secs, .. } => *retry_after_secs,
+            _ => None,
+        }
+    }
+}
+
+/// What a chain of errors ends with: what happened, without the layers that passed it on.
+pub(super) fn root(error: &dyn Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+fn unreachable_hint(why: &str) -> &'static str {
+    if why.contains("certificate") {
+        "; if the server has one of an authority of yours, name that by --ca FILE"
+    } else if why.contains("refused") {
+        "; is `groundswell serve` running there?"
+    } else {
+        ""
+    }
+}
+
+fn problem_hint(problem: &Problem) -> String {
+    let told = match problem.status {
+        401 => "; `groundswell login URL` takes another one".to_owned(),
+        500 => problem.request_id.as_ref().map_or_else(String::new, |id| format!(" ({id})")),
+        _ => String::new(),
+    };
+    match problem.retry_after_secs {
+        Some(secs) => format!("{told}; try again in {secs} s"),
+        None => told,
+    }
+}
+
+fn version_hint(server: Option<&str>) -> String {
+    let own = env!("CARGO_PKG_VERSION");
+    match server {
+        Some(server) if server != own => format!(
+            ": the server is of version {server}, this program of {own}; use the program of the \
+             server's version"
+        ),
+        Some(_) => String::new(),
+        None => format!(
+            ": it is of another version than this program ({own}), or no Groundswell server at all"
+        ),
+    }
+}

@@ -1,0 +1,169 @@
+//! Which server is used, and who one is to it.
+
+use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Stdio};
+
+use super::Serving;
+use crate::{
+    operate::{Desk, groundswell},
+    program::Ran,
+};
+
+/// Logs in by what is given to standard input.
+fn login(desk: &Desk, url: &str, token: &str, more: &[&str]) -> Ran {
+    let args = [&["login", url, "--token-stdin"], more].concat();
+    let mut command = groundswell(desk.path(), &args);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = piped.spawn().unwrap();
+    writeln!(process.stdin.take().unwrap(), "{token}").unwrap();
+    Ran::from(process.wait_with_output().unwrap())
+}
+
+#[test]
+fn who_is_logged_in_does_everything_by_the_server_until_told_otherwise() {
+    let (near, far) = (Desk::empty(), Desk::drafted());
+    let serving = Serving::of(&far);
+    let host = serving.url.strip_prefix("http://").unwrap();
+    let plain = |ran: &Ran| ran.told().replace(host, "HOST").replace(&id(&serving), "TOKEN_ID");
+    let ran = login(&near, &serving.url, &serving.token, &["--name", "prod"]);
+    insta::assert_snapshot!(plain(&ran), @r"
+    exit 0
+    --- out
+    logged in: commands are done by prod from now on
+      server  http://HOST
+      token   first admin (TOKEN_ID)
+      may     admin
+    ");
+    let kept = near.path().join("groundswell").join("contexts.toml");
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(fs::read_to_string(&kept).unwrap().contains(&serving.token));
+
+    // The draft is there, and there is no state here.
+    assert!(near.well(&["rollout", "list"]).out.contains("pos-app 2.0.0"));
+    assert!(!near.state().exists());
+    let list = plain(&near.run(&["context", "list"]));
+    let list: Vec<String> =
+        list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let (heads, row) = ("name server token used", "prod http://HOST first admin (TOKEN_ID) yes");
+    assert_eq!(list, ["exit 0", "--- out", heads, row]);
+    for args in [
+        &["context", "show"][..],
+        &["context", "list", "--output", "json"],
+        &["context", "show", "prod", "--output", "json"],
+        &["rollout", "show", "1"],
+    ] {
+        let ran = near.well(args);
+        assert!(!format!("{ran:?}").contains(&serving.token), "{args:?}");
+    }
+    // A directory that is named wins, and one in the environment as well.
+    let ran = near.run(&["rollout", "list", "--state", "elsewhere"]);
+    assert!(ran.err.contains("there is no state in elsewhere"), "{ran:?}");
+    let mut command = groundswell(near.path(), &["rollout", "list"]);
+    let ran = Ran::from(command.env("GROUNDSWELL_STATE", "there").output().unwrap());
+    assert!(ran.err.contains("there is no state in there"), "{ran:?}");
+    let mut command = serving.command(&near, &["rollout", "list"]);
+    let ran = Ran::from(command.env("GROUNDSWELL_STATE", "there").output().unwrap());
+    assert!(ran.out.contains("pos-app 2.0.0"), "{ran:?}");
+    let ran = serving.run(&near, &["rollout", "list", "--state", "elsewhere"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("--state and --server: say one of them"), "{ran:?}");
+    // What is of the machine is not done by the server.
+    let ran = near.run(&["state", "backup", "copy.db"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains("a state is copied by its machine, and not by http://"), "{ran:?}");
+
+    let ran = near.run(&["context", "use", "prdo"]);
+    assert_eq!(ran.err, "error: there is no context `prdo`: did you mean `prod`?\n");
+    near.well(&["context", "use", "prod"]);
+    insta::assert_snapshot!(plain(&near.run(&["logout"])), @r"
+    exit 0
+    --- out
+    prod is forgotten here; the token of first admin (TOKEN_ID) stays good until it is revoked
+    ");
+    assert!(!fs::read_to_string(&kept).unwrap().contains(&serving.token));
+    let ran = near.run(&["rollout", "list"]);
+    assert!(ran.err.contains("there is no state in groundswell-data"), "{ran:?}");
+    assert_eq!(near.run(&["context", "list"]).out, "");
+}
+
+fn id(serving: &Serving) -> String {
+    serving.token.strip_prefix("gsw_").unwrap().split('.').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_token_that_is_refused_is_not_kept_and_never_told() {
+    let (near, far) = (Desk::empty(), Desk::set());
+    let serving = Serving::of(&far);
+    let wrong = format!("{}A", &serving.token[..serving.token.len() - 1]);
+    for token in [&*wrong, "nonsense", "two words"] {
+        let ran = login(&near, &serving.url, token, &[]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(!format!("{ran:?}").contains(token), "{ran:?}");
+    }
+    let ran = login(&near, &serving.url, &wrong, &[]);
+    assert_eq!(
+        ran.err,
+        "error: the token is not known here; `groundswell login URL` takes another one\n"
+    );
+    assert!(!near.path().join("groundswell").exists());
+    let ran = near.run(&["login", &serving.url]);
+    assert!(ran.err.starts_with("error: no token: give it by --token-stdin"), "{ran:?}");
+    let ran = near.run(&["rollout", "list", "--server", &serving.url]);
+    assert!(ran.err.contains("no token for http://"), "{ran:?}");
+    // By a file, as a pipeline has it.
+    near.keep("token", &format!("{}\n", serving.token));
+    let args = ["rollout", "list", "--server", &serving.url, "--token-file", "token"];
+    assert_eq!(near.run(&args).code, Some(0));
+}
+
+#[test]
+fn what_a_token_may_not_is_told_with_who_may() {
+    let (near, far) = (Desk::drafted(), Desk::drafted());
+    let serving = Serving::of(&far);
+    let viewer = {
+        use groundswell::{
+            access::{Kind, Role, Scope},
+            clock::Clock,
+            operate::State,
+        };
+        let mut state = State::open(&far.state()).unwrap();
+        let scope = Some(Scope::parse("tag.region==north").unwrap());
+        let kind = Kind::Operator { role: Role::Viewer, scope };
+        let (_, secret) = state.create_token("eyes", kind, None, Clock::System.now()).unwrap();
+        secret.reveal()
+    };
+    let ran = login(&near, &serving.url, &viewer, &[]);
+    assert!(ran.out.contains("may     viewer of tag.region==north\n"), "{ran:?}");
+    let ran = near.run(&["rollout", "start", "1"]);
+    assert_eq!(ran.code, Some(2));
+    assert_eq!(ran.err, "error: the token is of viewer; this takes one of: operator, admin\n");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_with_what_to_do() {
+    let near = Desk::empty();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ran = login(&near, &format!("http://{gone}"), "gsw_a.b", &[]);
+    assert_eq!(ran.code, Some(3));
+    let told = ran.err.replace(&gone.to_string(), "HOST");
+    assert_eq!(
+        told,
+        "error: cannot reach http://HOST: Connection refused (os error 111); is `groundswell serve` \
+         running there?\n"
+    );
+    let ran = login(&near, "updates.example.com", "gsw_a.b", &[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("write https://HOST"), "{ran:?}");
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    let desk = Desk::empty();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let out = desk.well(&["completions", shell]).out;
+        assert!(out.contains("rollback") && out.contains("token-stdin"), "{shell}");
+    }
+    desk.well(&["man", "pages/man1"]);
+    let page = |name: &str| fs::read_to_string(desk.path().join("pages/man1").join(name)).unwrap();
+    assert!(page("groundswell.1").contains("login"));
+    assert!(page("groundswell-rollout-rollback.1").contains("groundswell rollout rollback 1"));
+}
