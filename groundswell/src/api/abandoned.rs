@@ -35,6 +35,11 @@ impl Api {
 fn tidy(api: &Api) -> Result<usize, OperateError> {
     let mut state = State::open(api.path())?;
     let artifacts = state.artifacts()?;
+    let now = Duration::from_millis(api.now().as_millis().unsigned_abs());
+    let since = std::time::UNIX_EPOCH + now.saturating_sub(UPLOAD_KEPT);
+    if let Err(error) = artifacts.sweep_whole(since) {
+        tracing::warn!("what is left of an upload cannot be removed: {error}");
+    }
     // These first: an upload is written down before it has a file.
     let files = artifacts.arrivals().unwrap_or_default();
     let uploads = state.uploads()?;

@@ -19,6 +19,9 @@ use super::store::{Artifacts, Kept, PARTIAL, gone, hash};
 /// How the name of a file begins that goes on after a restart.
 const UPLOAD: &str = ".upload-";
 
+/// How the name of a file begins that does not.
+const WHOLE: &str = ".put-";
+
 /// Longest id: it is part of a file's name.
 const ID_BYTES_MAX: usize = 64;
 
@@ -71,8 +74,27 @@ impl Artifacts {
         gone(&self.whole_path(id))
     }
 
+    /// Removes what processes left that died while one arrived whole: whatever was not added to since
+    /// then.
+    ///
+    /// # Errors
+    /// An IO error of the directory.
+    pub fn sweep_whole(&self, since: SystemTime) -> io::Result<()> {
+        for entry in fs::read_dir(self.path())? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_whole = name.to_str().is_some_and(|name| name.starts_with(WHOLE));
+            // One that is gone meanwhile has arrived.
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            if is_whole && modified.is_ok_and(|modified| modified < since) {
+                gone(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     fn whole_path(&self, id: &str) -> PathBuf {
-        self.path().join(format!(".{id}{PARTIAL}"))
+        self.path().join(format!("{WHOLE}{id}{PARTIAL}"))
     }
 
     /// How much of an upload has arrived, and when the last of it did; none if nothing has.

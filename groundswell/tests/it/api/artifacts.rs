@@ -334,15 +334,23 @@ async fn an_upload_that_nobody_goes_on_with_is_removed_after_a_day() {
     let id = old.rsplit('/').next().unwrap();
     let artifacts = served.data().join("artifacts");
     let file = File::options().write(true).open(artifacts.join(format!(".upload-{id}"))).unwrap();
-    let long_ago = SystemTime::now() - UPLOAD_KEPT - Duration::from_secs(1);
+    let now = Duration::from_millis(Clock::System.now().as_millis().unsigned_abs());
+    let now = SystemTime::UNIX_EPOCH + now;
+    let long_ago = now - UPLOAD_KEPT - Duration::from_secs(1);
     file.set_modified(long_ago).unwrap();
     fs::write(artifacts.join(".upload-nobody"), "x").unwrap();
+    // A process that was killed in the middle of a PUT, and one that is at it.
+    for (name, at) in [(".put-1.partial", long_ago), (".put-2.partial", now)] {
+        File::create(artifacts.join(name)).unwrap().set_modified(at).unwrap();
+    }
     let (limits, borders, live) = (Limits::default(), Borders::default(), live());
     let api = Api::new(served.data(), Clock::System, limits, borders, live);
     assert_eq!(api.tidy_uploads().await.unwrap(), 1);
     problem(served.ask(Method::GET, &old).send().await.unwrap(), StatusCode::NOT_FOUND).await;
     json(add(&served, &young, 10, &all[10..]).await, StatusCode::CREATED).await;
-    assert_eq!(files(&served.data()), [name]);
+    let mut left = files(&served.data());
+    left.sort();
+    assert_eq!(left, [".put-2.partial", &name]);
     assert!(audited(&served.data()).contains(&"artifact.abandon".to_owned()));
     served.stop().await;
 }

@@ -20,7 +20,7 @@ async fn artifact(served: &Served, text: &str) -> String {
 async fn a_release_is_made_once_of_an_artifact_that_is_there() {
     let served = Served::start().await;
     let (one, two) = (artifact(&served, "one").await, artifact(&served, "two").await);
-    let make = |version: &str, artifact: &str, key: Option<&str>| {
+    let create = |version: &str, artifact: &str, key: Option<&str>| {
         let body = json!({ "name": "pos/till", "version": version, "artifact": artifact });
         let post = served.ask(Method::POST, "/api/v1/releases").json(&body);
         match key {
@@ -28,21 +28,21 @@ async fn a_release_is_made_once_of_an_artifact_that_is_there() {
             None => post.send(),
         }
     };
-    let made = make("2.0.0", &one, Some("build-17")).await.unwrap();
+    let made = create("2.0.0", &one, Some("build-17")).await.unwrap();
     let at = made.headers()["location"].to_str().unwrap().to_owned();
     let made = json(made, StatusCode::CREATED).await;
     assert_eq!((&made["artifact"], &made["artifact_bytes"]), (&json!(one), &json!(3)));
     assert_eq!((&made["is_kept"], &made["rollouts"]), (&json!(true), &json!([])));
     assert!(made.get("path").is_none(), "where it lies is nobody's business");
     assert_eq!(served.get(&at).await, made);
-    json(make("2.0.0", &one, Some("build-17")).await.unwrap(), StatusCode::CREATED).await;
-    json(make("2.0.0", &one, None).await.unwrap(), StatusCode::OK).await;
-    let (kind, _) = problem(make("2.0.0", &two, None).await.unwrap(), StatusCode::CONFLICT).await;
+    json(create("2.0.0", &one, Some("build-17")).await.unwrap(), StatusCode::CREATED).await;
+    json(create("2.0.0", &one, None).await.unwrap(), StatusCode::OK).await;
+    let (kind, _) = problem(create("2.0.0", &two, None).await.unwrap(), StatusCode::CONFLICT).await;
     assert_eq!(kind, "differs");
-    let refused = make("2.1.0", &"0".repeat(64), None).await.unwrap();
+    let refused = create("2.1.0", &"0".repeat(64), None).await.unwrap();
     let (_, told) = problem(refused, StatusCode::UNPROCESSABLE_ENTITY).await;
     assert_eq!(told["errors"][0]["field"], "artifact");
-    let refused = make(" ", &one, None).await.unwrap();
+    let refused = create(" ", &one, None).await.unwrap();
     let (_, told) = problem(refused, StatusCode::UNPROCESSABLE_ENTITY).await;
     assert_eq!(told["errors"][0]["field"], "version");
     let (_, told) = problem(
