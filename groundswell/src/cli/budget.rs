@@ -115,7 +115,8 @@ mod tests {
     use crate::operate::LimitView;
 
     fn on() -> state::On {
-        state::On { state: "groundswell-data".into(), output: state::Output::Text }
+        let at = state::At { state: Some("groundswell-data".into()), ..state::At::default() };
+        state::On { at, print: state::Print { output: state::Output::Text } }
     }
 
     fn domain(count: usize) -> DomainView {

@@ -63,7 +63,7 @@ pub struct At {
 
     /// What it is called, once that is known.
     #[arg(skip)]
-    named: OnceCell<String>,
+    pub(super) named: OnceCell<String>,
 }
 
 /// How to print.
