@@ -18,6 +18,7 @@ use groundswell::{
     clock::Clock,
     core::{device::Device, rollout::Act, time::Time},
     inventory::{Entry, Inventory},
+    networks::Networks,
     operate::State,
     server::{ConnectionLimits, Server, Setup},
 };
@@ -93,6 +94,8 @@ async fn measure(
         allow_plain: false,
         limits: Limits::default(),
         connections: ConnectionLimits::default(),
+        networks: Networks::default(),
+        gate_secrets: vec![],
     };
     let server = Server::bind(setup, Driver::new(data).called("serve"), Clock::System).await?;
     let address = server.address()?;

@@ -29,6 +29,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("forbidden", 403, "The token is good, and may not do this."),
     ("used-up", 403, "The enrollment token is good for no more devices."),
     ("not-found", 404, "There is no such thing, or none that the token may see."),
+    ("no-such-place", 404, "The API has nothing of that address."),
     ("no-such-method", 405, "The place does not take that method; Allow says which it takes."),
     ("stalled", 408, "Nothing came of a body for too long; what came before is kept."),
     ("conflict", 409, "It makes no sense as things are now."),
