@@ -8,12 +8,14 @@
 //!
 //! Type to read first: [`Budgets`].
 
+mod waiting;
+
 use std::{sync::Arc, time::Duration};
 
 use groundswell_core::{
     admit::Class,
     bites,
-    budget::{self, Budget, Domain, Domains, Fate, Full, NAMED_MAX, Per, Place, Why},
+    budget::{self, Budget, Domain, Domains, Fate, Per, Place, Why},
     ids::AssignmentId,
     time::Time,
 };
@@ -33,9 +35,6 @@ const DOWN_EVERY: Duration = Duration::from_mins(1);
 
 /// Candidates of one rollout that wait for slots in memory, at some 700 bytes each.
 const PARKED_MAX: usize = 50_000;
-
-/// Those who wait that are looked at for one which waits for a domain, and not for its own device.
-const LOOK_AT: usize = 16;
 
 /// Slots, and who waits for them.
 #[derive(Debug)]
@@ -470,64 +469,6 @@ impl Budgets {
                 failed.released.push(domain);
             }
         }
-    }
-
-    /// The next one who waited and has its slots now.
-    pub(super) fn next_woken(&mut self) -> Option<(RolloutKey, Candidate)> {
-        self.domains.next_woken()
-    }
-
-    /// Takes back the slots of a device that is not claimed after all.
-    pub(super) fn hand_back(&mut self, device: DeviceKey) {
-        self.domains.hand_back(raw(device));
-    }
-
-    /// Everybody of a rollout who waits for slots, in order; nobody waits afterwards.
-    pub(super) fn withdraw(&mut self, rollout: RolloutKey) -> Vec<Candidate> {
-        let withdrawn = self.domains.withdraw(raw_rollout(rollout));
-        withdrawn.into_iter().map(|(_, candidate)| candidate).collect()
-    }
-
-    /// How many of a rollout wait.
-    pub(super) fn parked(&self, rollout: RolloutKey) -> usize {
-        self.domains.parked(raw_rollout(rollout))
-    }
-
-    /// Those of a rollout who wait.
-    pub(super) fn waiting_of(&self, rollout: RolloutKey) -> impl Iterator<Item = &Candidate> {
-        self.domains.waiting(raw_rollout(rollout)).map(|waiting| &waiting.what.1)
-    }
-
-    /// What the one of a rollout waits for who has waited for the longest time.
-    pub(super) fn full(&self, rollout: RolloutKey, budgets: &[Budget]) -> Option<Full> {
-        let mut oldest = self.domains.waiting(raw_rollout(rollout)).take(LOOK_AT);
-        let (domain, own) =
-            oldest.find_map(|waiting| Some((waiting.domain?, waiting.what.1.device)))?;
-        let budget = budgets.iter().find(|budget| budget.per == domain.per)?;
-        let fullness = self.domains.fullness(&domain, budget)?;
-        // It does not count against itself.
-        let own_down = self.down.contains(&own) && !self.domains.holds(raw(own), &domain);
-        let down = fullness.down.saturating_sub(u32::from(own_down));
-        let named_max = NAMED_MAX.min(down as usize);
-        let failed = fullness.failed.iter();
-        let named = failed.filter_map(|device| self.ids.get(&DeviceKey(device.cast_signed())));
-        Some(Full {
-            domain: domain.to_string(),
-            limit: fullness.limit,
-            under_way: fullness.under_way,
-            failed: fullness.failed.len() as u32,
-            named: named.take(NAMED_MAX).map(ToString::to_string).collect(),
-            down,
-            down_named: self.down_named(&domain, own).take(named_max).collect(),
-        })
-    }
-
-    /// Those of a domain who are down and hold no slot, but for the one that waits there.
-    fn down_named(&self, domain: &Domain, own: DeviceKey) -> impl Iterator<Item = String> {
-        let down = self.down_in.get(domain).into_iter().flatten();
-        let counts =
-            move |device: DeviceKey| device != own && !self.domains.holds(raw(device), domain);
-        down.filter(move |(device, _)| counts(*device)).map(|(_, id)| id.to_string())
     }
 }
 

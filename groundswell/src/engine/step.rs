@@ -5,6 +5,7 @@
 //! rollout that waits costs nothing but being asked when it is due.
 
 mod news;
+mod outset;
 mod view;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -17,8 +18,7 @@ pub use super::fact::{
 };
 use super::{course::Course, places::Places, shared::Shared};
 use crate::store::{
-    Candidate, ChangeSeq, CohortRecord, DeviceKey, FailedDevice, Intent, IntentSeq, RolloutKey,
-    RolloutRecord,
+    Candidate, ChangeSeq, CohortRecord, Intent, IntentSeq, RolloutKey, RolloutRecord,
     writer::{Done, Job},
 };
 
@@ -280,25 +280,6 @@ impl Engine {
             let asked = heard.into_iter().map(|device| Job::Waiting(news::OWN, device));
             commands.extend(asked.map(Command::Store));
         }
-    }
-
-    /// Devices that a push which nobody drives now has active: nobody else may touch them.
-    pub fn keep_from(&mut self, rollout: &RolloutRecord, devices: &[DeviceKey]) {
-        self.shared.names.insert(rollout.key, rollout.name());
-        for device in devices {
-            self.shared.hold(*device, rollout.key);
-        }
-    }
-
-    /// Devices that failed before: they keep their slots.
-    pub fn know_failed(&mut self, failed: Vec<FailedDevice>) {
-        self.shared.budgets.know_failed(failed);
-    }
-
-    /// Of each rollout no more than so many devices wait for slots in memory, instead of tens of
-    /// thousands: to see what happens beyond that.
-    pub const fn park_at_most(&mut self, devices: usize) {
-        self.shared.budgets.parked_max = devices;
     }
 
     /// Lets go of rollouts that are done with.
