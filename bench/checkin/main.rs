@@ -107,8 +107,8 @@ async fn measure(
     let running = tokio::spawn(server.run(stop.clone(), told));
     is_begun.await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let began = Instant::now();
-    let until = began + duration;
+    let start = Instant::now();
+    let until = start + duration;
     let share = tokens.len().div_ceil(connections);
     let (said, is_said) = watch::channel(None);
     let callers: Vec<_> = tokens
@@ -126,7 +126,7 @@ async fn measure(
     for caller in callers {
         took.extend(caller.await??);
     }
-    let secs = began.elapsed().as_secs_f64();
+    let secs = start.elapsed().as_secs_f64();
     took.sort_unstable();
     let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
     let lag = lag.await??;

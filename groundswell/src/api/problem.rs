@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use groundswell_core::document::DocumentError;
 
 use crate::{
-    operate::OperateError,
+    operate::{OperateError, Unmeetable},
     spec_file::SpecFileError,
     store::{StoreError, dir::DirError},
 };
@@ -139,6 +139,18 @@ impl Problem {
         Self { errors: error.faults().iter().map(fault).collect(), ..problem }
     }
 
+    /// Budgets that cannot be met: all of them.
+    fn of_budgets(unmeetable: &Unmeetable) -> Self {
+        let faults = unmeetable.problems.iter().map(|problem| {
+            let told = problem.to_string();
+            let (field, detail) = told.split_once(": ").unwrap_or(("budgets", &told));
+            Fault { field: field.to_owned(), detail: detail.to_owned() }
+        });
+        let told = unmeetable.to_string();
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", told);
+        Self { errors: faults.collect(), ..problem }
+    }
+
     /// There is no such thing, or none that the caller may see.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
@@ -240,7 +252,8 @@ impl From<OperateError> for Problem {
             E::Spec(SpecFileError::Document(_, error)) | E::Document(error) => {
                 Self::of_document(&error)
             }
-            E::Spec(_) | E::Budgets(_) => Self::invalid("spec", told),
+            E::Budgets(unmeetable) => Self::of_budgets(&unmeetable),
+            E::Spec(_) => Self::invalid("spec", told),
             E::Reason { max } | E::ReleaseReason { max } | E::ApprovalReason { max } => {
                 Self::invalid("reason", format!("say why in 1 to {max} characters"))
             }

@@ -187,7 +187,10 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
 
 /// The query parameters of each route that has any, with the most characters that each may have.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Parameters(Arc<HashMap<(Method, String), Vec<(String, usize)>>>);
+pub(super) struct Parameters(Arc<HashMap<(Method, String), Vec<Known>>>);
+
+/// A parameter's name, and the most characters that it may have.
+type Known = (String, usize);
 
 impl Parameters {
     fn of(openapi: &mut OpenApi) -> Self {

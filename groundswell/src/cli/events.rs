@@ -129,7 +129,7 @@ mod tests {
              device pos-1  state failed: rejected"
         );
         let line = as_json(event);
-        assert!(line.starts_with("{") && !line.contains('\n'), "{line}");
+        assert!(line.starts_with('{') && !line.contains('\n'), "{line}");
         let read: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&read["id"], &read["kind"]), (&json!("41.2"), &json!("x")));
     }

@@ -424,12 +424,12 @@ mod tests {
         assert!(matches!(next(40), Next::Quiet(to) if to.seq == 50));
         assert!(matches!(next(50), Next::Nothing));
         assert!(matches!(next(5), Next::Behind));
-        let _second = feed.listen(all(), 9, None).unwrap();
+        let second = feed.listen(all(), 9, None).unwrap();
         assert!(feed.listen(all(), 9, None).is_none(), "too many");
         drop(place);
         assert!(!feed.rest());
         assert_eq!(feed.ring.lock().groups.len(), 1);
-        drop(_second);
+        drop(second);
         assert!(feed.rest());
         assert!(feed.ring.lock().groups.is_empty());
     }
