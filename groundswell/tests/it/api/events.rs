@@ -27,7 +27,7 @@ use tokio::{
 use super::support::{Served, json, problem};
 
 /// What takes longer than this does not happen at all.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One who listens, and goes on where it was.
 struct Listener {
@@ -89,7 +89,7 @@ impl Listener {
         let field =
             |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         if let Some(id) = field("id") {
-            self.last = id.to_owned();
+            id.clone_into(&mut self.last);
         }
         if let Some(data) = field("data") {
             let data: Value = serde_json::from_str(data).unwrap();

@@ -89,7 +89,9 @@ fn askers(served: &Served) -> Vec<Asker> {
 fn is_expected(who: Who, needs: Needs, is_of_something: bool, status: StatusCode) -> bool {
     let is_let_in = status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN;
     match (who, needs) {
-        (_, Needs::Nothing) => is_let_in,
+        (_, Needs::Nothing)
+        | (Who::Device, Needs::Device)
+        | (Who::Enrollment, Needs::Enrollment) => is_let_in,
         (Who::Stranger, _) => status == StatusCode::UNAUTHORIZED,
         (Who::Operator(role), Needs::Right(right)) if role.may(right) => is_let_in,
         (Who::Blind(role), Needs::Right(right)) if role.may(right) => {
@@ -97,7 +99,6 @@ fn is_expected(who: Who, needs: Needs, is_of_something: bool, status: StatusCode
             let is_hidden = status == StatusCode::NOT_FOUND || status == StatusCode::FORBIDDEN;
             if is_of_something { is_hidden } else { status != StatusCode::UNAUTHORIZED }
         }
-        (Who::Device, Needs::Device) | (Who::Enrollment, Needs::Enrollment) => is_let_in,
         (Who::OtherDevice, Needs::Device) if !is_of_something => is_let_in,
         _ => status == StatusCode::FORBIDDEN,
     }

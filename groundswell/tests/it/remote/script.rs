@@ -132,13 +132,17 @@ fn transcript(run: &dyn Fn(&[&str]) -> Ran) -> String {
         let args: Vec<&str> = line.split(' ').collect();
         writeln!(told, "$ {line}\n{}", plain(&run(&args).told())).unwrap();
     };
-    DRAFT.iter().for_each(|line| tell(line));
+    for line in DRAFT {
+        tell(line);
+    }
     // A driver may be quick or not.
     run(&["rollout", "start", "1"]);
     while run(&["rollout", "show", "1", "--output", "json"]).json()["state"] != "scheduled" {
         pause();
     }
-    STARTED.iter().for_each(|line| tell(line));
+    for line in STARTED {
+        tell(line);
+    }
     told
 }
 

@@ -22,7 +22,7 @@ async fn a_file_goes_on_from_where_it_was_cut_off() {
     let kept: Arc<Mutex<(Vec<u8>, u32)>> = Arc::default();
     let len = bytes.len();
     let (known, taken) = (Arc::clone(&kept), Arc::clone(&kept));
-    let patch = move |request: Request| {
+    let append = move |request: Request| {
         let kept = Arc::clone(&taken);
         async move {
             let offset: usize =
@@ -49,7 +49,7 @@ async fn a_file_goes_on_from_where_it_was_cut_off() {
     };
     let routes = Router::new()
         .route("/api/v1/artifacts", post(|| async { r#"{"upload":"u1","offset":0}"# }))
-        .route("/api/v1/artifacts/uploads/u1", get(offset).patch(patch));
+        .route("/api/v1/artifacts/uploads/u1", get(offset).patch(append));
     let server = Other::start(routes).await;
     let uploaded = server.client().upload(&path).await.unwrap();
     assert_eq!(uploaded.bytes, len as u64);
