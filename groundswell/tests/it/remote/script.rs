@@ -152,8 +152,27 @@ fn plain(told: &str) -> String {
     for line in told.lines() {
         let line = line.replace("groundswell serve", "groundswell run");
         let words: Vec<String> = line.split(' ').map(plain_word).collect();
-        plain.push_str(words.join(" ").trim_end());
+        plain.push_str(without_ages(&words).join(" ").trim_end());
         plain.push('\n');
+    }
+    plain
+}
+
+/// How long ago something was depends on how quickly all this is typed.
+fn without_ages(words: &[String]) -> Vec<&str> {
+    let is_part = |word: &str| {
+        let word = word.trim_start_matches('(');
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+            || ["s", "min", "h", "d"].contains(&word)
+    };
+    let mut plain: Vec<&str> = vec![];
+    for word in words {
+        if word.starts_with("ago") {
+            while plain.last().is_some_and(|last| is_part(last)) {
+                plain.pop();
+            }
+        }
+        plain.push(word);
     }
     plain
 }
