@@ -16,5 +16,12 @@ def lines(_context, value):
 
 @schemathesis.deserializer("application/x-ndjson")
 def items(_context, response):
-    """The text: what the document describes is a text of lines."""
-    return response.content.decode()
+    """The first line: the document describes what each line is."""
+    first = response.content.decode().split("\n", 1)[0]
+    return json.loads(first) if first else {"line": 1, "result": "same"}
+
+
+@schemathesis.deserializer("application/octet-stream")
+def numbers(_context, response):
+    """Bytes, as the document describes them."""
+    return list(response.content)

@@ -158,9 +158,18 @@ fn described(mut openapi: OpenApi) -> OpenApi {
                 operation.security = Some(vec![SecurityRequirement::new(BEARER, none)]);
             }
             problems_as_sent(operation);
+            name_by_noun(operation);
         }
     }
     openapi
+}
+
+/// Names of operations differ across all nouns: `devices_list`.
+fn name_by_noun(operation: &mut Operation) {
+    let noun = operation.tags.iter().flatten().next();
+    if let (Some(noun), Some(id)) = (noun, &operation.operation_id) {
+        operation.operation_id = Some(format!("{noun}_{id}"));
+    }
 }
 
 /// A problem has a media type of its own.
