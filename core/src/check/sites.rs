@@ -18,7 +18,6 @@ pub(super) struct Sites {
     /// By the numbers of the ledger.
     devices: Vec<Device>,
     out_of_order: HashMap<Site, u32>,
-    active: HashMap<Site, u32>,
     sizes: HashMap<Site, u32>,
 }
 
@@ -89,9 +88,6 @@ impl Sites {
         if is_out {
             step(self.out_of_order.entry(site.clone()).or_default());
         }
-        if self.devices[no].is_active {
-            step(self.active.entry(site.clone()).or_default());
-        }
         step(self.sizes.entry(site).or_default());
     }
 
@@ -160,8 +156,7 @@ impl Sites {
         self.devices.get(no as usize).is_some_and(|device| device.has_failed)
     }
 
-    /// What a claim of a device exceeds by these budgets, before it is counted. One that failed
-    /// counts anyhow, and may be mended if nobody else is being updated.
+    /// What a claim of a device exceeds by these budgets, before it is counted.
     pub(super) fn exceeded(&self, no: u32, budgets: &[Budget]) -> Option<String> {
         budgets.iter().find_map(|budget| {
             let key = self.keys.iter().position(|key| key == budget.per.tag())?;
@@ -174,8 +169,7 @@ impl Sites {
                 Limit::Percent(percent) => count(&self.sizes) * u32::from(percent) / 100,
             };
             let (key, value) = (&self.keys[key], &site.1);
-            let is_mended = own > 0 && count(&self.active) == 0;
-            (others >= limit && !is_mended).then(|| {
+            (others >= limit).then(|| {
                 format!("{others} others of tag.{key} {value:?} are out of order, {limit} allowed")
             })
         })
@@ -214,19 +208,6 @@ mod tests {
         sites.go(0, State::Delivering, State::Succeeded);
         assert_eq!(sites.exceeded(1, &budgets), None);
         assert!(!sites.is_any_out_of_order());
-    }
-
-    #[test]
-    fn of_several_that_failed_one_after_the_other_may_be_mended() {
-        let (mut sites, budgets) = sites(Limit::Max(1));
-        sites.sicken(0);
-        sites.sicken(1);
-        assert_eq!((sites.exceeded(0, &budgets), sites.exceeded(1, &budgets)), (None, None));
-        sites.go(0, State::Queued, State::Delivering);
-        assert!(sites.exceeded(1, &budgets).is_some(), "the other one is being mended");
-        sites.go(0, State::Verifying, State::Succeeded);
-        assert_eq!(sites.exceeded(1, &budgets), None);
-        assert!(sites.exceeded(0, &budgets).is_some(), "it is well, and would be one more");
     }
 
     #[test]
