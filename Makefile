@@ -7,6 +7,7 @@
 #   make sim-long  the same on all cores until stopped (or for SECS=), with what was reached
 #   make sim-teeth  known mistakes, made on purpose: each has to be noticed; BUG=MaxPerHostForgotten for one
 #   make chaos   real processes and sockets, killed, held, cut off: SEED=, SECS= (120); root for a small disk
+#   make api     a running server held against its own OpenAPI document, by schemathesis (PyPI)
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
 #   make bench-gate  how often gates stop healthy rollouts, and how late bad ones (docs/gates.md); seconds
@@ -17,7 +18,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test sim sim-ci sim-long sim-teeth chaos check check-core bench bench-gate bless setup-build setup-bench
+.PHONY: api demo test sim sim-ci sim-long sim-teeth chaos check check-core bench bench-gate bless setup-build setup-bench
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
@@ -78,6 +79,9 @@ bench: setup-build setup-bench
 # Fails if healthy rollouts are stopped more often than promised; draws the picture anew.
 bench-gate: setup-build
 	cargo run --quiet --release --package groundswell-core --example gate -- --svg docs/gates.svg
+
+api: setup-build
+	.ci/api
 
 bless: setup-build
 	./.ci/bless
