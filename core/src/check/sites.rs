@@ -18,6 +18,7 @@ pub(super) struct Sites {
     /// By the numbers of the ledger.
     devices: Vec<Device>,
     out_of_order: HashMap<Site, u32>,
+    active: HashMap<Site, u32>,
     sizes: HashMap<Site, u32>,
 }
 
@@ -30,6 +31,9 @@ struct Device {
     has_failed: bool,
     /// Whether it has because it was not well after its update.
     is_regressed: bool,
+    /// Whether it failed, and no update has gone well since, whoever saw it well or released its slot
+    /// meanwhile: a driver may not have heard of that yet.
+    is_unmended: bool,
     /// Keys of domains in which an operator released its slot.
     released: Vec<String>,
 }
@@ -88,6 +92,9 @@ impl Sites {
         if is_out {
             step(self.out_of_order.entry(site.clone()).or_default());
         }
+        if self.devices[no].is_active {
+            step(self.active.entry(site.clone()).or_default());
+        }
         step(self.sizes.entry(site).or_default());
     }
 
@@ -115,9 +122,12 @@ impl Sites {
             match to {
                 State::Failed(_) | State::TimedOut(_) | State::Canceled => {
                     (device.has_failed, device.is_regressed) = (true, false);
+                    device.is_unmended = true;
                     device.released.clear();
                 }
-                State::Succeeded | State::Skipped(_) => device.has_failed = false,
+                State::Succeeded | State::Skipped(_) => {
+                    (device.has_failed, device.is_unmended) = (false, false);
+                }
                 _ => {}
             }
         });
@@ -127,6 +137,7 @@ impl Sites {
     pub(super) fn sicken(&mut self, no: u32) {
         self.change(no, |device| {
             (device.has_failed, device.is_regressed) = (true, true);
+            device.is_unmended = true;
             device.released.clear();
         });
     }
@@ -156,7 +167,8 @@ impl Sites {
         self.devices.get(no as usize).is_some_and(|device| device.has_failed)
     }
 
-    /// What a claim of a device exceeds by these budgets, before it is counted.
+    /// What a claim of a device exceeds by these budgets, before it is counted. One that failed may
+    /// be mended, however many others did, if nobody else of its domain is being updated.
     pub(super) fn exceeded(&self, no: u32, budgets: &[Budget]) -> Option<String> {
         budgets.iter().find_map(|budget| {
             let key = self.keys.iter().position(|key| key == budget.per.tag())?;
@@ -169,7 +181,8 @@ impl Sites {
                 Limit::Percent(percent) => count(&self.sizes) * u32::from(percent) / 100,
             };
             let (key, value) = (&self.keys[key], &site.1);
-            (others >= limit).then(|| {
+            let is_mended = self.devices[no as usize].is_unmended && count(&self.active) == 0;
+            (others >= limit && !is_mended).then(|| {
                 format!("{others} others of tag.{key} {value:?} are out of order, {limit} allowed")
             })
         })
@@ -208,6 +221,23 @@ mod tests {
         sites.go(0, State::Delivering, State::Succeeded);
         assert_eq!(sites.exceeded(1, &budgets), None);
         assert!(!sites.is_any_out_of_order());
+    }
+
+    #[test]
+    fn of_several_that_failed_one_after_the_other_may_be_mended() {
+        let (mut sites, budgets) = sites(Limit::Max(1));
+        sites.sicken(0);
+        sites.sicken(1);
+        assert_eq!((sites.exceeded(0, &budgets), sites.exceeded(1, &budgets)), (None, None));
+        sites.go(0, State::Queued, State::Delivering);
+        assert!(sites.exceeded(1, &budgets).is_some(), "the other one is being mended");
+        sites.go(0, State::Verifying, State::Succeeded);
+        assert_eq!(sites.exceeded(1, &budgets), None);
+        assert!(sites.exceeded(0, &budgets).is_some(), "it is well, and would be one more");
+        // Whoever goes by what was so a moment ago does not know of it.
+        sites.release(1, "store");
+        sites.sicken(0);
+        assert_eq!(sites.exceeded(1, &budgets), None);
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl World {
             let failed: Vec<String> =
                 in_it().filter(is_failed).map(|row| row.device.id.clone()).collect();
             let limit = budget.limit.of(size);
-            (under_way + failed.len() as u32 >= limit).then(|| Full {
+            let is_mended = under_way == 0 && self.rows[at].keeps_slot(budget);
+            (!is_mended && under_way + failed.len() as u32 >= limit).then(|| Full {
                 domain: domain.to_string(),
                 limit,
                 under_way,

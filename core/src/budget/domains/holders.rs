@@ -128,6 +128,12 @@ impl<T> Domains<T> {
         }
     }
 
+    /// Whether a device held its slot in a domain, as one that had failed, before it was claimed.
+    pub(super) fn had_failed(&self, device: u64, key: Key) -> bool {
+        let slots = self.holders.get(&device).into_iter().flat_map(|holder| &holder.slots);
+        slots.into_iter().any(|slot| slot.key == key && slot.had_failed)
+    }
+
     pub(super) fn is_under_way(&self, device: u64) -> bool {
         self.holders.get(&device).is_some_and(|holder| holder.is_under_way)
     }

@@ -24,6 +24,10 @@
 //! - While it cannot (as many devices as it may have at all have failed or are down: it is
 //!   *stuck*), those behind it go by their own limits. Only a recovery or an operator can help it,
 //!   and who is stuck keeps nothing reserved elsewhere: what waits for it would be stuck as well.
+//! - A device that has failed counts already, so that to mend it puts no more devices out of order:
+//!   it goes as soon as nobody else is under way there or has reserved a slot, however many have
+//!   failed, and is never stuck. Otherwise a domain of which more have failed than may could not be
+//!   mended by anything that keeps to its budget.
 //! - What is reserved stays within the limit of whoever reserved it: others do not go beyond that.
 //!
 //! So at any time when nothing is under way, whoever waits is stuck, and nothing is reserved.
@@ -188,7 +192,9 @@ impl<T> Domains<T> {
         places.iter().all(|Place { domain, limit, counts_down, .. }| {
             let terms = line::Terms { limit: *limit, counts_down: *counts_down };
             let key = self.registry.find(domain);
-            key.is_none_or(|key| self.registry[key].may_hold(terms, device))
+            key.is_none_or(|key| {
+                self.registry[key].may_hold(terms, device, self.had_failed(device, key))
+            })
         })
     }
 

@@ -123,7 +123,7 @@ impl<T> Domains<T> {
     fn is_within(&mut self, ticket: Ticket) -> bool {
         let Some(parked) = self.parked.get(&ticket) else { return false };
         let device = parked.device;
-        let may_hold = |want: &Want| self.registry[want.key].may_hold(want.terms, device);
+        let may_hold = |want: &Want| self.registry[want.key].may_hold(want.terms, device, false);
         let Some(beyond) = parked.wants.iter().position(|want| !may_hold(want)) else {
             return true;
         };

@@ -213,22 +213,38 @@ impl State {
     /// whoever has reserved one and would go beyond its limit otherwise.
     fn has_room(&self, terms: Terms, kind: Kind) -> bool {
         let is_within = |terms: Terms| self.with(kind, terms.counts_down) <= self.limit(terms);
-        is_within(terms) && self.promised.iter().all(|(terms, _)| is_within(*terms))
+        self.is_mending(kind)
+            || is_within(terms) && self.promised.iter().all(|(terms, _)| is_within(*terms))
     }
 
-    /// Whether it could have none even if all that is under way had ended.
+    /// Whether a device counted as `kind` has failed, and nobody else is under way here or has
+    /// reserved a slot: it counts already, so that to send to it puts no more devices out of order.
+    fn is_mending(&self, kind: Kind) -> bool {
+        kind == Kind::Failed && self.tally.under_way == 0 && self.promised.is_empty()
+    }
+
+    /// Whether it could have none even if all that is under way had ended. One that has failed
+    /// could be mended then, however many others have failed.
     fn is_stuck(&self, terms: Terms, kind: Kind) -> bool {
+        if kind == Kind::Failed {
+            return false;
+        }
         let own = u32::from(kind.lasts(terms.counts_down));
         let lasting = self.tally.failed + self.tally.down(terms.counts_down);
         lasting.saturating_sub(own) >= self.limit(terms)
     }
 
-    /// Whether one that has reserved a slot here may hold it now. What others have reserved does
-    /// not stand in its way: whoever of them comes later waits again.
-    pub(super) fn may_hold(&self, terms: Terms, device: u64) -> bool {
+    /// Whether one that has reserved a slot here may hold it now, or go on holding it, if it
+    /// `had_failed` before it was under way. What others have reserved does not stand in its way:
+    /// whoever of them comes later waits again.
+    pub(super) fn may_hold(&self, terms: Terms, device: u64, had_failed: bool) -> bool {
         let kind = self.mark(device).kind();
-        let own = kind == Kind::UnderWay || kind.lasts(terms.counts_down);
+        let is_under_way = kind == Kind::UnderWay;
+        let own = is_under_way || kind.lasts(terms.counts_down);
         let Tally { under_way, failed, .. } = self.tally;
+        if under_way == u32::from(is_under_way) && (had_failed || kind == Kind::Failed) {
+            return true;
+        }
         let all = under_way + failed + self.tally.down(terms.counts_down);
         all.saturating_sub(u32::from(own)) < self.limit(terms)
     }

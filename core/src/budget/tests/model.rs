@@ -147,14 +147,23 @@ impl Model {
         (all, lasting)
     }
 
-    /// Whether a claim of this device would be within the limit of this domain.
+    /// Whether a claim of this device would be within the limit of this domain, or puts no more
+    /// devices out of order: it has failed itself, and nobody else is under way there.
     pub(super) fn has_room(&self, device: u64, place: &Place) -> bool {
-        self.others(device, place).0.len() < place.limit.of(place.devices) as usize
+        let is_in = |other: &u64| self.slots.contains_key(&(*other, Arc::clone(&place.domain)));
+        let is_mended = self.has_failed(device, place) && !self.under_way.iter().any(is_in);
+        is_mended || self.others(device, place).0.len() < place.limit.of(place.devices) as usize
+    }
+
+    fn has_failed(&self, device: u64, place: &Place) -> bool {
+        let slot = (device, Arc::clone(&place.domain));
+        !self.under_way.contains(&device) && self.slots.contains_key(&slot)
     }
 
     /// Whether it would not be even if all that is under way had ended.
     pub(super) fn is_stuck(&self, device: u64, place: &Place) -> bool {
-        self.others(device, place).1.len() >= place.limit.of(place.devices) as usize
+        !self.has_failed(device, place)
+            && self.others(device, place).1.len() >= place.limit.of(place.devices) as usize
     }
 
     /// Writes a claim down.

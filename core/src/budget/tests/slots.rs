@@ -210,6 +210,45 @@ fn the_world_may_exceed_a_limit_and_then_nothing_is_begun() {
 }
 
 #[test]
+fn several_that_failed_are_mended_one_after_the_other() {
+    let mut slots = Slots::new();
+    let store = [max(S, 9, 1)];
+    for device in [1, 2] {
+        slots.hold(device, &[domain(S)], Why::Failed);
+    }
+    assert_eq!(admit(&mut slots, 1, 3, &store), parked(S), "it is well");
+    assert_eq!(admit(&mut slots, 1, 1, &store), Claimed(1));
+    assert!(slots.may_go(1, &store), "it counted before");
+    assert_eq!(admit(&mut slots, 1, 2, &store), parked(S), "the other one is being mended");
+    slots.fail(1);
+    assert_eq!(woken(&mut slots), [2]);
+    // Another one that comes by itself is in its way no more than in that of others.
+    slots.hold(4, &[domain(S)], Why::UnderWay);
+    assert!(!slots.may_go(2, &store));
+    slots.hand_back(2);
+    assert_eq!(admit(&mut slots, 1, 2, &store), parked(S));
+    slots.free(4);
+    assert_eq!(woken(&mut slots), [2]);
+    slots.free(2);
+    slots.free(1);
+    assert_eq!(woken(&mut slots), [3]);
+}
+
+#[test]
+fn one_that_is_mended_waits_for_whoever_a_slot_is_kept_for() {
+    let mut slots = Slots::new();
+    admit(&mut slots, 1, 9, &[max(R, 99, 1)]);
+    assert_eq!(admit(&mut slots, 1, 1, &[max(S, 9, 1), max(R, 99, 1)]), parked(R));
+    for device in [2, 3] {
+        slots.hold(device, &[domain(S)], Why::Failed);
+    }
+    assert_eq!(admit(&mut slots, 1, 2, &[max(S, 9, 1)]), parked(S));
+    slots.free(9);
+    // What was kept is beyond the limit by now; nothing is kept any more.
+    assert_eq!(woken(&mut slots), [2]);
+}
+
+#[test]
 fn what_was_reserved_is_looked_at_again_before_it_is_held() {
     let mut slots = Slots::new();
     let both = [down(max(S, 9, 1)), max(R, 99, 1)];

@@ -203,3 +203,43 @@ async fn one_that_is_not_well_keeps_its_slot_until_it_is() {
     driving.stop().await;
     replays(&site, key);
 }
+
+#[tokio::test]
+async fn a_store_of_which_more_than_may_are_not_well_is_rolled_back_one_after_the_other() {
+    let faults = vec!["sickens".parse().unwrap()];
+    let site = Site::new(NOW, Options { faults, ..Options::default() });
+    site.import(
+        "id,address,version,tag.store
+        pos-1,@,1.0.0,s1
+        pos-2,@,1.0.0,s1",
+    );
+    site.release("1.0.0");
+    site.release("2.0.0");
+    for device in ["pos-1", "pos-2"] {
+        site.fleet.seed_device(device, "1.0.0");
+    }
+    let driving = site.drive().await;
+    let key = site
+        .begin(
+            "release = 'pos-app 2.0.0'
+            salt = 'fixed'
+            on_failure = 'rollback'
+            health = { check = 'url', every = '1m', failures = 3 }
+            budgets = [{ per = 'tag.store', max = 1 }]
+            waves = [{ percent = 100, soak = '30m', min_success = 30 }]",
+        )
+        .await;
+    until_soaking(&site, key).await;
+    // Both have gone well, one after the other, before any of them falls ill.
+    site.until_state(key, "aborted").await;
+    assert_eq!(site.counts(key).regressed, 2);
+    let rollback = RolloutKey(key.0 + 1);
+    site.until_state(rollback, "completed").await;
+    assert_eq!(site.counts(rollback), Counts { succeeded: 2, ..Counts::default() });
+    for device in ["pos-1", "pos-2"] {
+        assert_eq!(site.fleet.device(device).unwrap().version, "1.0.0");
+    }
+    driving.stop().await;
+    replays(&site, key);
+    replays(&site, rollback);
+}
