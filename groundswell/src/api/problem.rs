@@ -55,7 +55,11 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("no-such-range", 416, "Nothing of the range is in the artifact."),
     ("invalid", 422, "A part of the request cannot be; `errors` names all such parts."),
     ("digest-differs", 422, "The bytes that came are not those that were promised."),
-    ("took-too-long", 422, "No index serves the selector, and devices are too many without one."),
+    (
+        "took-too-long",
+        422,
+        "There are too many devices, or too long a log, for what was asked; no index serves the selector.",
+    ),
     ("too-many-uploads", 429, "As many uploads are under way as may be."),
     ("too-many-guesses", 429, "Too many wrong tokens came from this address."),
     ("too-many-enrollments", 429, "Too many devices enroll from this address at once."),
@@ -178,6 +182,17 @@ impl Problem {
         let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "took-too-long", detail);
         let fault = Fault { field: "select".to_owned(), detail: detail.to_owned() };
         Self { errors: vec![fault], ..problem }
+    }
+
+    /// The same, said of what goes over all devices or a whole log instead of a selector.
+    pub(super) fn of_survey(self) -> Self {
+        if self.kind != format!("{TYPE}took-too-long") {
+            return self;
+        }
+        let told = "this goes over all devices, or a whole log, and was given up because it took too \
+                    long; the same is done without a limit by `groundswell` in the state directory \
+                    on the server's machine";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "took-too-long", told)
     }
 
     /// There is no room on the disk.

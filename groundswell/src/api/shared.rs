@@ -9,6 +9,7 @@ use std::{
 
 use groundswell_core::time::Time;
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Caller, Live, Problem, driven::Driven, heard::Heard, throttle::Throttle, uploads::Uploads,
@@ -32,6 +33,14 @@ const ENROLL_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a look that took too long is stopped until it ends.
 const STOP_EVERY: Duration = Duration::from_millis(10);
+
+/// Requests that change something at once, also while they wait for a driver's answer: fewer than
+/// there are threads, so that looks go on.
+const CHANGES_MAX: usize = 128;
+
+/// What goes over all devices, or a whole log, at once, and how long each may take.
+const SURVEYS_MAX: usize = 4;
+const SURVEY_MAX: Duration = Duration::from_secs(30);
 
 /// What a request may cost.
 #[derive(Clone, Debug)]
@@ -80,6 +89,8 @@ struct Inner {
     uploads: Uploads,
     looking: Mutex<Vec<State>>,
     changing: Mutex<Vec<State>>,
+    changes: Arc<Semaphore>,
+    surveys: Arc<Semaphore>,
     used: Mutex<HashMap<TokenId, Time>>,
     borders: Borders,
     live: Live,
@@ -111,6 +122,8 @@ impl Api {
             uploads,
             looking,
             changing,
+            changes: Arc::new(Semaphore::new(CHANGES_MAX)),
+            surveys: Arc::new(Semaphore::new(SURVEYS_MAX)),
             used,
             borders,
             live,
@@ -209,8 +222,32 @@ impl Api {
         &self,
         look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
+        self.look_for(self.limits().select_max, None, look).await
+    }
+
+    /// Goes over all devices, or a whole log: [`SURVEYS_MAX`] at once, and each for at most
+    /// [`SURVEY_MAX`].
+    ///
+    /// # Errors
+    /// A [`Problem`] as the state has it, or that it took too long.
+    pub async fn survey<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = Arc::clone(&self.0.surveys).acquire_owned().await.ok();
+        self.look_for(SURVEY_MAX, turn, look).await.map_err(Problem::of_survey)
+    }
+
+    /// Looks for so long, also if the caller does not wait for it; its turn ends then.
+    async fn look_for<T: Send + 'static>(
+        &self,
+        max: Duration,
+        turn: Option<OwnedSemaphorePermit>,
+        look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
+    ) -> Result<T, Problem> {
         let api = self.clone();
         let watched = tokio::spawn(async move {
+            let _turn = turn;
             let looked_at = Arc::new(Mutex::new(None));
             let watched = Arc::clone(&looked_at);
             let looking = api.look(move |state, now| {
@@ -221,7 +258,7 @@ impl Api {
                 found
             });
             tokio::pin!(looking);
-            let mut wait = api.limits().select_max;
+            let mut wait = max;
             loop {
                 tokio::select! {
                     found = &mut looking => return found,
@@ -263,8 +300,11 @@ impl Api {
         by: Option<Attribution>,
         act: impl FnOnce(&mut State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
+        // Without this, changes that wait for their turn would hold all threads that look.
+        let turn = Arc::clone(&self.0.changes).acquire_owned().await.ok();
         let api = self.clone();
         let changed = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let idle = api.0.changing.lock().pop();
             let mut state = idle.map_or_else(|| api.0.limited(State::open(&api.0.path)), Ok)?;
             if let Some(by) = by {

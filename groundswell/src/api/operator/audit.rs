@@ -118,7 +118,7 @@ async fn verify(
         }
         _ => return Err(Problem::invalid("seq", "give both `seq` and `hash`, or neither")),
     };
-    let verified = api.look(move |state, _| {
+    let verified = api.survey(move |state, _| {
         state.verify_audit(kept.as_ref().map(|(seq, hash)| (*seq, hash.as_str())))
     });
     Ok(Json(verified.await?))

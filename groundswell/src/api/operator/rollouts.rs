@@ -159,7 +159,7 @@ async fn check(
     JsonBody(document): JsonBody<Tree>,
 ) -> Result<Json<Checked>, Problem> {
     let scope = caller.scope().cloned();
-    let checked = api.look(move |state, now| state.check_tree(&document, scope.as_ref(), now));
+    let checked = api.survey(move |state, now| state.check_tree(&document, scope.as_ref(), now));
     Ok(Json(checked.await?))
 }
 
@@ -175,7 +175,7 @@ async fn forecast(
     JsonBody(document): JsonBody<Tree>,
 ) -> Result<Json<Drafted>, Problem> {
     let scope = caller.scope().cloned();
-    let forecast = api.look(move |state, now| {
+    let forecast = api.survey(move |state, now| {
         let spec = state.spec_of(&document, scope.as_ref(), now)?;
         state.drafted(&spec, now)
     });
@@ -342,7 +342,7 @@ async fn explain(
     caller: Caller,
     Path(rollout): Path<String>,
 ) -> Result<Json<Explained>, Problem> {
-    let told = api.look(move |state, _| state.explain(&find(state, &caller, &rollout)?));
+    let told = api.survey(move |state, _| state.explain(&find(state, &caller, &rollout)?));
     Ok(Json(told.await?))
 }
 
@@ -357,7 +357,7 @@ async fn replay(
     caller: Caller,
     Path(rollout): Path<String>,
 ) -> Result<Json<Report>, Problem> {
-    let report = api.look(move |state, _| {
+    let report = api.survey(move |state, _| {
         let record = find(state, &caller, &rollout)?;
         state.replay(record.key)
     });
@@ -375,7 +375,7 @@ async fn explain_device(
     caller: Caller,
     Path((rollout, id)): Path<(String, String)>,
 ) -> Result<Json<Explained>, Problem> {
-    let told = api.look(move |state, now| {
+    let told = api.survey(move |state, now| {
         let record = find(state, &caller, &rollout)?;
         in_scope(state, &caller, &id, now)?;
         state.explain_device(&record, &id)

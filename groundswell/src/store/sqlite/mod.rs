@@ -34,8 +34,9 @@ mod slots;
 mod tags;
 mod tail;
 mod trouble;
+mod turns;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use groundswell_core::{
     assignment::State,
@@ -51,6 +52,7 @@ use groundswell_core::{
 use rusqlite::Connection;
 
 pub use self::interrupt::Interrupt;
+use self::turns::Turns;
 
 use super::{
     Alike, Answer, Assign, AssignmentsPage, AssignmentsWant, Attribution, Batch, Candidate,
@@ -63,6 +65,8 @@ use super::{
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    /// Whose turn it is to write, of all handles of this process.
+    turns: Arc<Turns>,
     /// That of the driver whose handle this is; nobody's unless it raised one.
     epoch: Option<Epoch>,
     /// By whom the next transaction is, if somebody said so.
@@ -84,9 +88,7 @@ impl Store for SqliteStore {
     }
 
     fn raise_epoch(&mut self) -> Result<Epoch, StoreError> {
-        let epoch = epoch::raise(&self.connection)?;
-        self.epoch = Some(epoch);
-        Ok(epoch)
+        self.become_driver()
     }
 
     fn find(

@@ -1,10 +1,14 @@
 //! Opening the file: its pragmas, its schema, and who may write to it.
 
-use std::{path::Path, time::Duration};
+use std::{ops::Deref, path::Path, sync::Arc, thread, time::Duration};
 
-use rusqlite::{Connection, TransactionBehavior};
+use groundswell_core::ids::Epoch;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{SqliteStore, access, epoch, reader};
+use super::{
+    SqliteStore, access, epoch, reader,
+    turns::{Turn, Turns},
+};
 use crate::store::StoreError;
 
 /// Numbered, applied in order; a file is never changed once it was released.
@@ -24,6 +28,32 @@ const STATEMENTS_MAX: usize = 96;
 /// How long another process may keep the database to itself.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);
 
+/// How long a driver waits for another process that writes, which looks every so often: that process
+/// pauses for a moment between what it writes, and a driver that gives up ends.
+const DRIVER_BUSY_MAX: Duration = Duration::from_mins(1);
+const DRIVER_LOOKS_EVERY: Duration = Duration::from_millis(1);
+
+/// A transaction that writes, while it is its handle's turn.
+pub(super) struct Writing<'a> {
+    // Ends before the turn does.
+    transaction: Transaction<'a>,
+    _turn: Turn,
+}
+
+impl<'a> Deref for Writing<'a> {
+    type Target = Transaction<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.transaction
+    }
+}
+
+impl Writing<'_> {
+    pub(super) fn commit(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit()?)
+    }
+}
+
 impl SqliteStore {
     /// Opens the database at `path`, making or migrating it as needed.
     ///
@@ -40,7 +70,8 @@ impl SqliteStore {
         connection.busy_timeout(BUSY_MAX)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         reader::keep_plans(&connection)?;
-        let mut store = Self { connection, epoch: None, attribution: None };
+        let turns = Turns::of(path);
+        let mut store = Self { connection, turns, epoch: None, attribution: None };
         store.migrate()?;
         Ok(store)
     }
@@ -56,7 +87,7 @@ impl SqliteStore {
             return Ok(None);
         }
         let connection = reader::open(path)?;
-        let store = Self { connection, epoch: None, attribution: None };
+        let store = Self { connection, turns: Arc::default(), epoch: None, attribution: None };
         Ok((store.schema()? > 0).then_some(store))
     }
 
@@ -100,8 +131,9 @@ impl SqliteStore {
     }
 
     /// Begins to write, unless this is the handle of a driver that another one has taken over from.
-    pub(super) fn write(&mut self) -> Result<rusqlite::Transaction<'_>, StoreError> {
+    pub(super) fn write(&mut self) -> Result<Writing<'_>, StoreError> {
         let own = self.epoch;
+        let turn = self.turns.take(own.is_some());
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Nobody else can raise it before this transaction ends.
@@ -109,6 +141,19 @@ impl SqliteStore {
         if let Some(by) = self.attribution.take() {
             access::write_attribution(&transaction, &by)?;
         }
-        Ok(transaction)
+        Ok(Writing { transaction, _turn: turn })
+    }
+
+    /// This is the handle of a driver from now on.
+    pub(super) fn become_driver(&mut self) -> Result<Epoch, StoreError> {
+        let _turn = self.turns.take(true);
+        let epoch = epoch::raise(&self.connection)?;
+        let until = DRIVER_BUSY_MAX.as_millis() / DRIVER_LOOKS_EVERY.as_millis();
+        self.connection.busy_handler(Some(move |looks: i32| {
+            thread::sleep(DRIVER_LOOKS_EVERY);
+            u128::from(looks.unsigned_abs()) < until
+        }))?;
+        self.epoch = Some(epoch);
+        Ok(epoch)
     }
 }
