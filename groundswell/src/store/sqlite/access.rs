@@ -27,7 +27,7 @@ impl AccessStore for SqliteStore {
     fn put_token(&mut self, token: &Token) -> Result<(), StoreError> {
         let transaction = self.write()?;
         put(&transaction, token)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
@@ -68,7 +68,7 @@ impl AccessStore for SqliteStore {
                 statement.execute(params![id.0, at.as_millis()])?;
             }
         }
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, StoreError> {
@@ -85,7 +85,7 @@ impl AccessStore for SqliteStore {
     fn note_change(&mut self, change: &Change) -> Result<(), StoreError> {
         self.attribution = Some(Box::new(Attribution { change: change.clone(), created: None }));
         let transaction = self.write()?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn for_each_audited(

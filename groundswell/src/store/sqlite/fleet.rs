@@ -81,7 +81,7 @@ impl FleetStore for SqliteStore {
                 check_in(&transaction, wanted, key, (id, said))?;
             }
         }
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn calling(&self, id: &str, rollouts: &[RolloutKey]) -> Result<Option<Calling>, StoreError> {

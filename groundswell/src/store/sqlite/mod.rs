@@ -153,7 +153,7 @@ impl Store for SqliteStore {
             assigner.add(&Assign { device, cohort: *cohort, state: State::Queued })?;
         }
         assigner.finish(now)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn put_devices(&mut self, devices: &[&Device]) -> Result<Put, StoreError> {
@@ -242,7 +242,7 @@ impl Store for SqliteStore {
     fn saw(&mut self, contacts: &[Contact<'_>]) -> Result<(), StoreError> {
         let transaction = self.write()?;
         device::saw_each(&transaction, contacts)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn note(&mut self, rollout: RolloutKey, record: &Record, now: Time) -> Result<(), StoreError> {
@@ -254,7 +254,7 @@ impl Store for SqliteStore {
     fn set_spec(&mut self, rollout: RolloutKey, spec: &Spec, now: Time) -> Result<(), StoreError> {
         let transaction = self.write()?;
         rollout::set_spec(&transaction, rollout, spec, now)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn for_each_log_row(
@@ -305,7 +305,7 @@ impl Store for SqliteStore {
     fn remove(&mut self, rollout: RolloutKey) -> Result<(), StoreError> {
         let transaction = self.write()?;
         rollout::remove(&transaction, rollout)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn open_round(&mut self, spec: &Spec, batch: &Batch, canaries: u32) -> Result<u64, StoreError> {
@@ -376,7 +376,7 @@ impl Store for SqliteStore {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let transaction = self.write()?;
         commit::write(&transaction, batch)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn commit_kept(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
@@ -386,7 +386,7 @@ impl Store for SqliteStore {
             return Err(StoreError::Stale { own: stale.epoch, current });
         }
         commit::write_kept(&transaction, batches)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn for_each_unfinished(
@@ -442,7 +442,7 @@ impl Store for SqliteStore {
     fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError> {
         let transaction = self.write()?;
         rollout::answer(&transaction, seq, answer)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError> {
@@ -460,7 +460,7 @@ impl Store for SqliteStore {
     fn forget_changed(&mut self, up_to: ChangeSeq) -> Result<(), StoreError> {
         let transaction = self.write()?;
         changed::forget(&transaction, up_to)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn review(&mut self, review: &Review) -> Result<Reviewed, StoreError> {

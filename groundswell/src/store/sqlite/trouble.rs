@@ -66,7 +66,7 @@ impl TroubleStore for SqliteStore {
     ) -> Result<(), StoreError> {
         let transaction = self.write()?;
         quarantine::release(&transaction, device, reason, now)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn regressed(
