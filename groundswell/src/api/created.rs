@@ -52,7 +52,7 @@ impl Api {
         key: Option<&Key>,
     ) -> Result<Option<String>, Problem> {
         let Some(key) = key else { return Ok(None) };
-        let known = self.glance(|state, _| state.created(caller.id(), &key.key))?;
+        let known = self.glance(|state, now| state.created(caller.id(), &key.key, now))?;
         match known {
             Some(known) if known.request == key.request => Ok(Some(known.subject)),
             Some(_) => Err(Problem::invalid(

@@ -42,6 +42,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("last-admin", 409, "It is the last token that may administer everything."),
     ("shown-before", 409, "The token was made under this key, and its secret shown then."),
     ("pruned", 410, "What came behind that event was pruned from the log."),
+    ("key-in-use", 409, "Another request with this Idempotency-Key was done at the same time."),
     ("in-use", 409, "Something else is made of it."),
     ("wrong-offset", 409, "An upload does not go on there; Upload-Offset says where it does."),
     ("busy", 409, "Another request is at this upload."),
@@ -65,7 +66,11 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("too-many-enrollments", 429, "Too many devices enroll from this address at once."),
     ("internal", 500, "Something went wrong in the server; its log has it under the request id."),
     ("store", 503, "The state cannot be read or written at the moment."),
-    ("no-answer", 503, "Whoever drives the rollouts did not answer in time."),
+    (
+        "no-answer",
+        504,
+        "What drives the rollouts did not answer in time; it does what was asked later.",
+    ),
     ("starting", 503, "The server has not begun yet."),
     ("draining", 503, "The server is about to end."),
     ("too-many-check-ins", 503, "More devices check in than can be written down."),
@@ -238,6 +243,11 @@ impl From<StoreError> for Problem {
         if error.is_interrupted() {
             return Self::took_too_long();
         }
+        if matches!(error, StoreError::CreatedMeanwhile) {
+            let told = "another request with this key came at the same time and was done: send \
+                        this one again for its answer";
+            return Self::conflict("key-in-use", told);
+        }
         tracing::error!("{:#}", anyhow::Error::from(error));
         Self::unavailable("store", "the state cannot be read or written; try again later", 5)
     }
@@ -258,7 +268,19 @@ impl From<OperateError> for Problem {
                 Self::unavailable("store", "the state cannot be used; try again later", 5)
             }
             E::NoState { .. } => Self::unavailable("store", "there is no state yet", 5),
-            E::Hangs { .. } | E::NoAnswer { .. } => Self::unavailable("no-answer", told, 5),
+            E::Hangs { .. } => {
+                tracing::error!("{told}");
+                let told = "what drives the state keeps it to itself; nothing was written down";
+                Self::unavailable("store", told, 5)
+            }
+            E::NoAnswer { secs, .. } => {
+                tracing::error!("{told}");
+                let told = format!(
+                    "what drives the state did not answer within {secs} s. What was asked for stays \
+                     written down and is done when that gets to it: look before you ask again"
+                );
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "no-answer", told)
+            }
             E::Network { field, error } => Self::invalid(field, error.to_string()),
             E::Secret { field, .. } => Self::invalid(field, told),
             E::Selector(error) => Self::invalid("select", error.to_string()),

@@ -25,6 +25,16 @@ const WHOLE: &str = ".put-";
 /// Longest id: it is part of a file's name.
 const ID_BYTES_MAX: usize = 64;
 
+/// What is left free on the disk for all else that is written there, and first of all by a driver: this
+/// much, or of a small disk this share.
+const SPARED_BYTES: u64 = 256 << 20;
+const SPARED_SHARE: u64 = 20;
+
+/// What of the free bytes of a disk an artifact may take.
+fn room(free: u64, all: u64) -> u64 {
+    free.saturating_sub(SPARED_BYTES.min(all / SPARED_SHARE))
+}
+
 /// Whether a text can be the id of an upload: it becomes part of a file's name.
 pub fn is_upload_id(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -109,6 +119,15 @@ impl Artifacts {
         }
     }
 
+    /// How many bytes of artifacts the disk has room for.
+    ///
+    /// # Errors
+    /// An IO error of the directory.
+    pub fn room(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(self.path())?;
+        Ok(room(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
+    }
+
     /// Removes what has arrived of an upload.
     ///
     /// # Errors
@@ -155,11 +174,16 @@ impl Arriving {
         self.bytes
     }
 
-    /// Takes more of it.
+    /// Takes more of it, if that leaves the disk some room.
     ///
     /// # Errors
     /// An IO error of the file; what was written before it stays, and counts.
     pub fn append(&mut self, mut part: &[u8]) -> io::Result<()> {
+        let disk = rustix::fs::fstatvfs(&self.file)?;
+        let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+        if room(free, all) < part.len() as u64 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         while !part.is_empty() {
             let written = match self.file.write_at(part, self.bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -231,6 +255,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
         (dir, artifacts)
+    }
+
+    #[test]
+    fn a_disk_keeps_some_room_for_all_else() {
+        assert_eq!(room(1 << 40, 2 << 40), (1 << 40) - SPARED_BYTES);
+        assert_eq!(room(60 << 20, 100 << 20), 55 << 20, "of a small one a share");
+        assert_eq!(room(4 << 20, 100 << 20), 0);
+        let (_dir, artifacts) = artifacts();
+        assert!(artifacts.room().unwrap() > 0);
     }
 
     #[test]

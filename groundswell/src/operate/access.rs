@@ -9,7 +9,8 @@ use crate::{
 };
 
 impl State {
-    /// Says by whom the next change is made: it is in the audit log if, and only if, it is done.
+    /// Says by whom the next change is made: it is in the audit log if, and only if, it is done. Of
+    /// what is asked of a driver that is the asking; should it be refused, that is there as well.
     pub fn attribute(&mut self, by: Attribution) {
         self.store.attribute(by);
     }
@@ -27,12 +28,17 @@ impl State {
         Ok(self.store.token(id)?)
     }
 
-    /// What was created under a key by the holder of a token.
+    /// What was created under a key by the holder of a token, within the last day.
     ///
     /// # Errors
     /// [`OperateError::Store`].
-    pub fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, OperateError> {
-        Ok(self.store.created(token, key)?)
+    pub fn created(
+        &self,
+        token: &TokenId,
+        key: &str,
+        now: Time,
+    ) -> Result<Option<Created>, OperateError> {
+        Ok(self.store.created(token, key, now)?)
     }
 
     /// Makes a token. Its secret is in the answer, and nowhere else from then on.

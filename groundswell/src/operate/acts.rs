@@ -11,17 +11,19 @@ use groundswell_core::{
     time::Time,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{OperateError, State, reason::reason_of, schema::RolloutStateSchema};
 use crate::{
+    access::Change,
     engine::{
         beside::{acted, looked_at},
         step::PUSH_ACTS,
         takeover::{TakeoverError, numbers, recover},
     },
     store::{
-        Answer, Batch, Intent, IntentSeq, RolloutKey, Store,
+        AccessStore as _, Answer, Batch, Intent, IntentSeq, RolloutKey, Store,
         dir::{ACTING, DirError, StateDir},
         reserve::Reserve,
     },
@@ -95,6 +97,35 @@ impl State {
         asked: Act,
         now: Time,
     ) -> Result<Acting, OperateError> {
+        self.attributed(now, |state| state.act_as_said(rollout, asked, now))
+    }
+
+    /// What is asked for is in the audit log with the asking. If it comes to nothing, that is there, too.
+    fn attributed(
+        &mut self,
+        now: Time,
+        act: impl FnOnce(&mut Self) -> Result<Acting, OperateError>,
+    ) -> Result<Acting, OperateError> {
+        let by = self.store.attribution().map(|by| by.change.clone());
+        let done = act(self);
+        // What has no answer yet is done later.
+        if let (Some(by), Err(refused)) = (by, &done)
+            && self.store.attribution().is_none()
+            && !matches!(refused, OperateError::NoAnswer { .. })
+        {
+            let after = json!({ "not_done": refused.to_string() });
+            let told = Change { at: now, before: None, after: Some(after), ..by };
+            self.store.note_change(&told)?;
+        }
+        done
+    }
+
+    fn act_as_said(
+        &mut self,
+        rollout: RolloutKey,
+        asked: Act,
+        now: Time,
+    ) -> Result<Acting, OperateError> {
         // What an abort stops is not open any more once that is said.
         let stopped = match asked {
             Act::Abort => {
@@ -158,7 +189,8 @@ impl State {
             return Err(OperateError::OtherWave { rollout: rollout.0, wave, next });
         }
         let generation = Some(progression.generation);
-        self.ask(&Wanted { rollout, act: Act::Approve, generation, reason }, now)
+        let wanted = Wanted { rollout, act: Act::Approve, generation, reason };
+        self.attributed(now, |state| state.ask(&wanted, now))
     }
 
     fn open_devices(&self, rollout: RolloutKey) -> Result<Vec<OpenDevice>, OperateError> {

@@ -118,6 +118,11 @@ impl State {
     /// # Errors
     /// [`OperateError::TooManyUploads`].
     pub fn begin_upload(&mut self, upload: &Upload, max: usize) -> Result<(), OperateError> {
+        let artifacts = self.artifacts()?;
+        let room = artifacts.room().map_err(|source| failed(&artifacts, source))?;
+        if upload.bytes > room {
+            return Err(failed(&artifacts, io::ErrorKind::StorageFull.into()));
+        }
         if self.store.put_upload(upload, max)? {
             return Ok(());
         }

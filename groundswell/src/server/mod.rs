@@ -19,12 +19,13 @@ pub use self::{
     tls::{TlsError, TlsFiles},
 };
 use crate::{
-    access::{Kind, Role, Secret},
+    access::{Change, Kind, Role, Secret},
     api::{self, Api, Limits, Live},
     clock::Clock,
     drive::{DriveError, Driver},
     networks::Networks,
     operate::{Borders, OperateError, State},
+    store::Attribution,
     telemetry::Telemetry,
 };
 
@@ -233,6 +234,19 @@ fn first_token(data: &std::path::Path, clock: &Clock) -> Result<Option<Secret>, 
         return Ok(None);
     }
     let kind = Kind::Operator { role: Role::Admin, scope: None };
+    state.attribute(Attribution {
+        change: Change {
+            at: clock.now(),
+            who: "the server".to_owned(),
+            from: "here".to_owned(),
+            action: "token.create".to_owned(),
+            subject: "token first admin".to_owned(),
+            before: None,
+            after: serde_json::to_value(&kind).ok(),
+            request: None,
+        },
+        created: None,
+    });
     let (_, secret) = state.create_token("first admin", kind, None, clock.now())?;
     Ok(Some(secret))
 }

@@ -35,8 +35,11 @@ pub trait AccessStore {
     /// transaction that follows, and not without it.
     fn attribute(&mut self, by: Attribution);
 
-    /// Forgets what was said of the next change; says whether none followed.
-    fn unattribute(&mut self) -> bool;
+    /// By whom the next change through this handle is made, if that was said and none followed yet.
+    fn attribution(&self) -> Option<&Attribution>;
+
+    /// Forgets what was said of the next change.
+    fn unattribute(&mut self);
 
     /// Writes a token down; one of this id is never there.
     fn put_token(&mut self, token: &Token) -> Result<(), StoreError>;
@@ -55,8 +58,9 @@ pub trait AccessStore {
     /// Notes when tokens were last shown.
     fn note_used(&mut self, used: &[(TokenId, Time)]) -> Result<(), StoreError>;
 
-    /// What was created under a key.
-    fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, StoreError>;
+    /// What was created under a key within the last day: longer it is not remembered.
+    fn created(&self, token: &TokenId, key: &str, now: Time)
+    -> Result<Option<Created>, StoreError>;
 
     /// Writes a change down that nothing else is written with.
     fn note_change(&mut self, change: &Change) -> Result<(), StoreError>;

@@ -86,6 +86,9 @@ pub enum StoreError {
         /// The epoch of the driver that began last.
         current: Epoch,
     },
+    /// Somebody has created something under this key since it was looked for.
+    #[error("something was created under this key meanwhile")]
+    CreatedMeanwhile,
     /// The thread that writes died of a panic, which is a defect of this program.
     #[error("the state was not written: the thread that writes it died of a defect")]
     WriterDied,

@@ -20,8 +20,12 @@ impl AccessStore for SqliteStore {
         self.attribution = Some(Box::new(by));
     }
 
-    fn unattribute(&mut self) -> bool {
-        self.attribution.take().is_some()
+    fn attribution(&self) -> Option<&Attribution> {
+        self.attribution.as_deref()
+    }
+
+    fn unattribute(&mut self) {
+        self.attribution = None;
     }
 
     fn put_token(&mut self, token: &Token) -> Result<(), StoreError> {
@@ -43,14 +47,13 @@ impl AccessStore for SqliteStore {
         limit: usize,
         with_devices: bool,
     ) -> Result<Vec<Token>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM token WHERE id > ?1 AND (?3 OR device IS NULL) \
-             ORDER BY id LIMIT ?2"
-        );
+        // Said to the planner, which would not see by a parameter that the index will do.
+        let of = if with_devices { "" } else { "AND device IS NULL" };
+        let sql = format!("SELECT {COLUMNS} FROM token WHERE id > ?1 {of} ORDER BY id LIMIT ?2");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let after = after.map_or("", |id| &id.0);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![after, limit, with_devices])?;
+        let mut rows = statement.query(params![after, limit])?;
         let mut tokens = vec![];
         while let Some(row) = rows.next()? {
             tokens.push(token(row)?);
@@ -71,15 +74,13 @@ impl AccessStore for SqliteStore {
         transaction.commit()
     }
 
-    fn created(&self, token: &TokenId, key: &str) -> Result<Option<Created>, StoreError> {
-        let sql = "SELECT request, subject, at FROM created WHERE token = ?1 AND key = ?2";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let found = statement.query_row([&token.0, key], |row| {
-            let at = Time::from_millis(row.get(2)?);
-            let (token, key) = (token.clone(), key.to_owned());
-            Ok(Created { token, key, request: row.get(0)?, subject: row.get(1)?, at })
-        });
-        Ok(found.optional()?)
+    fn created(
+        &self,
+        token: &TokenId,
+        key: &str,
+        now: Time,
+    ) -> Result<Option<Created>, StoreError> {
+        created(&self.connection, token, key, now)
     }
 
     fn note_change(&mut self, change: &Change) -> Result<(), StoreError> {
@@ -127,7 +128,26 @@ fn audited(
     Ok(())
 }
 
-/// Writes down by whom the transaction is.
+/// What was created under a key that is still remembered.
+fn created(
+    connection: &Connection,
+    token: &TokenId,
+    key: &str,
+    now: Time,
+) -> Result<Option<Created>, StoreError> {
+    let sql = "SELECT request, subject, at FROM created WHERE token = ?1 AND key = ?2 AND at >= ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let since = now.as_millis() - KEY_MILLIS;
+    let found = statement.query_row(params![token.0, key, since], |row| {
+        let at = Time::from_millis(row.get(2)?);
+        let (token, key) = (token.clone(), key.to_owned());
+        Ok(Created { token, key, request: row.get(0)?, subject: row.get(1)?, at })
+    });
+    Ok(found.optional()?)
+}
+
+/// Writes down by whom the transaction is; refused if somebody else has created something under the
+/// same key meanwhile.
 pub(super) fn write_attribution(
     transaction: &Connection,
     by: &Attribution,
@@ -141,6 +161,9 @@ pub(super) fn write_attribution(
     let mut statement = transaction.prepare_cached(sql)?;
     statement.execute(params![entry.seq, entry.body, entry.hash])?;
     if let Some(Created { token, key, request, subject, at }) = &by.created {
+        if created(transaction, token, key, *at)?.is_some() {
+            return Err(StoreError::CreatedMeanwhile);
+        }
         let old = at.as_millis() - KEY_MILLIS;
         transaction.prepare_cached("DELETE FROM created WHERE at < ?1")?.execute([old])?;
         let sql = "INSERT INTO created (token, key, request, subject, at) \
@@ -190,4 +213,51 @@ fn token(row: &Row<'_>) -> Result<Token, StoreError> {
         last_used_at: time(7)?,
         uses: row.get::<_, i64>(8)?.unsigned_abs(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by(key: &str, subject: &str, at: i64) -> Attribution {
+        let (token, at) = (TokenId("ci".to_owned()), Time::from_millis(at));
+        let change = Change {
+            at,
+            who: "ci".to_owned(),
+            from: "here".to_owned(),
+            action: "rollout.create".to_owned(),
+            subject: subject.to_owned(),
+            before: None,
+            after: None,
+            request: None,
+        };
+        let (key, subject) = (key.to_owned(), subject.to_owned());
+        Attribution { change, created: Some(Created { token, key, request: [7; 32], subject, at }) }
+    }
+
+    #[test]
+    fn a_key_keeps_others_out_for_a_day_and_creates_again_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(&dir.path().join("state.db")).unwrap();
+        let token = TokenId("ci".to_owned());
+        let mut create = |subject: &str, at: i64| {
+            store.attribute(by("nightly", subject, at));
+            store.within(|_| Ok(())).map(|()| {
+                let found = store.created(&token, "nightly", Time::from_millis(at)).unwrap();
+                found.map(|created| created.subject)
+            })
+        };
+        assert_eq!(create("1", 0).unwrap().as_deref(), Some("1"));
+        // Two at the same moment both looked before any of them was done.
+        assert!(matches!(create("2", KEY_MILLIS), Err(StoreError::CreatedMeanwhile)));
+        assert_eq!(create("3", KEY_MILLIS + 1).unwrap().as_deref(), Some("3"));
+        let mut actions = 0;
+        store
+            .for_each_audited(0, &mut |_| {
+                actions += 1;
+                true
+            })
+            .unwrap();
+        assert_eq!(actions, 2, "what was refused is not there");
+    }
 }

@@ -83,6 +83,14 @@ async fn what_is_done_to_rollouts_is_there_too() {
     let entries = all["entries"].as_array().unwrap();
     let actions: Vec<&str> = entries.iter().map(|e| e["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["rollout.create", "rollout.start", "rollout.pause"]);
+    // What the driver refuses was asked for all the same, and is not there as if it were done.
+    let retry = served.ask(Method::POST, "/api/v1/rollouts/1/retry").send().await.unwrap();
+    assert_eq!(retry.status(), StatusCode::CONFLICT);
+    let all = served.get("/api/v1/audit?action=rollout.retry&after=0").await;
+    let entries = all["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 2, "{all}");
+    assert_eq!(entries[0].get("after"), None);
+    assert!(entries[1]["after"]["not_done"].as_str().unwrap().contains("retry"), "{all}");
     served.stop().await;
 }
 

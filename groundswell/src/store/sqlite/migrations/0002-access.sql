@@ -18,6 +18,8 @@ CREATE TABLE token (
     uses INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX token_device ON token (device) WHERE device IS NOT NULL;
+-- Those of people are few, however many devices have one.
+CREATE INDEX token_people ON token (id) WHERE device IS NULL;
 
 -- Every change that somebody made, each row chained to the one before by its hash.
 CREATE TABLE audit (
