@@ -18,6 +18,7 @@ mod guard;
 mod health;
 mod heard;
 mod live;
+mod namesake;
 pub mod operator;
 pub(crate) mod page;
 mod problem;
@@ -27,9 +28,9 @@ mod shared;
 mod squeeze;
 mod state_tag;
 mod throttle;
+mod unpack;
 mod uploads;
 
-pub(crate) use self::events::follow;
 pub use self::{
     abandoned::UPLOAD_KEPT,
     caller::{Caller, Hangup, Source},
@@ -40,3 +41,4 @@ pub use self::{
     routes::router,
     shared::{Api, Limits},
 };
+pub(crate) use self::{events::follow, namesake::lead};
