@@ -14,6 +14,8 @@ mod docs;
 mod download;
 mod driven;
 mod events;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzzed;
 mod guard;
 mod health;
 mod heard;
