@@ -7,7 +7,7 @@
 #   make sim-long  the same on all cores until stopped (or for SECS=), with what was reached
 #   make sim-teeth  known mistakes, made on purpose: each has to be noticed; BUG=MaxPerHostForgotten for one
 #   make chaos   real processes and sockets, killed, held, cut off: SEED=, SECS= (120); root for a small disk
-#   make api     a running server held against its own OpenAPI document, by schemathesis (PyPI)
+#   make api     a running server held against its own OpenAPI document, by schemathesis (PyPI): SEED=, EXAMPLES=
 #   make fuzz    bytes made up for whatever strangers write to: SECS= for each target (60), TARGET= for one
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
@@ -82,7 +82,8 @@ bench-gate: setup-build
 	cargo run --quiet --release --package groundswell-core --example gate -- --svg docs/gates.svg
 
 api: setup-build
-	.ci/api
+	@./.ci/setup python3:python3 curl:curl
+	.ci/api "$(SEED)" $(EXAMPLES)
 
 # As CONTRIBUTING.md says. Not in `test`: that holds the seeds against the same promises.
 fuzz: setup-build
