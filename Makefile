@@ -7,7 +7,8 @@
 #   make sim-long  the same on all cores until stopped (or for SECS=), with what was reached
 #   make sim-teeth  known mistakes, made on purpose: each has to be noticed; BUG=MaxPerHostForgotten for one
 #   make chaos   real processes and sockets, killed, held, cut off: SEED=, SECS= (120); root for a small disk
-#   make api     a running server held against its own OpenAPI document, by schemathesis (PyPI)
+#   make api     a running server held against its own OpenAPI document, by schemathesis (PyPI): SEED=, EXAMPLES=
+#   make fuzz    bytes made up for whatever strangers write to: SECS= for each target (60), TARGET= for one
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
 #   make bench-gate  how often gates stop healthy rollouts, and how late bad ones (docs/gates.md); seconds
@@ -18,7 +19,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: api demo test sim sim-ci sim-long sim-teeth chaos check check-core bench bench-gate bless setup-build setup-bench
+.PHONY: api demo test fuzz sim sim-ci sim-long sim-teeth chaos check check-core bench bench-gate bless setup-build setup-bench
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
@@ -81,7 +82,13 @@ bench-gate: setup-build
 	cargo run --quiet --release --package groundswell-core --example gate -- --svg docs/gates.svg
 
 api: setup-build
-	.ci/api
+	@./.ci/setup python3:python3 curl:curl
+	.ci/api "$(SEED)" $(EXAMPLES)
+
+# As CONTRIBUTING.md says. Not in `test`: that holds the seeds against the same promises.
+fuzz: setup-build
+	@./.ci/setup g++:g++
+	.ci/fuzz $(or $(SECS),60) $(TARGET)
 
 bless: setup-build
 	./.ci/bless

@@ -17,6 +17,8 @@ pub mod config;
 pub mod delivery;
 pub mod drive;
 pub mod engine;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzzed;
 mod inquiry;
 pub mod inventory;
 pub mod networks;

@@ -1,13 +1,15 @@
 //! What comes with a request: JSON bodies and query parameters, read within limits.
 
+use std::error::Error;
+
 use axum::{
     body::{Body, to_bytes},
     extract::{FromRequest, FromRequestParts, Request},
 };
-use http::{StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
 
-use super::{Api, Problem};
+use super::{Api, Problem, unpack};
 
 /// A JSON body of at most [`Limits::json_bytes_max`](super::Limits).
 #[derive(Clone, Debug)]
@@ -21,7 +23,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
-        if !is_json(&request) {
+        if !is_json(request.headers()) {
             let told = "send JSON, with Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", told));
         }
@@ -68,26 +70,28 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
 pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<bytes::Bytes, Problem> {
     to_bytes(body, bytes_max).await.map_err(|error| {
         let error = error.into_inner();
-        if error.is::<http_body_util::LengthLimitError>() {
+        if cause::<http_body_util::LengthLimitError>(&*error).is_some() {
             let told = format!("the body is larger than {bytes_max} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", told)
-        } else if is_stall(&*error) {
+        } else if cause::<tower_http::timeout::TimeoutError>(&*error).is_some() {
             let told = "the body stalled: nothing of it came for too long";
             Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", told)
+        } else if let Some(broken) = cause::<unpack::Broken>(&*error) {
+            Problem::bad_request(broken.to_string())
         } else {
             Problem::bad_request("the body broke off")
         }
     })
 }
 
-/// Whether nothing of a body came for too long. Its error is wrapped by each layer that it passes.
-fn is_stall(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
+/// A cause of this kind. An error is wrapped by each layer that it passes.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.find_map(<dyn Error>::downcast_ref)
 }
 
-fn is_json(request: &Request) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
 }

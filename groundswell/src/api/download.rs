@@ -12,7 +12,11 @@ use futures_util::stream;
 use groundswell_core::release::Digest;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{Problem, receive::failed};
+use super::{
+    Problem,
+    receive::failed,
+    state_tag::{is_among, named},
+};
 use crate::artifacts::store::Kept;
 
 /// Read at once: as much as a connection takes in some milliseconds.
@@ -62,11 +66,7 @@ pub(super) fn asked(range: Option<&str>, bytes: u64) -> Asked {
 /// A [`Problem`] if it cannot be read.
 pub(super) async fn answer(kept: Kept, headers: &HeaderMap) -> Result<Response, Problem> {
     let tag = format!("\"{}\"", kept.digest);
-    let is_known = list(headers, &header::IF_NONE_MATCH).any(|known| {
-        let known = known.strip_prefix("W/").unwrap_or(known);
-        known == "*" || known == tag
-    });
-    if is_known {
+    if named(headers, &header::IF_NONE_MATCH).is_some_and(|known| is_among(&tag, &known, true)) {
         return Ok(described(StatusCode::NOT_MODIFIED, &tag, kept.digest, Body::empty()));
     }
     let path = kept.path.clone();
@@ -152,11 +152,6 @@ fn stream_of(file: File, from: u64, to: u64) -> Body {
 
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-fn list<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> impl Iterator<Item = &'a str> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub(super) async fn name(mut request: Request, next: Next) -> Response {
     response
 }
 
-fn is_request_id(id: &str) -> bool {
+pub(super) fn is_request_id(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(is_plain)
 }
@@ -172,7 +172,7 @@ fn authenticate(api: &Api, request: &Request, source: IpAddr) -> Result<Token, P
     }
 }
 
-fn bearer(header: &str) -> Option<&str> {
+pub(super) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

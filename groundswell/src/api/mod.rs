@@ -14,10 +14,13 @@ mod docs;
 mod download;
 mod driven;
 mod events;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzzed;
 mod guard;
 mod health;
 mod heard;
 mod live;
+mod namesake;
 pub mod operator;
 pub(crate) mod page;
 mod problem;
@@ -27,9 +30,9 @@ mod shared;
 mod squeeze;
 mod state_tag;
 mod throttle;
+mod unpack;
 mod uploads;
 
-pub(crate) use self::events::follow;
 pub use self::{
     abandoned::UPLOAD_KEPT,
     caller::{Caller, Hangup, Source},
@@ -40,3 +43,4 @@ pub use self::{
     routes::router,
     shared::{Api, Limits},
 };
+pub(crate) use self::{events::follow, namesake::lead};

@@ -53,6 +53,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("not-json", 415, "The body has to be JSON, and say so."),
     ("not-ndjson", 415, "The body has to be lines of JSON, and say so."),
     ("not-bytes", 415, "The body has to be bytes as they are, and say so."),
+    ("unknown-encoding", 415, "The body may be compressed once, by gzip or zstd, and say so."),
     ("no-such-range", 416, "Nothing of the range is in the artifact."),
     ("invalid", 422, "A part of the request cannot be; `errors` names all such parts."),
     ("digest-differs", 422, "The bytes that came are not those that were promised."),

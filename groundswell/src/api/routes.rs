@@ -20,7 +20,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Api, Problem, device, docs, guard, health, operator, problem, squeeze};
+use super::{Api, Problem, device, docs, guard, health, operator, problem, squeeze, unpack};
 use crate::access::Right;
 
 /// What tokens are called in the document.
@@ -266,6 +266,8 @@ pub fn router(api: Api) -> Router {
     let document = move || std::future::ready(json(openapi.clone()));
     let routes = routes
         .route("/api/v1/openapi.json", axum::routing::get(document))
+        // Nothing of a body is looked at before it is known who sends it.
+        .route_layer(middleware::from_fn(unpack::unpack))
         .route_layer(middleware::from_fn_with_state(guard, guard::admit))
         .merge(docs::routes(&told))
         .method_not_allowed_fallback(no_method)

@@ -33,7 +33,7 @@ impl StateTag {
 
     /// Whether the caller already has this state.
     pub(crate) fn is_known(&self, headers: &HeaderMap) -> bool {
-        named(headers, &header::IF_NONE_MATCH).is_some_and(|tags| self.is_among(&tags, true))
+        named(headers, &header::IF_NONE_MATCH).is_some_and(|tags| is_among(&self.0, &tags, true))
     }
 
     /// Refuses a change by somebody who saw another state.
@@ -42,7 +42,7 @@ impl StateTag {
     /// A [`Problem`] with status 412.
     pub(crate) fn require(&self, headers: &HeaderMap) -> Result<(), Problem> {
         match named(headers, &header::IF_MATCH) {
-            Some(tags) if !self.is_among(&tags, false) => Err(Problem::new(
+            Some(tags) if !is_among(&self.0, &tags, false) => Err(Problem::new(
                 StatusCode::PRECONDITION_FAILED,
                 "changed-meanwhile",
                 "it is not what you saw any more: read it again, and decide again",
@@ -50,13 +50,22 @@ impl StateTag {
             _ => Ok(()),
         }
     }
+}
 
-    fn is_among(&self, tags: &str, weak: bool) -> bool {
-        tags.split(',').map(str::trim).any(|tag| {
-            let tag = if weak { tag.strip_prefix("W/").unwrap_or(tag) } else { tag };
-            tag == "*" || tag == self.0
+/// Whether a tag is among those of a header (RFC 9110 section 8.8.3), or any is fine. A comma or a star
+/// within quotes is a part of a tag. A weak tag is as good as a strong one only to who reads.
+pub(super) fn is_among(tag: &str, tags: &[u8], is_weak_fine: bool) -> bool {
+    let mut is_quoted = false;
+    let mut listed = tags.split(|byte| {
+        is_quoted ^= *byte == b'"';
+        *byte == b',' && !is_quoted
+    });
+    tags.trim_ascii() == b"*"
+        || listed.any(|known| {
+            let known = known.trim_ascii();
+            let strong = known.strip_prefix(b"W/").filter(|_| is_weak_fine);
+            strong.unwrap_or(known) == tag.as_bytes()
         })
-    }
 }
 
 /// Refuses to create what is there, if the caller asked for that by `If-None-Match: *`.
@@ -64,7 +73,8 @@ impl StateTag {
 /// # Errors
 /// A [`Problem`] with status 412.
 pub(crate) fn require_new(headers: &HeaderMap, is_there: bool) -> Result<(), Problem> {
-    let only_new = named(headers, &header::IF_NONE_MATCH).is_some_and(|tags| tags.trim() == "*");
+    let only_new =
+        named(headers, &header::IF_NONE_MATCH).is_some_and(|tags| tags.trim_ascii() == b"*");
     if only_new && is_there {
         let told = "it is there already, and If-None-Match: * asked for it only if it is not";
         return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "changed-meanwhile", told));
@@ -72,10 +82,11 @@ pub(crate) fn require_new(headers: &HeaderMap, is_there: bool) -> Result<(), Pro
     Ok(())
 }
 
-fn named(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
-    let values: Vec<&str> =
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-    (!values.is_empty()).then(|| values.join(","))
+/// All that headers of a name say, in one; none if there is no such header. One that is no text is not
+/// passed over: whoever sent it asked for something.
+pub(super) fn named(headers: &HeaderMap, name: &header::HeaderName) -> Option<Vec<u8>> {
+    let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    (!values.is_empty()).then(|| values.join(&b","[..]))
 }
 
 #[cfg(test)]
@@ -94,9 +105,16 @@ mod tests {
         let require = |value: &str| tag.require(&with(header::IF_MATCH, value)).is_ok();
         assert!(tag.require(&HeaderMap::new()).is_ok());
         assert!(require(&tag.0) && require("*") && require(&format!("{}, {}", other.0, tag.0)));
+        assert!(require(&format!("\"a,b\" ,{}", tag.0)));
+        // What is within quotes is a tag of somebody else.
+        assert!(!require("\"a,*,b\"") && !require("\"a\", *") && !require("\"*\""));
+        assert!(!require(&format!("\"a,{},b\"", tag.0)));
         assert!(!require(&other.0) && !require(&format!("W/{}", tag.0)) && !require("nonsense"));
         assert!(tag.is_known(&with(header::IF_NONE_MATCH, &format!("W/{}", tag.0))));
         assert!(!tag.is_known(&HeaderMap::new()));
+        let bytes = HeaderValue::from_bytes(b"\"\xe4\"").unwrap();
+        let no_text = HeaderMap::from_iter([(header::IF_MATCH, bytes)]);
+        assert!(tag.require(&no_text).is_err(), "what was asked for does not hold");
         assert!(require_new(&with(header::IF_NONE_MATCH, "*"), true).is_err());
         assert!(require_new(&with(header::IF_NONE_MATCH, "*"), false).is_ok());
         assert!(require_new(&HeaderMap::new(), true).is_ok());

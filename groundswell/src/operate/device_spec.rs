@@ -85,12 +85,16 @@ impl DeviceSpec {
         let options =
             Options { format: Some(Format::JsonLines), ..Options::new("the device", Time::ZERO) };
         match inventory::read(row.as_bytes(), &options) {
-            Ok(inventory) => inventory
-                .entries
-                .into_iter()
-                .next()
-                .map(|entry| entry.device)
-                .ok_or_else(|| whole("it is no device".to_owned())),
+            Ok(inventory) => {
+                let entry = inventory.entries.into_iter().next();
+                let device = entry.ok_or_else(|| whole("it is no device".to_owned()))?.device;
+                // It would be another device than the one that was asked for.
+                if device.id == id {
+                    return Ok(device);
+                }
+                let detail = "an id has no blanks at its ends".to_owned();
+                Err(DeviceFault { field: "id".to_owned(), detail })
+            }
             Err(BadInventory::Rows(bad)) => {
                 let reason = bad.first.into_iter().flat_map(|row| row.reasons).next();
                 Err(reason.map_or_else(
@@ -140,5 +144,18 @@ impl State {
     pub fn put_device(&mut self, device: &Device) -> Result<Put, OperateError> {
         self.judge_device(device)?;
         Ok(self.store.put_devices(&[device])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_the_id_that_was_asked_for() {
+        assert_eq!(DeviceSpec::default().device("till 1").unwrap().id, "till 1");
+        for id in [" till-1", "till-1 ", "\u{a0}till-1"] {
+            assert_eq!(DeviceSpec::default().device(id).unwrap_err().field, "id", "{id:?}");
+        }
     }
 }

@@ -24,7 +24,7 @@ use super::{
     tls::Acceptor,
 };
 use crate::{
-    api::{Hangup, Source},
+    api::{self, Hangup, Source},
     telemetry::Telemetry,
 };
 
@@ -128,6 +128,7 @@ async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let service = router.map_request(move |mut request: http::Request<Incoming>| {
         let stall_max = hangup.stall_max;
+        api::lead(&mut request);
         request.extensions_mut().insert(Source(peer.ip()));
         request.extensions_mut().insert(hangup.clone());
         request.map(|body| axum::body::Body::new(TimeoutBody::new(stall_max, body)))

@@ -144,6 +144,18 @@ async fn check_pruned(
     Err(Problem::new(StatusCode::GONE, "pruned", told))
 }
 
+/// For whoever makes requests up: the id that a reader would go on behind, if it names one.
+#[cfg(any(test, feature = "fuzz"))]
+pub(in crate::api) fn asked_after(
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Option<Position>, Problem> {
+    Asked::read(query, headers).map(|asked| match asked.from {
+        From::After(position) => Some(position),
+        From::Now | From::Begin => None,
+    })
+}
+
 impl Asked {
     fn read(query: &str, headers: &HeaderMap) -> Result<Self, Problem> {
         let pairs: Vec<(String, String)> = axum::extract::Query::try_from_uri(

@@ -347,6 +347,33 @@ impl Lines {
     }
 }
 
+/// For whoever makes bodies up.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzzed {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    /// What would be answered to a body that comes in these parts, and what would be written.
+    pub(crate) fn answered(parts: &[&[u8]]) -> Vec<(ImportedLine, Option<Device>)> {
+        let parts: Vec<Result<Bytes, std::io::Error>> =
+            parts.iter().map(|part| Ok(Bytes::copy_from_slice(part))).collect();
+        let mut lines = Lines::new(Body::from_stream(stream::iter(parts)).into_data_stream());
+        let mut answers = vec![];
+        // It is all there: nothing is waited for.
+        while let Some(Some((line, text))) = lines.next().now_or_never() {
+            let Some(row) = read(line, text, crate::fuzzed::NOW) else { continue };
+            let Row { line, id, read, note } = row;
+            let (result, detail) = match &read {
+                Ok(_) => (LineResult::Created, note),
+                Err(told) => (LineResult::Error, Some(told.clone())),
+            };
+            answers.push((ImportedLine { line, id, result, detail }, read.ok()));
+        }
+        answers
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

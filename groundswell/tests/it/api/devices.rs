@@ -100,3 +100,44 @@ async fn a_query_parameter_that_means_nothing_is_refused() {
     problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_device_may_be_called_as_a_place_is() {
+    let served = Served::start().await;
+    let path = "/api/v1/devices/import";
+    let unknown = served.ask(Method::GET, path).send().await.unwrap();
+    problem(unknown, StatusCode::NOT_FOUND).await;
+    let import = served.ask(Method::POST, path).header("content-type", "application/x-ndjson");
+    let import = import.body("{\"id\": \"import\", \"name\": \"One\"}").send().await.unwrap();
+    assert!(import.text().await.unwrap().contains("created"));
+    assert_eq!(served.get(path).await["name"], "One");
+    let head = served.ask(Method::HEAD, path).send().await.unwrap();
+    assert_eq!(head.status(), StatusCode::OK);
+    let put = served.ask(Method::PUT, path).json(&json!({"name": "Two"})).send().await.unwrap();
+    assert_eq!(json(put, StatusCode::OK).await["id"], "import");
+    let patch = served.ask(Method::PATCH, path).json(&json!({"name": "Three"})).send();
+    assert_eq!(json(patch.await.unwrap(), StatusCode::OK).await["name"], "Three");
+    let tag = served.ask(Method::PUT, &format!("{path}/tags/a")).json(&json!({"value": "b"}));
+    assert_eq!(json(tag.send().await.unwrap(), StatusCode::OK).await["tags"]["a"], "b");
+    assert_eq!(served.get(&format!("{path}/history")).await["history"], json!([]));
+    // Whoever may only look may not write it.
+    let viewer = served.token(Role::Viewer, None);
+    let refused = served.ask_as(&viewer, Method::DELETE, path).send().await.unwrap();
+    problem(refused, StatusCode::FORBIDDEN).await;
+    let removed = served.ask(Method::DELETE, path).send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    problem(served.ask(Method::GET, path).send().await.unwrap(), StatusCode::NOT_FOUND).await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_is_written_under_the_id_that_was_asked_for_or_not_at_all() {
+    let served = Served::start().await;
+    for path in ["/api/v1/devices/%20till-1", "/api/v1/devices/till-1%20"] {
+        let put = served.ask(Method::PUT, path).json(&json!({})).send().await.unwrap();
+        let (_, told) = problem(put, StatusCode::UNPROCESSABLE_ENTITY).await;
+        assert_eq!(told["errors"][0]["field"], "id", "{told}");
+    }
+    assert_eq!(served.get("/api/v1/devices").await["devices"], json!([]));
+    served.stop().await;
+}

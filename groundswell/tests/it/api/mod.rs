@@ -18,4 +18,5 @@ mod server;
 mod support;
 mod tls;
 mod tokens;
+mod unpack;
 mod wire;

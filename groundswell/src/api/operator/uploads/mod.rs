@@ -13,6 +13,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(in crate::api) use self::parts::given_offset;
 pub use self::parts::{NewUpload, UploadView};
 use super::super::{
     Api, Caller, Problem,
@@ -41,7 +43,7 @@ pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// Bytes as they are: nothing here unpacks them.
-fn require_bytes(headers: &HeaderMap) -> Result<(), Problem> {
+pub(in crate::api) fn require_bytes(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let kind = text(header::CONTENT_TYPE).and_then(|kind| kind.split(';').next());
     let is_bytes =

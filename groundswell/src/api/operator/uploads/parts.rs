@@ -207,9 +207,7 @@ async fn admit(
     let refuse = |problem: Problem| problem.into_response();
     own(api, caller, id).map_err(refuse)?;
     require_bytes(headers).map_err(refuse)?;
-    let given = headers.get(OFFSET).and_then(|offset| offset.to_str().ok()?.parse::<u64>().ok());
-    let told = "say how much has arrived, in bytes: where this goes on";
-    let given = given.ok_or_else(|| refuse(Problem::invalid("Upload-Offset", told)))?;
+    let given = given_offset(headers).map_err(refuse)?;
     let mut turn = api.uploads().turn(id).ok_or_else(|| refuse(busy()))?;
     // Whoever had the turn before may have ended it.
     let (upload, _) = own(api, caller, id).map_err(refuse)?;
@@ -231,6 +229,21 @@ async fn admit(
         return Err(with_offset(refuse(Problem::invalid("Content-Length", told)), offset));
     }
     Ok((upload, Receiving { file, with: turn }))
+}
+
+/// How much has arrived, as the caller has it. Said twice, or with a sign, it may have been meant in
+/// another way.
+pub(in crate::api) fn given_offset(headers: &HeaderMap) -> Result<u64, Problem> {
+    let mut given = headers.get_all(OFFSET).into_iter();
+    let offset = match (given.next(), given.next()) {
+        (Some(offset), None) => offset.to_str().ok(),
+        _ => None,
+    };
+    let offset = offset.filter(|offset| offset.bytes().all(|byte| byte.is_ascii_digit()));
+    offset.and_then(|offset| offset.parse().ok()).ok_or_else(|| {
+        let told = "say once how much has arrived, in bytes: where this goes on";
+        Problem::invalid("Upload-Offset", told)
+    })
 }
 
 /// An upload that the caller began, and how much of it has arrived.
@@ -280,4 +293,23 @@ fn busy() -> Problem {
 fn with_offset(mut response: Response, offset: u64) -> Response {
     response.headers_mut().insert(OFFSET, HeaderValue::from(offset));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_said_once_and_in_digits() {
+        let given = |values: &[&'static str]| {
+            let all = values.iter().map(|value| (OFFSET, HeaderValue::from_static(value)));
+            given_offset(&all.collect())
+        };
+        assert_eq!(given(&["4096"]), Ok(4096));
+        assert_eq!(given(&["0"]), Ok(0));
+        for bad in [&[][..], &[""], &["+5"], &["-0"], &["5", "6"], &["5", "5"], &["5, 5"], &["0x5"]]
+        {
+            assert_eq!(given(bad).unwrap_err().errors[0].field, "Upload-Offset", "{bad:?}");
+        }
+    }
 }

@@ -1,0 +1,5 @@
+//! What an engine makes up, for `groundswell::fuzzed::spec`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|given: &[u8]| groundswell::fuzzed::spec(given));
