@@ -11,7 +11,7 @@ pub struct ConnectionLimits {
     pub max: usize,
     /// At once from one address: a site behind one address has many devices.
     pub per_source_max: usize,
-    /// How long the head of a request may take to arrive.
+    /// How long the head of a request may take to arrive, and the first one from the connection on.
     pub head_max: Duration,
     /// How long a body may send nothing, and an answer may not be taken.
     pub stall_max: Duration,

@@ -70,11 +70,12 @@ pub(super) async fn answer(
             let Some(stream) = secured(stream, tls, &limits, &stop).await else { return };
             let stream = Bounded::new(stream, limits.stall_max, stop, telemetry);
             let hangup = Hangup { told: CancellationToken::new(), stall_max: limits.stall_max };
-            let told = hangup.told.clone();
-            let served = serve(stream, (peer, hangup), router, &http, watcher);
+            let (told, asked) = (hangup.told.clone(), CancellationToken::new());
+            let served = serve(stream, (peer, hangup), asked.clone(), router, &http, watcher);
             tokio::select! {
                 _ = served => {}
                 () = told.cancelled() => {}
+                () = silence(&asked, limits.head_max) => {}
             }
         });
     }
@@ -119,15 +120,25 @@ async fn secured(
     }
 }
 
+/// Ends if nobody asked anything in that time. Until a connection has said which HTTP it speaks no
+/// limit of that holds.
+async fn silence(asked: &CancellationToken, head_max: Duration) {
+    if tokio::time::timeout(head_max, asked.cancelled()).await.is_ok() {
+        std::future::pending().await
+    }
+}
+
 async fn serve(
     stream: Bounded<Box<dyn Stream>>,
     (peer, hangup): (SocketAddr, Hangup),
+    asked: CancellationToken,
     router: Router,
     http: &auto::Builder<TokioExecutor>,
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let service = router.map_request(move |mut request: http::Request<Incoming>| {
         let stall_max = hangup.stall_max;
+        asked.cancel();
         request.extensions_mut().insert(Source(peer.ip()));
         request.extensions_mut().insert(hangup.clone());
         request.map(|body| axum::body::Body::new(TimeoutBody::new(stall_max, body)))

@@ -107,15 +107,19 @@ async fn requests_in_a_row_are_answered_in_that_order() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_end_is_cut_off() {
+async fn who_says_nothing_or_no_whole_head_is_cut_off() {
     let served = Served::start_with(|mut setup| {
         setup.connections.head_max = Duration::from_millis(200);
         setup
     })
     .await;
-    for begun in ["GET /do", "GET /docs HTTP/1.1\r\nHost: here\r\n"] {
+    let of_http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for begun in
+        ["", "P", &of_http2[..20], of_http2, "GET /do", "GET /docs HTTP/1.1\r\nHost: here\r\n"]
+    {
         let answer = say(served.address, begun.as_bytes()).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+        let is_none = answer.is_empty() || answer.starts_with("HTTP/1.1 408");
+        assert!(is_none || begun == of_http2, "{begun:?}: {answer}");
     }
     served.stop().await;
 }
