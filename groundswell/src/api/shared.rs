@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -11,7 +12,11 @@ use groundswell_core::time::Time;
 use parking_lot::Mutex;
 
 use super::{
-    Caller, Live, Problem, driven::Driven, heard::Heard, throttle::Throttle, uploads::Uploads,
+    Caller, Live, Problem,
+    driven::Driven,
+    heard::Heard,
+    throttle::{Guess, Throttle},
+    uploads::Uploads,
 };
 use crate::{
     access::{Change, Kind, TokenId},
@@ -73,8 +78,8 @@ struct Inner {
     path: PathBuf,
     clock: Clock,
     limits: Limits,
-    throttle: Throttle,
-    enrolling: Throttle,
+    guesses: Throttle<Guess>,
+    enrolling: Throttle<IpAddr>,
     heard: Heard,
     driven: Driven,
     uploads: Uploads,
@@ -95,7 +100,7 @@ impl Inner {
 impl Api {
     /// The API of the state directory at `path`, which is there.
     pub fn new(path: PathBuf, clock: Clock, limits: Limits, borders: Borders, live: Live) -> Self {
-        let throttle = Throttle::new(limits.guesses_max, GUESS_EVERY);
+        let guesses = Throttle::new(limits.guesses_max, GUESS_EVERY);
         let uploads = Uploads::new(limits.uploads_max);
         let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
         let (heard, driven) = Default::default();
@@ -104,7 +109,7 @@ impl Api {
             path,
             clock,
             limits,
-            throttle,
+            guesses,
             enrolling,
             heard,
             driven,
@@ -147,11 +152,11 @@ impl Api {
         &self.0.limits
     }
 
-    pub(super) fn throttle(&self) -> &Throttle {
-        &self.0.throttle
+    pub(super) fn guesses(&self) -> &Throttle<Guess> {
+        &self.0.guesses
     }
 
-    pub(super) fn enrolling(&self) -> &Throttle {
+    pub(super) fn enrolling(&self) -> &Throttle<IpAddr> {
         &self.0.enrolling
     }
 
