@@ -135,7 +135,7 @@ pub const SETTINGS: &[Setting] = &[
         "connections.per_source",
         Kind::Number(1, CONNECTIONS_MAX),
         "2000",
-        "Connections open at once from one address.",
+        "Connections open at once from one address, or one /64 network of IPv6.",
     ),
     bare(
         "connections.head_timeout",

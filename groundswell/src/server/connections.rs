@@ -4,12 +4,14 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
+use crate::api::Source;
+
 /// What connections may cost.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
     /// At once, in all: well below what a process may have open.
     pub max: usize,
-    /// At once from one address: a site behind one address has many devices.
+    /// At once from one source, an address or a network of IPv6: a site behind one has many devices.
     pub per_source_max: usize,
     /// How long the head of a request may take to arrive, and the first one from the connection on.
     pub head_max: Duration,
@@ -47,7 +49,8 @@ pub(super) struct Place {
 
 impl Open {
     /// A place for one more from there, unless there are too many.
-    pub(super) fn take(&self, source: IpAddr, limits: &ConnectionLimits) -> Option<Place> {
+    pub(super) fn take(&self, source: Source, limits: &ConnectionLimits) -> Option<Place> {
+        let source = source.network();
         let mut counted = self.0.lock();
         let from_there = counted.by_source.get(&source).copied().unwrap_or(0);
         if counted.all >= limits.max || from_there >= limits.per_source_max {
@@ -79,7 +82,7 @@ mod tests {
     #[test]
     fn places_are_bounded_and_given_back() {
         let limits = ConnectionLimits { max: 3, per_source_max: 2, ..Default::default() };
-        let [a, b]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
+        let [a, b] = ["10.0.0.1", "10.0.0.2"].map(|text| Source(text.parse().unwrap()));
         let open = Open::default();
         let first = open.take(a, &limits).unwrap();
         let _second = open.take(a, &limits).unwrap();
@@ -89,5 +92,15 @@ mod tests {
         drop(first);
         assert!(open.take(a, &limits).is_some());
         assert_eq!(open.0.lock().by_source.len(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_source() {
+        let limits = ConnectionLimits { max: 9, per_source_max: 1, ..Default::default() };
+        let take = |open: &Open, text: &str| open.take(Source(text.parse().unwrap()), &limits);
+        let open = Open::default();
+        let _first = take(&open, "2001:db8::1").unwrap();
+        assert!(take(&open, "2001:db8::2").is_none());
+        assert!(take(&open, "2001:db8:0:1::2").is_some());
     }
 }

@@ -60,7 +60,10 @@ pub(super) async fn answer(
                 continue;
             }
         };
-        let Some(place) = open.take(peer.ip(), &limits) else { continue };
+        let Some(place) = open.take(Source(peer.ip()), &limits) else {
+            telemetry.refused();
+            continue;
+        };
         let watcher = graceful.watcher();
         let (tls, router, http) = (tls.clone(), router.clone(), http.clone());
         let (limits, telemetry, stop) = (limits.clone(), telemetry.clone(), stop.clone());

@@ -125,6 +125,29 @@ async fn who_says_nothing_or_no_whole_head_is_cut_off() {
 }
 
 #[tokio::test]
+async fn who_is_one_too_many_is_refused_and_counted() {
+    let served = Served::start_with(|mut setup| {
+        setup.connections.per_source_max = 2;
+        setup
+    })
+    .await;
+    // Taken in the order in which they came.
+    let held = [(); 2].map(|()| std::net::TcpStream::connect(served.address).unwrap());
+    assert_eq!(say(served.address, b"").await, "");
+    drop(held);
+    let text = loop {
+        // They go as soon as the server sees that.
+        if let Ok(answer) = served.ask(Method::GET, "/metrics").send().await {
+            break answer.text().await.unwrap();
+        }
+    };
+    let name = "\ngroundswell_http_refused_connections_total ";
+    let count = text.split(name).nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert!(count.parse::<f64>().unwrap() >= 1.0, "{text}");
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_method_that_a_place_does_not_take_is_told_which_it_takes() {
     let served = Served::start().await;
     for (method, path, wanted) in [
