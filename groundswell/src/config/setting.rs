@@ -150,6 +150,14 @@ pub const SETTINGS: &[Setting] = &[
         "How long a body may send nothing, and an answer may not be taken.",
     ),
     unset(
+        "connections.proxies",
+        Kind::Networks,
+        "",
+        "Networks of proxies in front of this server. What they say in X-Forwarded-For is believed: \
+         callers count by their own addresses and not by the proxy's, also in the audit log.",
+        r#"["10.0.0.7/32"]"#,
+    ),
+    unset(
         "networks.allow",
         Kind::Networks,
         "--allow-network",

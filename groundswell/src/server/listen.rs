@@ -1,6 +1,10 @@
 //! The loop that takes connections, and what becomes of each.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use hyper::body::Incoming;
@@ -126,7 +130,7 @@ impl Serving {
         let stream = Bounded::new(stream, stall_max, stop, self.clock.clone(), telemetry);
         let hangup = Hangup { told: CancellationToken::new(), stall_max };
         let (told, asked) = (hangup.told.clone(), CancellationToken::new());
-        let served = serve(stream, (peer, hangup), asked.clone(), &self.router, http, watcher);
+        let served = self.serve(stream, (peer.ip(), hangup), asked.clone(), http, watcher);
         tokio::select! {
             _ = served => {}
             () = told.cancelled() => {}
@@ -151,26 +155,29 @@ impl Serving {
             () = self.clock.sleep(self.limits.head_max, "a first request") => {}
         }
     }
-}
 
-async fn serve(
-    stream: Bounded<Box<dyn Stream>>,
-    (peer, hangup): (SocketAddr, Hangup),
-    asked: CancellationToken,
-    router: &Router,
-    http: &auto::Builder<TokioExecutor>,
-    watcher: Watcher,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let service = router.clone().map_request(move |mut request: http::Request<Incoming>| {
-        let stall_max = hangup.stall_max;
-        asked.cancel();
-        request.extensions_mut().insert(Source(peer.ip()));
-        request.extensions_mut().insert(hangup.clone());
-        request.map(|body| axum::body::Body::new(TimeoutBody::new(stall_max, body)))
-    });
-    let connection = http
-        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
-    watcher.watch(connection.into_owned()).await
+    async fn serve(
+        &self,
+        stream: Bounded<Box<dyn Stream>>,
+        (peer, hangup): (IpAddr, Hangup),
+        asked: CancellationToken,
+        http: &auto::Builder<TokioExecutor>,
+        watcher: Watcher,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let limits = self.limits.clone();
+        let service = self.router.clone().map_request(move |request: http::Request<Incoming>| {
+            asked.cancel();
+            let mut request = request;
+            let source = limits.source(peer, request.headers());
+            request.extensions_mut().insert(source);
+            request.extensions_mut().insert(hangup.clone());
+            let stall_max = hangup.stall_max;
+            request.map(|body| axum::body::Body::new(TimeoutBody::new(stall_max, body)))
+        });
+        let service = TowerToHyperService::new(service);
+        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        watcher.watch(connection.into_owned()).await
+    }
 }
 
 #[cfg(test)]

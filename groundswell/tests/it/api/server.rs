@@ -58,6 +58,26 @@ async fn a_token_that_was_good_once_is_no_guess() {
 }
 
 #[tokio::test]
+async fn callers_behind_a_proxy_are_told_apart() {
+    let served = Served::start_with(|mut setup| {
+        setup.connections.proxies = vec!["127.0.0.1".parse().unwrap()];
+        setup.limits.guesses_max = 2;
+        setup
+    })
+    .await;
+    let guess = async |from: &str| {
+        let request = served.ask_as("gsw_unknown", Method::GET, "/api/v1/devices");
+        request.header("x-forwarded-for", from).send().await.unwrap()
+    };
+    for _ in 0..2 {
+        problem(guess("1.2.3.4").await, StatusCode::UNAUTHORIZED).await;
+    }
+    problem(guess("made up, 1.2.3.4").await, StatusCode::TOO_MANY_REQUESTS).await;
+    problem(guess("1.2.3.5").await, StatusCode::UNAUTHORIZED).await;
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn plain_http_is_not_heard_beyond_this_machine() {
     let dir = tempfile::tempdir().unwrap();
     let mut setup = setup(dir.path().join("data"));
