@@ -9,6 +9,7 @@ use axum::{
 };
 use groundswell_core::time::Time;
 use http::{HeaderValue, StatusCode, Version, header};
+use tracing::Instrument as _;
 
 use super::{
     Api, Caller, Problem, Source,
@@ -49,7 +50,9 @@ pub(super) async fn name(mut request: Request, next: Next) -> Response {
         _ => uuid::Uuid::now_v7().to_string(),
     };
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
+    // Whatever is said of it in the log is said with its name, however little is to be said.
+    let span = tracing::error_span!("request", %id);
+    let mut response = next.run(request).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let named = Problem { request_id: Some(id.clone()), ..problem };
         // Headers that a layer in between added stay.

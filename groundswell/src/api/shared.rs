@@ -10,6 +10,8 @@ use std::{
 
 use groundswell_core::time::Time;
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tracing::{Instrument as _, Span};
 
 use super::{
     Caller, Live, Problem,
@@ -198,7 +200,7 @@ impl Api {
         look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
         let api = self.clone();
-        let looked = tokio::task::spawn_blocking(move || api.glance(look)).await;
+        let looked = blocking(move || api.glance(look)).await;
         looked.unwrap_or_else(|died| {
             tracing::error!("a look died: {died}");
             Err(Problem::internal())
@@ -215,7 +217,7 @@ impl Api {
         look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
         let api = self.clone();
-        let watched = tokio::spawn(async move {
+        let watching = async move {
             let looked_at = Arc::new(Mutex::new(None));
             let watched = Arc::clone(&looked_at);
             let looking = api.look(move |state, now| {
@@ -238,8 +240,8 @@ impl Api {
                 // Between two statements nothing is stopped: then the next one is.
                 wait = STOP_EVERY;
             }
-        });
-        watched.await.unwrap_or_else(|died| {
+        };
+        tokio::spawn(watching.in_current_span()).await.unwrap_or_else(|died| {
             tracing::error!("a look died: {died}");
             Err(Problem::internal())
         })
@@ -269,7 +271,7 @@ impl Api {
         act: impl FnOnce(&mut State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
         let api = self.clone();
-        let changed = tokio::task::spawn_blocking(move || {
+        let changed = blocking(move || {
             let idle = api.0.changing.lock().pop();
             let mut state = idle.map_or_else(|| api.0.limited(State::open(&api.0.path)), Ok)?;
             if let Some(by) = by {
@@ -300,6 +302,12 @@ impl Api {
     pub fn take_used(&self) -> Vec<(TokenId, Time)> {
         self.0.used.lock().drain().collect()
     }
+}
+
+/// Does something on a thread that may wait. What it says in the log is said of the same request.
+fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let span = Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
 }
 
 fn give_back(to: &Mutex<Vec<State>>, state: State) {

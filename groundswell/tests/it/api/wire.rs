@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::support::Served;
+use super::{served_process::Program, support::Served};
 
 /// Longer than anything here takes; whoever waits so long hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -164,6 +164,29 @@ async fn a_method_that_a_place_does_not_take_is_told_which_it_takes() {
     assert_eq!(head.status(), StatusCode::OK);
     assert!(head.bytes().await.unwrap().is_empty());
     served.stop().await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_in_the_log_under_the_request_s_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let program = Program::start(&data, None);
+    let ask = |path: &str, id: &str| program.ask(Method::POST, path).header("x-request-id", id);
+    let body = json!({"select": "id==x"});
+    let well = ask("/api/v1/selectors/count", "well-1").json(&body).send().await.unwrap();
+    assert_eq!(well.status(), StatusCode::OK);
+    // What is open goes on; to change something it is opened, on a thread of its own.
+    let broken = dir.path().join("broken");
+    std::fs::write(&broken, "this is no database, however often it is read".repeat(100)).unwrap();
+    std::fs::rename(&broken, data.join("state.db")).unwrap();
+    let body = json!({"name": "ci", "kind": "operator", "role": "viewer"});
+    let broken = ask("/api/v1/tokens", "broken-2").json(&body).send().await.unwrap();
+    let status = broken.status();
+    let told = broken.text().await.unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{told}");
+    assert!(told.contains("\"request_id\":\"broken-2\""), "{told}");
+    let line = program.line_with("broken-2");
+    assert!(line.starts_with("error: ") && line.ends_with(" (request id=broken-2)"), "{line}");
 }
 
 #[tokio::test]
