@@ -38,6 +38,7 @@ struct Inner {
     commit_seconds: Histogram,
     event_readers: Gauge,
     stalled: Counter,
+    refused: Counter,
     requests: RwLock<HashMap<Asked, (Counter, Histogram)>>,
 }
 
@@ -63,6 +64,7 @@ impl Default for Telemetry {
             commit_seconds: Histogram::noop(),
             event_readers: Gauge::noop(),
             stalled: Counter::noop(),
+            refused: Counter::noop(),
             requests: RwLock::default(),
         }))
     }
@@ -92,6 +94,7 @@ impl Telemetry {
             commit_seconds: histogram("groundswell_store_commit_duration_seconds"),
             event_readers: gauge("groundswell_event_readers"),
             stalled: counter("groundswell_http_stalled_connections_total"),
+            refused: counter("groundswell_http_refused_connections_total"),
             requests: RwLock::default(),
             recorder: None,
         };
@@ -133,6 +136,11 @@ impl Telemetry {
     /// A connection was cut off that took or sent nothing.
     pub(crate) fn stalled(&self) {
         self.0.stalled.increment(1);
+    }
+
+    /// A connection was refused, for there are too many.
+    pub(crate) fn refused(&self) {
+        self.0.refused.increment(1);
     }
 
     /// A request was answered.
@@ -238,6 +246,7 @@ fn describe(recorder: &PrometheusRecorder) {
         ("groundswell_sent_bytes_total", "Bytes of artifacts handed to connections."),
         ("groundswell_http_requests_total", "Requests by method, route and status."),
         ("groundswell_http_stalled_connections_total", "Connections cut off that took nothing."),
+        ("groundswell_http_refused_connections_total", "Connections refused as too many."),
     ] {
         recorder.describe_counter(name(counter), None, told.into());
     }
@@ -313,6 +322,7 @@ mod tests {
         groundswell_attempts_total counter
         groundswell_delivery_duration_seconds histogram
         groundswell_event_readers gauge
+        groundswell_http_refused_connections_total counter
         groundswell_http_request_duration_seconds histogram
         groundswell_http_requests_total counter
         groundswell_http_stalled_connections_total counter

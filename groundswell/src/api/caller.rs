@@ -1,7 +1,7 @@
 //! Who calls, as far as it was found out before a handler runs.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
@@ -17,6 +17,19 @@ use crate::access::{Change, Kind, Right, Role, Scope, Token, TokenId};
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source(pub IpAddr);
+
+impl Source {
+    /// As what it counts: an IPv6 source has a network of addresses to choose from.
+    pub(crate) fn network(self) -> IpAddr {
+        match self.0.to_canonical() {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            }
+        }
+    }
+}
 
 /// How the connection of a request is ended by whoever answers it: one that carries several requests
 /// may take other answers than the one that stalls.
@@ -126,5 +139,18 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 impl Default for Source {
     fn default() -> Self {
         Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_source() {
+        let network = |text: &str| Source(text.parse().unwrap()).network();
+        assert_eq!(network("2001:db8::1"), network("2001:db8::2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::2"));
+        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
     }
 }

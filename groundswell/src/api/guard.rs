@@ -2,8 +2,6 @@
 //!
 //! Closed by default: a route that is not in [`routes::all`] answers nobody.
 
-use std::net::IpAddr;
-
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
@@ -11,6 +9,7 @@ use axum::{
 };
 use groundswell_core::time::Time;
 use http::{HeaderValue, StatusCode, Version, header};
+use tracing::Instrument as _;
 
 use super::{
     Api, Caller, Problem, Source,
@@ -51,7 +50,9 @@ pub(super) async fn name(mut request: Request, next: Next) -> Response {
         _ => uuid::Uuid::now_v7().to_string(),
     };
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
+    // Whatever is said of it in the log is said with its name, however little is to be said.
+    let span = tracing::error_span!("request", %id);
+    let mut response = next.run(request).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let named = Problem { request_id: Some(id.clone()), ..problem };
         // Headers that a layer in between added stay.
@@ -124,10 +125,10 @@ fn caller(
     if !api.live().has_begun() {
         return Err(health::starting());
     }
-    let source = request.extensions().get::<Source>().copied().unwrap_or_default().0;
+    let source = request.extensions().get::<Source>().copied().unwrap_or_default();
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
     let token = authenticate(api, request, source)?;
-    let caller = Caller { token, source, request: request_id.unwrap_or_default() };
+    let caller = Caller { token, source: source.0, request: request_id.unwrap_or_default() };
     match (needs, &caller.token.kind) {
         (Needs::Nothing, _)
         | (Needs::Device, Kind::Device { .. })
@@ -147,13 +148,8 @@ fn forbidden(told: &str) -> Problem {
 }
 
 /// The token that the request shows, if it is good.
-fn authenticate(api: &Api, request: &Request, source: IpAddr) -> Result<Token, Problem> {
+fn authenticate(api: &Api, request: &Request, source: Source) -> Result<Token, Problem> {
     let now = api.now();
-    if let Some(wait) = api.throttle().wait(source, now) {
-        let told = "too many wrong tokens came from your address; wait before the next";
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-guesses", told);
-        return Err(Problem { retry_after_secs: Some(wait.as_secs() + 1), ..problem });
-    }
     let shown = request.headers().get(header::AUTHORIZATION);
     let Some(shown) = shown else {
         return Err(unauthorized("show a token: Authorization: Bearer gsw_..."));
@@ -163,13 +159,9 @@ fn authenticate(api: &Api, request: &Request, source: IpAddr) -> Result<Token, P
         Some(secret) => api.glance(|state, _| state.token(secret.id()))?,
         None => None,
     };
-    match judge(secret.as_ref(), known, now) {
-        Ok(token) => Ok(token),
-        Err(problem) => {
-            api.throttle().note(source, now);
-            Err(problem)
-        }
-    }
+    let token = judge(api, secret.as_ref(), known, source, now)?;
+    token.check(now).map_err(|error| unauthorized(&error.to_string()))?;
+    Ok(token)
 }
 
 pub(super) fn bearer(header: &str) -> Option<&str> {
@@ -177,15 +169,33 @@ pub(super) fn bearer(header: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn judge(secret: Option<&Secret>, known: Option<Token>, now: Time) -> Result<Token, Problem> {
-    let wrong = || unauthorized("the token is not known here");
-    let secret = secret.ok_or_else(wrong)?;
+/// The token whose secret was shown. Wrong ones are slowed by where they come from. A right one passes
+/// all the same, for others come from there, too, unless it is the one that was guessed at.
+fn judge(
+    api: &Api,
+    secret: Option<&Secret>,
+    known: Option<Token>,
+    source: Source,
+    now: Time,
+) -> Result<Token, Problem> {
+    let (guesses, network) = (api.guesses(), source.network());
     // Whether the id or the secret is wrong is nobody's business, nor how long it took to see it.
     let hash = known.as_ref().map_or([0; 32], |token| token.hash);
-    let is_right = secret.is_of(&hash);
-    let token = known.filter(|_| is_right).ok_or_else(wrong)?;
-    token.check(now).map_err(|error| unauthorized(&error.to_string()))?;
-    Ok(token)
+    let is_right = secret.is_some_and(|secret| secret.is_of(&hash));
+    let guess = known.as_ref().map(|token| (network, Some(token.id.clone())));
+    let own_wait = guess.as_ref().and_then(|guess| guesses.owed(guess, now));
+    let wait = match (known, own_wait) {
+        (Some(token), None) if is_right => return Ok(token),
+        (_, own_wait) => guesses.wait(&(network, None), now).max(own_wait),
+    };
+    guesses.note((network, None), now);
+    if let (Some(guess), None) = (guess, own_wait) {
+        guesses.note(guess, now);
+    }
+    let Some(wait) = wait else { return Err(unauthorized("the token is not known here")) };
+    let told = "too many wrong tokens came from your address; wait before the next";
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-guesses", told);
+    Err(Problem { retry_after_secs: Some(wait.as_secs() + 1), ..problem })
 }
 
 fn unauthorized(told: &str) -> Problem {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -9,10 +10,18 @@ use std::{
 
 use groundswell_core::time::Time;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
+use tracing::{Instrument as _, Span};
 
 use super::{
-    Caller, Live, Problem, driven::Driven, heard::Heard, throttle::Throttle, uploads::Uploads,
+    Caller, Live, Problem,
+    driven::Driven,
+    heard::Heard,
+    throttle::{Guess, Throttle},
+    uploads::Uploads,
 };
 use crate::{
     access::{Change, Kind, TokenId},
@@ -82,8 +91,8 @@ struct Inner {
     path: PathBuf,
     clock: Clock,
     limits: Limits,
-    throttle: Throttle,
-    enrolling: Throttle,
+    guesses: Throttle<Guess>,
+    enrolling: Throttle<IpAddr>,
     heard: Heard,
     driven: Driven,
     uploads: Uploads,
@@ -106,7 +115,7 @@ impl Inner {
 impl Api {
     /// The API of the state directory at `path`, which is there.
     pub fn new(path: PathBuf, clock: Clock, limits: Limits, borders: Borders, live: Live) -> Self {
-        let throttle = Throttle::new(limits.guesses_max, GUESS_EVERY);
+        let guesses = Throttle::new(limits.guesses_max, GUESS_EVERY);
         let uploads = Uploads::new(limits.uploads_max);
         let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
         let (heard, driven) = Default::default();
@@ -115,7 +124,7 @@ impl Api {
             path,
             clock,
             limits,
-            throttle,
+            guesses,
             enrolling,
             heard,
             driven,
@@ -160,11 +169,11 @@ impl Api {
         &self.0.limits
     }
 
-    pub(super) fn throttle(&self) -> &Throttle {
-        &self.0.throttle
+    pub(super) fn guesses(&self) -> &Throttle<Guess> {
+        &self.0.guesses
     }
 
-    pub(super) fn enrolling(&self) -> &Throttle {
+    pub(super) fn enrolling(&self) -> &Throttle<IpAddr> {
         &self.0.enrolling
     }
 
@@ -206,7 +215,7 @@ impl Api {
         look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
         let api = self.clone();
-        let looked = tokio::task::spawn_blocking(move || api.glance(look)).await;
+        let looked = blocking(move || api.glance(look)).await;
         looked.unwrap_or_else(|died| {
             tracing::error!("a look died: {died}");
             Err(Problem::internal())
@@ -246,7 +255,7 @@ impl Api {
         look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
         let api = self.clone();
-        let watched = tokio::spawn(async move {
+        let watching = async move {
             let _turn = turn;
             let looked_at = Arc::new(Mutex::new(None));
             let watched = Arc::clone(&looked_at);
@@ -270,8 +279,8 @@ impl Api {
                 // Between two statements nothing is stopped: then the next one is.
                 wait = STOP_EVERY;
             }
-        });
-        watched.await.unwrap_or_else(|died| {
+        };
+        tokio::spawn(watching.in_current_span()).await.unwrap_or_else(|died| {
             tracing::error!("a look died: {died}");
             Err(Problem::internal())
         })
@@ -303,7 +312,7 @@ impl Api {
         // Without this, changes that wait for their turn would hold all threads that look.
         let turn = Arc::clone(&self.0.changes).acquire_owned().await.ok();
         let api = self.clone();
-        let changed = tokio::task::spawn_blocking(move || {
+        let changed = blocking(move || {
             let _turn = turn;
             let idle = api.0.changing.lock().pop();
             let mut state = idle.map_or_else(|| api.0.limited(State::open(&api.0.path)), Ok)?;
@@ -335,6 +344,12 @@ impl Api {
     pub fn take_used(&self) -> Vec<(TokenId, Time)> {
         self.0.used.lock().drain().collect()
     }
+}
+
+/// Does something on a thread that may wait. What it says in the log is said of the same request.
+fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let span = Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
 }
 
 fn give_back(to: &Mutex<Vec<State>>, state: State) {

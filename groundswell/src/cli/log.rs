@@ -11,7 +11,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::filter_fn,
-    fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter, format::Writer},
     layer::SubscriberExt,
     registry::LookupSpan,
     util::SubscriberInitExt,
@@ -48,6 +48,10 @@ fn is_safe(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || !CAPPED.contains(&name)
 }
 
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().split("::").next() == Some("groundswell")
+}
+
 /// As errors are told: what it is, where it comes from if that is no warning, and the text.
 struct Words;
 
@@ -71,6 +75,14 @@ where
             Level::TRACE => write!(writer, "trace: {target}: ")?,
         }
         context.field_format().format_fields(writer.by_ref(), event)?;
+        // Which request it is about.
+        for span in
+            context.event_scope().into_iter().flatten().filter(|span| is_ours(span.metadata()))
+        {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                write!(writer, " ({} {fields})", span.name())?;
+            }
+        }
         writeln!(writer)
     }
 }

@@ -142,7 +142,10 @@ impl Listening {
 /// Lines of a stream, put together to events.
 #[derive(Debug, Default)]
 struct Frames {
+    /// Of the last event that came whole, or the last id that came without one.
     last_id: Option<String>,
+    /// Of what has begun: taken over at its end, so that whoever is cut off before is told it again.
+    id: Option<String>,
     retry: Option<Duration>,
     line: Vec<u8>,
     kind: String,
@@ -153,6 +156,7 @@ impl Frames {
     /// A new connection begins with a new line.
     fn begin(&mut self) {
         self.line.clear();
+        self.id = None;
         self.kind.clear();
         self.data.clear();
     }
@@ -174,6 +178,9 @@ impl Frames {
 
     fn line(&mut self, line: &str, ready: &mut VecDeque<Event>) {
         if line.is_empty() {
+            if let Some(id) = self.id.take() {
+                self.last_id = Some(id);
+            }
             let (kind, data) = (std::mem::take(&mut self.kind), std::mem::take(&mut self.data));
             if !data.is_empty() {
                 let id = self.last_id.clone().unwrap_or_default();
@@ -185,7 +192,7 @@ impl Frames {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            "id" => self.last_id = Some(value.to_owned()),
+            "id" => self.id = Some(value.to_owned()),
             "event" => value.clone_into(&mut self.kind),
             "data" => {
                 if !self.data.is_empty() {
@@ -223,6 +230,22 @@ mod tests {
             assert_eq!(ready, [wave, text], "{at}");
             assert_eq!(frames.last_id.as_deref(), Some("42.0"), "an id without an event counts");
             assert_eq!(frames.retry, Some(Duration::from_secs(2)));
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_cut_off_is_not_gone_on_behind() {
+        let event = "id: 4.2\nevent: b\ndata: {}\n\n";
+        for at in 0..event.len() {
+            let (mut frames, mut ready) = (Frames::default(), VecDeque::new());
+            assert!(frames.take(b"id: 4.1\n\n", &mut ready));
+            assert!(frames.take(&event.as_bytes()[..at], &mut ready));
+            frames.begin();
+            assert_eq!(frames.last_id.as_deref(), Some("4.1"), "{at}");
+            assert!(frames.take(b"\n", &mut ready) && ready.is_empty());
+            assert_eq!(frames.last_id.as_deref(), Some("4.1"), "{at}");
+            assert!(frames.take(event.as_bytes(), &mut ready));
+            assert_eq!((ready.len(), frames.last_id.as_deref()), (1, Some("4.2")), "{at}");
         }
     }
 

@@ -71,6 +71,7 @@ impl Settings {
                 .unwrap_or(defaults.1.per_source_max),
             head_max: wait("connections.head_timeout", defaults.1.head_max),
             stall_max: wait("connections.stall_timeout", defaults.1.stall_max),
+            proxies: self.list::<Network>("connections.proxies"),
         };
         let allow = self.list::<Network>("networks.allow");
         let setup = Setup {

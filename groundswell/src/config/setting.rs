@@ -135,7 +135,7 @@ pub const SETTINGS: &[Setting] = &[
         "connections.per_source",
         Kind::Number(1, CONNECTIONS_MAX),
         "2000",
-        "Connections open at once from one address.",
+        "Connections open at once from one address, or one /64 network of IPv6.",
     ),
     bare(
         "connections.head_timeout",
@@ -148,6 +148,14 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Wait,
         "30s",
         "How long a body may send nothing, and an answer may not be taken.",
+    ),
+    unset(
+        "connections.proxies",
+        Kind::Networks,
+        "",
+        "Networks of proxies in front of this server. What they say in X-Forwarded-For is believed: \
+         callers count by their own addresses and not by the proxy's, also in the audit log.",
+        r#"["10.0.0.7/32"]"#,
     ),
     unset(
         "networks.allow",

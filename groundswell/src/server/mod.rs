@@ -11,7 +11,7 @@ mod tls;
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use groundswell_core::gate::external::SecretSource;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -169,14 +169,15 @@ impl Server {
         let borders = Borders::new(self.setup.networks.clone(), self.setup.gate_secrets.clone());
         let api = Api::new(data.clone(), self.clock.clone(), limits.clone(), borders, live);
         // Whoever asks how it is is answered while it begins.
-        let answering = tokio::spawn(listen::answer(
-            self.listener,
-            self.tls,
-            api::router(api.clone()),
-            connections.clone(),
+        let serving = listen::Serving {
+            tls: self.tls,
+            router: api::router(api.clone()),
+            limits: connections.clone(),
+            clock: self.clock.clone(),
             telemetry,
-            stop.clone(),
-        ));
+            stop: stop.clone(),
+        };
+        let answering = tokio::spawn(listen::answer(self.listener, serving));
         let has_begun = tokio::select! {
             told = driver_begun => told.is_ok(),
             () = stop.cancelled() => false,
@@ -211,16 +212,28 @@ impl Server {
             Some(ended) => ended,
             None => driving.await,
         };
-        for part in parts {
-            part.await.map_err(ServerError::Died)?;
-        }
-        is_answered.cancel();
-        if let Some(hearing) = hearing {
-            hearing.await.map_err(ServerError::Died)?;
-        }
+        all_ended(parts, &is_answered, hearing).await?;
         first?;
         end(ended)
     }
+}
+
+/// Waits for the end of all parts, and of what is told after the others. A part that died keeps none
+/// of the others from its end: what they hold is written down first.
+async fn all_ended(
+    parts: Vec<JoinHandle<()>>,
+    is_answered: &CancellationToken,
+    hearing: Option<JoinHandle<()>>,
+) -> Result<(), ServerError> {
+    let mut ended = Ok(());
+    for part in parts {
+        ended = ended.and(part.await);
+    }
+    is_answered.cancel();
+    if let Some(hearing) = hearing {
+        ended = ended.and(hearing.await);
+    }
+    ended.map_err(ServerError::Died)
 }
 
 fn end(driven: Result<Result<(), DriveError>, tokio::task::JoinError>) -> Result<(), ServerError> {
@@ -296,5 +309,24 @@ async fn note_used(api: Api, stop: CancellationToken) {
         if is_over {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_checked_in_is_written_down_also_if_a_part_died() {
+        let died = tokio::spawn(async { std::panic::resume_unwind(Box::new("died")) });
+        let (answered, is_answered) = (CancellationToken::new(), CancellationToken::new());
+        let (told, written) = (is_answered.clone(), answered.clone());
+        let hearing = tokio::spawn(async move {
+            told.cancelled().await;
+            written.cancel();
+        });
+        let ended = all_ended(vec![died], &is_answered, Some(hearing)).await;
+        assert!(matches!(ended, Err(ServerError::Died(_))));
+        assert!(answered.is_cancelled(), "it was not told that all has ended");
     }
 }

@@ -7,17 +7,19 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
-};
-
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::telemetry::Telemetry;
+use crate::{
+    clock::{Clock, Sleep},
+    telemetry::Telemetry,
+};
 
 /// How long nothing may be taken once the server is to end.
 const END_STALL_MAX: Duration = Duration::from_secs(2);
+
+/// What is waited for, as the clock has it.
+const LABEL: &str = "an answer to be taken";
 
 /// A stream that fails once it has taken nothing of what is written to it for too long. Reading may
 /// take as long as it does: whoever reads a request has limits of its own.
@@ -25,9 +27,10 @@ pub(super) struct Bounded<S> {
     stream: S,
     stall_max: Duration,
     /// Until when it has to take something; none while nothing waits.
-    until: Option<Pin<Box<Sleep>>>,
+    until: Option<Sleep>,
     /// Told when the server is to end; none once that is known.
     stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    clock: Clock,
     telemetry: Telemetry,
 }
 
@@ -36,10 +39,11 @@ impl<S> Bounded<S> {
         stream: S,
         stall_max: Duration,
         stop: CancellationToken,
+        clock: Clock,
         telemetry: Telemetry,
     ) -> Self {
         let stopping = Some(Box::pin(stop.cancelled_owned()));
-        Self { stream, stall_max, until: None, stopping, telemetry }
+        Self { stream, stall_max, until: None, stopping, clock, telemetry }
     }
 
     /// Whoever takes nothing does not keep a server from its end.
@@ -59,12 +63,13 @@ impl<S> Bounded<S> {
         }
         self.hurry(cx);
         let stall_max = self.stall_max;
-        let until = self.until.get_or_insert_with(|| Box::pin(sleep(stall_max)));
-        if until.as_mut().poll(cx).is_pending() {
+        let clock = &self.clock;
+        let until = self.until.get_or_insert_with(|| clock.sleep(stall_max, LABEL));
+        if Pin::new(&mut *until).poll(cx).is_pending() {
             return Poll::Pending;
         }
         // Told once, though it may be asked again.
-        until.as_mut().reset(Instant::now() + stall_max);
+        until.reset(stall_max, LABEL);
         self.telemetry.stalled();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "it takes nothing")))
     }
@@ -116,40 +121,63 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use groundswell_core::time::Time;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
+    use crate::clock::ManualClock;
 
-    const MAX: Duration = Duration::from_millis(50);
+    const MAX: Duration = Duration::from_secs(50);
+
+    fn bounded(stop: &CancellationToken) -> (Bounded<DuplexStream>, DuplexStream, ManualClock) {
+        let (near, far) = duplex(8);
+        let clock = ManualClock::new(Time::ZERO);
+        let of = Clock::Manual(clock.clone());
+        (Bounded::new(near, MAX, stop.clone(), of, Telemetry::default()), far, clock)
+    }
+
+    /// Writes as much as is taken, and says how that ended.
+    fn write(
+        mut near: Bounded<DuplexStream>,
+        bytes: usize,
+    ) -> tokio::task::JoinHandle<(io::Result<()>, Bounded<DuplexStream>)> {
+        tokio::spawn(async move { (near.write_all(&vec![7; bytes]).await, near) })
+    }
 
     #[tokio::test]
     async fn who_takes_nothing_is_cut_off_and_who_is_slow_is_not() {
-        let (near, mut far) = duplex(8);
-        let mut near = Bounded::new(near, MAX, CancellationToken::new(), Telemetry::default());
-        let slow = tokio::spawn(async move {
-            let mut byte = [0; 1];
-            for _ in 0..40 {
-                tokio::time::sleep(MAX / 10).await;
-                far.read_exact(&mut byte).await.unwrap();
+        let (near, mut far, clock) = bounded(&CancellationToken::new());
+        let writing = write(near, 8 + 40);
+        for _ in 0..40 {
+            assert_eq!(clock.until_waiting(LABEL).await, MAX, "what was taken counts");
+            clock.advance(MAX - Duration::from_millis(1));
+            far.read_exact(&mut [0; 1]).await.unwrap();
+            // It waits anew, or is done.
+            while clock.waiting().iter().any(|(_, left)| *left < MAX) {
+                tokio::task::yield_now().await;
             }
-            far
-        });
-        near.write_all(&[7; 40]).await.unwrap();
-        let _far = slow.await.unwrap();
-        near.write_all(&[7; 8]).await.unwrap();
-        let cut = near.write_all(&[7; 8]).await.unwrap_err();
+        }
+        let (written, near) = writing.await.unwrap();
+        written.unwrap();
+        let writing = write(near, 1);
+        clock.until_waiting(LABEL).await;
+        clock.advance(MAX);
+        let cut = writing.await.unwrap().0.unwrap_err();
         assert_eq!(cut.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]
     async fn the_end_of_the_server_is_not_waited_with() {
-        let (near, _far) = duplex(8);
-        let (stop, hour) = (CancellationToken::new(), Duration::from_hours(1));
-        let mut near = Bounded::new(near, hour, stop.clone(), Telemetry::default());
-        let stalled = tokio::spawn(async move { near.write_all(&[7; 9]).await });
-        tokio::task::yield_now().await;
+        let stop = CancellationToken::new();
+        let (near, _far, clock) = bounded(&stop);
+        let writing = write(near, 9);
+        assert_eq!(clock.until_waiting(LABEL).await, MAX);
         stop.cancel();
-        let cut = stalled.await.unwrap().unwrap_err();
+        while clock.waiting() != [(LABEL, END_STALL_MAX)] {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(END_STALL_MAX);
+        let cut = writing.await.unwrap().0.unwrap_err();
         assert_eq!(cut.kind(), io::ErrorKind::TimedOut);
     }
 }

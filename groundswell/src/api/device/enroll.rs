@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::super::{
-    Api, Caller, Problem,
+    Api, Caller, Problem, Source,
     body::JsonBody,
     routes::{Needs, Route},
 };
@@ -81,12 +81,13 @@ async fn enroll(
         return Err(Problem::internal());
     };
     let now = api.now();
-    if let Some(wait) = api.enrolling().wait(caller.source, now) {
+    let source = Source(caller.source).network();
+    if let Some(wait) = api.enrolling().wait(&source, now) {
         let told = "too many devices enroll from your address; wait before the next";
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-enrollments", told);
         return Err(Problem { retry_after_secs: Some(wait.as_secs() + 1), ..problem });
     }
-    api.enrolling().note(caller.source, now);
+    api.enrolling().note(source, now);
     if let Some(version) = &given.version {
         check_label("version", version)
             .map_err(|error| Problem::invalid("version", error.to_string()))?;

@@ -15,6 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use groundswell_core::{device::Device, time::Time};
 use http::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, Span};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -98,9 +99,10 @@ async fn import(
     }
     let lines = Lines::new(request.into_body().into_data_stream());
     let import = Import { api, caller, lines, is_over: false };
-    let answer = stream::unfold(import, |mut import| async {
-        let results = import.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(results), import))
+    // It is read when the request has been answered already, as far as the log knows.
+    let answer = stream::unfold((import, Span::current()), |(mut import, span)| async {
+        let results = import.next().instrument(span.clone()).await?;
+        Some((Ok::<_, std::convert::Infallible>(results), (import, span)))
     });
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], Body::from_stream(answer)).into_response())
 }

@@ -45,6 +45,18 @@ impl Program {
         reqwest::Client::new().request(method, url).bearer_auth(&self.admin)
     }
 
+    /// Waits for a line of what it says that holds this.
+    pub(super) fn line_with(&self, text: &str) -> String {
+        loop {
+            let told = fs::read_to_string(&self.out).unwrap();
+            let whole = told.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            if let Some(line) = whole.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            pause();
+        }
+    }
+
     /// The most memory that it has had, in KiB.
     pub(super) fn peak_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

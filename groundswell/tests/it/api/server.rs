@@ -26,12 +26,54 @@ async fn only_a_good_token_is_answered_and_guessing_is_slowed() {
     assert_eq!(told["detail"], "the token has expired");
     let end = if viewer.ends_with("AA") { "BA" } else { "AA" };
     let forged = format!("{}{end}", &viewer[..viewer.len() - 2]);
-    for _ in 0..9 {
+    for _ in 0..10 {
         problem(get(&forged).await.unwrap(), StatusCode::UNAUTHORIZED).await;
     }
     let answer = get(&forged).await.unwrap();
     assert!(answer.headers().contains_key("retry-after"));
     assert_eq!(problem(answer, StatusCode::TOO_MANY_REQUESTS).await.0, "too-many-guesses");
+    problem(get("gsw_unknown").await.unwrap(), StatusCode::TOO_MANY_REQUESTS).await;
+    // Who guessed so often is not told that the last one was right.
+    problem(get(&viewer).await.unwrap(), StatusCode::TOO_MANY_REQUESTS).await;
+    assert_eq!(get(&served.admin).await.unwrap().status(), StatusCode::OK, "others go on");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_was_good_once_is_no_guess() {
+    let served = Served::start().await;
+    let get = |token: &str| served.ask_as(token, Method::GET, "/api/v1/devices").send();
+    let kind = Kind::Operator { role: Role::Admin, scope: None };
+    let expired = served.token_of(kind, Some(Time::from_millis(1)));
+    let revoked = served.token(Role::Viewer, None);
+    let id = revoked.strip_prefix("gsw_").unwrap().split('.').next().unwrap();
+    let path = format!("/api/v1/tokens/{id}");
+    assert!(served.ask(Method::DELETE, &path).send().await.unwrap().status().is_success());
+    for _ in 0..12 {
+        problem(get(&expired).await.unwrap(), StatusCode::UNAUTHORIZED).await;
+        problem(get(&revoked).await.unwrap(), StatusCode::UNAUTHORIZED).await;
+    }
+    problem(get("gsw_unknown").await.unwrap(), StatusCode::UNAUTHORIZED).await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn callers_behind_a_proxy_are_told_apart() {
+    let served = Served::start_with(|mut setup| {
+        setup.connections.proxies = vec!["127.0.0.1".parse().unwrap()];
+        setup.limits.guesses_max = 2;
+        setup
+    })
+    .await;
+    let guess = async |from: &str| {
+        let request = served.ask_as("gsw_unknown", Method::GET, "/api/v1/devices");
+        request.header("x-forwarded-for", from).send().await.unwrap()
+    };
+    for _ in 0..2 {
+        problem(guess("1.2.3.4").await, StatusCode::UNAUTHORIZED).await;
+    }
+    problem(guess("made up, 1.2.3.4").await, StatusCode::TOO_MANY_REQUESTS).await;
+    problem(guess("1.2.3.5").await, StatusCode::UNAUTHORIZED).await;
     served.stop().await;
 }
 

@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::support::Served;
+use super::{served_process::Program, support::Served};
 
 /// Longer than anything here takes; whoever waits so long hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,16 +107,43 @@ async fn requests_in_a_row_are_answered_in_that_order() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_end_is_cut_off() {
+async fn who_says_nothing_or_no_whole_head_is_cut_off() {
     let served = Served::start_with(|mut setup| {
         setup.connections.head_max = Duration::from_millis(200);
         setup
     })
     .await;
-    for begun in ["GET /do", "GET /docs HTTP/1.1\r\nHost: here\r\n"] {
+    let of_http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for begun in
+        ["", "P", &of_http2[..20], of_http2, "GET /do", "GET /docs HTTP/1.1\r\nHost: here\r\n"]
+    {
         let answer = say(served.address, begun.as_bytes()).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+        let is_none = answer.is_empty() || answer.starts_with("HTTP/1.1 408");
+        assert!(is_none || begun == of_http2, "{begun:?}: {answer}");
     }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_one_too_many_is_refused_and_counted() {
+    let served = Served::start_with(|mut setup| {
+        setup.connections.per_source_max = 2;
+        setup
+    })
+    .await;
+    // Taken in the order in which they came.
+    let held = [(); 2].map(|()| std::net::TcpStream::connect(served.address).unwrap());
+    assert_eq!(say(served.address, b"").await, "");
+    drop(held);
+    let text = loop {
+        // They go as soon as the server sees that.
+        if let Ok(answer) = served.ask(Method::GET, "/metrics").send().await {
+            break answer.text().await.unwrap();
+        }
+    };
+    let name = "\ngroundswell_http_refused_connections_total ";
+    let count = text.split(name).nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert!(count.parse::<f64>().unwrap() >= 1.0, "{text}");
     served.stop().await;
 }
 
@@ -137,6 +164,29 @@ async fn a_method_that_a_place_does_not_take_is_told_which_it_takes() {
     assert_eq!(head.status(), StatusCode::OK);
     assert!(head.bytes().await.unwrap().is_empty());
     served.stop().await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_in_the_log_under_the_request_s_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let program = Program::start(&data, None);
+    let ask = |path: &str, id: &str| program.ask(Method::POST, path).header("x-request-id", id);
+    let body = json!({"select": "id==x"});
+    let well = ask("/api/v1/selectors/count", "well-1").json(&body).send().await.unwrap();
+    assert_eq!(well.status(), StatusCode::OK);
+    // What is open goes on; to change something it is opened, on a thread of its own.
+    let broken = dir.path().join("broken");
+    std::fs::write(&broken, "this is no database, however often it is read".repeat(100)).unwrap();
+    std::fs::rename(&broken, data.join("state.db")).unwrap();
+    let body = json!({"name": "ci", "kind": "operator", "role": "viewer"});
+    let broken = ask("/api/v1/tokens", "broken-2").json(&body).send().await.unwrap();
+    let status = broken.status();
+    let told = broken.text().await.unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{told}");
+    assert!(told.contains("\"request_id\":\"broken-2\""), "{told}");
+    let line = program.line_with("broken-2");
+    assert!(line.starts_with("error: ") && line.ends_with(" (request id=broken-2)"), "{line}");
 }
 
 #[tokio::test]

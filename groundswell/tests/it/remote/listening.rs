@@ -25,7 +25,7 @@ async fn a_stream_that_is_cut_off_goes_on_behind_the_last_id() {
         let mut seen = noted.lock().unwrap();
         seen.push(id);
         let parts: &[&str] = match seen.len() {
-            // Cut off in the middle of an event, which is told again.
+            // Cut off in the middle of an event, which is what comes behind the one before.
             1 => &[
                 "retry: 1\nid: 4.0\n\nid: 4.1\nevent: a\nda",
                 "ta: {\"n\":1}\n\nid: 4.2\nevent: b\ndata: {",
@@ -51,7 +51,7 @@ async fn a_stream_that_is_cut_off_goes_on_behind_the_last_id() {
         assert_eq!((&*event.kind, &event.data["n"]), (kind, &serde_json::json!(number)));
     }
     let id = |id: &str| Some(id.to_owned());
-    assert_eq!(*seen.lock().unwrap(), [None, id("4.2"), id("5.0"), id("5.0")]);
+    assert_eq!(*seen.lock().unwrap(), [None, id("4.1"), id("5.0"), id("5.0")]);
     let asked = server.asked();
     assert_eq!(asked[0], "GET /api/v1/events?rollout=7&kind=a&kind=b&since=begin");
     assert_eq!(asked[1], "GET /api/v1/events?rollout=7&kind=a&kind=b");

@@ -10,6 +10,7 @@ use groundswell_core::release::Digest;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 
 use super::{
@@ -164,8 +165,8 @@ pub(super) async fn append(
         return Ok(UploadView::of(&upload, offset).answer(StatusCode::OK));
     }
     // It ends also if the caller does not wait for that.
-    let ended = tokio::spawn(async move { finish(&api, &caller, &upload, received).await });
-    ended.await.unwrap_or_else(|died| {
+    let finishing = async move { finish(&api, &caller, &upload, received).await };
+    tokio::spawn(finishing.in_current_span()).await.unwrap_or_else(|died| {
         tracing::error!("the end of an upload died: {died}");
         Err(Problem::internal())
     })
