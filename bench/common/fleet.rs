@@ -70,7 +70,8 @@ fn import(path: &Path, devices: usize) {
     eprintln!("{devices} devices imported in {:.1} s", begun.elapsed().as_secs_f64());
 }
 
-/// Most are alike; one in 10,000 is of an old version, one in 20,000 was not seen for long.
+/// Most are alike; one in 10,000 is of an old version, one in 20,000 was not seen for a month, and five
+/// of twenty parts are known to be away.
 fn device(n: usize, now: Time) -> Device {
     let id = format!("pos-{n:07}");
     let tags = [
@@ -84,7 +85,12 @@ fn device(n: usize, now: Time) -> Device {
         _ if n % 100 == 3 => "2.0.0",
         _ => "2.1.4",
     };
-    let silent_secs = if n % 20_000 == 99 { 60 * 86_400 } else { n as u64 * 7_919 % 86_400 };
+    let is_away = (10..15).contains(&(n % 20));
+    let silent_secs = match n {
+        _ if n % 20_000 == 99 => 60 * 86_400,
+        _ if is_away => 86_400,
+        _ => n as u64 * 7_919 % 86_400,
+    };
     Device {
         name: format!("Till {} of store {}", n % 10, n / 10),
         id,
@@ -92,6 +98,7 @@ fn device(n: usize, now: Time) -> Device {
         version: Some(version.to_owned()),
         location: Some(format!("Town {:03}", n / 10 % 1_000)),
         time_zone: Some(ZONES[n / 100 % 8].to_owned()),
+        check_in: is_away.then_some(Duration::from_mins(1)),
         last_seen: Some(now - Duration::from_secs(silent_secs)),
         tags: tags.map(|(key, value)| (key.to_owned(), value)).into(),
         ..Device::default()

@@ -20,7 +20,7 @@ pub(crate) const INDEXED: &[Asked] = &[
     asked("how an id begins", "id==pos-0{3}*"),
     asked("a tag that an eighth has", "tag.region==west"),
     asked("a tag that ten have", "tag.store==s{6}"),
-    asked("two tags", "tag.region==west and tag.store=in=(s{6},s000025)"),
+    asked("two tags that one in 80 has", "tag.region==west and tag.lane==3"),
     asked("a version that nearly all run", "version==2.1.4"),
     asked("versions that one in 10,000 runs", "version<2.0.0"),
     asked("silent for long, one in 20,000", "last_seen<-30d"),

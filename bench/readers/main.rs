@@ -84,10 +84,11 @@ fn main() -> ExitCode {
             stage.compare(called, devices, per_minute, runs);
         }
     }
-    let told = stage.told;
+    let (told, peak) = (stage.told, stage.server.peak_mib());
     drop(stage);
     fs::remove_dir_all(&dir).unwrap();
     println!("\neach reader was told each event once and in order: {told} events in all");
+    println!("the server had at most {peak} MiB");
     ExitCode::SUCCESS
 }
 

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --package groundswell --example restart [-- --devices 1000000 --runs 5]`
 //!
-//! 20 rollouts, each with a twentieth of the devices: five that are done, five whose window is closed,
-//! five that wait for each device to check in, three that send slowly, one that also parks devices on
+//! 20 rollouts, each to a twentieth of the devices: five that are done, five whose window is closed,
+//! five whose devices are all away, three that send slowly, one that also parks devices on
 //! budgets, and one that is paused. Counted from the start of the process to the first 200 of
 //! `GET /readyz`; the server before was killed, or told to end. The pages of the database are in the
 //! cache of the system. Memory is the most until 5 s after that.
@@ -117,11 +117,11 @@ fn prepare(data: &Path, port: u16, runtime: &tokio::runtime::Runtime) {
     thread::sleep(GOING_ON);
     drop(server);
     let store = SqliteStore::open_to_read(&dir::database(data)).unwrap().unwrap();
-    let driven = store.rollouts(Which::Driven).unwrap().len();
-    assert_eq!(driven, ROLLOUTS - 5, "they go on");
     for (at, key) in keys.iter().enumerate() {
         eprintln!("{at}: {:?}", store.count(*key, 1).unwrap());
     }
+    let driven = store.rollouts(Which::Driven).unwrap().len();
+    assert_eq!(driven, ROLLOUTS - 5, "they go on");
     eprintln!("prepared in {:.0} s", begun.elapsed().as_secs_f64());
 }
 
