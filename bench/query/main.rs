@@ -149,7 +149,7 @@ async fn pages(wire: &mut Wire, devices: usize, requests: usize) -> bool {
         println!(
             "| {}: `{}` | {rows} | {:.1}, {p99:.1} ms | {counted} | {:.1}, {:.1} ms |",
             asked.called,
-            asked.select(0, devices),
+            asked.example(devices),
             at(&mut took, 0.5),
             at(&mut counting, 0.5),
             at(&mut counting, 0.99)
@@ -188,7 +188,7 @@ async fn bounded(wire: &mut Wire, devices: usize) -> bool {
         println!(
             "| {}: `{}` | {answer} | {:.0} ms |",
             asked.called,
-            asked.select(0, devices),
+            asked.example(devices),
             at(&mut took, 0.5)
         );
     }

@@ -6,10 +6,12 @@ pub(crate) struct Asked {
     /// `{7}` is a number of seven digits below the number of devices, `{6}` a tenth of it, `{3}` one
     /// below 1,000; `{8}` is 1,000 behind `{7}`.
     select: &'static str,
+    /// How often, with another number each time: any of them will do.
+    times: usize,
 }
 
 const fn asked(called: &'static str, select: &'static str) -> Asked {
-    Asked { called, select }
+    Asked { called, select, times: 1 }
 }
 
 /// Those that an index serves.
@@ -32,21 +34,26 @@ pub(crate) const INDEXED: &[Asked] = &[
 pub(crate) const UNINDEXED: &[Asked] = &[
     asked("the middle of a name", "name==*nowhere{3}*"),
     asked("the end of an address", "address==*:{3}"),
-    asked(
-        "a tag that nobody lacks, and two ends of texts",
-        "tag.lane!=* or name==*{7} or location==*{7}",
-    ),
+    Asked { called: "60 middles of names", select: "name==*no*where*{3}*", times: 60 },
 ];
 
 impl Asked {
     pub(crate) fn select(&self, request: usize, devices: usize) -> String {
-        let number = request.wrapping_mul(7_919_017) % devices;
-        let behind = format!("{:07}", number + 1_000);
-        self.select
-            .replace("{7}", &format!("{number:07}"))
-            .replace("{8}", &behind)
-            .replace("{6}", &format!("{:06}", number / 10))
-            .replace("{3}", &format!("{:03}", number % devices.min(1_000)))
+        let one = |time: usize| {
+            let number = request.wrapping_mul(7_919_017).wrapping_add(time) % devices;
+            self.select
+                .replace("{7}", &format!("{number:07}"))
+                .replace("{8}", &format!("{:07}", number + 1_000))
+                .replace("{6}", &format!("{:06}", number / 10))
+                .replace("{3}", &format!("{:03}", number % devices.min(1_000)))
+        };
+        (0..self.times).map(one).collect::<Vec<_>>().join(" or ")
+    }
+
+    /// As it is shown.
+    pub(crate) fn example(&self, devices: usize) -> String {
+        let one = Self { times: 1, ..*self }.select(0, devices);
+        if self.times > 1 { format!("{one} or ...") } else { one }
     }
 
     /// The path of a page; behind that of an earlier request, if its cursor is given.
