@@ -11,6 +11,7 @@
 #   make fuzz    bytes made up for whatever strangers write to: SECS= for each target (60), TARGET= for one
 #   make check   format, lints, what may depend on what, licenses
 #   make bench   speed against peers (hours are not needed, minutes are)
+#   make bench-server  the server: readers of events, queries, restart, upload (some minutes; 12 GB below TMPDIR)
 #   make bench-gate  how often gates stop healthy rollouts, and how late bad ones (docs/gates.md); seconds
 #   make bless   accept what operators now read as the new golden text (core/tests/scripts, insta)
 #
@@ -19,7 +20,9 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: api demo test fuzz sim sim-ci sim-long sim-teeth chaos check check-core bench bench-gate bless setup-build setup-bench
+.PHONY: api demo test fuzz sim sim-ci sim-long sim-teeth chaos check check-core bench bench-server bench-gate bless setup-build setup-bench
+
+SERVER_BENCHES := readers query restart upload
 
 demo: setup-build
 	cargo run --quiet --release --package groundswell -- demo
@@ -76,6 +79,16 @@ check: setup-build
 bench: setup-build setup-bench
 	cargo build --release --package groundswell
 	bench/run
+
+# Each is a program of its own, and says what it measures at its head. Those that find less than what is
+# wanted end with a failure, once all have run.
+bench-server: setup-build
+	cargo build --release --package groundswell $(foreach name,$(SERVER_BENCHES),--example $(name))
+	failed=; for name in $(SERVER_BENCHES); do \
+	  echo "== $$name"; \
+	  cargo run --quiet --release --package groundswell --example $$name || failed="$$failed $$name"; \
+	done; rm -rf "$${TMPDIR:-/tmp}"/groundswell-bench-*; \
+	[ -z "$$failed" ] || { echo "not as wanted:$$failed"; exit 1; }
 
 # Fails if healthy rollouts are stopped more often than promised; draws the picture anew.
 bench-gate: setup-build

@@ -22,10 +22,6 @@ use super::{
 };
 use crate::store::{Alike, Chosen, Contact, DeviceKey, Put, StoreError, Written};
 
-/// Devices that are looked at one by one for a page: some milliseconds, and a page of 100 is filled
-/// by them unless fewer than one in 20 is chosen.
-const WALK_MAX: u32 = 2_000;
-
 /// Everything a row of the inventory says: whether the row and its tags are as given already, and
 /// whether it was taken out.
 const FIND: &str = "SELECT key, \
@@ -40,7 +36,7 @@ const UPDATE: &str = "UPDATE device SET name = ?2, address = ?3, update_path = ?
      location = ?5, time_zone = ?6, check_in_secs = ?7, tags = ?8 WHERE id = ?1";
 
 /// The columns that [`device`] reads, in its order.
-const COLUMNS: &str = "d.id, d.name, d.address, d.update_path, d.location, d.time_zone, \
+pub(super) const COLUMNS: &str = "d.id, d.name, d.address, d.update_path, d.location, d.time_zone, \
      d.check_in_secs, d.tags, s.at, s.version";
 
 /// Writes a device as it is given now, and returns the key of its row. A row that is as given
@@ -294,71 +290,6 @@ pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Device>, 
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(device).transpose()
-}
-
-/// At most `limit` devices that are chosen, in the order of their ids, behind `after`.
-///
-/// An index of what a selector asks about knows nothing of that order: for every page it would
-/// have to find all that are chosen, and sort them. So the next devices are looked at one by one
-/// first. Only if these do not fill the page does the selector choose few, and an index find them.
-pub(super) fn list(
-    connection: &Connection,
-    select: Option<&Selector>,
-    after: Option<&str>,
-    limit: usize,
-    now: Time,
-) -> Result<Vec<Device>, StoreError> {
-    let after = after.unwrap_or_default();
-    let Some(select) = select else { return query(connection, None, after, limit, now) };
-    let mut found = Vec::new();
-    let mut behind = after.to_owned();
-    let mut walked = 0;
-    let mut next = connection.prepare_cached(&list_query(None, now).0)?;
-    let mut rows = next.query(params![after, WALK_MAX])?;
-    while found.len() < limit
-        && let Some(row) = rows.next()?
-    {
-        let device = device(row)?;
-        walked += 1;
-        behind.clone_from(&device.id);
-        if select.matches(&device, now) {
-            found.push(device);
-        }
-    }
-    if found.len() < limit && walked == WALK_MAX {
-        let left = limit - found.len();
-        found.extend(query(connection, Some(select), &behind, left, now)?);
-    }
-    Ok(found)
-}
-
-/// The page that the database finds.
-fn query(
-    connection: &Connection,
-    select: Option<&Selector>,
-    after: &str,
-    limit: usize,
-    now: Time,
-) -> Result<Vec<Device>, StoreError> {
-    let (sql, mut params) = list_query(select, now);
-    params.push(Value::Text(after.to_owned()));
-    params.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-    // Not kept: selectors are as many as their writers, and would drive out what commits run.
-    let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query(params_from_iter(params))?;
-    let mut devices = Vec::new();
-    while let Some(row) = rows.next()? {
-        devices.push(device(row)?);
-    }
-    Ok(devices)
-}
-
-/// Followed by two parameters: behind which id, and how many.
-fn list_query(select: Option<&Selector>, now: Time) -> (String, Vec<Value>) {
-    let Condition { sql, params, .. } = selector::condition(select, now);
-    let from = selector::FROM;
-    let order = "AND d.id > ? ORDER BY d.id LIMIT ?";
-    (format!("SELECT {COLUMNS} FROM {from} WHERE {sql} {order}"), params)
 }
 
 /// How many devices are chosen.

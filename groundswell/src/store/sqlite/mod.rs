@@ -17,6 +17,7 @@ mod epoch;
 mod fleet;
 mod health;
 mod interrupt;
+mod listing;
 mod log;
 mod open;
 mod quarantine;
@@ -220,7 +221,7 @@ impl Store for SqliteStore {
         limit: usize,
         now: Time,
     ) -> Result<Vec<Device>, StoreError> {
-        device::list(&self.connection, select, after, limit, now)
+        listing::list(&self.connection, select, after, limit, now)
     }
 
     fn count_devices(&self, select: Option<&Selector>, now: Time) -> Result<u64, StoreError> {

@@ -37,10 +37,17 @@ pub(super) struct Condition {
     pub(super) params: Vec<Value>,
 }
 
+/// What a comparison finds by an index.
+pub(super) struct Found {
+    /// A query for the keys of devices; some of them may have been taken out.
+    pub(super) sql: String,
+    /// Its parameters, in order.
+    pub(super) params: Vec<Value>,
+}
+
 /// The condition under which a device is chosen when it is `now`; none chooses every device.
 pub(super) fn condition(select: Option<&Selector>, now: Time) -> Condition {
-    let condition = Condition { from: FROM_DEVICE, sql: String::new(), params: vec![] };
-    let mut query = Query { condition, now };
+    let mut query = Query::new(now);
     if let Some(select) = select {
         query.push("(");
         query.expr(select.expr());
@@ -50,13 +57,75 @@ pub(super) fn condition(select: Option<&Selector>, now: Time) -> Condition {
     query.condition
 }
 
+/// The same for devices that are looked at one by one: no index is used for it.
+pub(super) fn looked_at(select: &Selector, now: Time) -> Condition {
+    let mut query = Query { is_looked_at: true, ..Query::new(now) };
+    query.push("(");
+    query.expr(select.expr());
+    query.push(") AND ");
+    query.push(IS_THERE);
+    query.condition
+}
+
+/// What is found by an index for each comparison that has to hold, and that an index serves. A device
+/// that is chosen is among those of every one.
+pub(super) fn found(select: &Selector, now: Time) -> Vec<Found> {
+    let parts = match select.expr() {
+        Expr::All(parts) => parts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    parts.iter().filter_map(|part| found_by(part, now)).collect()
+}
+
+fn found_by(part: &Expr, now: Time) -> Option<Found> {
+    let Expr::Compare(Comparison { field, test }) = part else { return None };
+    let is_served = match test {
+        Test::In(_) | Test::Order(..) => true,
+        // Of versions only the keys are in an index, and these have no beginnings.
+        Test::Like(pattern) => {
+            *field != Field::Version
+                && pattern.pieces().next().is_some_and(|first| !first.is_empty())
+        }
+        _ => false,
+    };
+    let from = match field {
+        Field::Id | Field::Location | Field::TimeZone => "SELECT d.key FROM device d WHERE ",
+        Field::Version | Field::LastSeen => "SELECT s.device FROM seen s WHERE ",
+        Field::Tag(_) => "SELECT t.device FROM tag t WHERE ",
+        Field::Name | Field::Address | Field::Status => return None,
+    };
+    if !is_served {
+        return None;
+    }
+    let mut query = Query::new(now);
+    query.push(from);
+    match field {
+        Field::Tag(key) => {
+            query.push("t.key = ");
+            query.param(Value::Text(key.to_string()));
+            query.push(" AND ");
+            query.column("t.value", test);
+        }
+        field => query.comparison(field, test),
+    }
+    let Condition { sql, params, .. } = query.condition;
+    Some(Found { sql, params })
+}
+
 /// A condition being written.
 struct Query {
     condition: Condition,
     now: Time,
+    /// Whether no index is to be used.
+    is_looked_at: bool,
 }
 
 impl Query {
+    fn new(now: Time) -> Self {
+        let condition = Condition { from: FROM_DEVICE, sql: String::new(), params: vec![] };
+        Self { condition, now, is_looked_at: false }
+    }
+
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::All(parts) => self.joined(parts, " AND ", Self::expr),
@@ -105,6 +174,9 @@ impl Query {
     }
 
     fn column(&mut self, column: &str, test: &Test) {
+        // What a column is with a sign in front of it is in no index.
+        let column = if self.is_looked_at { format!("+{column}") } else { column.to_owned() };
+        let column = column.as_str();
         match test {
             Test::Present => self.push(&format!("{column} IS NOT NULL")),
             Test::Absent => self.push(&format!("{column} IS NULL")),
@@ -184,9 +256,9 @@ impl Query {
             Test::In(values) => {
                 let keys: Vec<Written> = values.iter().map(with_key).collect();
                 self.push("(");
-                self.is_one_of("s.version_key", &keys);
+                self.column("s.version_key", &Test::In(keys));
                 self.push(" AND ");
-                self.is_one_of("s.version", values);
+                self.column("s.version", test);
                 self.push(")");
             }
             Test::Order(..) => self.column("s.version_key", test),
@@ -203,14 +275,19 @@ impl Query {
             Test::Unlike(pattern) => (false, Some(Test::Like(pattern.clone()))),
             other => (true, Some(other.clone())),
         };
-        self.push(if is_there { "d.key IN " } else { "NOT EXISTS " });
-        self.push("(SELECT t.device FROM tag t WHERE t.key = ");
+        // Of a device that is looked at the tags are: by its key, whatever it is that they are to be.
+        let by_key = !is_there || self.is_looked_at;
+        self.push(match (is_there, by_key) {
+            (true, true) => "0 < (SELECT count(*) FROM tag t WHERE t.key = ",
+            (true, false) => "d.key IN (SELECT t.device FROM tag t WHERE t.key = ",
+            (false, _) => "NOT EXISTS (SELECT t.device FROM tag t WHERE t.key = ",
+        });
         self.param(Value::Text(key.to_owned()));
         if let Some(asked) = asked {
             self.push(" AND ");
             self.column("t.value", &asked);
         }
-        if !is_there {
+        if by_key {
             self.push(" AND t.device = d.key");
         }
         self.push(")");
@@ -228,11 +305,13 @@ impl Query {
 
     /// Whether a device is what one of [`Presence::WORDS`] says.
     fn is_word(&mut self, word: &str) {
+        let at = if self.is_looked_at { "+s.at" } else { "s.at" };
         match word {
-            "never_seen" => self.push("s.at IS NULL"),
-            "unknown" => self.push("(s.at IS NOT NULL AND d.check_in_secs IS NULL)"),
+            "never_seen" => self.push(&format!("{at} IS NULL")),
+            "unknown" => self.push(&format!("({at} IS NOT NULL AND d.check_in_secs IS NULL)")),
             _ => {
-                self.push(if word == "offline" { "s.at < " } else { "s.at >= " });
+                let sign = if word == "offline" { "<" } else { ">=" };
+                self.push(&format!("{at} {sign} "));
                 self.param(Value::Integer(self.now.as_millis()));
                 let silent_millis = 1_000 * INTERVALS_MISSED_MAX;
                 self.push(&format!(" - {silent_millis} * d.check_in_secs"));

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params_from_iter};
 use super::*;
 use crate::store::{
     Store,
-    sqlite::{SqliteStore, device},
+    sqlite::{SqliteStore, device, listing},
 };
 
 const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -289,7 +289,10 @@ proptest! {
             let expected: Vec<String> = expected.map(|device| device.id.clone()).collect();
             let count = store.count_devices(Some(&select), NOW).unwrap();
             prop_assert_eq!(count, expected.len() as u64, "{}", text);
-            prop_assert_eq!(chosen(&store, &select), expected, "{}", text);
+            prop_assert_eq!(&chosen(&store, &select), &expected, "{}", text);
+            for listed in listing::every_way(&store.connection, &select, NOW) {
+                prop_assert_eq!(&listed, &expected, "{}", text);
+            }
         }
     }
 }
