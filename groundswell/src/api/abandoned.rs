@@ -46,9 +46,8 @@ fn tidy(api: &Api) -> Result<usize, OperateError> {
     let mut removed = 0;
     for upload in &uploads {
         if is_abandoned(upload, &artifacts, api.now())
-            && let Some(turn) = api.uploads().turn(&upload.id)
+            && remove_if_abandoned(api, &mut state, &artifacts, &upload.id)?
         {
-            remove(&mut state, &artifacts, upload, turn, api.now())?;
             removed += 1;
         }
     }
@@ -60,6 +59,23 @@ fn tidy(api: &Api) -> Result<usize, OperateError> {
         }
     }
     Ok(removed)
+}
+
+/// Takes the turn at an upload that seemed to be abandoned and removes it, unless whoever had the turn
+/// went on with it until then, or ended it.
+fn remove_if_abandoned(
+    api: &Api,
+    state: &mut State,
+    artifacts: &Artifacts,
+    id: &str,
+) -> Result<bool, OperateError> {
+    let Some(turn) = api.uploads().turn(id) else { return Ok(false) };
+    let Some((upload, _)) = state.upload(id)? else { return Ok(false) };
+    let is_abandoned = is_abandoned(&upload, artifacts, api.now());
+    if is_abandoned {
+        remove(state, artifacts, &upload, turn, api.now())?;
+    }
+    Ok(is_abandoned)
 }
 
 fn is_abandoned(upload: &Upload, artifacts: &Artifacts, now: Time) -> bool {
@@ -98,4 +114,48 @@ fn remove(
     let ended = state.end_upload(Some(&upload.id), || artifacts.discard(&upload.id));
     state.unattribute();
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use groundswell_core::release::Digest;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        access::TokenId,
+        api::{Limits, Live},
+        clock::Clock,
+        operate::{AuditWant, Borders},
+        telemetry::Telemetry,
+    };
+
+    #[test]
+    fn what_went_on_or_ended_before_the_turn_was_taken_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut state = State::open(dir.path()).unwrap();
+        let live = Live::new(Telemetry::default(), CancellationToken::new());
+        let (path, borders) = (dir.path().to_owned(), Borders::default());
+        let api = Api::new(path, Clock::System, Limits::default(), borders, live);
+        let artifacts = state.artifacts().unwrap();
+        let begin = |state: &mut State, id: &str| {
+            let (token, begun_at) = (TokenId("t".to_owned()), Time::ZERO);
+            let upload =
+                Upload { id: id.to_owned(), digest: Digest([1; 32]), bytes: 9, token, begun_at };
+            state.begin_upload(&upload, 9).unwrap();
+        };
+        begin(&mut state, "goes-on");
+        let mut file = artifacts.arriving("goes-on", None).unwrap();
+        file.append(b"a part").unwrap();
+        let remove =
+            |state: &mut State, id| remove_if_abandoned(&api, state, &artifacts, id).unwrap();
+        assert!(!remove(&mut state, "goes-on"));
+        assert!(!remove(&mut state, "ended"));
+        let there = artifacts.arrived("goes-on").unwrap().unwrap();
+        assert_eq!(there.0, 6);
+        let want = AuditWant { limit: 1, ..AuditWant::default() };
+        assert!(state.audit_page(&want).unwrap().0.is_empty(), "nothing was done");
+        begin(&mut state, "left");
+        assert!(remove(&mut state, "left"));
+    }
 }

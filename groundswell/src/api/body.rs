@@ -1,6 +1,6 @@
 //! What comes with a request: JSON bodies and query parameters, read within limits.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -11,15 +11,19 @@ use serde::de::DeserializeOwned;
 
 use super::{Api, Problem, unpack};
 
-/// A JSON body of at most [`Limits::json_bytes_max`](super::Limits).
+/// How long a body of JSON may take as a whole: a byte now and then keeps nothing in memory for ever.
+const READ_MAX: Duration = Duration::from_secs(30);
+
+/// A JSON body of at most [`Limits::json_bytes_max`](super::Limits), and of at most `BYTES_MAX` where
+/// those who call have less to say.
 #[derive(Clone, Debug)]
-pub(crate) struct JsonBody<T>(pub(crate) T);
+pub(crate) struct JsonBody<T, const BYTES_MAX: usize = { usize::MAX }>(pub(crate) T);
 
 /// Query parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Params<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
+impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Api> for JsonBody<T, BYTES_MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
@@ -27,7 +31,14 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
             let told = "send JSON, with Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", told));
         }
-        let bytes = read(request.into_body(), api.limits().json_bytes_max).await?;
+        let bytes_max = api.limits().json_bytes_max.min(BYTES_MAX);
+        let bytes = tokio::select! {
+            read = read(request.into_body(), bytes_max) => read?,
+            () = api.clock().sleep(READ_MAX, "a body") => {
+                let told = format!("the body has not come whole in {} s", READ_MAX.as_secs());
+                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", told));
+            }
+        };
         // A list would be taken for the members of an object in their order.
         if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first == b'[')
         {
@@ -94,4 +105,59 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use groundswell_core::time::Time;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        api::{Limits, Live},
+        clock::{Clock, ManualClock},
+        operate::Borders,
+        telemetry::Telemetry,
+    };
+
+    fn api(clock: Clock) -> Api {
+        let live = Live::new(Telemetry::default(), CancellationToken::new());
+        Api::new("none".into(), clock, Limits::default(), Borders::default(), live)
+    }
+
+    fn request(body: Body) -> Request {
+        http::Request::post("/").header("content-type", "application/json").body(body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_byte_by_byte_is_not_waited_for_beyond_its_time() {
+        let clock = ManualClock::new(Time::ZERO);
+        let api = api(Clock::Manual(clock.clone()));
+        let endless = stream::repeat_with(|| Ok::<_, std::io::Error>(" "));
+        let endless = futures_util::StreamExt::then(endless, |byte| async {
+            tokio::task::yield_now().await;
+            byte
+        });
+        // Of a million bytes that would be taken it has a few by then.
+        let body = Body::from_stream(endless);
+        let reading = tokio::spawn(async move {
+            JsonBody::<serde_json::Value>::from_request(request(body), &api)
+                .await
+                .map(|body| body.0)
+        });
+        clock.until_waiting("a body").await;
+        clock.advance(READ_MAX);
+        let problem = reading.await.unwrap().unwrap_err();
+        assert_eq!((problem.status, &*problem.title), (408, "stalled"));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_as_long_as_its_callers_need_it() {
+        let api = api(Clock::System);
+        let long = || request(Body::from(format!("{{\"a\":\"{}\"}}", "x".repeat(100))));
+        let read = JsonBody::<serde_json::Value, 50>::from_request(long(), &api).await;
+        assert_eq!(read.unwrap_err().status, 413);
+        JsonBody::<serde_json::Value>::from_request(long(), &api).await.unwrap();
+    }
 }

@@ -64,12 +64,6 @@ impl Paging {
     }
 }
 
-/// The number that a cursor stands for, where lists are in the order of one.
-pub(crate) fn number_of(cursor: &str) -> Option<i64> {
-    let paging = Paging { limit: None, cursor: Some(cursor.to_owned()) };
-    paging.after_number().ok().flatten()
-}
-
 /// The cursor of whatever comes behind `key`.
 pub(crate) fn cursor(key: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(key)

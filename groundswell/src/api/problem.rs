@@ -31,7 +31,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("not-found", 404, "There is no such thing, or none that the token may see."),
     ("no-such-place", 404, "The API has nothing of that address."),
     ("no-such-method", 405, "The place does not take that method; Allow says which it takes."),
-    ("stalled", 408, "Nothing came of a body for too long; what came before is kept."),
+    ("stalled", 408, "A body does not come in time; what came of an upload before is kept."),
     ("conflict", 409, "It makes no sense as things are now."),
     ("differs", 409, "There is one of that name already, and it is another one."),
     ("moved-on", 409, "What was to be done was meant for an earlier state."),

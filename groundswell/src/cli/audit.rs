@@ -13,7 +13,6 @@ use super::{
     text::{count, number, table, text, when, whole},
 };
 use crate::{
-    api::page::{cursor, number_of},
     client::{AuditWanted, PAGE, Page},
     clock::Clock,
     operate::{AuditEntry, AuditVerified, AuditWant},
@@ -129,23 +128,16 @@ fn audited_there(
     want: &AuditWant,
 ) -> Result<(Vec<AuditEntry>, Option<i64>), Told> {
     let AuditWant { after, before, limit, who, action, subject } = want.clone();
-    let wanted = AuditWanted { after, who, action, subject };
-    let mut page = Page {
-        limit: Some(limit.min(PAGE)),
-        cursor: before.map(|before| cursor(&before.to_string())),
-    };
+    let wanted = AuditWanted { after, before, who, action, subject };
+    let mut page = Page { limit: Some(limit.min(PAGE)), cursor: None };
     let mut entries = vec![];
     loop {
-        let (more, next) = remote.wait(remote.client.audit(&wanted, &page))?;
-        entries.extend(more);
-        let next = next.as_deref().and_then(number_of);
-        match next {
-            Some(next) if entries.len() < limit => {
-                page.limit = Some((limit - entries.len()).min(PAGE));
-                page.cursor = Some(cursor(&next.to_string()));
-            }
-            next => return Ok((entries, next)),
+        let more = remote.wait(remote.client.audit(&wanted, &page))?;
+        entries.extend(more.entries);
+        if more.next.is_none() || entries.len() >= limit {
+            return Ok((entries, more.up_to));
         }
+        page = Page { limit: Some((limit - entries.len()).min(PAGE)), cursor: more.next };
     }
 }
 

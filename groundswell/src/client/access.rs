@@ -27,6 +27,8 @@ pub struct TokenWanted {
 pub struct AuditWanted {
     /// Those behind this number, oldest first; otherwise newest first.
     pub after: Option<i64>,
+    /// Those before this number, newest first.
+    pub before: Option<i64>,
     /// By whom: a part of the name.
     pub who: Option<String>,
     /// What was done, such as `device.change`, or `device` for all that is done to devices.
@@ -42,11 +44,17 @@ struct Tokens {
     next: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Audit {
-    entries: Vec<AuditEntry>,
+/// A page of the audit log.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AuditPage {
+    /// The entries. There may be fewer than asked for, and more on the next page.
+    pub entries: Vec<AuditEntry>,
+    /// The cursor of the next page; none if this is the last.
     #[serde(default)]
-    next: Option<String>,
+    pub next: Option<String>,
+    /// The number of the last entry that was looked at, if this is not the last page.
+    #[serde(default)]
+    pub up_to: Option<i64>,
 }
 
 impl Client {
@@ -95,18 +103,14 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn audit(
-        &self,
-        wanted: &AuditWanted,
-        page: &Page,
-    ) -> Result<(Vec<AuditEntry>, Option<String>), ClientError> {
-        let after = wanted.after.map(|after| after.to_string());
-        let ask = self.get(&["audit"]).query_if("after", after);
+    pub async fn audit(&self, wanted: &AuditWanted, page: &Page) -> Result<AuditPage, ClientError> {
+        let number = |number: Option<i64>| number.map(|number| number.to_string());
+        let ask = self.get(&["audit"]).query_if("after", number(wanted.after));
+        let ask = ask.query_if("before", number(wanted.before));
         let ask = ask.query_if("who", wanted.who.as_ref());
         let ask = ask.query_if("action", wanted.action.as_ref());
         let ask = ask.query_if("subject", wanted.subject.as_ref());
-        let Audit { entries, next } = ask.page(page).read().await?;
-        Ok((entries, next))
+        ask.page(page).read().await
     }
 
     /// Whether the audit log is as it was written; of an entry that was kept, its number and its hash

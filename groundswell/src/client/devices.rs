@@ -1,6 +1,5 @@
 //! Devices.
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use groundswell_core::time::Time;
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -85,13 +84,12 @@ impl Client {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Part, ClientError> {
-        let mut devices = vec![];
-        // A cursor says behind which id a page begins.
-        let mut cursor = after.map(|id| BASE64_URL_SAFE_NO_PAD.encode(id));
+        let (mut devices, mut cursor) = (vec![], None);
         loop {
             let wanted = (limit - devices.len()).min(PAGE);
             let page = Page { limit: Some(wanted), cursor };
-            let more = self.devices(select, &page).await?;
+            let ask = self.get(&["devices"]).query_if("select", select).query_if("after", after);
+            let more: Devices = ask.page(&page).read().await?;
             devices.extend(more.devices);
             cursor = more.next;
             if cursor.is_none() || devices.len() >= limit {

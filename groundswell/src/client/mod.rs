@@ -22,7 +22,7 @@ use reqwest::{Url, redirect};
 
 use self::error::root;
 pub use self::{
-    access::{AuditWanted, TokenWanted},
+    access::{AuditPage, AuditWanted, TokenWanted},
     devices::{CheckedIn, DeviceStanding, Waiting},
     error::ClientError,
     events::{Event, EventsWant, Listening},

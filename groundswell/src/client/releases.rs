@@ -35,6 +35,13 @@ const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// Between two cuts.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Before it is tried again while somebody else is at the upload: most likely the server is, which still
+/// listens to a connection that was cut off.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often that is tried in a row: for longer than a server listens to nothing.
+const BUSY_MAX: u32 = 90;
+
 /// A release of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseShown {
@@ -187,14 +194,14 @@ impl Client {
         mut offset: u64,
         bytes: u64,
     ) -> Result<(), ClientError> {
-        let mut cuts = 0;
+        let (mut cuts, mut busy) = (0, 0);
         loop {
             let (read, from, path) = (path.to_owned(), offset, path.to_owned());
             let part = blocking(&path, move || part(&read, from)).await?;
             let len = part.len() as u64;
             let error = match self.send_part(upload, offset, part).await {
                 Ok(false) if len > 0 => {
-                    (offset, cuts) = (offset + len, 0);
+                    (offset, cuts, busy) = (offset + len, 0, 0);
                     continue;
                 }
                 Ok(false) if offset < bytes => {
@@ -207,14 +214,18 @@ impl Client {
             // It is at another offset, busy with what it has, or was too slow to be listened to.
             let is_to_ask =
                 error.problem().is_some_and(|problem| matches!(problem.status, 408 | 409));
-            cuts += 1;
-            if cuts > CUTS_MAX || !(error.is_of_connection() || is_to_ask) {
+            if is_busy(&error) && busy < BUSY_MAX {
+                busy += 1;
+                tokio::time::sleep(BUSY_PAUSE).await;
+            } else if cuts == CUTS_MAX || !(error.is_of_connection() || is_to_ask) {
                 return Err(error);
+            } else {
+                cuts += 1;
+                tokio::time::sleep(PAUSE * cuts).await;
             }
-            tokio::time::sleep(PAUSE * cuts).await;
             let known = self.get(&["artifacts", "uploads", upload]).read::<Offset>().await?.offset;
             if known > offset {
-                cuts = 0;
+                (cuts, busy) = (0, 0);
             }
             offset = known;
         }
@@ -233,6 +244,11 @@ fn has_ended(error: &ClientError) -> bool {
     error
         .problem()
         .is_some_and(|problem| problem.status == 404 || problem.kind.ends_with(":upload-ended"))
+}
+
+/// Whether somebody else is at an upload.
+fn is_busy(error: &ClientError) -> bool {
+    error.problem().is_some_and(|problem| problem.kind.ends_with(":busy"))
 }
 
 /// Reads on a thread that may wait for the disk.

@@ -37,6 +37,9 @@ pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(check_in))
 }
 
+/// Longest body: several times what can be said of all there is to say, however it is written.
+const BYTES_MAX: usize = 32 << 10;
+
 /// What a device says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -113,7 +116,7 @@ async fn check_in(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
-    JsonBody(said): JsonBody<CheckIn>,
+    JsonBody(said): JsonBody<CheckIn, BYTES_MAX>,
 ) -> Result<Json<CheckInAnswer>, Problem> {
     if !matches!(&caller.token.kind, Kind::Device { device } if *device == id) {
         let told = "the token is of another device";

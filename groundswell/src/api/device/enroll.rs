@@ -31,6 +31,9 @@ pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(enroll))
 }
 
+/// Longest body: a device with many tags.
+const BYTES_MAX: usize = 128 << 10;
+
 /// What a device says of itself when it comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -75,7 +78,7 @@ pub struct EnrolledDevice {
 async fn enroll(
     State(api): State<Api>,
     caller: Caller,
-    JsonBody(given): JsonBody<Enrollment>,
+    JsonBody(given): JsonBody<Enrollment, BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let Kind::Enrollment { uses_max, tags } = caller.token.kind.clone() else {
         return Err(Problem::internal());

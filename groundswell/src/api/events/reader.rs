@@ -80,6 +80,8 @@ impl Reader {
                     tokio::select! {
                         () = self.stop.cancelled() => return None,
                         _ = self.place.news.changed() => {}
+                        // Also who is told nothing ends with its token.
+                        () = self.api.clock().sleep(CHECK_EVERY, "a look at a token") => {}
                         () = &mut heartbeat => {
                             let beat = format!(": still here\nid: {}\n\n", self.at);
                             return self.is_welcome().then(|| beat.into());
@@ -152,7 +154,10 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::{
+        net::{IpAddr, Ipv4Addr},
+        path::Path,
+    };
 
     use super::{super::Filter, *};
     use crate::{
@@ -163,22 +168,43 @@ mod tests {
         telemetry::Telemetry,
     };
 
+    /// A reader whose token expires so long from now, and its token.
+    fn listening(dir: &Path, clock: &ManualClock, expires_in: Duration) -> (Api, Reader) {
+        let mut state = State::open(dir).unwrap();
+        let kind = Kind::Operator { role: Role::Viewer, scope: None };
+        let expires_at = Some(clock.now() + expires_in);
+        let (token, _) = state.create_token("one", kind, expires_at, clock.now()).unwrap();
+        let live = Live::new(Telemetry::default(), CancellationToken::new());
+        let (clock, borders) = (Clock::Manual(clock.clone()), Borders::default());
+        let api = Api::new(dir.to_owned(), clock, Limits::default(), borders, live);
+        let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let caller = Caller { token, source, request: String::new() };
+        let place = api.live().feed().listen(Filter::new(None, &[], None), 0, None).unwrap();
+        (api.clone(), Reader::new(api, caller, place, Position::behind(0)))
+    }
+
+    #[tokio::test]
+    async fn who_is_told_nothing_ends_within_a_second_of_its_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(Time::from_millis(1_000));
+        let (_, mut reader) = listening(dir.path(), &clock, Duration::from_hours(1));
+        reader.next().await.unwrap();
+        let id = reader.caller.id().clone();
+        let waiting = tokio::spawn(async move { reader.next().await });
+        assert_eq!(clock.until_waiting("a look at a token").await, CHECK_EVERY);
+        clock.advance(CHECK_EVERY);
+        // It is good, and is looked at again.
+        assert_eq!(clock.until_waiting("a look at a token").await, CHECK_EVERY);
+        State::open(dir.path()).unwrap().revoke_token(&id, clock.now()).unwrap();
+        clock.advance(CHECK_EVERY);
+        assert_eq!(waiting.await.unwrap(), None);
+    }
+
     #[tokio::test]
     async fn a_reader_is_greeted_hears_a_heartbeat_and_ends_with_its_token() {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(Time::from_millis(1_000));
-        let mut state = State::open(dir.path()).unwrap();
-        let kind = Kind::Operator { role: Role::Viewer, scope: None };
-        let expires_at = Some(clock.now() + HEARTBEAT_EVERY * 2);
-        let (token, _) = state.create_token("one", kind, expires_at, clock.now()).unwrap();
-        let live = Live::new(Telemetry::default(), CancellationToken::new());
-        let path = dir.path().to_owned();
-        let (clock_of, borders) = (Clock::Manual(clock.clone()), Borders::default());
-        let api = Api::new(path, clock_of, Limits::default(), borders, live);
-        let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let caller = Caller { token, source, request: String::new() };
-        let place = api.live().feed().listen(Filter::new(None, &[], None), 0, None).unwrap();
-        let mut reader = Reader::new(api.clone(), caller, place, Position::behind(0));
+        let (api, mut reader) = listening(dir.path(), &clock, HEARTBEAT_EVERY * 2);
         assert_eq!(reader.next().await.unwrap(), "retry: 2000\nid: 1.0\n\n");
         let mut told = vec![];
         for _ in 0..2 {

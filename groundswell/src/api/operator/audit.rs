@@ -34,6 +34,9 @@ struct Which {
     /// Those behind this number, oldest first; otherwise all, newest first.
     #[param(minimum = 0)]
     after: Option<i64>,
+    /// Those before this number, newest first.
+    #[param(minimum = 1)]
+    before: Option<i64>,
     /// By whom: a part of the name.
     #[param(max_length = 512)]
     who: Option<String>,
@@ -53,6 +56,10 @@ pub struct Audit {
     /// The cursor of the next page, to be asked for with the same filters; none if this is the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// The number of the last entry that was looked at, if this is not the last page: `before`, or
+    /// `after`, to go on from there at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<i64>,
 }
 
 /// Lists who did what, newest first.
@@ -67,7 +74,7 @@ async fn list(
     Params(paging): Params<Paging>,
 ) -> Result<Json<Audit>, Problem> {
     unlimited(&caller)?;
-    let Which { after, who, action, subject } = which;
+    let Which { after, before, who, action, subject } = which;
     for (field, text) in [("who", &who), ("action", &action), ("subject", &subject)] {
         if text.as_ref().is_some_and(|text| text.len() > FILTER_BYTES_MAX) {
             let told = format!("is longer than {FILTER_BYTES_MAX} bytes");
@@ -77,12 +84,19 @@ async fn list(
     if after.is_some_and(|after| after < 0) {
         return Err(Problem::invalid("after", "the number of an entry, or 0"));
     }
+    if before.is_some_and(|before| before < 1) {
+        return Err(Problem::invalid("before", "the number of an entry"));
+    }
+    if after.is_some() && before.is_some() {
+        return Err(Problem::invalid("before", "entries behind a number are told oldest first"));
+    }
     let (limit, from) = (paging.limit()?, paging.after_number()?);
     let is_upwards = after.is_some();
-    let (after, before) = if is_upwards { (from.or(after), None) } else { (None, from) };
+    let (after, before) = if is_upwards { (from.or(after), None) } else { (None, from.or(before)) };
     let want = AuditWant { after, before, limit, who, action, subject };
-    let (entries, next) = api.look(move |state, _| state.audit_page(&want)).await?;
-    Ok(Json(Audit { entries, next: next.map(|seq| cursor(&seq.to_string())) }))
+    let (entries, up_to) = api.look(move |state, _| state.audit_page(&want)).await?;
+    let next = up_to.map(|seq| cursor(&seq.to_string()));
+    Ok(Json(Audit { entries, next, up_to }))
 }
 
 /// An entry as somebody kept it elsewhere.

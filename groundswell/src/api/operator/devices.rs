@@ -38,6 +38,9 @@ pub struct Which {
     /// A selector, such as `tag.region==west and version<2.2.0`.
     #[param(max_length = 4096)]
     pub select: Option<String>,
+    /// Begin behind the device of this id; `cursor` goes before it.
+    #[param(max_length = 256)]
+    pub after: Option<String>,
 }
 
 /// A page of devices, in the order of their ids.
@@ -61,7 +64,7 @@ async fn list(
     Params(which): Params<Which>,
     Params(paging): Params<Paging>,
 ) -> Result<Json<Devices>, Problem> {
-    let (limit, after) = (paging.limit()?, paging.after()?);
+    let (limit, after) = (paging.limit()?, paging.after()?.or(which.after));
     let select = which.select.as_deref().map(Selector::parse).transpose();
     let select = select.map_err(|error| Problem::invalid("select", error.to_string()))?;
     let select = caller.narrow(select);

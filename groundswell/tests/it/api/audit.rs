@@ -44,6 +44,14 @@ async fn every_change_is_there_with_who_from_where_and_what_it_was() {
     let of = async |query: &str| numbers(&served.get(&format!("/api/v1/audit?{query}")).await);
     assert_eq!(of("after=0").await, [1, 2, 3]);
     assert_eq!(of("after=2").await, [3]);
+    assert_eq!(of("before=3").await, [2, 1]);
+    assert_eq!(of("before=1").await, [0_i64; 0]);
+    for query in ["before=0", "after=1&before=3"] {
+        let path = format!("/api/v1/audit?{query}");
+        let refused = served.ask(Method::GET, &path).send().await.unwrap();
+        let (_, told) = problem(refused, StatusCode::UNPROCESSABLE_ENTITY).await;
+        assert_eq!(told["errors"][0]["field"], "before");
+    }
     assert_eq!(of("who=test").await, [3, 2]);
     assert_eq!(of("action=device").await, [3, 2, 1]);
     assert_eq!(of("action=device.create").await, [3, 1]);
@@ -51,6 +59,7 @@ async fn every_change_is_there_with_who_from_where_and_what_it_was() {
     assert_eq!(of("subject=device+till-1").await, [2, 1]);
     for (query, expected) in [("limit=2", [3, 2, 1]), ("after=0&limit=2", [1, 2, 3])] {
         let page = served.get(&format!("/api/v1/audit?{query}")).await;
+        assert_eq!(page["up_to"], 2, "{query}");
         let next = page["next"].as_str().unwrap();
         let rest = of(&format!("{query}&cursor={next}")).await;
         assert_eq!([numbers(&page), rest].concat(), expected);

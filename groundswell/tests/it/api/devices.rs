@@ -70,6 +70,8 @@ async fn pages_follow_each_other_and_a_scope_hides_the_others() {
     }
     let all: Vec<String> = (0..25).map(|number| format!("till-{number:02}")).collect();
     assert_eq!(seen, all);
+    let behind = served.get("/api/v1/devices?limit=1&after=till-07x").await;
+    assert_eq!(behind["devices"][0]["id"], "till-08");
 
     let west = served.token(Role::Operator, Some("tag.region==west"));
     let get = |path: &str| served.ask_as(&west, Method::GET, path).send();

@@ -1,12 +1,12 @@
 //! A server in this process, and what is said to it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use groundswell::{
     Driver,
     access::{Kind, Role, Scope},
     api::Limits,
-    clock::Clock,
+    clock::{Clock, ManualClock},
     networks::{Networks, Own},
     operate::State,
     server::{ConnectionLimits, Server, ServerError, Setup},
@@ -53,10 +53,15 @@ impl Served {
     }
 
     pub(super) async fn start_with(change: impl FnOnce(Setup) -> Setup) -> Self {
+        Self::start_by(Clock::System, change).await
+    }
+
+    /// One whose API goes by this clock; the rollouts go by that of the machine.
+    pub(super) async fn start_by(clock: Clock, change: impl FnOnce(Setup) -> Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let setup = change(setup(dir.path().join("data")));
         let driver = Driver::new(&setup.data).called("serve");
-        let server = Server::bind(setup, driver, Clock::System).await.unwrap();
+        let server = Server::bind(setup, driver, clock).await.unwrap();
         let address = server.address().unwrap();
         let stop = CancellationToken::new();
         let (begun, is_begun) = oneshot::channel();
@@ -106,6 +111,15 @@ impl Served {
         self.stop.cancel();
         self.running.await.unwrap().unwrap();
         self.dir
+    }
+
+    /// Stops it, and moves its clock once somebody waits for `label`; waits until it has ended.
+    pub(super) async fn stop_by(self, clock: &ManualClock, label: &str, by: Duration) {
+        let moved = async {
+            clock.until_waiting(label).await;
+            clock.advance(by);
+        };
+        tokio::join!(self.stop(), moved);
     }
 
     /// Stops it, and waits until it has ended.

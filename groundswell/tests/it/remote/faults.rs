@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::{
     Router,
+    extract::Request,
     routing::{any, get, post},
 };
 use groundswell::client::ClientError;
 use groundswell_core::rollout::Act;
 
 use super::{Other, answer, problem};
+use crate::{operate::groundswell, program::Ran};
 
 #[tokio::test]
 async fn a_redirect_is_not_followed_and_the_token_stays_here() {
@@ -76,6 +78,40 @@ async fn what_may_be_asked_twice_is_asked_again_and_an_act_is_not() {
     // Nobody waits for an hour.
     server.client().budgets().await.unwrap_err();
     assert_eq!(server.asked().len(), before + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_is_given_back_as_it_came() {
+    let page = |request: Request| async move {
+        let is_first = !request.uri().query().unwrap_or_default().contains("cursor=");
+        let next = if is_first { r#","next":"!","up_to":5"# } else { r#","up_to":3,"next":"?""# };
+        let entry =
+            r#"{"seq":6,"at":0,"who":"anna","from":"here","action":"a","subject":"b","hash":""}"#;
+        answer(200, &[], format!(r#"{{"devices":[],"entries":[{entry}]{next}}}"#))
+    };
+    let last = |request: Request| async move {
+        let is_first = !request.uri().query().unwrap_or_default().contains("cursor=");
+        let next = if is_first { r#","next":"!""# } else { "" };
+        answer(200, &[], format!(r#"{{"devices":[],"count":0{next}}}"#))
+    };
+    let routes = Router::new()
+        .route("/api/v1/audit", get(page))
+        .route("/api/v1/devices", get(last))
+        .route("/api/v1/selectors/count", post(|| async { r#"{"count":0}"# }));
+    let server = Other::start(routes).await;
+    server.client().part(None, Some("b/1"), 10).await.unwrap();
+    let asked: Vec<String> =
+        server.asked().into_iter().filter(|line| line.starts_with("GET")).collect();
+    let path = "GET /api/v1/devices?after=b%2F1&limit=10";
+    assert_eq!(asked, [path.to_owned(), format!("{path}&cursor=%21")]);
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = groundswell(dir.path(), &["audit", "list", "--limit", "2", "--before", "7"]);
+    command.args(["--server", &server.url()]).env("GROUNDSWELL_TOKEN", "gsw_a.b");
+    let listed = tokio::task::spawn_blocking(move || Ran::from(command.output().unwrap()));
+    let listed = listed.await.unwrap();
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    assert!(listed.out.contains("there may be more: --before 3"), "{}", listed.out);
 }
 
 #[tokio::test]

@@ -72,3 +72,25 @@ async fn a_file_that_is_there_already_is_not_sent() {
     let refused = server.client().upload(&dir.path().join("gone")).await.unwrap_err();
     assert!(refused.to_string().contains("gone cannot be read: No such file"), "{refused}");
 }
+
+#[tokio::test]
+async fn an_upload_that_somebody_else_is_at_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pos.bin");
+    std::fs::write(&path, b"new software").unwrap();
+    let busy = Arc::new(Mutex::new(0));
+    let append = move || {
+        *busy.lock().unwrap() += 1;
+        // More often than cuts in a row are taken.
+        let is_free = *busy.lock().unwrap() > 7;
+        async move {
+            if is_free { answer(201, &[], "{}") } else { problem(409, "busy", "another", &[]) }
+        }
+    };
+    let offset = || async { answer(200, &[], r#"{"offset":0}"#) };
+    let routes = Router::new()
+        .route("/api/v1/artifacts", post(|| async { r#"{"upload":"u1","offset":0}"# }))
+        .route("/api/v1/artifacts/uploads/u1", get(offset).patch(append));
+    let server = Other::start(routes).await;
+    assert_eq!(server.client().upload(&path).await.unwrap().bytes, 12);
+}
