@@ -1,7 +1,7 @@
 //! Which rollouts each device failed in a row, counted once more, and whom that leaves out.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
@@ -16,46 +16,51 @@ pub(super) struct Failing(HashMap<u32, Row>);
 
 #[derive(Debug, Default)]
 struct Row {
-    /// Since it last took an update well, or was released.
-    rollouts: BTreeSet<RolloutId>,
+    /// Since it last took an update well, or was released. With the time at which that was written
+    /// down, if the rollout did not hold the device then, so that its turn may be under way elsewhere.
+    rollouts: BTreeMap<RolloutId, Option<Time>>,
     /// How many these were before they were forgotten last, and when that was.
     forgotten: Option<(usize, Time)>,
-    /// The one in which it was not well after its update, and when that was written down. Nobody
-    /// holds the device then, so that its turn may be under way elsewhere.
-    regressed: Option<(RolloutId, Time)>,
+}
+
+impl Row {
+    /// How many rollouts it may be known to have failed.
+    fn most(&self, now: Time) -> usize {
+        let before = self.forgotten.filter(|(_, at)| now <= *at + SETTLES);
+        before.map_or(0, |(count, _)| count).max(self.rollouts.len())
+    }
+
+    /// How many it must be known to have failed.
+    fn least(&self, now: Time) -> usize {
+        let is_known = |since: &&Option<Time>| since.is_none_or(|at| at + SETTLES < now);
+        self.rollouts.values().filter(is_known).count()
+    }
 }
 
 impl Failing {
-    /// A device failed a rollout, whatever it did there before.
+    /// A device failed a rollout that held it, whatever it did there before.
     pub(super) fn fail(&mut self, no: u32, rollout: RolloutId) {
-        self.0.entry(no).or_default().rollouts.insert(rollout);
+        self.0.entry(no).or_default().rollouts.insert(rollout, None);
     }
 
-    /// It failed a rollout after it had been updated by it.
-    pub(super) fn regress(&mut self, no: u32, rollout: RolloutId, now: Time) {
-        let row = self.0.entry(no).or_default();
-        if row.rollouts.insert(rollout) {
-            row.regressed = Some((rollout, now));
-        }
+    /// It failed one that did not: it was updated before, or was waited for in vain.
+    pub(super) fn fail_apart(&mut self, no: u32, rollout: RolloutId, now: Time) {
+        self.0.entry(no).or_default().rollouts.entry(rollout).or_insert(Some(now));
     }
 
     /// It took an update well, or an operator says that it may take part again.
     pub(super) fn forget(&mut self, no: u32, now: Time) {
         let Some(row) = self.0.get_mut(&no).filter(|row| !row.rollouts.is_empty()) else { return };
-        let before = row.forgotten.filter(|(_, at)| now <= *at + SETTLES);
-        let most = before.map_or(0, |(count, _)| count).max(row.rollouts.len());
-        *row = Row { forgotten: Some((most, now)), ..Row::default() };
+        *row = Row { forgotten: Some((row.most(now), now)), ..Row::default() };
     }
 
     /// What was known before `now` may be gone by for a while: the clock was set, or whoever decides
     /// stood still.
     pub(super) fn unsettle(&mut self, now: Time) {
         for row in self.0.values_mut() {
-            let times = [
-                row.forgotten.as_mut().map(|(_, at)| at),
-                row.regressed.as_mut().map(|(_, at)| at),
-            ];
-            times.into_iter().flatten().for_each(|at| *at = (*at).max(now));
+            let forgotten = row.forgotten.as_mut().map(|(_, at)| at);
+            let times = row.rollouts.values_mut().flatten().chain(forgotten);
+            times.for_each(|at| *at = (*at).max(now));
         }
     }
 
@@ -66,10 +71,9 @@ impl Failing {
     /// Why one should not have been claimed by a rollout that leaves devices out after so many.
     pub(super) fn claimed(&self, no: u32, after: Option<u8>, now: Time) -> Option<String> {
         let (row, after) = (self.0.get(&no)?, usize::from(after?));
-        let is_new = |(_, at): &(RolloutId, Time)| now <= *at + SETTLES;
-        let known = row.rollouts.len() - usize::from(row.regressed.filter(is_new).is_some());
-        (known >= after)
-            .then(|| format!("it failed {} rollouts in a row, {after} leave it out", row.rollouts.len()))
+        let count = row.rollouts.len();
+        (row.least(now) >= after)
+            .then(|| format!("it failed {count} rollouts in a row, {after} leave it out"))
     }
 
     /// Why one should not have been left out.
@@ -77,10 +81,7 @@ impl Failing {
         let Some(after) = after.map(usize::from) else {
             return Some("its rollout leaves nobody out".to_owned());
         };
-        let row = self.0.get(&no);
-        let count = self.count(no);
-        let before = row.and_then(|row| row.forgotten).filter(|(_, at)| now <= *at + SETTLES);
-        let most = before.map_or(0, |(before, _)| before).max(count);
+        let (most, count) = (self.0.get(&no).map_or(0, |row| row.most(now)), self.count(no));
         (most < after).then(|| format!("it failed {count} rollouts in a row, {after} leave it out"))
     }
 }
@@ -122,7 +123,9 @@ mod tests {
         failing.fail(7, rollout(1));
         failing.fail(7, rollout(2));
         assert_eq!(failing.left_out(7, Some(2), NOW), None);
-        assert!(failing.left_out(7, Some(3), NOW).is_some() && failing.left_out(7, None, NOW).is_some());
+        assert!(
+            failing.left_out(7, Some(3), NOW).is_some() && failing.left_out(7, None, NOW).is_some()
+        );
         failing.forget(7, NOW);
         failing.fail(7, rollout(3));
         failing.forget(7, NOW);
@@ -133,10 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn who_regressed_may_be_under_way_elsewhere_but_not_for_long() {
+    fn who_was_not_held_may_be_under_way_elsewhere_but_not_for_long() {
         let mut failing = Failing::default();
         failing.fail(7, rollout(1));
-        failing.regress(7, rollout(2), NOW);
+        failing.fail_apart(7, rollout(2), NOW);
         assert_eq!(failing.claimed(7, Some(2), NOW), None);
         assert!(failing.claimed(7, Some(1), NOW).is_some());
         assert!(failing.claimed(7, Some(2), LATER).is_some());

@@ -143,7 +143,10 @@ impl Ledger {
             breaches.push(Breach { invariant: Invariant::Limits, what });
         }
         match to {
-            State::Failed(_) | State::TimedOut(_) => self.failing.fail(no, rollout),
+            State::Failed(_) | State::TimedOut(_) if from.is_active() => {
+                self.failing.fail(no, rollout);
+            }
+            State::Failed(_) | State::TimedOut(_) => self.failing.fail_apart(no, rollout, now),
             // That it takes what it ran before shows nothing of how it takes what is new.
             State::Succeeded if spec.rolls_back.is_none() => self.failing.forget(no, now),
             _ => {}
@@ -225,7 +228,7 @@ impl Ledger {
             Observation::Unwell { rollout, device } => {
                 let no = self.number(device);
                 self.sites.sicken(no);
-                self.failing.regress(no, rollout, now);
+                self.failing.fail_apart(no, rollout, now);
                 self.with(rollout, device, &mut breaches, |books, who, breaches| {
                     books.sicken(who, breaches);
                     None
