@@ -4,6 +4,7 @@
 //! what decides: no plan, no gate, no admission and no search for windows is called here, so that
 //! a mistake there is not made twice. Type to read first: [`Invariant`].
 
+mod failing;
 mod ledger;
 mod odds;
 mod outside;
@@ -92,7 +93,9 @@ impl Invariant {
                 "No claim makes open deliveries, devices begun and not known to be well, \
                  deliveries to one host, or devices of a failure domain that are out of order more \
                  than their limit, also across a restart. The world may exceed a limit by itself: \
-                 then nothing is claimed."
+                 then nothing is claimed. Nor is a device claimed that failed as many rollouts in a \
+                 row as leave it out, until one went well or an operator released it; nobody else is \
+                 left out for that."
             }
             Self::Silence => {
                 "After a pause, a cancel or an abort is acknowledged, nothing is claimed and \
@@ -311,6 +314,11 @@ pub enum Observation<'a> {
         device: &'a str,
         /// The key of the tag by which that is a domain.
         key: &'a str,
+    },
+    /// An operator released a device that failed rollouts in a row: it may take part again.
+    TakesPart {
+        /// The device's id.
+        device: &'a str,
     },
     /// The driver was killed and started again.
     Restarted,

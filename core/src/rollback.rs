@@ -28,7 +28,8 @@ const VERSIONS_SHOWN: usize = 3;
 /// A device that a rollout sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed<'a> {
-    /// What it ran before the rollout changed it, as far as is known; never the rollout's version.
+    /// What it ran before the rollout changed it, as far as is known: the rollout's own version only
+    /// where that is sent without a look at what is there.
     pub before: Option<&'a str>,
     /// What it runs now, as far as is known.
     pub now: Option<&'a str>,
@@ -66,6 +67,8 @@ impl<'a> Changed<'a> {
         match self.now {
             Some(now) if now == before && self.has_shown_it => Return::IsBack,
             Some(now) if now != before && now != version => Return::MovedOn,
+            // It was sent what it had: there is nothing else to bring back.
+            _ if before == version => Return::IsBack,
             _ => Return::To(before),
         }
     }
@@ -137,6 +140,9 @@ impl Survey {
     /// # Errors
     /// [`Refusal::Already`] if nobody is left but for these.
     pub fn leave_to(&mut self, by: &[By], progression: &Progression) -> Result<(), Refusal> {
+        if bites!(RolledBackTwice) {
+            return Ok(());
+        }
         let by: Vec<&By> = by.iter().filter(|by| by.has_devices_of(progression)).collect();
         for by in &by {
             self.in_hand += self.to.remove(&by.version).unwrap_or_default();

@@ -112,6 +112,11 @@ mod bugs {
         SharedCursor: "devices share one place in the bytes of an update",
         RollbackOutsideWindow: "a rollback forgets the hours of what it rolls back",
         RollbackForgotten: "a rollout that went wrong ends without its rollback",
+        RolledBackTwice: "devices that a rollback brings back are brought back by another one, too",
+        QuarantineLostAtRestart: "a driver that starts forgets what devices failed in a row",
+        QuarantineForgotten: "a device is claimed, however many rollouts it failed in a row",
+        ReleasedLeftOut: "a device is left out by what it failed before it was released",
+        BackIsWell: "a device that went back well is in quarantine no more",
         EtaNegative: "the time left is less than nothing",
     }
 }

@@ -4,10 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Breach, Invariant, Observation,
+    failing::Failing,
     rollout::{Books, Who},
     sites::Sites,
 };
-use crate::{assignment::State, ids::RolloutId, rollout::Spec, time::Time};
+use crate::{
+    assignment::{SkipReason, State},
+    ids::RolloutId,
+    rollout::Spec,
+    time::Time,
+};
 
 /// Keeps the books of every rollout.
 ///
@@ -20,6 +26,7 @@ pub struct Ledger {
     numbers: HashMap<Box<str>, u32>,
     hosts: HashMap<Box<str>, u32>,
     sites: Sites,
+    failing: Failing,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +108,51 @@ impl Ledger {
         self.numbers.get(id).is_some_and(|no| self.sites.has_failed(*no))
     }
 
+    /// How many rollouts a device failed in a row.
+    pub fn failed_in_row(&self, id: &str) -> usize {
+        self.numbers.get(id).map_or(0, |no| self.failing.count(*no))
+    }
+
+    /// The clock was set, or whoever decides stood still: what was known of devices before `now` may
+    /// be gone by for a while.
+    pub fn unsettled(&mut self, now: Time) {
+        self.failing.unsettle(now);
+    }
+
+    /// Whoever failed too many rollouts in a row is left out, and nobody else is for that.
+    fn check_failing(
+        &mut self,
+        rollout: RolloutId,
+        device: &str,
+        (from, to): (State, State),
+        now: Time,
+        breaches: &mut Vec<Breach>,
+    ) {
+        let no = self.number(device);
+        let Some(Books { spec, .. }) = self.rollouts.get(&rollout) else { return };
+        let after = spec.quarantine_after;
+        let (what, why) = if from.is_waiting() && to.is_active() {
+            ("claimed", self.failing.claimed(no, after, now))
+        } else if to == State::Skipped(SkipReason::Quarantined) {
+            ("left out", self.failing.left_out(no, after, now))
+        } else {
+            ("", None)
+        };
+        if let Some(why) = why {
+            let what = format!("{device} was {what}, though {why}");
+            breaches.push(Breach { invariant: Invariant::Limits, what });
+        }
+        match to {
+            State::Failed(_) | State::TimedOut(_) if from.is_active() => {
+                self.failing.fail(no, rollout);
+            }
+            State::Failed(_) | State::TimedOut(_) => self.failing.fail_apart(no, rollout, now),
+            // That it takes what it ran before shows nothing of how it takes what is new.
+            State::Succeeded if spec.rolls_back.is_none() => self.failing.forget(no, now),
+            _ => {}
+        }
+    }
+
     /// A claim does not exceed what the budgets of its rollout allow of any of its domains.
     fn check_sites(
         &mut self,
@@ -148,9 +200,14 @@ impl Ledger {
                 let no = self.number(device);
                 self.sites.release(no, key);
             }
+            Observation::TakesPart { device } => {
+                let no = self.number(device);
+                self.failing.forget(no, now);
+            }
             Observation::Showed { device, version } => self.show(device, version),
             Observation::State { rollout, device, from, to } => {
                 self.check_sites(rollout, device, (from, to), &mut breaches);
+                self.check_failing(rollout, device, (from, to), now, &mut breaches);
                 self.with(rollout, device, &mut breaches, |books, who, breaches| {
                     let was_and_is = books.go(who, from, to, now, breaches)?;
                     Some((rollout, was_and_is))
@@ -171,6 +228,7 @@ impl Ledger {
             Observation::Unwell { rollout, device } => {
                 let no = self.number(device);
                 self.sites.sicken(no);
+                self.failing.fail_apart(no, rollout, now);
                 self.with(rollout, device, &mut breaches, |books, who, breaches| {
                     books.sicken(who, breaches);
                     None

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     assignment::{FailReason, SkipReason, Step},
     hours::{Hours, Zone},
+    ids::RolloutName,
     release::{Digest, Release},
     rollout::{Limits, Schedule, Spec, WaveSize, WaveSpec, ZoneRule},
     time::Time,
@@ -482,4 +483,53 @@ fn a_device_that_moved_is_judged_by_either_zone_until_that_is_known() {
     assert_eq!(claim(&mut ledger, "b", 2), 0, "decided before, told later");
     assert_eq!(claim(&mut ledger, "c", 3), 1, "it is past one in the afternoon there");
     assert_eq!(claim(&mut ledger, "d", 3), 0);
+}
+
+#[test]
+fn who_failed_too_often_is_left_out_until_one_goes_well_or_it_is_released() {
+    let strict = Spec { quarantine_after: Some(1), ..spec() };
+    let mut watched = watched(&Spec { quarantine_after: Some(2), ..spec() });
+    watched.ledger.rollout(B, &strict, 0);
+    for device in ["d1", "d2", "d3"] {
+        watched.see(Observation::Listed { rollout: B, device, wave: 0 });
+    }
+    watched.see(Observation::WaveOpened { rollout: B, wave: 0 });
+    let fail = |watched: &mut Watched, device| {
+        watched.go(device, &[Queued, Delivering, State::Failed(FailReason::Rejected)]);
+    };
+    let claim = |watched: &mut Watched, device, to| {
+        watched.see(Observation::State { rollout: B, device, from: Queued, to });
+        watched.objections()
+    };
+    fail(&mut watched, "d1");
+    fail(&mut watched, "d2");
+    let left_out = State::Skipped(SkipReason::Quarantined);
+    assert_eq!(claim(&mut watched, "d2", left_out), [""; 0]);
+    let claimed = claim(&mut watched, "d1", Delivering);
+    let why = "invariant 2: d1 was claimed, though it failed 1 rollouts in a row, 1 leave it out";
+    assert_eq!(claimed, [why]);
+    let why = "invariant 2: d3 was left out, though it failed 0 rollouts in a row, 1 leave it out";
+    assert_eq!(claim(&mut watched, "d3", left_out), [why]);
+    assert_eq!(watched.ledger.failed_in_row("d1"), 1);
+    watched.see(Observation::TakesPart { device: "d1" });
+    assert_eq!(watched.ledger.failed_in_row("d1"), 0);
+    watched.update("d4");
+    watched.see(Observation::Unwell { rollout: A, device: "d4" });
+    assert_eq!(watched.ledger.failed_in_row("d4"), 1);
+}
+
+#[test]
+fn what_goes_well_in_a_rollback_shows_nothing_of_what_is_new() {
+    let mut watched = watched(&spec());
+    let of = RolloutName { id: A, number: 1, name: "pos".to_owned(), version: "2.0.0".to_owned() };
+    watched.ledger.rollout(B, &Spec { rolls_back: Some(of), ..spec() }, 0);
+    watched.go("d1", &[Queued, Delivering, State::TimedOut(Step::Verifying)]);
+    watched.see(Observation::Listed { rollout: B, device: "d1", wave: 0 });
+    watched.see(Observation::WaveOpened { rollout: B, wave: 0 });
+    for (from, to) in [(Queued, Verifying), (Verifying, Succeeded)] {
+        watched.see(Observation::State { rollout: B, device: "d1", from, to });
+    }
+    assert_eq!((watched.objections(), watched.ledger.failed_in_row("d1")), (vec![], 1));
+    watched.update("d2");
+    assert_eq!(watched.ledger.failed_in_row("d2"), 0);
 }

@@ -48,6 +48,10 @@ fn where_each_device_goes() {
         (ran(None, Some("2.0"), true), Return::Unknown),
         (ran(None, Some("3.0"), false), Return::Unknown),
         (ran(None, None, false), Return::Unknown),
+        // It was sent what it ran, by a rollout that does not look.
+        (ran(Some("2.0"), Some("2.0"), false), Return::IsBack),
+        (ran(Some("2.0"), None, true), Return::IsBack),
+        (ran(Some("2.0"), Some("3.0"), false), Return::MovedOn),
         (away(Some("1.0"), Some("1.0")), Return::Untouched),
         (away(None, None), Return::Untouched),
         // It was reached after all.

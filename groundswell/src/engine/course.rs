@@ -16,6 +16,7 @@ mod changed;
 mod claim;
 mod commit;
 mod decide;
+mod failures;
 mod inquire;
 mod join;
 mod prepare;
@@ -43,7 +44,7 @@ use groundswell_core::{
 };
 use hashbrown::{HashMap, HashSet};
 
-use self::{slots::Slotting, sweep::SweepRead};
+use self::{failures::Failures, slots::Slotting, sweep::SweepRead};
 use super::{
     beside::counted,
     budgets::Freed,
@@ -109,8 +110,9 @@ pub(super) struct Course {
     rate: Option<Rate>,
     /// Devices that wait until another rollout is done with them, and which one.
     busy: BTreeMap<DeviceKey, RolloutKey>,
-    /// Devices that another rollout was done with since: what is known here of what they run may be
-    /// older. Only of a rollback, which leaves them alone if they run something else by now.
+    /// Devices that another rollout was done with since, of a rollback, which leaves them alone if they
+    /// run something else by now; and those that failed elsewhere, if they may be left out for that:
+    /// what is known of them here may be older.
     had_elsewhere: HashSet<DeviceKey>,
 
     /// Claimed in the batch that is being committed, and where they stood before.
@@ -126,6 +128,7 @@ pub(super) struct Course {
     freed: Vec<Freed>,
     committing_freed: Vec<Freed>,
     durably_freed: Vec<Freed>,
+    failures: Failures,
     /// Its way with failure domains.
     slotting: Slotting,
     preparation: prepare::Preparation,
@@ -263,6 +266,7 @@ impl Course {
             freed: vec![],
             committing_freed: vec![],
             durably_freed: vec![],
+            failures: Failures::default(),
             slotting: Slotting::default(),
             preparation: prepare::Preparation::default(),
             checks: Notebook::default(),
@@ -412,6 +416,18 @@ impl Course {
         if self.spec.rolls_back.is_some() {
             self.had_elsewhere.insert(device);
         }
+    }
+
+    /// A device failed another rollout, and that is durable.
+    pub(super) fn note_failed_elsewhere(&mut self, device: DeviceKey) {
+        if self.spec.quarantine_after.is_some() {
+            self.had_elsewhere.insert(device);
+        }
+    }
+
+    /// Devices that durably failed since this was last asked.
+    pub(super) fn take_failed(&mut self) -> Vec<DeviceKey> {
+        self.failures.take()
     }
 
     /// Those that wait for a device that is busy wait for it no more.

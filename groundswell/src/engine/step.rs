@@ -241,6 +241,10 @@ impl Engine {
 
     /// Hands devices that a rollout is durably done with to those who wait for them.
     fn hand_on(&mut self, key: RolloutKey) {
+        for device in self.courses.get_mut(&key).map(Course::take_failed).unwrap_or_default() {
+            let others = self.courses.values_mut().filter(|course| course.key != key);
+            others.for_each(|course| course.note_failed_elsewhere(device));
+        }
         let freed = self.courses.get_mut(&key).map(Course::take_freed).unwrap_or_default();
         for freed in freed {
             let mut waiting = vec![];

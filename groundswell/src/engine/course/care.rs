@@ -113,6 +113,7 @@ impl Course {
             shared.budgets.regressed(candidate);
             self.patrol.slots.push(SlotChange { id: *id, is_kept: true });
         }
+        self.failures.note(candidate.device);
         self.patrol.settled(*id);
         self.patrol.regressed.push(Regression { id: *id, text: text.as_str().into() });
         self.pending_since.get_or_insert(now);

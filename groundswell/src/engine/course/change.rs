@@ -56,6 +56,9 @@ impl Course {
             self.missing_here.remove(&candidate.id);
         }
         self.settle_slots(candidate, from.state, to.state);
+        if to.state.is_failure() {
+            self.failures.note(candidate.device);
+        }
         let detail = story::shorten(self.with_doubt(candidate.id, from, to, transition.detail));
         if self.manner.is_heard {
             for kind in story::events(&candidate.endpoint.id, from, to, &detail) {

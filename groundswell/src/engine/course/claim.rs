@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use groundswell_core::{
     admit::{Admission, Class, Judgment, consider},
-    assignment::{self, Assignment, State},
+    assignment::{self, Assignment, SkipReason, State},
     device::Endpoint,
     ids::AssignmentId,
     log::Becomes,
@@ -182,6 +182,13 @@ impl Course {
         }
         match self.judge(&candidate, now) {
             Judgment::Go => {}
+            Judgment::Skip(SkipReason::Quarantined)
+                if self.failures.doubts(candidate.device, now) =>
+            {
+                shared.hand_back(&mut candidate);
+                self.keep_stale(candidate);
+                return None;
+            }
             Judgment::Skip(reason) => {
                 self.log_judged(&candidate, Becomes::Skipped(reason));
                 self.change(&mut candidate, &assignment::Fact::Skipped(reason), now);

@@ -103,6 +103,7 @@ impl Course {
         slots.append(&mut self.patrol.slots);
         self.patrol.committing();
         self.committing_freed.append(&mut self.freed);
+        self.failures.committing();
         self.pending_since = None;
         self.is_sweep_unwritten = false;
         let has_progressed = std::mem::take(&mut self.pending_progression);

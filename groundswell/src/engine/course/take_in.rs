@@ -68,7 +68,12 @@ impl Course {
             if let Some(at) = self.place_of(&candidate) {
                 let cohort = &mut self.cohorts[at];
                 let queue = if is_outdated { &mut cohort.stale } else { &mut cohort.fresh };
-                queue.push_back(candidate);
+                if self.failures.is_doubted(candidate.device) {
+                    // While what was read of it is new.
+                    queue.push_front(candidate);
+                } else {
+                    queue.push_back(candidate);
+                }
             }
         }
         self.sweep_now(now);
@@ -102,6 +107,7 @@ impl Course {
         self.ready.extend(self.claiming.drain(..).map(|(_, candidate)| candidate));
         self.committing_missing.clear();
         self.durably_freed.append(&mut self.committing_freed);
+        self.failures.committed();
         let away_at = self.committing_away_at.take();
         self.next_away_at = self.next_away_at.into_iter().chain(away_at).min();
         std::mem::take(&mut self.committing_events)

@@ -2,6 +2,7 @@
 
 use groundswell_core::{
     assignment::{Assignment, SkipReason, State},
+    bites,
     release::Digest,
     version::VersionKey,
 };
@@ -85,7 +86,7 @@ fn write_changes(connection: &Connection, batch: &Batch) -> Result<(), StoreErro
         && can_be_rolled_back(connection, batch)?;
     let clears = last.iter().any(|change| change.to.state == State::Succeeded)
         && quarantine::is_any_failing(connection)?
-        && !is_rollback(connection, batch)?;
+        && (bites!(BackIsWell) || !is_rollback(connection, batch)?);
     let version_key = batch.version.as_deref().map(VersionKey::of);
     let version_key = version_key.as_ref().map(VersionKey::as_bytes);
     let mut write_run = |first: i64, last: i64, to: &Assignment| -> Result<(), StoreError> {

@@ -6,6 +6,9 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 pub(super) fn raise(connection: &Connection) -> Result<Epoch, StoreError> {
+    if bites!(QuarantineLostAtRestart) {
+        connection.execute("DELETE FROM failed_rollout", [])?;
+    }
     let sql = "UPDATE driver SET epoch = epoch + 1 RETURNING epoch";
     Ok(Epoch(connection.query_row(sql, [], |row| row.get(0))?))
 }

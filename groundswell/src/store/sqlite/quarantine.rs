@@ -2,7 +2,7 @@
 //!
 //! After how many a device is left out is the core's to say.
 
-use groundswell_core::time::Time;
+use groundswell_core::{bites, time::Time};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read::all;
@@ -61,6 +61,8 @@ pub(super) fn release(
     let sql = "INSERT INTO device_release (device, rollouts, reason, at) SELECT ?1, count(*), ?2, ?3 \
                FROM failed_rollout WHERE device = ?1";
     connection.execute(sql, params![device.0, reason, now.as_millis()])?;
-    connection.execute("DELETE FROM failed_rollout WHERE device = ?1", [device.0])?;
+    if !bites!(ReleasedLeftOut) {
+        connection.execute("DELETE FROM failed_rollout WHERE device = ?1", [device.0])?;
+    }
     Ok(())
 }

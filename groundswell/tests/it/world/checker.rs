@@ -11,9 +11,11 @@ use groundswell::{
         ids::{AssignmentId, RolloutId},
         log::{Happened, Record},
         outcome::Outcome,
+        rollback::Otherwise,
         rollout::{OnFailure, Progression, Schedule, Spec, State as RolloutState, WhenClosed},
         snapshot::Counts,
         time::Time,
+        verify::Mode,
         waiting::WaitingOn,
     },
     store::{
@@ -24,6 +26,7 @@ use groundswell::{
 
 use super::{
     ahead::Ahead,
+    back::Back,
     courses,
     coverage::Coverage,
     fleet::Fleet,
@@ -66,6 +69,7 @@ pub(crate) struct Checker {
     /// Read past the store, wherever the state lies.
     pub(crate) rows: Rows,
     pub(crate) turns: Turns,
+    pub(crate) back: Back,
     rollouts: BTreeMap<RolloutKey, Watched>,
     /// By their ids.
     assignments: Vec<Option<Row>>,
@@ -89,6 +93,7 @@ impl Checker {
             ledger: Ledger::default(),
             rows,
             turns: Turns::default(),
+            back: Back::default(),
             rollouts: BTreeMap::new(),
             assignments: vec![],
             devices: vec![],
@@ -155,19 +160,47 @@ impl Checker {
         self.rollouts.insert(key, watched);
     }
 
-    /// A rollout that rolls another one back. It is held against the hours of that one, whatever its
-    /// own spec says of them.
-    pub(crate) fn rollback(&mut self, of: RolloutKey, record: &RolloutRecord) -> Option<String> {
-        let rolled_back = self.rollouts.get(&of)?.spec.clone();
-        let schedule = Schedule { when_closed: WhenClosed::Wait, ..rolled_back.schedule.clone() };
+    /// A rollout that rolls another one back, by itself or as somebody wants it. It is held against
+    /// the hours of that one, unless it need not keep to them, whatever its own spec says of them.
+    pub(crate) fn rollback(
+        &mut self,
+        of: RolloutKey,
+        record: &RolloutRecord,
+        wanted: Option<&Otherwise>,
+    ) -> Option<String> {
+        let otherwise = wanted.copied().unwrap_or_default();
+        let Watched { spec: rolled_back, progression, id, .. } = self.rollouts.get(&of)?;
+        let (rolled_back, round, id) = (rolled_back.clone(), progression.round, *id);
+        let schedule = if otherwise.at_any_hour {
+            Schedule::default()
+        } else {
+            Schedule { when_closed: WhenClosed::Wait, ..rolled_back.schedule.clone() }
+        };
         let spec = Spec { schedule, ..record.spec.clone() };
         self.rollout(record.key, record.id, &spec);
         self.rollouts.get_mut(&record.key)?.progression = record.progression.clone();
+        let given_up: BTreeSet<RolloutKey> = self
+            .rollouts
+            .iter()
+            .filter(|(_, of)| is_given_up(of.progression.state))
+            .map(|(key, _)| *key)
+            .collect();
+        let version = &spec.release.version;
+        self.back.rolls_back(record.key, (of, round), version, |key| given_up.contains(&key));
+        let mut limits = rolled_back.limits;
+        limits.max_in_flight = otherwise.max_in_flight.unwrap_or(limits.max_in_flight);
+        let state = if wanted.is_some() { RolloutState::Draft } else { RolloutState::Preparing };
+        let is_linked = record.spec.rolls_back.as_ref().is_some_and(|name| {
+            (name.number, name.id, &name.version) == (of.0, id, &rolled_back.release.version)
+        }) && self.rows.rolled_back_by(of).contains(&record.key.0);
         let is_bound = spec.release.name == rolled_back.release.name
             && spec.release.version != rolled_back.release.version
-            && spec.limits == rolled_back.limits
+            && spec.limits == limits
+            && spec.budgets == rolled_back.budgets
+            && spec.quarantine_after.is_none()
             && spec.on_failure == OnFailure::Pause
-            && record.progression.state == RolloutState::Preparing;
+            && record.progression.state == state
+            && is_linked;
         (!is_bound).then(|| format!("{} is no rollback of {}: {spec:?}", record.key.0, of.0))
     }
 
@@ -238,6 +271,7 @@ impl Checker {
         watched.listed_to = found.last().map_or(watched.listed_to, |row| row.id);
         let mut breaches = vec![];
         for row in found {
+            breaches.extend(self.back.listed(key, Fleet::number(&row.device)));
             let listed = Observation::Listed { rollout: id, device: &row.device, wave: row.wave };
             breaches.extend(self.observe(&listed, at));
             if row.state != State::Queued {
@@ -265,10 +299,32 @@ impl Checker {
 
     /// A batch is about to be written: what it changes must have been there.
     pub(crate) fn before_commit(&mut self, desk: &SqliteStore, batch: &Batch) -> Breaches {
+        let mut breaches = vec![];
         if batch.changes.iter().any(|change| self.row(change.id).is_none()) {
-            return self.list(desk, batch.rollout, batch.at);
+            breaches = self.list(desk, batch.rollout, batch.at);
         }
-        vec![]
+        let mut back = std::mem::take(&mut self.back);
+        back.before_commit(
+            &batch.changes,
+            |change| self.place_of(change),
+            |device| self.version_of(device),
+        );
+        self.back = back;
+        breaches
+    }
+
+    /// Of which rollout and device a change is, and the version that this one is sent, if it is to show
+    /// that.
+    fn place_of(&self, change: &Change) -> Option<((RolloutKey, usize), Option<String>)> {
+        let row = self.row(change.id)?;
+        let spec = self.spec(row.rollout);
+        let own = (spec.verify.mode == Mode::Version).then(|| spec.release.version.clone());
+        Some(((row.rollout, row.device), own))
+    }
+
+    /// What a device is known to run.
+    pub(crate) fn version_of(&self, device: usize) -> Option<String> {
+        self.rows.version(&self.devices[device])
     }
 
     /// A batch is durable; unless it `is_last`, another one of this rollout follows at once, and the
@@ -290,6 +346,10 @@ impl Checker {
         if goes_back && was != RolloutState::Aborted && batch.rollback.is_none() {
             return vec![format!("{} went wrong, and nothing rolls it back", batch.rollout.0)];
         }
+        let mut back = std::mem::take(&mut self.back);
+        back.after_commit(&batch.changes, |change| self.place_of(change));
+        self.back = back;
+        let Some(watched) = self.rollouts.get_mut(&batch.rollout) else { return vec![] };
         let mut courses = vec![];
         if let Some(after) = &batch.progression {
             let before = std::mem::replace(&mut watched.progression, after.clone());
@@ -509,6 +569,16 @@ impl Checker {
         self.observe(&Observation::Released { device, key }, at)
     }
 
+    /// An operator released a device that failed rollouts in a row.
+    pub(crate) fn takes_part(&mut self, device: &str, at: Time) -> Breaches {
+        self.observe(&Observation::TakesPart { device }, at)
+    }
+
+    /// What was known before may be gone by for a while.
+    pub(crate) fn unsettled(&mut self, now: Time) {
+        self.ledger.unsettled(now);
+    }
+
     /// Somebody waits for a failure domain though nobody is out of order anywhere.
     pub(crate) fn domain_fault(&self, waiting_on: &[WaitingOn]) -> Option<String> {
         let domain = waiting_on.iter().find_map(|reason| match reason {
@@ -523,6 +593,12 @@ impl Checker {
     pub(crate) fn open(&self, key: RolloutKey) -> u64 {
         let rows = self.assignments.iter().flatten();
         rows.filter(|row| row.rollout == key && is_begun(row.state)).count() as u64
+    }
+
+    /// Devices of a rollout that were begun and have not ended.
+    pub(crate) fn active(&self, key: RolloutKey) -> u64 {
+        let rows = self.assignments.iter().flatten().filter(|row| row.rollout == key);
+        rows.filter(|row| row.state.is_active()).count() as u64
     }
 
     /// An intent is answered apart from any batch.
@@ -545,7 +621,7 @@ impl Checker {
     pub(crate) fn compare(&self) -> Breaches {
         let mut breaches = vec![];
         let (states, cohorts) = self.rows.whole();
-        let failed = self.rows.failed();
+        let (failed, failing) = (self.rows.failed(), self.rows.failing());
         for (id, state) in states {
             if let Some(row) = self.row(AssignmentId(id))
                 && row.state != state
@@ -562,6 +638,11 @@ impl Checker {
             let (kept, is_kept) = (self.ledger.has_failed(device), failed.contains(device));
             if kept != is_kept {
                 breaches.push(format!("{device} keeps slots: {is_kept}, should: {kept}"));
+            }
+            let (should, is) = (self.ledger.failed_in_row(device), failing.get(device));
+            if should != is.copied().unwrap_or(0) {
+                breaches
+                    .push(format!("{device} failed {is:?} rollouts in a row, should: {should}"));
             }
         }
         for CohortCounts { rollout, key, said, counted } in cohorts {
@@ -596,6 +677,11 @@ fn courses_within(
 fn observe(ledger: &mut Ledger, seen: &Observation<'_>, at: Time) -> Breaches {
     let breaches = ledger.observe(seen, at);
     breaches.into_iter().map(|breach| format!("{breach} ({seen:?})")).collect()
+}
+
+/// Whether a rollback brings nobody back any more that it has not.
+const fn is_given_up(state: RolloutState) -> bool {
+    matches!(state, RolloutState::Canceled | RolloutState::Aborted)
 }
 
 const fn is_begun(state: State) -> bool {

@@ -7,6 +7,7 @@
 mod agenda;
 mod ahead;
 mod alone;
+mod back;
 mod checker;
 mod courses;
 mod coverage;
@@ -24,6 +25,7 @@ mod operator;
 mod outcomes;
 mod outside;
 mod push;
+mod quarantine;
 mod rhythm;
 mod rows;
 mod runs;
@@ -246,8 +248,7 @@ impl World {
         std::fs::create_dir(&place).unwrap();
         // Who starts a rollout looks whether there is something to send.
         std::fs::create_dir(place.join("artifacts")).unwrap();
-        std::fs::write(place.join("artifacts").join(specs::ARTIFACT.to_string()), "a release")
-            .unwrap();
+        std::fs::write(specs::file_in(&place), "a release").unwrap();
         let desk = SqliteStore::open(&database(&place)).unwrap();
         let rows = Rows::open(&database(&place));
         let begins_at = rhythm.theme.begins_at(&mut dice);
@@ -274,7 +275,7 @@ impl World {
             desk,
             fleet: Fleet::new(dice.fork(), &rhythm, Dice::new(scenario.seed ^ 0x7761_7264)),
             outside: Dice::new(scenario.seed ^ 0x0067_6174_6573),
-            operator: Operator::new(dice.fork(), &rhythm, scenario.acts_max),
+            operator: Operator::new(dice.fork(), &rhythm, &scenario),
             callers: vec![],
             faults: Faults::draw(dice.fork(), &scenario, &rhythm),
             checker: Checker::new(rows),
@@ -466,6 +467,7 @@ impl World {
                 self.agenda.offset += millis;
                 self.checker.forget_rates();
                 self.checker.turns.clock_set(self.agenda.clock());
+                self.checker.unsettled(self.agenda.clock());
             }
             Mishap::Crash => self.crash(),
             Mishap::Stop if self.driver.is_some() => self.facts.push(Fact::Stop),
@@ -541,6 +543,7 @@ impl World {
         }
         let breaches = self.checker.after_commit(&self.desk, batch, is_last);
         self.breached(&breaches);
+        self.note_left_out(batch);
         let key = batch.rollout;
         let wrong = match batch.progression.as_ref().map(|progression| progression.state) {
             None | Some(RolloutState::Draft | RolloutState::Preparing) => None,
@@ -554,7 +557,7 @@ impl World {
         };
         self.breached(wrong.as_slice());
         if batch.rollback.is_some() {
-            self.rolled_back(key);
+            self.rolled_back(key, None);
         }
         for (seq, answer) in &batch.answers {
             self.answered(*seq, answer);

@@ -6,6 +6,7 @@ use std::{ops::Range, time::Duration};
 use groundswell::{
     core::{
         ids::RolloutId,
+        rollback::Otherwise,
         rollout::{Act, PauseReason, State},
         waiting::WaitingOn,
     },
@@ -13,11 +14,17 @@ use groundswell::{
 };
 
 use super::{
-    Event, World, dice::Dice, domains, health, outside, rhythm::Rhythm, specs, trace::tell,
+    Event, World, dice::Dice, domains, health, outside, quarantine, rhythm::Rhythm,
+    scenario::Scenario, specs, trace::tell,
 };
 
 /// How often somebody looks after what is paused, once nothing goes wrong any more.
 const CARE_EVERY: Duration = Duration::from_mins(20);
+
+/// Acts, of a hundred, with which somebody rolls something back; and how often somebody does when nothing
+/// goes wrong any more.
+const ROLLED_BACK_PERCENT: u64 = 15;
+const CALM_ROLLED_BACK_PERCENT: u64 = 60;
 
 /// Times a gate is overridden before somebody gives up.
 const ADVANCES_MAX: u32 = 12;
@@ -45,6 +52,10 @@ const LAST_BURSTS: [&[Act]; 3] = [
 #[derive(Debug)]
 pub(crate) struct Operator {
     dice: Dice,
+    /// What decides of rollbacks and of devices that are released, apart from all else.
+    pub(crate) apart: Dice,
+    /// Times that something is rolled back until nobody does that any more.
+    pub(crate) rollbacks_left: u32,
     pub(crate) rollouts: Vec<RolloutKey>,
     /// Rollouts still to be created.
     pub(crate) to_create: u64,
@@ -56,7 +67,7 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm, acts_max: Option<u64>) -> Self {
+    pub(crate) fn new(mut dice: Dice, rhythm: &Rhythm, scenario: &Scenario) -> Self {
         let often = if rhythm.is_large { 60 } else { 2 };
         let act_every_secs_max = dice.percent(75).then(|| *dice.pick(&[often, 60, 1_800, 20_000]));
         let acts_every = rhythm.theme.acts_every_secs_max(&mut dice);
@@ -64,8 +75,18 @@ impl Operator {
         let to_create = rhythm.rollouts;
         let acts_left = *dice.pick(&[10, 60, 1_200]);
         let acts_left = rhythm.theme.acts(&mut dice).unwrap_or(acts_left);
-        let acts_left = acts_max.map_or(acts_left, |max| max.min(acts_left));
-        Self { dice, rollouts: vec![], to_create, act_every_secs_max, acts_left, advances: 0 }
+        let acts_left = scenario.acts_max.map_or(acts_left, |max| max.min(acts_left));
+        Self {
+            dice,
+            apart: Dice::new(scenario.seed ^ 0x6261_636b),
+            // What a large world does again costs thousands of updates.
+            rollbacks_left: if rhythm.is_large { 1 } else { 4 },
+            rollouts: vec![],
+            to_create,
+            act_every_secs_max,
+            acts_left,
+            advances: 0,
+        }
     }
 
     pub(crate) fn next_act_in(&mut self) -> Option<Duration> {
@@ -176,6 +197,7 @@ impl World {
         domains::keep_meetable(&mut spec, &self.fleet);
         outside::add_gates(&mut spec, self.rhythm.theme.gated_share(), clock);
         health::add_health(&mut spec, if self.rhythm.is_large { 5 } else { 40 }, clock);
+        quarantine::add_quarantine(&mut spec, if self.rhythm.is_large { 30 } else { 75 }, clock);
         spec.check().unwrap();
         let id = u128::from(self.scenario.seed) << 64 | operator.rollouts.len() as u128;
         let id = RolloutId(uuid::Uuid::from_u128(id));
@@ -200,8 +222,9 @@ impl World {
         }
     }
 
-    /// A rollout went wrong, and others that roll it back were written down with its end.
-    pub(crate) fn rolled_back(&mut self, of: RolloutKey) {
+    /// Others that roll a rollout back were written down: with its end, because it went wrong, or by
+    /// somebody who wants this of them.
+    pub(crate) fn rolled_back(&mut self, of: RolloutKey, wanted: Option<&Otherwise>) {
         for record in self.desk.rollbacks(of).unwrap() {
             if self.operator.rollouts.contains(&record.key) {
                 continue;
@@ -209,12 +232,12 @@ impl World {
             tell!(self, "{} rollout {} rolls back {}", self.stamp(), record.key.0, of.0);
             self.note("a rollback");
             self.operator.rollouts.push(record.key);
-            let wrong = self.checker.rollback(of, &record);
+            let wrong = self.checker.rollback(of, &record, wanted);
             self.breached(wrong.as_slice());
         }
     }
 
-    fn want(&mut self, rollout: RolloutKey, act: Act) {
+    pub(crate) fn want(&mut self, rollout: RolloutKey, act: Act) {
         // Or it is asked of a driver that has just gone.
         if self.is_alone() && self.operator.dice.percent(80) {
             return self.act_alone(rollout, act);
@@ -253,6 +276,10 @@ impl World {
                 }
             }
         }
+        if !self.operator.rollouts.is_empty() {
+            self.roll_back(ROLLED_BACK_PERCENT);
+            self.release_devices();
+        }
         if self.operator.dice.percent(10) {
             self.mend(false);
         }
@@ -265,6 +292,10 @@ impl World {
     pub(crate) fn calm_operator(&mut self) {
         self.operator.act_every_secs_max = None;
         self.agenda.put(CARE_EVERY, Event::Care);
+        // By then most have come to something that can be taken back.
+        if !self.rhythm.is_large && !self.operator.rollouts.is_empty() {
+            self.roll_back(CALM_ROLLED_BACK_PERCENT);
+        }
     }
 
     /// Somebody goes on with what is paused.

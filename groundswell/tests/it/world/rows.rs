@@ -8,12 +8,13 @@ use std::{
 use groundswell::{
     core::{
         assignment::{FailReason, SkipReason, State, Step},
+        log::Record,
         snapshot::Counts,
         time::Time,
     },
     store::{DeviceKey, LogRow, RolloutKey},
 };
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 pub(crate) struct Rows(Connection);
 
@@ -87,6 +88,39 @@ impl Rows {
         let mut statement = self.0.prepare_cached(sql).unwrap();
         let found = statement.query_map([], |row| row.get(0));
         found.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Devices that failed rollouts in a row, and how many.
+    pub(crate) fn failing(&self) -> BTreeMap<String, usize> {
+        let sql = "SELECT d.id, count(*) FROM failed_rollout f JOIN device d ON d.key = f.device \
+                   GROUP BY f.device";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let found = statement.query_map([], |row| {
+            let failed: i64 = row.get(1)?;
+            Ok((row.get(0)?, failed as usize))
+        });
+        found.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// What a device is known to run.
+    pub(crate) fn version(&self, id: &str) -> Option<String> {
+        let sql = "SELECT s.version FROM device d JOIN seen s ON s.device = d.key WHERE d.id = ?1";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        statement.query_row([id], |row| row.get(0)).optional().unwrap().flatten()
+    }
+
+    /// The rollouts that the log of one says roll it back.
+    pub(crate) fn rolled_back_by(&self, rollout: RolloutKey) -> BTreeSet<i64> {
+        let sql = "SELECT body FROM log WHERE rollout = ?1 AND body LIKE '%rolled_back%'";
+        let mut statement = self.0.prepare_cached(sql).unwrap();
+        let found = statement.query_map([rollout.0], |row| row.get::<_, String>(0)).unwrap();
+        let records =
+            found.flat_map(|body| -> Vec<Record> { serde_json::from_str(&body.unwrap()).unwrap() });
+        let by = records.filter_map(|record| match record {
+            Record::RolledBack(told) => Some(told.by),
+            _ => None,
+        });
+        by.flatten().collect()
     }
 
     /// Every assignment and where it stands, in the order of their ids; and of every cohort the counts

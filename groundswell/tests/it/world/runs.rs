@@ -135,7 +135,7 @@ const SMALL: [u64; 21] =
     [0, 3, 5, 8, 21, 29, 31, 36, 44, 48, 64, 68, 73, 76, 79, 84, 87, 89, 107, 110, 148];
 
 /// What must have happened in them.
-const HAPPENS: [&str; 28] = [
+const HAPPENS: [&str; 32] = [
     "a rollback",
     "crash: between two commands",
     "disk: full",
@@ -151,6 +151,10 @@ const HAPPENS: [&str; 28] = [
     "outcome: told twice",
     "operator: an act while nobody drives",
     "push: begun",
+    "quarantine: left out",
+    "quarantine: one is released",
+    "rollback: by hand",
+    "rollback: refused",
     "stale: a driver stands still",
     "stale: a job refused",
     "stale: it gave up",

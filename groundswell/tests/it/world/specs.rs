@@ -1,6 +1,9 @@
 //! Rollouts as they might be written: every field drawn, nothing that a check would refuse.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use groundswell::core::{
     brake::Brake,
@@ -38,10 +41,17 @@ const VERSIONS: [&str; 4] = ["1.0.5", "2.0.0", "2.1.0", "3.0.0"];
 /// What devices run before anything is sent to them.
 pub(crate) const BEFORE: [&str; 3] = ["0.9.0", "1.0.0", "1.1.0"];
 
+/// Where its bytes are kept in the state that lies there.
+pub(crate) fn file_in(place: &Path) -> PathBuf {
+    place.join("artifacts").join(ARTIFACT.to_string())
+}
+
 /// The releases that the devices of a rollout may go back to: some versions are none.
 pub(crate) fn releases(spec: &Spec) -> impl Iterator<Item = Release> {
     let versions = BEFORE[1..].iter().chain(&VERSIONS);
-    versions.map(|version| Release { version: (*version).to_owned(), ..spec.release.clone() })
+    let named =
+        versions.map(|version| Release { version: (*version).to_owned(), ..spec.release.clone() });
+    named.chain([spec.release.clone()])
 }
 
 /// A spec that is created when it is `now`; in a large world it is the `large`th and for many.

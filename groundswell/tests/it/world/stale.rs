@@ -72,6 +72,7 @@ impl World {
         self.facts = facts;
         self.looks.began();
         self.checker.turns.woken(self.agenda.clock());
+        self.checker.unsettled(self.agenda.clock());
         self.wake_at = Some(self.agenda.now);
         for event in held {
             self.happen(event);

@@ -118,6 +118,7 @@ impl World {
         let old = std::mem::replace(&mut self.place, place);
         // The reserve is written over blocks of its own, which are as they were.
         let _ = fs::rename(old.join("reserve"), self.place.join("reserve"));
+        fs::rename(old.join("artifacts"), self.place.join("artifacts")).unwrap();
         self.desk = SqliteStore::open(&database(&self.place)).unwrap();
         let rows = Rows::open(&database(&self.place));
         let found = rows.integrity();
@@ -158,6 +159,7 @@ impl World {
 
     /// A job failed: that must be for lack of room.
     pub(crate) fn refused(&mut self, done: &Done) {
+        self.checker.back.refused();
         match error_of(done) {
             Some(StoreError::Disk(_)) if self.is_disk_full() => {
                 self.note(if matches!(done, Done::Committed(..)) {
@@ -223,6 +225,7 @@ impl World {
         match taken {
             Ok(()) => {}
             Err(TakeoverError::Store(StoreError::Disk(_))) if self.is_disk_full() => {
+                self.checker.back.refused();
                 self.note("disk: a start waits for room");
                 let wait = Duration::from_millis(self.faults.disk.dice.range(1_000, 600_000));
                 self.agenda.put(wait, Event::Start);
