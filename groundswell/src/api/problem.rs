@@ -273,6 +273,7 @@ impl From<OperateError> for Problem {
             E::UsedUp => Self::new(StatusCode::FORBIDDEN, "used-up", told),
             E::DeviceKnown { .. } => Self::conflict("device-known", told),
             E::DeviceBusy { .. } => Self::conflict("device-busy", told),
+            E::HasOthers { .. } => Self::conflict("has-others", told),
             E::ArtifactInUse { .. } => Self::conflict("in-use", told),
             E::TooManyUploads { .. } => {
                 let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-uploads", told);

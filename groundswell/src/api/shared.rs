@@ -2,19 +2,22 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use axum::extract::FromRequestParts;
 use groundswell_core::time::Time;
+use http::request::Parts;
 use parking_lot::Mutex;
 
 use super::{
     Caller, Live, Problem, driven::Driven, heard::Heard, throttle::Throttle, uploads::Uploads,
 };
 use crate::{
-    access::{Change, Kind, TokenId},
+    access::{Change, Kind, Scope, TokenId},
     clock::Clock,
     operate::{Borders, OperateError, State},
     store::{Attribution, Created},
@@ -65,8 +68,14 @@ impl Default for Limits {
 }
 
 /// What handlers work with. A clone is the same.
+///
+/// A handler that takes one as an argument has the one of its caller, which tells nothing of what is
+/// out of the caller's scope; `State<Api>` is for what the server does for itself.
 #[derive(Clone, Debug)]
-pub struct Api(Arc<Inner>);
+pub struct Api {
+    inner: Arc<Inner>,
+    scope: Option<Arc<Scope>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -100,7 +109,7 @@ impl Api {
         let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
         let (heard, driven) = Default::default();
         let (looking, changing, used) = Default::default();
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             path,
             clock,
             limits,
@@ -114,57 +123,68 @@ impl Api {
             used,
             borders,
             live,
-        }))
+        });
+        Self { inner, scope: None }
+    }
+
+    /// The same, which tells what somebody with this scope may know; none: everything.
+    #[must_use]
+    pub fn seen_by(&self, scope: Option<&Scope>) -> Self {
+        Self { inner: self.inner.clone(), scope: scope.cloned().map(Arc::new) }
+    }
+
+    fn sight(&self) -> Option<Scope> {
+        self.scope.as_deref().cloned()
     }
 
     /// How the server is.
     pub fn live(&self) -> &Live {
-        &self.0.live
+        &self.inner.live
     }
 
     /// What may be reached by what is written down.
     pub fn borders(&self) -> &Borders {
-        &self.0.borders
+        &self.inner.borders
     }
 
     /// The state directory.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.inner.path
     }
 
     /// The clock.
     pub fn clock(&self) -> &Clock {
-        &self.0.clock
+        &self.inner.clock
     }
 
     /// The present time.
     pub fn now(&self) -> Time {
-        self.0.clock.now()
+        self.inner.clock.now()
     }
 
     /// What a request may cost.
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.inner.limits
     }
 
     pub(super) fn throttle(&self) -> &Throttle {
-        &self.0.throttle
+        &self.inner.throttle
     }
 
     pub(super) fn enrolling(&self) -> &Throttle {
-        &self.0.enrolling
+        &self.inner.enrolling
     }
 
     pub(super) fn heard(&self) -> &Heard {
-        &self.0.heard
+        &self.inner.heard
     }
 
     pub(super) fn driven_now(&self) -> &Driven {
-        &self.0.driven
+        &self.inner.driven
     }
 
     pub(super) fn uploads(&self) -> &Uploads {
-        &self.0.uploads
+        &self.inner.uploads
     }
 
     /// Looks something up by its key, at once: some microseconds, which moving to another thread
@@ -177,10 +197,12 @@ impl Api {
         look: impl FnOnce(&State, Time) -> Result<T, OperateError>,
     ) -> Result<T, Problem> {
         let now = self.now();
-        let idle = self.0.looking.lock().pop();
-        let state = idle.map_or_else(|| self.0.limited(State::look(&self.0.path)), Ok)?;
+        let idle = self.inner.looking.lock().pop();
+        let mut state =
+            idle.map_or_else(|| self.inner.limited(State::look(&self.inner.path)), Ok)?;
+        state.see_as(self.sight());
         let found = look(&state, now);
-        give_back(&self.0.looking, state);
+        give_back(&self.inner.looking, state);
         Ok(found?)
     }
 
@@ -265,14 +287,16 @@ impl Api {
     ) -> Result<T, Problem> {
         let api = self.clone();
         let changed = tokio::task::spawn_blocking(move || {
-            let idle = api.0.changing.lock().pop();
-            let mut state = idle.map_or_else(|| api.0.limited(State::open(&api.0.path)), Ok)?;
+            let idle = api.inner.changing.lock().pop();
+            let mut state =
+                idle.map_or_else(|| api.inner.limited(State::open(&api.inner.path)), Ok)?;
+            state.see_as(api.sight());
             if let Some(by) = by {
                 state.attribute(by);
             }
             let done = act(&mut state, api.now());
             state.unattribute();
-            give_back(&api.0.changing, state);
+            give_back(&api.inner.changing, state);
             Ok(done?)
         });
         changed.await.unwrap_or_else(|died| {
@@ -287,13 +311,21 @@ impl Api {
         if matches!(caller.token.kind, Kind::Device { .. }) {
             return;
         }
-        let mut used = self.0.used.lock();
+        let mut used = self.inner.used.lock();
         used.insert(caller.id().clone(), self.now());
     }
 
     /// The tokens that were shown since this was last asked, and when.
     pub fn take_used(&self) -> Vec<(TokenId, Time)> {
-        self.0.used.lock().drain().collect()
+        self.inner.used.lock().drain().collect()
+    }
+}
+
+impl FromRequestParts<Self> for Api {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Self) -> Result<Self, Infallible> {
+        Ok(api.seen_by(parts.extensions.get::<Caller>().and_then(Caller::scope)))
     }
 }
 

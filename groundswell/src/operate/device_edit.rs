@@ -104,7 +104,8 @@ impl State {
             Removed::Done => Ok(()),
             Removed::Unknown => Err(OperateError::UnknownDevice { id: id.to_owned(), meant: None }),
             Removed::Active(rollout) => {
-                Err(OperateError::DeviceBusy { device: id.to_owned(), rollout: rollout.0 })
+                let rollout = self.sees(rollout)?.then_some(rollout.0);
+                Err(OperateError::DeviceBusy { device: id.to_owned(), rollout })
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Failure domains of which devices are out of order: `/api/v1/budgets`.
 
-use axum::{Json, extract::State};
+use axum::Json;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,7 +42,7 @@ pub struct Budgets {
     responses((status = 200, body = Budgets), (status = "default", body = Problem)),
 )]
 async fn list(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Params(paging): Params<Paging>,
 ) -> Result<Json<Budgets>, Problem> {
@@ -78,20 +78,13 @@ pub struct SlotWanted {
     responses((status = 200, body = SlotReleased), (status = "default", body = Problem)),
 )]
 async fn release(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     JsonBody(wanted): JsonBody<SlotWanted>,
 ) -> Result<Json<SlotReleased>, Problem> {
     let (looked, device) = (caller.clone(), wanted.device.clone());
     let unknown = wanted.device.clone();
-    let is_seen = api.look(move |state, now| match in_scope(state, &looked, &device, now) {
-        // What was probably meant may be somebody else's.
-        Err(OperateError::UnknownDevice { id, .. }) if looked.scope().is_some() => {
-            Err(OperateError::UnknownDevice { id, meant: None })
-        }
-        seen => seen,
-    });
-    is_seen.await?;
+    api.look(move |state, now| in_scope(state, &looked, &device, now)).await?;
     let change = caller.change(api.now(), "budget.release", format!("device {unknown}"));
     let change = change.between(None, serde_json::to_value(&wanted).ok());
     let SlotWanted { domain, device, reason } = wanted;

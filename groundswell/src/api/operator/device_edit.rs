@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use groundswell_core::device::Device;
@@ -55,7 +55,7 @@ pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn patch(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -111,7 +111,7 @@ pub struct TagValue {
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn put_tag(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path((id, key)): Path<(String, String)>,
     headers: HeaderMap,
@@ -132,7 +132,7 @@ async fn put_tag(
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn remove_tag(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path((id, key)): Path<(String, String)>,
     headers: HeaderMap,
@@ -205,7 +205,7 @@ fn shown(spec: &DeviceSpec, view: DeviceView) -> Response {
     responses((status = 204), (status = "default", body = Problem)),
 )]
 async fn remove(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -235,7 +235,7 @@ pub struct ReleaseReason {
     responses((status = 200, body = FailingView), (status = "default", body = Problem)),
 )]
 async fn release(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     JsonBody(release): JsonBody<ReleaseReason>,
@@ -267,7 +267,7 @@ pub struct History {
     responses((status = 200, body = History), (status = "default", body = Problem)),
 )]
 async fn history(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     Params(paging): Params<Paging>,
@@ -285,7 +285,7 @@ async fn history(
     responses((status = 200, body = DeviceWhys), (status = "default", body = Problem)),
 )]
 async fn why(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<DeviceWhys>, Problem> {

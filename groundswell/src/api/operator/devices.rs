@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use groundswell_core::{device::Device, selector::Selector};
@@ -56,7 +56,7 @@ pub struct Devices {
     responses((status = 200, body = Devices), (status = "default", body = Problem)),
 )]
 async fn list(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Params(which): Params<Which>,
     Params(paging): Params<Paging>,
@@ -78,7 +78,7 @@ async fn list(
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn show(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -101,7 +101,7 @@ async fn show(
     ),
 )]
 async fn put(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, header};
@@ -156,7 +156,7 @@ impl TokenSpec {
     responses((status = 200, body = Tokens), (status = "default", body = Problem)),
 )]
 async fn list(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Params(Which { devices }): Params<Which>,
     Params(paging): Params<Paging>,
@@ -175,7 +175,7 @@ async fn list(
     responses((status = 201, body = NewToken), (status = "default", body = Problem)),
 )]
 async fn create(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     headers: HeaderMap,
     JsonBody(spec): JsonBody<TokenSpec>,
@@ -213,7 +213,7 @@ async fn create(
     responses((status = 200, body = TokenView), (status = "default", body = Problem)),
 )]
 async fn show(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<TokenView>, Problem> {
@@ -226,7 +226,7 @@ async fn show(
     responses((status = 200, body = TokenView), (status = "default", body = Problem)),
 )]
 async fn revoke(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<TokenView>, Problem> {
