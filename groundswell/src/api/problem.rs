@@ -37,6 +37,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("moved-on", 409, "What was to be done was meant for an earlier state."),
     ("nothing-to-release", 409, "Nothing is held that could be released."),
     ("refused", 409, "What was asked for is not done as things are now; the detail says why."),
+    ("has-others", 409, "Devices of the rollout are out of the scope of the token by now."),
     ("device-busy", 409, "A rollout is sending to the device."),
     ("device-known", 409, "There is a device of that id already."),
     ("last-admin", 409, "It is the last token that may administer everything."),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::extract::FromRequestParts;
-use groundswell_core::time::Time;
+use groundswell_core::{device::Device, time::Time};
 use http::request::Parts;
 use parking_lot::Mutex;
 
@@ -20,7 +20,7 @@ use crate::{
     access::{Change, Kind, Scope, TokenId},
     clock::Clock,
     operate::{Borders, OperateError, State},
-    store::{Attribution, Created},
+    store::{Attribution, Created, StoreError},
 };
 
 /// Connections to the database that are kept open for the next request: more than can be busy on
@@ -274,6 +274,27 @@ impl Api {
         act: impl FnOnce(&mut State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
         self.write(Some(Attribution { change, created }), act).await
+    }
+
+    /// The same, if operators still say of a device what they did when the caller looked at it; none, and
+    /// nothing is written, if they do not.
+    ///
+    /// # Errors
+    /// A [`Problem`] as the state has it.
+    pub async fn change_as_seen<T: Send + 'static>(
+        &self,
+        seen: Device,
+        change: Change,
+        act: impl FnOnce(&mut State, Time) -> Result<T, OperateError> + Send + 'static,
+    ) -> Result<Option<T>, Problem> {
+        let act = move |state: &mut State, now| {
+            state.expect_device(seen);
+            match act(state, now) {
+                Err(OperateError::Store(StoreError::ChangedMeanwhile)) => Ok(None),
+                done => done.map(Some),
+            }
+        };
+        self.change(change, None, act).await
     }
 
     /// Writes something that the server does by itself, or by somebody if that is said.

@@ -86,6 +86,9 @@ pub enum StoreError {
         /// The epoch of the driver that began last.
         current: Epoch,
     },
+    /// What is changed is not what it was when whoever changes it looked.
+    #[error("it has changed since it was looked at")]
+    ChangedMeanwhile,
     /// The thread that writes died of a panic, which is a defect of this program.
     #[error("the state was not written: the thread that writes it died of a defect")]
     WriterDied,

@@ -13,9 +13,10 @@ use super::{
         page::{Paging, cursor},
         routes::Route,
     },
-    rollouts::in_scope,
+    device_edit::{TRIES, restless},
+    devices::find,
 };
-use crate::operate::{DomainView, OperateError, SlotReleased};
+use crate::operate::{DomainView, OperateError, SlotReleased, State};
 
 /// Who may do what here.
 pub(in crate::api) const ROUTES: &[Route] =
@@ -82,13 +83,16 @@ async fn release(
     caller: Caller,
     JsonBody(wanted): JsonBody<SlotWanted>,
 ) -> Result<Json<SlotReleased>, Problem> {
-    let (looked, device) = (caller.clone(), wanted.device.clone());
-    let unknown = wanted.device.clone();
-    api.look(move |state, now| in_scope(state, &looked, &device, now)).await?;
-    let change = caller.change(api.now(), "budget.release", format!("device {unknown}"));
-    let change = change.between(None, serde_json::to_value(&wanted).ok());
-    let SlotWanted { domain, device, reason } = wanted;
-    let released = api
-        .change(change, None, move |state, now| state.release_slot(&domain, &device, &reason, now));
-    Ok(Json(released.await?))
+    for _ in 0..TRIES {
+        let (device, _) = find(&api, &caller, &wanted.device).await?;
+        let subject = format!("device {}", wanted.device);
+        let change = caller.change(api.now(), "budget.release", subject);
+        let change = change.between(None, serde_json::to_value(&wanted).ok());
+        let SlotWanted { domain, device: id, reason } = wanted.clone();
+        let act = move |state: &mut State, now| state.release_slot(&domain, &id, &reason, now);
+        if let Some(released) = api.change_as_seen(device, change, act).await? {
+            return Ok(Json(released));
+        }
+    }
+    Err(restless())
 }

@@ -21,6 +21,7 @@ impl AccessStore for SqliteStore {
     }
 
     fn unattribute(&mut self) -> bool {
+        self.expected = None;
         self.attribution.take().is_some()
     }
 

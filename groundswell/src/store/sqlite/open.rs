@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{SqliteStore, access, epoch, reader};
+use super::{SqliteStore, access, epoch, fleet, reader};
 use crate::store::StoreError;
 
 /// Numbered, applied in order; a file is never changed once it was released.
@@ -40,7 +40,7 @@ impl SqliteStore {
         connection.busy_timeout(BUSY_MAX)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         reader::keep_plans(&connection)?;
-        let mut store = Self { connection, epoch: None, attribution: None };
+        let mut store = Self { connection, epoch: None, attribution: None, expected: None };
         store.migrate()?;
         Ok(store)
     }
@@ -56,7 +56,7 @@ impl SqliteStore {
             return Ok(None);
         }
         let connection = reader::open(path)?;
-        let store = Self { connection, epoch: None, attribution: None };
+        let store = Self { connection, epoch: None, attribution: None, expected: None };
         Ok((store.schema()? > 0).then_some(store))
     }
 
@@ -106,6 +106,9 @@ impl SqliteStore {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Nobody else can raise it before this transaction ends.
         epoch::refuse_stale(&transaction, own)?;
+        if let Some(seen) = self.expected.take() {
+            fleet::refuse_changed(&transaction, &seen)?;
+        }
         if let Some(by) = self.attribution.take() {
             access::write_attribution(&transaction, &by)?;
         }

@@ -14,7 +14,7 @@ const NOW: Time = Time::from_millis(1_800_000_000_000);
 
 fn store() -> SqliteStore {
     let connection = Connection::open_in_memory().unwrap();
-    let mut store = SqliteStore { connection, epoch: None, attribution: None };
+    let mut store = SqliteStore { connection, epoch: None, attribution: None, expected: None };
     store.migrate().unwrap();
     store
 }
