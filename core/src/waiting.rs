@@ -207,6 +207,20 @@ pub enum WaitingOn {
         /// With which one, or one of them.
         rollout: RolloutName,
     },
+    /// The same as [`Self::Domain`], for somebody who may know of a part of the fleet only, and not of
+    /// all devices of that domain: nothing of these.
+    DomainElsewhere {
+        /// How many devices wait for one.
+        devices: u64,
+        /// Which one, if a device of that part is in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        domain: Option<String>,
+    },
+    /// The same as [`Self::Busy`], for somebody who may not know of that rollout.
+    BusyElsewhere {
+        /// How many devices are.
+        devices: u64,
+    },
     /// A device was last seen long ago.
     Offline {
         /// When it was.
@@ -315,6 +329,14 @@ impl WaitingOn {
             Self::Domain { devices, full } => {
                 format!("{devices} devices wait for failure domains, the first for {full}")
             }
+            Self::DomainElsewhere { devices: count, domain } => {
+                let verb = if *count == 1 { "waits" } else { "wait" };
+                let domain = domain.as_deref().unwrap_or("a failure domain");
+                format!(
+                    "{}{verb} for {domain}, which has no room; it has devices out of your scope",
+                    devices(*count, "device", "devices")
+                )
+            }
             Self::Unverified { max } => {
                 let devices = devices(u64::from(*max), "is", "are");
                 format!("{devices} begun and not known to be well, the most allowed")
@@ -370,6 +392,12 @@ impl WaitingOn {
             Self::Busy { devices: 1, rollout } => format!("busy with {rollout}"),
             Self::Busy { devices, rollout } => {
                 format!("{devices} devices are busy with other rollouts, such as {rollout}")
+            }
+            Self::BusyElsewhere { devices: 1 } => {
+                "busy with a rollout that is out of your scope".to_owned()
+            }
+            Self::BusyElsewhere { devices } => {
+                format!("{devices} devices are busy with rollouts that are out of your scope")
             }
             Self::Offline { since } => format!("offline since {}", stamp(*since, now)),
             Self::NeverSeen => "never seen".to_owned(),

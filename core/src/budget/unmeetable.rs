@@ -27,8 +27,8 @@ pub enum Problem {
         percent: u8,
         /// The smallest such domain; of several, the first by name.
         domain: Domain,
-        /// How many devices that has.
-        devices: u32,
+        /// How many devices that has; none if whoever is told may not know.
+        devices: Option<u32>,
         /// How many more such domains there are.
         more: usize,
     },
@@ -62,8 +62,8 @@ pub enum Problem {
         budget: usize,
         /// Its kind of domain.
         per: Per,
-        /// The most devices that any of its domains has.
-        largest: u32,
+        /// The most devices that any of its domains has; none if whoever is told may not know.
+        largest: Option<u32>,
     },
 }
 
@@ -102,20 +102,36 @@ impl Problem {
         }
     }
 
+    /// Leaves out how many devices a domain has, of which whoever is told may know only some.
+    pub const fn leave_sizes_out(&mut self) {
+        match self {
+            Self::NoRoom { devices: size, .. } | Self::NeverBites { largest: size, .. } => {
+                *size = None;
+            }
+            Self::MostLack { .. } | Self::SomeLack { .. } => {}
+        }
+    }
+
     /// What it is, why, and what to do.
     pub fn text(&self) -> String {
         match self {
             Self::NoRoom { percent, domain, devices, more, .. } => {
-                let least = 100_u32.div_ceil((*devices).max(1));
                 let more = match more {
                     0 => String::new(),
                     1 => " (and so in 1 more domain)".to_owned(),
                     more => format!(" (and so in {more} more domains)"),
                 };
+                let (of, least) = match *devices {
+                    Some(devices) => {
+                        let least = 100_u32.div_ceil(devices.max(1));
+                        let least = format!("max_percent = {least} or more");
+                        (devices_of(u64::from(devices)), least)
+                    }
+                    None => ("devices".to_owned(), "a larger max_percent".to_owned()),
+                };
                 format!(
-                    "{percent} % of the {} of {domain} is less than one, so none of them could ever \
-                     be sent to{more}; write max = 1, or max_percent = {least} or more",
-                    devices_of(u64::from(*devices))
+                    "{percent} % of the {of} of {domain} is less than one, so none of them could ever \
+                     be sent to{more}; write max = 1, or {least}"
                 )
             }
             Self::MostLack { per, meant: Some(meant), .. } => {
@@ -132,11 +148,16 @@ impl Problem {
                  take long; give them the tag if that is not meant",
                 devices_of(*chosen)
             ),
-            Self::NeverBites { per, largest, .. } => format!(
-                "never holds anything back, because no domain of {per} has more than {}; write a \
-                 lower limit, or leave this budget out",
-                devices_of(u64::from(*largest))
-            ),
+            Self::NeverBites { per, largest, .. } => {
+                let has = match largest {
+                    Some(largest) => format!("has more than {}", devices_of(u64::from(*largest))),
+                    None => "has more devices than that".to_owned(),
+                };
+                format!(
+                    "never holds anything back, because no domain of {per} {has}; write a lower limit, \
+                     or leave this budget out"
+                )
+            }
         }
     }
 }
@@ -161,7 +182,7 @@ fn no_room(number: usize, budget: &Budget, counts: &[&DomainCount]) -> Option<Pr
     let closed = || counts.iter().filter(is_closed);
     let smallest = closed().min_by_key(|count| (count.devices, &count.value))?;
     let domain = Domain { per: budget.per.clone(), value: smallest.value.clone() };
-    let devices = smallest.devices;
+    let devices = Some(smallest.devices);
     Some(Problem::NoRoom { budget: number, percent, domain, devices, more: closed().count() - 1 })
 }
 
@@ -184,7 +205,8 @@ fn lacking(number: usize, per: &Per, counts: &[&DomainCount]) -> Option<Problem>
 fn never_bites(number: usize, budget: &Budget, counts: &[&DomainCount]) -> Option<Problem> {
     let largest = counts.iter().map(|count| count.devices).max()?;
     let never = counts.iter().all(|count| budget.limit.of(count.devices) >= count.devices);
-    never.then(|| Problem::NeverBites { budget: number, per: budget.per.clone(), largest })
+    let per = budget.per.clone();
+    never.then(|| Problem::NeverBites { budget: number, per, largest: Some(largest) })
 }
 
 impl fmt::Display for Problem {

@@ -108,6 +108,13 @@ pub enum Code {
     RolledBack,
 }
 
+impl Code {
+    /// Whether the words of such a finding may have numbers of devices that are not chosen.
+    pub const fn is_of_fleet(self) -> bool {
+        matches!(self, Self::EveryDevice | Self::Budget)
+    }
+}
+
 /// Something about a rollout that whoever starts it has to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

@@ -209,8 +209,8 @@ fn freezes_inside_of_the_plan() {
 fn budgets_and_the_way_back() {
     let per: Per = "tag.store".parse().unwrap();
     let domain = Domain { per: per.clone(), value: Some("07".to_owned()) };
-    let room = Problem::NoRoom { budget: 1, percent: 10, domain, devices: 3, more: 0 };
-    let bites = Problem::NeverBites { budget: 2, per, largest: 3 };
+    let room = Problem::NoRoom { budget: 1, percent: 10, domain, devices: Some(3), more: 0 };
+    let bites = Problem::NeverBites { budget: 2, per, largest: Some(3) };
     let facts = Facts { budgets: vec![bites, room], way_back: Ok(3), ..facts() };
     insta::assert_snapshot!(told(&spec(), &facts), @"
     error: budgets[1].max_percent: 10 % of the 3 devices of tag.store=07 is less than one, so none of them could ever be sent to; write max = 1, or max_percent = 34 or more

@@ -204,7 +204,9 @@ impl Timed for WaitingOn {
             | Self::Active { .. }
             | Self::Host { .. }
             | Self::Domain { .. }
+            | Self::DomainElsewhere { .. }
             | Self::Busy { .. }
+            | Self::BusyElsewhere { .. }
             | Self::NeverSeen
             | Self::Delivery
             | Self::Turn

@@ -61,6 +61,15 @@ impl Selector {
         Ok(selector)
     }
 
+    /// What chooses the devices whose tag of this key is this value, or that have none.
+    pub fn of_tag(key: &str, value: Option<&str>) -> Self {
+        let test = match value {
+            Some(value) => Test::In(vec![Value::Text(value.into())]),
+            None => Test::Absent,
+        };
+        Self { expr: Expr::Compare(Comparison { field: Field::Tag(key.into()), test }) }
+    }
+
     /// Whether it chooses this device, when it is `now`.
     pub fn matches(&self, device: &Device, now: Time) -> bool {
         eval::matches(&self.expr, device, now)

@@ -1,6 +1,9 @@
 //! A token, as it is kept.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use groundswell_core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -69,6 +72,9 @@ pub enum Kind {
         /// What devices that come by it are tagged with.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         tags: BTreeMap<String, String>,
+        /// Keys of tags that they may choose for themselves.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        tags_allowed: BTreeSet<String>,
     },
 }
 

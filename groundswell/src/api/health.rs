@@ -75,7 +75,7 @@ pub(super) fn starting() -> Problem {
         (status = "default", body = Problem),
     ),
 )]
-async fn metrics(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
+async fn metrics(api: Api, caller: Caller) -> Result<Response, Problem> {
     if caller.scope().is_some() {
         let told = "these numbers are of all devices; the token is limited to some";
         return Err(Problem::new(http::StatusCode::FORBIDDEN, "forbidden", told));

@@ -37,6 +37,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("moved-on", 409, "What was to be done was meant for an earlier state."),
     ("nothing-to-release", 409, "Nothing is held that could be released."),
     ("refused", 409, "What was asked for is not done as things are now; the detail says why."),
+    ("has-others", 409, "Devices of the rollout are out of the scope of the token by now."),
     ("device-busy", 409, "A rollout is sending to the device."),
     ("device-known", 409, "There is a device of that id already."),
     ("last-admin", 409, "It is the last token that may administer everything."),
@@ -311,6 +312,7 @@ impl From<OperateError> for Problem {
             E::UsedUp => Self::new(StatusCode::FORBIDDEN, "used-up", told),
             E::DeviceKnown { .. } => Self::conflict("device-known", told),
             E::DeviceBusy { .. } => Self::conflict("device-busy", told),
+            E::HasOthers { .. } => Self::conflict("has-others", told),
             E::ArtifactInUse { .. } => Self::conflict("in-use", told),
             E::TooManyUploads { .. } => {
                 let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-uploads", told);

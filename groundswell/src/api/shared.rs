@@ -2,13 +2,16 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use groundswell_core::time::Time;
+use axum::extract::FromRequestParts;
+use groundswell_core::{device::Device, time::Time};
+use http::request::Parts;
 use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -24,10 +27,10 @@ use super::{
     uploads::Uploads,
 };
 use crate::{
-    access::{Change, Kind, TokenId},
+    access::{Change, Kind, Scope, TokenId},
     clock::Clock,
     operate::{Borders, OperateError, State},
-    store::{Attribution, Created},
+    store::{Attribution, Created, StoreError},
 };
 
 /// Connections to the database that are kept open for the next request: more than can be busy on
@@ -83,8 +86,14 @@ impl Default for Limits {
 }
 
 /// What handlers work with. A clone is the same.
+///
+/// A handler that takes one as an argument has the one of its caller, which tells nothing of what is
+/// out of the caller's scope; `State<Api>` is for what the server does for itself.
 #[derive(Clone, Debug)]
-pub struct Api(Arc<Inner>);
+pub struct Api {
+    inner: Arc<Inner>,
+    scope: Option<Arc<Scope>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -120,7 +129,7 @@ impl Api {
         let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
         let (heard, driven) = Default::default();
         let (looking, changing, used) = Default::default();
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             path,
             clock,
             limits,
@@ -136,57 +145,68 @@ impl Api {
             used,
             borders,
             live,
-        }))
+        });
+        Self { inner, scope: None }
+    }
+
+    /// The same, which tells what somebody with this scope may know; none: everything.
+    #[must_use]
+    pub fn seen_by(&self, scope: Option<&Scope>) -> Self {
+        Self { inner: self.inner.clone(), scope: scope.cloned().map(Arc::new) }
+    }
+
+    fn sight(&self) -> Option<Scope> {
+        self.scope.as_deref().cloned()
     }
 
     /// How the server is.
     pub fn live(&self) -> &Live {
-        &self.0.live
+        &self.inner.live
     }
 
     /// What may be reached by what is written down.
     pub fn borders(&self) -> &Borders {
-        &self.0.borders
+        &self.inner.borders
     }
 
     /// The state directory.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.inner.path
     }
 
     /// The clock.
     pub fn clock(&self) -> &Clock {
-        &self.0.clock
+        &self.inner.clock
     }
 
     /// The present time.
     pub fn now(&self) -> Time {
-        self.0.clock.now()
+        self.inner.clock.now()
     }
 
     /// What a request may cost.
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.inner.limits
     }
 
     pub(super) fn guesses(&self) -> &Throttle<Guess> {
-        &self.0.guesses
+        &self.inner.guesses
     }
 
     pub(super) fn enrolling(&self) -> &Throttle<IpAddr> {
-        &self.0.enrolling
+        &self.inner.enrolling
     }
 
     pub(super) fn heard(&self) -> &Heard {
-        &self.0.heard
+        &self.inner.heard
     }
 
     pub(super) fn driven_now(&self) -> &Driven {
-        &self.0.driven
+        &self.inner.driven
     }
 
     pub(super) fn uploads(&self) -> &Uploads {
-        &self.0.uploads
+        &self.inner.uploads
     }
 
     /// Looks something up by its key, at once: some microseconds, which moving to another thread
@@ -199,10 +219,12 @@ impl Api {
         look: impl FnOnce(&State, Time) -> Result<T, OperateError>,
     ) -> Result<T, Problem> {
         let now = self.now();
-        let idle = self.0.looking.lock().pop();
-        let state = idle.map_or_else(|| self.0.limited(State::look(&self.0.path)), Ok)?;
+        let idle = self.inner.looking.lock().pop();
+        let mut state =
+            idle.map_or_else(|| self.inner.limited(State::look(&self.inner.path)), Ok)?;
+        state.see_as(self.sight());
         let found = look(&state, now);
-        give_back(&self.0.looking, state);
+        give_back(&self.inner.looking, state);
         Ok(found?)
     }
 
@@ -243,7 +265,7 @@ impl Api {
         &self,
         look: impl FnOnce(&State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = Arc::clone(&self.0.surveys).acquire_owned().await.ok();
+        let turn = Arc::clone(&self.inner.surveys).acquire_owned().await.ok();
         self.look_for(SURVEY_MAX, turn, look).await.map_err(Problem::of_survey)
     }
 
@@ -300,6 +322,27 @@ impl Api {
         self.write(Some(Attribution { change, created }), act).await
     }
 
+    /// The same, if operators still say of a device what they did when the caller looked at it; none, and
+    /// nothing is written, if they do not.
+    ///
+    /// # Errors
+    /// A [`Problem`] as the state has it.
+    pub async fn change_as_seen<T: Send + 'static>(
+        &self,
+        seen: Device,
+        change: Change,
+        act: impl FnOnce(&mut State, Time) -> Result<T, OperateError> + Send + 'static,
+    ) -> Result<Option<T>, Problem> {
+        let act = move |state: &mut State, now| {
+            state.expect_device(seen);
+            match act(state, now) {
+                Err(OperateError::Store(StoreError::ChangedMeanwhile)) => Ok(None),
+                done => done.map(Some),
+            }
+        };
+        self.change(change, None, act).await
+    }
+
     /// Writes something that the server does by itself, or by somebody if that is said.
     ///
     /// # Errors
@@ -310,18 +353,20 @@ impl Api {
         act: impl FnOnce(&mut State, Time) -> Result<T, OperateError> + Send + 'static,
     ) -> Result<T, Problem> {
         // Without this, changes that wait for their turn would hold all threads that look.
-        let turn = Arc::clone(&self.0.changes).acquire_owned().await.ok();
+        let turn = Arc::clone(&self.inner.changes).acquire_owned().await.ok();
         let api = self.clone();
         let changed = blocking(move || {
             let _turn = turn;
-            let idle = api.0.changing.lock().pop();
-            let mut state = idle.map_or_else(|| api.0.limited(State::open(&api.0.path)), Ok)?;
+            let idle = api.inner.changing.lock().pop();
+            let mut state =
+                idle.map_or_else(|| api.inner.limited(State::open(&api.inner.path)), Ok)?;
+            state.see_as(api.sight());
             if let Some(by) = by {
                 state.attribute(by);
             }
             let done = act(&mut state, api.now());
             state.unattribute();
-            give_back(&api.0.changing, state);
+            give_back(&api.inner.changing, state);
             Ok(done?)
         });
         changed.await.unwrap_or_else(|died| {
@@ -336,13 +381,21 @@ impl Api {
         if matches!(caller.token.kind, Kind::Device { .. }) {
             return;
         }
-        let mut used = self.0.used.lock();
+        let mut used = self.inner.used.lock();
         used.insert(caller.id().clone(), self.now());
     }
 
     /// The tokens that were shown since this was last asked, and when.
     pub fn take_used(&self) -> Vec<(TokenId, Time)> {
-        self.0.used.lock().drain().collect()
+        self.inner.used.lock().drain().collect()
+    }
+}
+
+impl FromRequestParts<Self> for Api {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Self) -> Result<Self, Infallible> {
+        Ok(api.seen_by(parts.extensions.get::<Caller>().and_then(Caller::scope)))
     }
 }
 

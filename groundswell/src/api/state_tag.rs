@@ -68,6 +68,21 @@ pub(super) fn is_among(tag: &str, tags: &[u8], is_weak_fine: bool) -> bool {
         })
 }
 
+/// Refuses to create what is gone, if the caller saw it (`If-Match`).
+///
+/// # Errors
+/// A [`Problem`] with status 412.
+pub(crate) fn require_there(headers: &HeaderMap) -> Result<(), Problem> {
+    match named(headers, &header::IF_MATCH) {
+        Some(_) => Err(Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "changed-meanwhile",
+            "it is not there any more, and If-Match asked for what you saw",
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Refuses to create what is there, if the caller asked for that by `If-None-Match: *`.
 ///
 /// # Errors
@@ -118,5 +133,8 @@ mod tests {
         assert!(require_new(&with(header::IF_NONE_MATCH, "*"), true).is_err());
         assert!(require_new(&with(header::IF_NONE_MATCH, "*"), false).is_ok());
         assert!(require_new(&HeaderMap::new(), true).is_ok());
+        assert!(require_there(&with(header::IF_MATCH, &tag.0)).is_err());
+        assert!(require_there(&with(header::IF_MATCH, "*")).is_err());
+        assert!(require_there(&HeaderMap::new()).is_ok());
     }
 }

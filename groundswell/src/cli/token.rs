@@ -78,6 +78,10 @@ struct Create {
     #[arg(long = "tag", value_name = "KEY=VALUE", requires = "enroll", value_parser = tag)]
     tags: Vec<(String, String)>,
 
+    /// A tag that these may choose for themselves (may be repeated)
+    #[arg(long = "allow-tag", value_name = "KEY", requires = "enroll")]
+    tags_allowed: Vec<String>,
+
     /// How long it is good for, such as 90d; without end if it is not said
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     expires_in: Option<Duration>,
@@ -151,13 +155,15 @@ fn try_run(Args { verb, on }: &Args) -> Result<u8, Told> {
 }
 
 fn make(on: &state::On, create: &Create, now: Time) -> Result<(), Told> {
-    let Create { name, role, scope, device, enroll, tags, expires_in } = create;
+    let Create { name, role, scope, device, enroll, tags, tags_allowed, expires_in } = create;
     let kind = match (role, device, enroll) {
         (Some(role), ..) => Kind::Operator { role: *role, scope: scope.clone() },
         (None, Some(device), _) => Kind::Device { device: device.clone() },
-        (None, None, Some(uses_max)) => {
-            Kind::Enrollment { uses_max: *uses_max, tags: tags.iter().cloned().collect() }
-        }
+        (None, None, Some(uses_max)) => Kind::Enrollment {
+            uses_max: *uses_max,
+            tags: tags.iter().cloned().collect(),
+            tags_allowed: tags_allowed.iter().cloned().collect(),
+        },
         (None, None, None) => {
             return Err(Failure::input(anyhow::anyhow!("say --role, --device or --enroll")).into());
         }
@@ -195,11 +201,16 @@ fn may(kind: &Kind) -> String {
         Kind::Operator { role, scope: None } => role.to_string(),
         Kind::Operator { role, scope: Some(scope) } => format!("{role} of {scope}"),
         Kind::Device { device } => format!("device {device}"),
-        Kind::Enrollment { uses_max, tags } => {
+        Kind::Enrollment { uses_max, tags, tags_allowed } => {
+            let allowed: Vec<&str> = tags_allowed.iter().map(String::as_str).collect();
+            let allowed = match allowed.as_slice() {
+                [] => String::new(),
+                keys => format!(", free to choose {}", keys.join(", ")),
+            };
             let tags: Vec<String> =
                 tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
             let tagged = if tags.is_empty() { "" } else { " tagged " };
-            format!("enroll {uses_max}{tagged}{}", tags.join(", "))
+            format!("enroll {uses_max}{tagged}{}{allowed}", tags.join(", "))
         }
     }
 }

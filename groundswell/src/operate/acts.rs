@@ -194,7 +194,7 @@ impl State {
     }
 
     fn open_devices(&self, rollout: RolloutKey) -> Result<Vec<OpenDevice>, OperateError> {
-        let open = self.store.open(rollout, OPEN_SHOWN)?.into_iter();
+        let open = self.unfinished_seen(self.store.open(rollout, OPEN_SHOWN)?)?.into_iter();
         Ok(open.map(|open| OpenDevice { device: open.device, state: open.state }).collect())
     }
 

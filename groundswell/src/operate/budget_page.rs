@@ -1,12 +1,12 @@
 //! A page of failure domains, as somebody sees them who is limited to a part of the fleet.
 
 use groundswell_core::{
-    budget::{Domain, Per},
+    budget::{Domain, Limit, Per},
     time::Time,
 };
 use hashbrown::{HashMap, HashSet};
 
-use super::{DomainView, OperateError, State, budgets::domains};
+use super::{DomainView, LimitView, OperateError, State, budgets::domains};
 use crate::{
     access::Scope,
     store::{Store, StoreError, Which},
@@ -29,12 +29,15 @@ impl State {
         now: Time,
     ) -> Result<(Vec<DomainView>, Option<String>), OperateError> {
         let after: Option<Domain> = after.map(str::parse).transpose()?;
-        let mut hidden = HashSet::new();
+        let (mut hidden, mut shares) = (HashSet::new(), HashSet::new());
         if scope.is_some() {
             for record in self.store.rollouts(Which::Unended)? {
                 if !self.is_in_scope(&record, scope)? {
                     hidden.insert(record.key.0);
                 }
+                let budgets = record.spec.budgets.into_iter();
+                let of_share = budgets.filter(|budget| matches!(budget.limit, Limit::Percent(_)));
+                shares.extend(of_share.map(|budget| (budget.per, record.key.0)));
             }
         }
         let (mut page, mut is_more) = (vec![], false);
@@ -45,22 +48,30 @@ impl State {
                 let view = match scope {
                     Some(scope) => {
                         let mut narrow = Narrow { store, scope, now, sizes: &mut sizes };
-                        let limits = view.limits.iter();
-                        let limits = limits.filter(|limit| !hidden.contains(&limit.rollout));
-                        let limits = limits.cloned().collect();
-                        narrow.view(&domain, DomainView { limits, ..view })?
+                        narrow.view(&domain, view)?
                     }
                     None => Some(view),
                 };
-                let Some(view) = view else { continue };
+                let Some(mut view) = view else { continue };
+                view.limits.retain(|limit| !hidden.contains(&limit.rollout));
                 if page.len() == limit {
                     is_more = true;
                     break;
                 }
-                page.push(shortened(view));
+                page.push((domain, shortened(view)));
             }
             Ok(())
         })?;
+        let page = page.into_iter().map(|(domain, mut view)| {
+            // Of how many devices it is a share would follow from it.
+            let is_share =
+                |limit: &LimitView| shares.contains(&(domain.per.clone(), limit.rollout));
+            if view.limits.iter().any(is_share) && !self.sees_all_of(&domain)? {
+                view.limits.retain(|limit| !is_share(limit));
+            }
+            Ok(view)
+        });
+        let page: Vec<DomainView> = page.collect::<Result<_, OperateError>>()?;
         let next = page.last().filter(|_| is_more).map(|last: &DomainView| last.domain.clone());
         Ok((page, next))
     }

@@ -121,7 +121,13 @@ impl State {
             at,
             reason,
         };
-        Ok(released.into_iter().map(view).collect())
+        let mut seen = vec![];
+        for released in released {
+            if self.sees(released.rollout)? {
+                seen.push(view(released));
+            }
+        }
+        Ok(seen)
     }
 
     /// The failure domains of which a device is out of order, for the budgets of rollouts that have
@@ -199,7 +205,19 @@ impl State {
         if problems.iter().any(|problem| problem.missing().is_some()) {
             let keys = self.store.tag_keys(KEYS_MAX)?;
             for problem in &mut problems {
-                problem.mean(&keys);
+                let Some(tag) = problem.missing().map(|per| per.tag().to_owned()) else { continue };
+                problem.mean(&self.tags_like(&tag, &keys, now)?);
+            }
+        }
+        if self.sight.is_some() {
+            for problem in &mut problems {
+                let is_whole = match problem {
+                    Problem::NoRoom { domain, .. } => self.sees_all_of(domain)?,
+                    _ => false,
+                };
+                if !is_whole {
+                    problem.leave_sizes_out();
+                }
             }
         }
         Ok(problems)

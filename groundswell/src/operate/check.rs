@@ -187,7 +187,11 @@ impl State {
         };
         let facts = Facts {
             now,
-            inventory: self.store.count_devices(None, now)?,
+            // Nobody is told how many there are whom they may not know.
+            inventory: match self.sight {
+                None => self.store.count_devices(None, now)?,
+                Some(_) => u64::MAX,
+            },
             devices: forecast.devices,
             waves: forecast.waves.iter().map(|wave| wave.devices).collect(),
             zones: forecast.zones.iter().map(|zone| (zone.zone.clone(), zone.devices)).collect(),

@@ -7,7 +7,7 @@ use groundswell_core::{
     document::{Document, Tree},
     gate::{Tally, Unreachable, baseline::Earlier},
     ids::RolloutId,
-    rollout::Spec,
+    rollout::{self, Spec},
     selector::Selector,
     snapshot::Counts,
     time::Time,
@@ -17,7 +17,7 @@ use super::{OperateError, State, Unmeetable};
 use crate::{
     access::Scope,
     spec_file::{self, SpecFileError},
-    store::{RolloutKey, Store},
+    store::{RolloutKey, Store, Which},
 };
 
 /// What a document is called that came in no file.
@@ -81,13 +81,32 @@ impl State {
     fn spec_from(&self, file: &Path, document: Document) -> Result<Spec, OperateError> {
         let (release, _) = self.find_release(&document.release.name, &document.release.version)?;
         let earlier = if document.asks_for_earlier() {
-            let counts = self.store.completed(&release.name)?;
+            let counts = self.completed(&release.name)?;
             earlier(&counts, document.unreachable)
         } else {
             Earlier::default()
         };
         let spec = document.into_spec(release, earlier);
         Ok(spec.map_err(|error| SpecFileError::Document(file.to_owned(), error))?)
+    }
+
+    /// What came of completed rollouts of a release name, of those that may be known.
+    fn completed(&self, name: &str) -> Result<Counts, OperateError> {
+        if self.sight.is_none() {
+            return Ok(self.store.completed(name)?);
+        }
+        let mut counts: Vec<Counts> = vec![];
+        for record in self.store.rollouts(Which::All)? {
+            let is_meant = record.progression.state == rollout::State::Completed
+                && record.spec.release.name == name;
+            if is_meant && self.is_in_scope(&record, self.sight.as_ref())? {
+                for round in 1..=record.progression.round {
+                    let cohorts = self.store.cohorts(record.key, round)?;
+                    counts.extend(cohorts.iter().map(|cohort| cohort.counts));
+                }
+            }
+        }
+        Ok(counts.into_iter().sum())
     }
 
     /// Writes a rollout down as a draft.

@@ -94,6 +94,12 @@ impl State {
         Ok(self.store.change_device(before, device)?)
     }
 
+    /// Says what operators said of a device when whoever makes the next change looked at it: that is
+    /// refused if they say something else by the time that it is written, and nothing is.
+    pub fn expect_device(&mut self, seen: Device) {
+        self.store.expect_device(seen);
+    }
+
     /// Takes a device out of the inventory. Past rollouts still tell of it; its tokens are no good any
     /// more. One that is written again under its id is the same device.
     ///
@@ -104,7 +110,8 @@ impl State {
             Removed::Done => Ok(()),
             Removed::Unknown => Err(OperateError::UnknownDevice { id: id.to_owned(), meant: None }),
             Removed::Active(rollout) => {
-                Err(OperateError::DeviceBusy { device: id.to_owned(), rollout: rollout.0 })
+                let rollout = self.sees(rollout)?.then_some(rollout.0);
+                Err(OperateError::DeviceBusy { device: id.to_owned(), rollout })
             }
         }
     }

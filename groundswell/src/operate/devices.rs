@@ -222,7 +222,11 @@ impl State {
         let found = self.store.device_key(id)?.zip(self.store.device(id)?);
         match found {
             Some(found) => Ok(found),
-            None => Err(OperateError::UnknownDevice { id: id.to_owned(), meant: self.meant(id)? }),
+            None => {
+                // What was probably meant may be somebody else's.
+                let meant = if self.sight.is_some() { None } else { self.meant(id)? };
+                Err(OperateError::UnknownDevice { id: id.to_owned(), meant })
+            }
         }
     }
 

@@ -156,14 +156,20 @@ pub enum OperateError {
         device: String,
     },
     /// A rollout is sending to it.
-    #[error(
-        "{device} is being updated by rollout {rollout}: wait until that has ended with it, or abort \
-         that"
-    )]
+    #[error("{device} is being updated by {}", busy_hint(*.rollout))]
     DeviceBusy {
         /// The device.
         device: String,
-        /// The rollout's number.
+        /// The rollout's number; none if whoever asks may not know.
+        rollout: Option<i64>,
+    },
+    /// It has devices by now that whoever wants it may not touch.
+    #[error(
+        "rollout {rollout}: devices of it are out of your scope by now, and this would touch them; \
+         pause, cancel and abort are yours, for the rest ask somebody whose scope has all of it"
+    )]
+    HasOthers {
+        /// Its number.
         rollout: i64,
     },
     /// There is nothing to release it from.
@@ -397,6 +403,15 @@ fn rollout_hint(last: Option<i64>) -> String {
         None => "there are none yet; `groundswell rollout create SPEC` makes one".to_owned(),
         Some(1) => "the only one is 1".to_owned(),
         Some(last) => format!("they are numbered 1 to {last}; `groundswell rollout list` has them"),
+    }
+}
+
+fn busy_hint(rollout: Option<i64>) -> String {
+    match rollout {
+        Some(rollout) => {
+            format!("rollout {rollout}: wait until that has ended with it, or abort that")
+        }
+        None => "a rollout that is out of your scope: wait until that has ended with it".to_owned(),
     }
 }
 

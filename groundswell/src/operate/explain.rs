@@ -3,6 +3,7 @@
 use groundswell_core::{
     ids::AssignmentId,
     log::{DeviceStory, Entry, Line, Others, Record, Report, Story},
+    release::Release,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -45,7 +46,7 @@ impl State {
     /// # Errors
     /// [`OperateError::Store`] if it cannot be read, or makes no sense.
     pub fn explain(&self, record: &RolloutRecord) -> Result<Explained, OperateError> {
-        let mut story = Story::beside(self.others()?);
+        let mut story = Story::beside(self.others()?).without(self.unseen_of(record.key)?);
         for_each_entry(&self.store, record.key, &mut |entry| story.entry(entry))?;
         let mut told = story.finish();
         self.put_releases(&mut told.0, record, None)?;
@@ -88,7 +89,8 @@ impl State {
     ) -> Result<(), OperateError> {
         let released = self.store.released_slots(ReleasedOf::Rollout(record.key), RELEASES_MAX)?;
         for ReleasedSlot { id, domain, reason, at, .. } in released {
-            if lines.is_empty() || only.is_some_and(|only| *only != id) {
+            let is_meant = only.is_none_or(|only| *only == id) && self.sees_device(&id)?;
+            if lines.is_empty() || !is_meant {
                 continue;
             }
             let whose = only.map_or_else(|| format!("the slot of {id}"), |_| "its slot".to_owned());
@@ -99,12 +101,17 @@ impl State {
         Ok(())
     }
 
-    /// All rollouts with their releases, as a story calls those that it comes across.
+    /// All rollouts that may be known with their releases, as a story calls those that it comes across.
     fn others(&self) -> Result<Others, OperateError> {
-        let all = self.store.rollouts(Which::All)?.into_iter();
-        Ok(all
-            .map(|of| (of.key.0, format!("{} {}", of.spec.release.name, of.spec.release.version)))
-            .collect())
+        let mut known = vec![];
+        for of in self.store.rollouts(Which::All)? {
+            if self.is_in_scope(&of, self.sight.as_ref())? {
+                let Release { name, version, .. } = &of.spec.release;
+                known.push((of.key.0, format!("{name} {version}")));
+            }
+        }
+        let known: Others = known.into_iter().collect();
+        Ok(if self.sight.is_some() { known.and_no_more() } else { known })
     }
 }
 

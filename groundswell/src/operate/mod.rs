@@ -32,6 +32,7 @@ mod rollouts;
 mod schema;
 mod selectors;
 mod shown;
+mod sight;
 mod tail;
 mod tokens;
 mod waves;
@@ -73,9 +74,12 @@ pub use self::{
     why::DeviceWhy,
 };
 pub use crate::store::Put;
-use crate::store::{
-    SqliteStore,
-    dir::{self, DirError},
+use crate::{
+    access::Scope,
+    store::{
+        SqliteStore,
+        dir::{self, DirError},
+    },
 };
 
 /// A state directory that is looked at, or written to beside whoever drives it.
@@ -85,6 +89,8 @@ pub struct State {
     store: SqliteStore,
     /// What may be reached by what is written; none: anything.
     borders: Option<Borders>,
+    /// The part of the fleet that whoever is told may know of; none: all of it.
+    sight: Option<Scope>,
 }
 
 impl State {
@@ -95,7 +101,7 @@ impl State {
     pub fn open(path: &Path) -> Result<Self, OperateError> {
         dir::make(path)?;
         let store = SqliteStore::open(&dir::database(path))?;
-        Ok(Self { path: path.to_owned(), store, borders: None })
+        Ok(Self { path: path.to_owned(), store, borders: None, sight: None })
     }
 
     /// Opens the state directory at `path` to look at it; changes nothing. What others write
@@ -106,7 +112,7 @@ impl State {
     pub fn look(path: &Path) -> Result<Self, OperateError> {
         let store = SqliteStore::open_to_read(&dir::database(path))?;
         let store = store.ok_or_else(|| OperateError::NoState { path: path.to_owned() })?;
-        Ok(Self { path: path.to_owned(), store, borders: None })
+        Ok(Self { path: path.to_owned(), store, borders: None, sight: None })
     }
 
     /// Opens a state directory to write to it that is there already.

@@ -236,6 +236,7 @@ impl State {
         let planned = planned.into_iter().filter(|reason| !is_drivers(reason));
         waiting_on.extend(planned.filter_map(|reason| as_told(reason, told)));
         let is_moving = is_moving && is_driven && !waiting_on.iter().any(WaitingOn::has_no_end);
+        let waiting_on = self.waits_seen(waiting_on)?;
         let eta = progress::eta(&snapshot, spec, per_sec, now).filter(|_| is_moving);
         Ok(Overview {
             number: key.0,
@@ -301,10 +302,12 @@ impl State {
             overview.canceled_begun = Some(self.store.count_canceled_begun(rollout, round)?);
         }
         if overview.counts.failures() > 0 {
-            overview.failures = self.store.failures(rollout, round, FAILURES_SHOWN)?;
+            let failures = self.store.failures(rollout, round, FAILURES_SHOWN)?;
+            overview.failures = self.unfinished_seen(failures)?;
         }
         if overview.counts.regressed > 0 {
-            overview.regressed = self.store.regressed(rollout, round, FAILURES_SHOWN)?;
+            let regressed = self.store.regressed(rollout, round, FAILURES_SHOWN)?;
+            overview.regressed = self.unfinished_seen(regressed)?;
         }
         Ok(())
     }

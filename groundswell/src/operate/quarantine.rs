@@ -31,7 +31,7 @@ impl State {
         let (device, _) = self.find_device(id)?;
         let Failing { rollouts, released } = self.store.failing(device)?;
         let (released_at, released_because) = released.unzip();
-        let failed_in_row = rollouts.into_iter().map(|rollout| rollout.0).collect();
+        let failed_in_row = self.rollouts_seen(rollouts.into_iter().map(|rollout| rollout.0))?;
         Ok(FailingView { failed_in_row, released_at, released_because })
     }
 

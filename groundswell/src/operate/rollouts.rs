@@ -59,10 +59,16 @@ impl State {
     pub fn find_rollout(&self, given: &str) -> Result<RolloutRecord, OperateError> {
         if let Ok(number) = given.parse()
             && let Some(found) = self.store.rollout(RolloutKey(number))?
+            && self.is_in_scope(&found, self.sight.as_ref())?
         {
             return Ok(found);
         }
-        let mut all = self.store.rollouts(Which::All)?;
+        let mut all = vec![];
+        for record in self.store.rollouts(Which::All)? {
+            if self.is_in_scope(&record, self.sight.as_ref())? {
+                all.push(record);
+            }
+        }
         let last = all.last().map(|record| record.key.0);
         let prefix = given.to_ascii_lowercase();
         all.retain(|record| {

@@ -152,6 +152,21 @@ impl State {
         self.store.interrupt()
     }
 
+    /// Of these tags the one that a key is or was probably meant to be, if not all of them may be known.
+    pub(super) fn tags_like(
+        &self,
+        key: &str,
+        keys: &[String],
+        now: Time,
+    ) -> Result<Vec<String>, OperateError> {
+        let scope = self.sight.as_ref();
+        if scope.is_none() {
+            return Ok(keys.to_vec());
+        }
+        let known = if self.is_tag_seen(key, scope, now)? { Some(key.to_owned()) } else { None };
+        Ok(known.or(self.seen_tag_like(key, keys, scope, now)?).into_iter().collect())
+    }
+
     /// Whether a device that is seen has a tag.
     fn is_tag_seen(
         &self,

@@ -81,6 +81,14 @@ impl State {
         record.map_or(Ok(false), |record| self.is_in_scope(&record, Some(scope)))
     }
 
+    /// Whether a device is there, and in a scope.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn is_device_in(&self, id: &str, scope: &Scope) -> Result<bool, OperateError> {
+        Ok(self.store.device(id)?.is_some_and(|device| scope.contains(&device)))
+    }
+
     /// How many rollouts are in which state, and how many assignments.
     ///
     /// # Errors

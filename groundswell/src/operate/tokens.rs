@@ -135,15 +135,17 @@ impl State {
                 }
                 Err(OperateError::UnknownDevice { id: device, meant: None })
             }
-            Kind::Enrollment { uses_max, tags } => {
+            Kind::Enrollment { uses_max, tags, tags_allowed } => {
                 if uses_max == 0 || uses_max > USES_MAX {
                     return Err(OperateError::Uses { max: USES_MAX });
                 }
-                DeviceSpec { tags: tags.clone(), ..DeviceSpec::default() }.device("any")?;
+                let keys = tags_allowed.iter().map(|key| (key.clone(), "any".to_owned()));
+                let most = keys.chain(tags.clone()).collect();
+                DeviceSpec { tags: most, ..DeviceSpec::default() }.device("any")?;
                 if scope.is_some_and(|scope| !scope.holds_by_tags(&tags)) {
                     return Err(OperateError::OutOfScope);
                 }
-                Ok(Kind::Enrollment { uses_max, tags })
+                Ok(Kind::Enrollment { uses_max, tags, tags_allowed })
             }
         }
     }

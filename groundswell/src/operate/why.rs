@@ -89,6 +89,7 @@ impl State {
         let is_chosen = |text: &str| Ok(choose::parse(text)?.matches(&device, now));
         let wave = wave::wave_of_one(&record.spec.waves, is_chosen).map_err(OperateError::Store)?;
         let waiting_on = plan::plan(&self.snapshot(record, now)?, &record.spec, now).waiting_on;
+        let waiting_on = self.waits_seen(waiting_on)?;
         let wave = wave.map(|wave| wave + 1);
         Ok(DeviceWhy { would_be: true, wave, waiting_on, ..nowhere(record) })
     }
@@ -174,6 +175,9 @@ impl State {
         };
         let held_by = plan::plan(&self.snapshot(record, now)?, spec, now).waiting_on;
         let Why { waiting_on, outlook } = why(&subject, spec, progression, &held_by, now);
+        let failed_in_row = is_left_out(assignment.state, outlook)
+            .then(|| self.rollouts_seen(failing.iter().map(|rollout| rollout.0)))
+            .transpose()?;
         Ok(DeviceWhy {
             state: Some(assignment.state),
             wave: Some(standing.wave + 1),
@@ -185,10 +189,9 @@ impl State {
                 .clone()
                 .filter(|_| assignment.state != assignment::State::Succeeded),
             regressed: standing.regressed.clone(),
-            waiting_on,
+            waiting_on: self.waits_seen(waiting_on)?,
             outlook,
-            failed_in_row: is_left_out(assignment.state, outlook)
-                .then(|| failing.iter().map(|rollout| rollout.0).collect()),
+            failed_in_row,
             ..nowhere(record)
         })
     }

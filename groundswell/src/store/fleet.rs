@@ -104,6 +104,11 @@ pub trait FleetStore {
         device: &Device,
     ) -> Result<bool, StoreError>;
 
+    /// Says what operators said of a device when whoever makes the next change looked at it: if they
+    /// say something else by the time that is written, nothing is, and the change ends in
+    /// [`StoreError::ChangedMeanwhile`]. Forgotten as what [`super::AccessStore::attribute`] said.
+    fn expect_device(&mut self, seen: Device);
+
     /// Takes a device out of the inventory, revokes its tokens, and forgets what it failed in.
     fn remove_device(&mut self, id: &str, now: Time) -> Result<Removed, StoreError>;
 

@@ -89,6 +89,9 @@ pub enum StoreError {
     /// Somebody has created something under this key since it was looked for.
     #[error("something was created under this key meanwhile")]
     CreatedMeanwhile,
+    /// What is changed is not what it was when whoever changes it looked.
+    #[error("it has changed since it was looked at")]
+    ChangedMeanwhile,
     /// The thread that writes died of a panic, which is a defect of this program.
     #[error("the state was not written: the thread that writes it died of a defect")]
     WriterDied,

@@ -2,7 +2,7 @@
 
 use groundswell_core::{selector::Selector, time::Time};
 
-use super::StoreError;
+use super::{RolloutKey, StoreError};
 
 /// The part of a store that knows how many a selector chooses, roughly, and what it may ask about.
 pub trait SelectorStore {
@@ -13,4 +13,14 @@ pub trait SelectorStore {
         max: u64,
         now: Time,
     ) -> Result<u64, StoreError>;
+
+    /// Hands the devices that a rollout has or had in any of its rounds and that the selector, which
+    /// does not depend on the time, does not choose to `each` until it says no; with each whether it is
+    /// in the inventory. O(devices of the rollout).
+    fn for_each_outside(
+        &self,
+        rollout: RolloutKey,
+        select: &Selector,
+        each: &mut dyn FnMut(&str, bool) -> bool,
+    ) -> Result<(), StoreError>;
 }

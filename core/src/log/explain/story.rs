@@ -1,6 +1,6 @@
 //! A rollout, told as a whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
     Line, Others, course,
@@ -42,6 +42,8 @@ pub struct Story {
     driver: Option<Epoch>,
     /// Other rollouts by their numbers, as people know them.
     others: Others,
+    /// Devices that are not named.
+    unnamed: BTreeSet<String>,
 }
 
 impl Default for Story {
@@ -55,6 +57,7 @@ impl Default for Story {
             names: HashMap::new(),
             driver: None,
             others: Others::default(),
+            unnamed: BTreeSet::new(),
         }
     }
 }
@@ -63,6 +66,12 @@ impl Story {
     /// The story of a rollout beside others.
     pub fn beside(others: Others) -> Self {
         Self { others, ..Self::default() }
+    }
+
+    /// The same, in which these devices are counted and not named.
+    #[must_use]
+    pub fn without(self, unnamed: BTreeSet<String>) -> Self {
+        Self { unnamed, ..self }
     }
 
     /// Takes in the next entry.
@@ -133,6 +142,10 @@ impl Story {
             }
             Record::Warned(findings) => {
                 for finding in findings {
+                    // Whoever started it may have been told of the whole fleet.
+                    if self.others.is_part() && finding.code.is_of_fleet() {
+                        continue;
+                    }
                     let when = match finding.code {
                         Code::RolledBack => "when it was tried again",
                         _ => "before its start",
@@ -297,7 +310,9 @@ impl Story {
                 .zip(self.replay.spec.as_ref())
                 .and_then(|(from, spec)| way(&happened.fact, from, happened.to, spec));
             if let Some((words, is_named)) = words {
-                let name = self.names.get(&id).filter(|_| is_named).map(String::as_str);
+                let name =
+                    self.names.get(&id).filter(|name| is_named && !self.unnamed.contains(*name));
+                let name = name.map(String::as_str);
                 self.flow.add(now, &words, 1, name.into_iter());
             }
             if happened.to.is_terminal() {
@@ -310,6 +325,7 @@ impl Story {
     fn regressed(&mut self, Regressed { said, times, ids, .. }: &Regressed) {
         let what = format!("regressed after their update: {}", in_words(said, *times));
         let names = ids.iter().filter_map(|id| self.replay.book.device(id));
+        let names = names.filter(|name| !self.unnamed.contains(*name));
         self.flow.add(self.replay.now, &what, ids.len(), names);
     }
 

@@ -45,7 +45,7 @@ pub struct Enrollment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 256)]
     pub name: Option<String>,
-    /// Free keys and values. Those that the enrollment token has win.
+    /// Keys and values, of keys that the enrollment token allows. Those that it has itself win.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     /// Where it listens.
@@ -80,7 +80,7 @@ async fn enroll(
     caller: Caller,
     JsonBody(given): JsonBody<Enrollment, BYTES_MAX>,
 ) -> Result<Response, Problem> {
-    let Kind::Enrollment { uses_max, tags } = caller.token.kind.clone() else {
+    let Kind::Enrollment { uses_max, tags, tags_allowed } = caller.token.kind.clone() else {
         return Err(Problem::internal());
     };
     let now = api.now();
@@ -96,6 +96,12 @@ async fn enroll(
             .map_err(|error| Problem::invalid("version", error.to_string()))?;
     }
     let Enrollment { id, name, tags: own, address, version } = given;
+    // Who is in which scope and which budget is not for devices to say.
+    let may_say = |key: &String| tags_allowed.contains(key) || tags.contains_key(key);
+    if let Some(key) = own.keys().find(|key| !may_say(key)) {
+        let told = "the enrollment token does not allow devices to choose this tag";
+        return Err(Problem::invalid(format!("tags.{key}"), told));
+    }
     let tags = own.into_iter().chain(tags).collect();
     let spec = DeviceSpec { name, address, tags, ..DeviceSpec::default() };
     let mut device = spec.device(&id)?;

@@ -173,6 +173,18 @@ pub enum Told {
     },
 }
 
+impl Told {
+    /// Of which device it is, if it is of one: none inside if that is not known any more.
+    pub(super) const fn device(&self) -> Option<Option<&Arc<str>>> {
+        match self {
+            Self::DeviceChanged { device, .. } | Self::DeviceRegressed { device, .. } => {
+                Some(device.as_ref())
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The devices of a wave, as its gate counts them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Numbers {

@@ -385,7 +385,7 @@ mod tests {
 
     fn chunk(from: i64, to: i64, bytes: usize) -> Chunk {
         let id = Position::new(from, 1);
-        let mark = Mark { id, rollout: 1, kind: Kind::RolloutBegan, end: bytes };
+        let mark = Mark { id, rollout: 1, kind: Kind::RolloutBegan, device: None, end: bytes };
         let (from, to) = (Position::new(from, 0), Position::new(to, 0));
         Chunk { from, to, bytes: Bytes::from(vec![0; bytes]), marks: vec![mark] }
     }

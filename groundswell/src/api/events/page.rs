@@ -1,6 +1,6 @@
 //! A part of the log as the bytes that are sent of it.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use groundswell_core::{ids::AssignmentId, log::Record};
@@ -30,7 +30,7 @@ const BODY_BYTES_MAX: usize = 512 << 10;
 const SPEC: &str = "{\"spec\":";
 
 /// Kinds that name devices.
-const DEVICE_KINDS: u64 = Kind::DeviceChanged.bit() | Kind::DeviceRegressed.bit();
+pub(super) const DEVICE_KINDS: u64 = Kind::DeviceChanged.bit() | Kind::DeviceRegressed.bit();
 
 /// Events that follow each other, ready to be sent. Whoever is told up to somewhere from `from` on,
 /// before `to`, is told up to `to` with what of it is behind that.
@@ -50,11 +50,13 @@ impl Chunk {
 }
 
 /// An event of a chunk.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Mark {
     pub(super) id: Position,
     pub(super) rollout: i64,
     pub(super) kind: Kind,
+    /// Of which device, if it is of one that is known.
+    pub(super) device: Option<Arc<str>>,
     /// Where its bytes end.
     pub(super) end: usize,
 }
@@ -132,7 +134,7 @@ impl Writing {
         let ids = if has_names { named(&records) } else { vec![] };
         let known = names.of(state, &ids)?;
         let mut index = 0;
-        let mut is_done = true;
+        let (mut is_done, mut failed) = (true, None);
         tell(&records, row.at, row.seq == first, &known, &mut |at, told| {
             index += 1;
             let place = Position::new(row.seq, index);
@@ -144,10 +146,21 @@ impl Writing {
                 return;
             }
             self.to = place;
-            if filter.is_none_or(|filter| filter.wants(rollout.0, told.kind().bit())) {
+            let sees = |filter: &Filter| {
+                Ok(filter.wants(rollout.0, told.kind().bit())
+                    && told.device().map_or(Ok(true), |id| filter.sees_device(state, id))?)
+            };
+            let is_told = filter.map_or(Ok(true), sees).unwrap_or_else(|error: OperateError| {
+                failed = Some(error);
+                false
+            });
+            if is_told {
                 self.event(place, &Event { at, rollout: rollout.0, rollout_id: id, told });
             }
         });
+        if let Some(error) = failed {
+            return Err(error);
+        }
         if is_done {
             self.to = Position::behind(row.seq);
         }
@@ -161,7 +174,8 @@ impl Writing {
         let _ = write!(to, "id: {id}\nevent: {}\ndata: ", kind.as_str());
         let _ = serde_json::to_writer(&mut to, event);
         self.bytes.put_slice(b"\n\n");
-        self.marks.push(Mark { id, rollout: event.rollout, kind, end: self.bytes.len() });
+        let device = event.told.device().flatten().cloned();
+        self.marks.push(Mark { id, rollout: event.rollout, kind, device, end: self.bytes.len() });
     }
 }
 

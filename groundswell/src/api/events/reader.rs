@@ -107,7 +107,7 @@ impl Reader {
             }
             if mark.id > self.at
                 && filter.wants(mark.rollout, mark.kind.bit())
-                && filter.sees_beside(&self.api, mark.rollout).ok()?
+                && filter.sees_beside(&self.api, mark).ok()?
             {
                 taken.extend_from_slice(&chunk.bytes[begin..mark.end]);
             }

@@ -1,9 +1,6 @@
 //! What operators do to a rollout: `POST /api/v1/rollouts/{rollout}/{verb}`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::Path};
 use groundswell_core::{rollback::Otherwise, rollout::Act};
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -55,12 +52,20 @@ pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
 
 async fn act(api: Api, caller: Caller, rollout: String, act: Act) -> Result<Json<Acting>, Problem> {
     let (looked, given) = (caller.clone(), rollout.clone());
+    // What only stops sends nothing to anybody.
+    let may_send = !matches!(act, Act::Pause | Act::Cancel | Act::Abort);
     let record = api.look(move |state, _| find(state, &looked, &given)).await?;
     let key = record.key;
     let change = caller.change(api.now(), &format!("rollout.{act}"), format!("rollout {}", key.0));
     let before = serde_json::json!({ "state": record.progression.state });
     let change = change.between(Some(before), None);
-    Ok(Json(api.change(change, None, move |state, now| state.act(key, act, now)).await?))
+    let acting = api.change(change, None, move |state, now| {
+        if may_send {
+            state.refuse_for_others(&record)?;
+        }
+        state.act(key, act, now)
+    });
+    Ok(Json(acting.await?))
 }
 
 macro_rules! acts {
@@ -72,7 +77,7 @@ macro_rules! acts {
             responses((status = 200, body = Acting), (status = "default", body = Problem)),
         )]
         async fn $name(
-            State(api): State<Api>,
+            api: Api,
             caller: Caller,
             Path(rollout): Path<String>,
         ) -> Result<Json<Acting>, Problem> {
@@ -112,7 +117,7 @@ pub struct Approval {
     responses((status = 200, body = Acting), (status = "default", body = Problem)),
 )]
 async fn approve(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(rollout): Path<String>,
     JsonBody(approval): JsonBody<Approval>,
@@ -123,6 +128,7 @@ async fn approve(
     let change = caller.change(api.now(), "rollout.approve", format!("rollout {}", key.0));
     let change = change.between(None, serde_json::to_value(&approval).ok());
     let approved = api.change(change, None, move |state, now| {
+        state.refuse_for_others(&record)?;
         state.approve(key, approval.wave, approval.reason.as_deref(), now)
     });
     Ok(Json(approved.await?))
@@ -164,7 +170,7 @@ pub enum HowFar {
     responses((status = 200, body = RolledBack), (status = "default", body = Problem)),
 )]
 async fn roll_back(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(rollout): Path<String>,
     JsonBody(rollback): JsonBody<Rollback>,
@@ -181,7 +187,9 @@ async fn roll_back(
     };
     let Rollback { at_any_hour, max_in_flight, .. } = rollback;
     let otherwise = Otherwise { at_any_hour, max_in_flight };
-    let done = api
-        .change(change, None, move |state, now| state.roll_back(&record, &otherwise, extent, now));
+    let done = api.change(change, None, move |state, now| {
+        state.refuse_for_others(&record)?;
+        state.roll_back(&record, &otherwise, extent, now)
+    });
     Ok(Json(done.await?))
 }

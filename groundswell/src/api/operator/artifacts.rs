@@ -1,10 +1,6 @@
 //! Artifacts: `/api/v1/artifacts`, listed, sent and removed. [`uploads`](super::uploads) takes them in.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Json, extract::Path, response::Response};
 use groundswell_core::release::Digest;
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -46,10 +42,7 @@ pub struct Artifacts {
     get, path = "/api/v1/artifacts", tag = "artifacts", params(Paging),
     responses((status = 200, body = Artifacts), (status = "default", body = Problem)),
 )]
-async fn list(
-    State(api): State<Api>,
-    Params(paging): Params<Paging>,
-) -> Result<Json<Artifacts>, Problem> {
+async fn list(api: Api, Params(paging): Params<Paging>) -> Result<Json<Artifacts>, Problem> {
     let bad = |_| Problem::invalid("cursor", "take it from `next` of the page before");
     let (limit, after) = (paging.limit()?, paging.after()?);
     let after: Option<Digest> = after.map(|after| after.parse()).transpose().map_err(bad)?;
@@ -74,7 +67,7 @@ async fn list(
     ),
 )]
 async fn download(
-    State(api): State<Api>,
+    api: Api,
     Path(digest): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -90,7 +83,7 @@ async fn download(
     responses((status = 204, description = "It is gone"), (status = "default", body = Problem)),
 )]
 async fn remove(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(digest): Path<String>,
 ) -> Result<StatusCode, Problem> {

@@ -1,6 +1,6 @@
 //! The audit log: `/api/v1/audit`. Only for admins without a scope: entries tell of every device.
 
-use axum::{Json, extract::State};
+use axum::Json;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -68,7 +68,7 @@ pub struct Audit {
     responses((status = 200, body = Audit), (status = "default", body = Problem)),
 )]
 async fn list(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Params(which): Params<Which>,
     Params(paging): Params<Paging>,
@@ -119,7 +119,7 @@ struct Earlier {
     responses((status = 200, body = AuditVerified), (status = "default", body = Problem)),
 )]
 async fn verify(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Params(earlier): Params<Earlier>,
 ) -> Result<Json<AuditVerified>, Problem> {

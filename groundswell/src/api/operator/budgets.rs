@@ -1,6 +1,6 @@
 //! Failure domains of which devices are out of order: `/api/v1/budgets`.
 
-use axum::{Json, extract::State};
+use axum::Json;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,9 +13,10 @@ use super::{
         page::{Paging, cursor},
         routes::Route,
     },
-    rollouts::in_scope,
+    device_edit::{TRIES, restless},
+    devices::find,
 };
-use crate::operate::{DomainView, OperateError, SlotReleased};
+use crate::operate::{DomainView, OperateError, SlotReleased, State};
 
 /// Who may do what here.
 pub(in crate::api) const ROUTES: &[Route] =
@@ -42,7 +43,7 @@ pub struct Budgets {
     responses((status = 200, body = Budgets), (status = "default", body = Problem)),
 )]
 async fn list(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Params(paging): Params<Paging>,
 ) -> Result<Json<Budgets>, Problem> {
@@ -78,24 +79,20 @@ pub struct SlotWanted {
     responses((status = 200, body = SlotReleased), (status = "default", body = Problem)),
 )]
 async fn release(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     JsonBody(wanted): JsonBody<SlotWanted>,
 ) -> Result<Json<SlotReleased>, Problem> {
-    let (looked, device) = (caller.clone(), wanted.device.clone());
-    let unknown = wanted.device.clone();
-    let is_seen = api.look(move |state, now| match in_scope(state, &looked, &device, now) {
-        // What was probably meant may be somebody else's.
-        Err(OperateError::UnknownDevice { id, .. }) if looked.scope().is_some() => {
-            Err(OperateError::UnknownDevice { id, meant: None })
+    for _ in 0..TRIES {
+        let (device, _) = find(&api, &caller, &wanted.device).await?;
+        let subject = format!("device {}", wanted.device);
+        let change = caller.change(api.now(), "budget.release", subject);
+        let change = change.between(None, serde_json::to_value(&wanted).ok());
+        let SlotWanted { domain, device: id, reason } = wanted.clone();
+        let act = move |state: &mut State, now| state.release_slot(&domain, &id, &reason, now);
+        if let Some(released) = api.change_as_seen(device, change, act).await? {
+            return Ok(Json(released));
         }
-        seen => seen,
-    });
-    is_seen.await?;
-    let change = caller.change(api.now(), "budget.release", format!("device {unknown}"));
-    let change = change.between(None, serde_json::to_value(&wanted).ok());
-    let SlotWanted { domain, device, reason } = wanted;
-    let released = api
-        .change(change, None, move |state, now| state.release_slot(&domain, &device, &reason, now));
-    Ok(Json(released.await?))
+    }
+    Err(restless())
 }

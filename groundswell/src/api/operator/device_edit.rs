@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use groundswell_core::device::Device;
@@ -22,10 +22,10 @@ use super::{
     },
     devices::find,
 };
-use crate::operate::{DeviceSpec, DeviceView, DeviceWhys, FailingView, Past};
+use crate::operate::{DeviceSpec, DeviceView, DeviceWhys, FailingView, Past, State};
 
 /// How often a change is tried when others change the same device at the same time.
-const TRIES: usize = 8;
+pub(super) const TRIES: usize = 8;
 
 /// Who may do what here.
 pub(in crate::api) const ROUTES: &[Route] = &[
@@ -55,7 +55,7 @@ pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn patch(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -111,7 +111,7 @@ pub struct TagValue {
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn put_tag(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path((id, key)): Path<(String, String)>,
     headers: HeaderMap,
@@ -132,7 +132,7 @@ async fn put_tag(
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn remove_tag(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path((id, key)): Path<(String, String)>,
     headers: HeaderMap,
@@ -156,7 +156,7 @@ async fn edit(
     change: impl Fn(&DeviceSpec) -> Result<DeviceSpec, Problem>,
 ) -> Result<Response, Problem> {
     for _ in 0..TRIES {
-        let (before, view) = find(api, caller, id)?;
+        let (before, view) = find(api, caller, id).await?;
         let was = DeviceSpec::of(&before);
         StateTag::of(&was).require(headers)?;
         let device = change(&was)?.device(id)?;
@@ -172,7 +172,12 @@ async fn edit(
             return Ok(shown(&is, view));
         }
     }
-    Err(Problem::conflict("changed-meanwhile", "others change this device all the time; try again"))
+    Err(restless())
+}
+
+/// Whoever changes it is never the first.
+pub(super) fn restless() -> Problem {
+    Problem::conflict("changed-meanwhile", "others change this device all the time; try again")
 }
 
 /// Writes a device that is changed, unless it is not as it was seen any more.
@@ -205,18 +210,24 @@ fn shown(spec: &DeviceSpec, view: DeviceView) -> Response {
     responses((status = 204), (status = "default", body = Problem)),
 )]
 async fn remove(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let (device, _) = find(&api, &caller, &id)?;
-    let was = DeviceSpec::of(&device);
-    StateTag::of(&was).require(&headers)?;
-    let change = caller.change(api.now(), "device.remove", format!("device {id}"));
-    let change = change.between(serde_json::to_value(&was).ok(), None);
-    api.change(change, None, move |state, now| state.remove_device(&id, now)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    for _ in 0..TRIES {
+        let (device, _) = find(&api, &caller, &id).await?;
+        let was = DeviceSpec::of(&device);
+        StateTag::of(&was).require(&headers)?;
+        let change = caller.change(api.now(), "device.remove", format!("device {id}"));
+        let change = change.between(serde_json::to_value(&was).ok(), None);
+        let of = id.clone();
+        let remove = move |state: &mut State, now| state.remove_device(&of, now);
+        if api.change_as_seen(device, change, remove).await?.is_some() {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+    }
+    Err(restless())
 }
 
 /// Why a device may take part again.
@@ -235,19 +246,25 @@ pub struct ReleaseReason {
     responses((status = 200, body = FailingView), (status = "default", body = Problem)),
 )]
 async fn release(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     JsonBody(release): JsonBody<ReleaseReason>,
 ) -> Result<Json<FailingView>, Problem> {
-    find(&api, &caller, &id)?;
-    let change = caller.change(api.now(), "device.release", format!("device {id}"));
-    let change = change.between(None, serde_json::to_value(&release).ok());
-    let failing = api.change(change, None, move |state, now| {
-        state.release_device(&id, &release.reason, now)?;
-        state.failing(&id)
-    });
-    Ok(Json(failing.await?))
+    for _ in 0..TRIES {
+        let (device, _) = find(&api, &caller, &id).await?;
+        let change = caller.change(api.now(), "device.release", format!("device {id}"));
+        let change = change.between(None, serde_json::to_value(&release).ok());
+        let (of, reason) = (id.clone(), release.reason.clone());
+        let act = move |state: &mut State, now| {
+            state.release_device(&of, &reason, now)?;
+            state.failing(&of)
+        };
+        if let Some(failing) = api.change_as_seen(device, change, act).await? {
+            return Ok(Json(failing));
+        }
+    }
+    Err(restless())
 }
 
 /// A page of what a device went through, newest first.
@@ -267,12 +284,12 @@ pub struct History {
     responses((status = 200, body = History), (status = "default", body = Problem)),
 )]
 async fn history(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     Params(paging): Params<Paging>,
 ) -> Result<Json<History>, Problem> {
-    find(&api, &caller, &id)?;
+    find(&api, &caller, &id).await?;
     let (limit, before) = (paging.limit()?, paging.after_number()?);
     let page = api.look(move |state, _| state.device_history(&id, before, limit, caller.scope()));
     let (history, next) = page.await?;
@@ -285,11 +302,11 @@ async fn history(
     responses((status = 200, body = DeviceWhys), (status = "default", body = Problem)),
 )]
 async fn why(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<DeviceWhys>, Problem> {
-    find(&api, &caller, &id)?;
+    find(&api, &caller, &id).await?;
     let whys = api.look(move |state, now| state.device_whys(&id, caller.scope(), now));
     Ok(Json(whys.await?))
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use groundswell_core::{device::Device, selector::Selector};
@@ -16,7 +16,7 @@ use super::super::{
     body::{JsonBody, Params},
     page::{Paging, cursor},
     routes::Route,
-    state_tag::{StateTag, require_new},
+    state_tag::{StateTag, require_new, require_there},
 };
 use crate::operate::{DeviceFault, DeviceSpec, DeviceView};
 
@@ -59,7 +59,7 @@ pub struct Devices {
     responses((status = 200, body = Devices), (status = "default", body = Problem)),
 )]
 async fn list(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Params(which): Params<Which>,
     Params(paging): Params<Paging>,
@@ -81,12 +81,12 @@ async fn list(
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn show(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (device, view) = find(&api, &caller, &id)?;
+    let (device, view) = find(&api, &caller, &id).await?;
     let tag = StateTag::of(&DeviceSpec::of(&device));
     if tag.is_known(&headers) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.header())]).into_response());
@@ -104,7 +104,7 @@ async fn show(
     ),
 )]
 async fn put(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -117,12 +117,19 @@ async fn put(
             return Err(unknown(&id));
         }
         StateTag::of(&DeviceSpec::of(before)).require(&headers)?;
+    } else {
+        require_there(&headers)?;
     }
     require_new(&headers, before.is_some())?;
     if !caller.sees(&device) {
         return Err(Problem::invalid("tags", "with these the device would be out of your scope"));
     }
     let after = DeviceSpec::of(&device);
+    if let Some(before) = before.as_ref().filter(|before| DeviceSpec::of(before) == after) {
+        // Nothing is changed, so that nobody changed anything.
+        let view = DeviceView::of(before.clone(), api.now());
+        return Ok(([(header::ETAG, StateTag::of(&after).header())], Json(view)).into_response());
+    }
     let json = |spec: &DeviceSpec| serde_json::to_value(spec).ok();
     let was = before.as_ref().and_then(|device| json(&DeviceSpec::of(device)));
     let action = if before.is_some() { "device.change" } else { "device.create" };
@@ -142,19 +149,23 @@ async fn put(
 }
 
 /// The device of this id. One that the caller may not see is as one that is not there.
-pub(in crate::api) fn find(
+pub(in crate::api) async fn find(
     api: &Api,
     caller: &Caller,
     id: &str,
 ) -> Result<(Device, DeviceView), Problem> {
-    match api.glance(|state, now| state.device_view(id, now)) {
-        Ok((device, view)) if caller.sees(&device) => Ok((device, view)),
-        // What was probably meant may be out of the scope.
-        Ok(_) => Err(unknown(id)),
-        Err(problem) if problem.status() == StatusCode::NOT_FOUND && caller.scope().is_some() => {
-            Err(unknown(id))
+    match api.glance(|state, _| state.known_device(id))? {
+        Some(device) if caller.sees(&device) => {
+            let view = DeviceView::of(device.clone(), api.now());
+            Ok((device, view))
         }
-        Err(problem) => Err(problem),
+        None if caller.scope().is_none() => {
+            // What was probably meant takes a while to find out.
+            let meant = id.to_owned();
+            api.look(move |state, now| state.device_view(&meant, now)).await
+        }
+        // What was probably meant may be out of the scope.
+        _ => Err(unknown(id)),
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::{
     Extension,
     body::Body,
-    extract::State,
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -71,7 +70,7 @@ enum From {
     ),
 )]
 async fn events(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     hangup: Option<Extension<Hangup>>,
     uri: Uri,

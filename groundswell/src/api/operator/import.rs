@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream},
-    extract::{Request, State},
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use bytes::{Buf as _, Bytes};
@@ -86,11 +86,7 @@ pub enum LineResult {
         (status = "default", body = Problem),
     ),
 )]
-async fn import(
-    State(api): State<Api>,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, Problem> {
+async fn import(api: Api, caller: Caller, request: Request) -> Result<Response, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case(MEDIA_TYPE) {

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use groundswell_core::{
@@ -100,7 +100,7 @@ impl From<ReleaseView> for ShownRelease {
     responses((status = 200, body = Releases), (status = "default", body = Problem)),
 )]
 async fn list(
-    State(api): State<Api>,
+    api: Api,
     Params(which): Params<Which>,
     Params(paging): Params<Paging>,
 ) -> Result<Json<Releases>, Problem> {
@@ -144,7 +144,7 @@ pub struct NewRelease {
     ),
 )]
 async fn create(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     headers: HeaderMap,
     JsonBody(new): JsonBody<NewRelease>,
@@ -185,7 +185,7 @@ async fn create(
     responses((status = 200, body = ShownRelease), (status = "default", body = Problem)),
 )]
 async fn show(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, Problem> {

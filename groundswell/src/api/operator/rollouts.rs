@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use groundswell_core::{document::Tree, ids::RolloutId, log::Report, rollout};
@@ -104,7 +104,7 @@ pub struct Rollouts {
     responses((status = 200, body = Rollouts), (status = "default", body = Problem)),
 )]
 async fn list(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Params(which): Params<Which>,
     Params(paging): Params<Paging>,
@@ -128,7 +128,7 @@ async fn list(
     responses((status = 201, body = Shown), (status = "default", body = Problem)),
 )]
 async fn create(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     headers: HeaderMap,
     JsonBody(document): JsonBody<Tree>,
@@ -154,7 +154,7 @@ async fn create(
     responses((status = 200, body = Checked), (status = "default", body = Problem)),
 )]
 async fn check(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     JsonBody(document): JsonBody<Tree>,
 ) -> Result<Json<Checked>, Problem> {
@@ -170,7 +170,7 @@ async fn check(
     responses((status = 200, body = Drafted), (status = "default", body = Problem)),
 )]
 async fn forecast(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     JsonBody(document): JsonBody<Tree>,
 ) -> Result<Json<Drafted>, Problem> {
@@ -187,11 +187,7 @@ async fn forecast(
     get, path = "/api/v1/rollouts/{rollout}", tag = "rollouts", params(("rollout" = String, Path)),
     responses((status = 200, body = Shown), (status = "default", body = Problem)),
 )]
-async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(rollout): Path<String>,
-) -> Result<Response, Problem> {
+async fn show(api: Api, caller: Caller, Path(rollout): Path<String>) -> Result<Response, Problem> {
     show_as(&api, &caller, &rollout, StatusCode::OK).await
 }
 
@@ -232,7 +228,7 @@ pub struct Waves {
     responses((status = 200, body = Waves), (status = "default", body = Problem)),
 )]
 async fn waves(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(rollout): Path<String>,
 ) -> Result<Json<Waves>, Problem> {
@@ -267,7 +263,7 @@ pub struct Wait {
     responses((status = 200, body = Waits), (status = "default", body = Problem)),
 )]
 async fn waiting_on(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(rollout): Path<String>,
 ) -> Result<Json<Waits>, Problem> {
@@ -312,7 +308,7 @@ pub struct Assignments {
     responses((status = 200, body = Assignments), (status = "default", body = Problem)),
 )]
 async fn assignments(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(rollout): Path<String>,
     Params(of): Params<OfThese>,
@@ -338,7 +334,7 @@ async fn assignments(
     responses((status = 200, body = Explained), (status = "default", body = Problem)),
 )]
 async fn explain(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(rollout): Path<String>,
 ) -> Result<Json<Explained>, Problem> {
@@ -353,7 +349,7 @@ async fn explain(
     responses((status = 200, body = Object), (status = "default", body = Problem)),
 )]
 async fn replay(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(rollout): Path<String>,
 ) -> Result<Json<Report>, Problem> {
@@ -371,7 +367,7 @@ async fn replay(
     responses((status = 200, body = Explained), (status = "default", body = Problem)),
 )]
 async fn explain_device(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path((rollout, id)): Path<(String, String)>,
 ) -> Result<Json<Explained>, Problem> {
@@ -390,7 +386,7 @@ async fn explain_device(
     responses((status = 200, body = DeviceWhy), (status = "default", body = Problem)),
 )]
 async fn why(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path((rollout, id)): Path<(String, String)>,
 ) -> Result<Json<DeviceWhy>, Problem> {

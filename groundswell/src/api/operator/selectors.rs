@@ -1,6 +1,6 @@
 //! Selectors before they are used: `/api/v1/selectors`.
 
-use axum::{Json, extract::State};
+use axum::Json;
 use groundswell_core::selector::Selector;
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ impl Selection {
     responses((status = 200, body = SelectorChecked), (status = "default", body = Problem)),
 )]
 async fn check(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     JsonBody(written): JsonBody<Written>,
 ) -> Result<Json<SelectorChecked>, Problem> {
@@ -69,7 +69,7 @@ async fn check(
     responses((status = 200, body = Counted), (status = "default", body = Problem)),
 )]
 async fn count(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     JsonBody(selection): JsonBody<Selection>,
 ) -> Result<Json<Counted>, Problem> {
@@ -84,7 +84,7 @@ async fn count(
     responses((status = 200, body = Sample), (status = "default", body = Problem)),
 )]
 async fn sample(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     JsonBody(selection): JsonBody<Selection>,
 ) -> Result<Json<Sample>, Problem> {

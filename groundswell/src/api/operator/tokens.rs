@@ -1,10 +1,13 @@
 //! Tokens: `/api/v1/tokens`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, header};
@@ -97,6 +100,9 @@ pub struct TokenSpec {
     /// What devices are tagged with that come by an enrollment token.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// Keys of tags that these may choose for themselves; none: no others than those.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags_allowed: BTreeSet<String>,
     /// In how many seconds it ends; none: it never does by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 316_224_000)]
@@ -120,6 +126,7 @@ impl TokenSpec {
             Whose::Enrollment => Kind::Enrollment {
                 uses_max: self.uses_max.ok_or_else(|| missing("uses_max"))?,
                 tags: self.tags.clone(),
+                tags_allowed: self.tags_allowed.clone(),
             },
         })
     }
@@ -131,6 +138,7 @@ impl TokenSpec {
             ("device", self.device.is_some(), Whose::Device),
             ("uses_max", self.uses_max.is_some(), Whose::Enrollment),
             ("tags", !self.tags.is_empty(), Whose::Enrollment),
+            ("tags_allowed", !self.tags_allowed.is_empty(), Whose::Enrollment),
         ];
         match given.into_iter().find(|(_, is_given, of)| *is_given && *of != self.kind) {
             Some((field, ..)) => Err(Problem::invalid(field, "tokens of this kind have none")),
@@ -156,7 +164,7 @@ impl TokenSpec {
     responses((status = 200, body = Tokens), (status = "default", body = Problem)),
 )]
 async fn list(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Params(Which { devices }): Params<Which>,
     Params(paging): Params<Paging>,
@@ -175,7 +183,7 @@ async fn list(
     responses((status = 201, body = NewToken), (status = "default", body = Problem)),
 )]
 async fn create(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     headers: HeaderMap,
     JsonBody(spec): JsonBody<TokenSpec>,
@@ -213,7 +221,7 @@ async fn create(
     responses((status = 200, body = TokenView), (status = "default", body = Problem)),
 )]
 async fn show(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<TokenView>, Problem> {
@@ -226,7 +234,7 @@ async fn show(
     responses((status = 200, body = TokenView), (status = "default", body = Problem)),
 )]
 async fn revoke(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<TokenView>, Problem> {

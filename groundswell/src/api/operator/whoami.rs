@@ -1,6 +1,6 @@
 //! Who a token is of: `/api/v1/whoami`.
 
-use axum::{Json, extract::State};
+use axum::Json;
 use groundswell_core::time::Time;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -44,7 +44,7 @@ pub struct WhoAmI {
     get, path = "/api/v1/whoami", tag = "access",
     responses((status = 200, body = WhoAmI), (status = "default", body = Problem)),
 )]
-async fn whoami(State(api): State<Api>, caller: Caller) -> Result<Json<WhoAmI>, Problem> {
+async fn whoami(api: Api, caller: Caller) -> Result<Json<WhoAmI>, Problem> {
     // Only operators get here.
     let role = caller.role().ok_or_else(Problem::internal)?;
     let scope = caller.scope().map(ToString::to_string);

@@ -25,6 +25,7 @@ impl AccessStore for SqliteStore {
     }
 
     fn unattribute(&mut self) {
+        self.expected = None;
         self.attribution = None;
     }
 

@@ -36,6 +36,10 @@ impl FleetStore for SqliteStore {
         Ok(true)
     }
 
+    fn expect_device(&mut self, seen: Device) {
+        self.expected = Some(Box::new(seen));
+    }
+
     fn remove_device(&mut self, id: &str, now: Time) -> Result<Removed, StoreError> {
         let transaction = self.write()?;
         let Some(key) = device::key_of(&transaction, id)? else { return Ok(Removed::Unknown) };
@@ -135,6 +139,15 @@ impl FleetStore for SqliteStore {
         transaction.commit()?;
         Ok(Revoked::Done)
     }
+}
+
+/// Refuses a change by somebody who saw something else of a device.
+pub(super) fn refuse_changed(connection: &Connection, seen: &Device) -> Result<(), StoreError> {
+    let known = device::load(connection, &seen.id)?;
+    if known.as_ref().map(as_said) == Some(as_said(seen)) {
+        return Ok(());
+    }
+    Err(StoreError::ChangedMeanwhile)
 }
 
 /// What operators say of a device: what it says of itself does not count.

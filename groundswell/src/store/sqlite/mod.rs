@@ -72,6 +72,8 @@ pub struct SqliteStore {
     epoch: Option<Epoch>,
     /// By whom the next transaction is, if somebody said so.
     attribution: Option<Box<Attribution>>,
+    /// What the next transaction has to find said of a device, if somebody said so.
+    expected: Option<Box<Device>>,
 }
 
 impl Store for SqliteStore {

@@ -6,7 +6,7 @@ use groundswell_core::ids::Epoch;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
-    SqliteStore, access, epoch, reader,
+    SqliteStore, access, epoch, fleet, reader,
     turns::{Turn, Turns},
 };
 use crate::store::StoreError;
@@ -71,7 +71,7 @@ impl SqliteStore {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         reader::keep_plans(&connection)?;
         let turns = Turns::of(path);
-        let mut store = Self { connection, turns, epoch: None, attribution: None };
+        let mut store = Self { connection, turns, epoch: None, attribution: None, expected: None };
         store.migrate()?;
         Ok(store)
     }
@@ -87,7 +87,13 @@ impl SqliteStore {
             return Ok(None);
         }
         let connection = reader::open(path)?;
-        let store = Self { connection, turns: Arc::default(), epoch: None, attribution: None };
+        let store = Self {
+            connection,
+            turns: Arc::default(),
+            epoch: None,
+            attribution: None,
+            expected: None,
+        };
         Ok((store.schema()? > 0).then_some(store))
     }
 
@@ -138,6 +144,9 @@ impl SqliteStore {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Nobody else can raise it before this transaction ends.
         epoch::refuse_stale(&transaction, own)?;
+        if let Some(seen) = self.expected.take() {
+            fleet::refuse_changed(&transaction, &seen)?;
+        }
         if let Some(by) = self.attribution.take() {
             access::write_attribution(&transaction, &by)?;
         }

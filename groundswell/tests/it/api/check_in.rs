@@ -1,6 +1,9 @@
 //! Devices that call: check-in and enrollment.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use groundswell::{access::Kind, clock::Clock, operate::State};
 use groundswell_core::time::Time;
@@ -136,7 +139,8 @@ async fn a_rollout_that_waits_for_the_device_goes_on_when_it_calls() {
 async fn a_device_enrolls_once_and_gets_a_token_of_its_own() {
     let served = Served::start().await;
     let tags: BTreeMap<_, _> = [("region".to_owned(), "west".to_owned())].into();
-    let token = served.token_of(Kind::Enrollment { uses_max: 2, tags }, None);
+    let tags_allowed: BTreeSet<_> = ["store".to_owned()].into();
+    let token = served.token_of(Kind::Enrollment { uses_max: 2, tags, tags_allowed }, None);
     let enroll = async |by: &str, body: Value| {
         served.ask_as(by, Method::POST, "/api/v1/enroll").json(&body).send().await.unwrap()
     };
@@ -144,6 +148,12 @@ async fn a_device_enrolls_once_and_gets_a_token_of_its_own() {
         "id": "till-1", "version": "1.0", "address": "http://10.0.0.7:9000",
         "tags": {"region": "east", "store": "7"},
     });
+    // Who is in which scope, budget and rollout is not for it to say.
+    let mut chosen = body.clone();
+    chosen["tags"]["ring"] = json!("canary");
+    let refused = enroll(&token, chosen).await;
+    let (_, told) = problem(refused, StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert_eq!(told["errors"][0]["field"], "tags.ring");
     let made = json(enroll(&token, body.clone()).await, StatusCode::CREATED).await;
     assert_eq!(made["device"]["tags"], json!({"region": "west", "store": "7"}));
     let own = made["secret"].as_str().unwrap();
@@ -177,7 +187,10 @@ async fn enrolling_is_slowed_for_each_source() {
         setup
     })
     .await;
-    let token = served.token_of(Kind::Enrollment { uses_max: 99, tags: BTreeMap::new() }, None);
+    let token = served.token_of(
+        Kind::Enrollment { uses_max: 99, tags: BTreeMap::new(), tags_allowed: BTreeSet::new() },
+        None,
+    );
     let mut slowed = None;
     for number in 0..10 {
         let body = json!({"id": format!("till-{number}")});

@@ -1,9 +1,10 @@
 //! One device: changed in part, tagged, removed; and many at once.
 
 use groundswell::{
-    access::{Kind, Role},
+    access::{Change, Kind, Role},
     clock::Clock,
-    operate::State,
+    operate::{OperateError, State},
+    store::{Attribution, StoreError},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -60,6 +61,46 @@ async fn a_part_is_changed_by_who_saw_the_whole() {
         let (_, told) = problem(refused, StatusCode::UNPROCESSABLE_ENTITY).await;
         assert_eq!(told["errors"][0]["field"], field, "{body}: {told}");
     }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn what_changed_meanwhile_is_neither_removed_nor_released() {
+    let served = Served::start().await;
+    put(&served, "till-1", &json!({"tags": {"region": "west"}})).await;
+    let mut state = State::open(&served.data()).unwrap();
+    let seen = state.known_device("till-1").unwrap().unwrap();
+    let entry = |device: &str| Attribution {
+        change: Change {
+            at: Clock::System.now(),
+            who: "test".to_owned(),
+            from: "here".to_owned(),
+            action: "device.remove".to_owned(),
+            subject: format!("device {device}"),
+            before: None,
+            after: None,
+            request: None,
+        },
+        created: None,
+    };
+    // It moves after whoever removes it looked whether they may.
+    put(&served, "till-1", &json!({"tags": {"region": "east"}})).await;
+    state.attribute(entry("till-1"));
+    state.expect_device(seen);
+    let error = state.remove_device("till-1", Clock::System.now()).unwrap_err();
+    state.unattribute();
+    assert!(matches!(error, OperateError::Store(StoreError::ChangedMeanwhile)), "{error}");
+    assert_eq!(served.get("/api/v1/devices/till-1").await["tags"]["region"], "east");
+    let entries = served.get("/api/v1/audit?action=device.remove").await;
+    assert_eq!(entries["entries"], json!([]));
+    // That it was seen or runs something else is not what operators say.
+    let seen = state.known_device("till-1").unwrap().unwrap();
+    state.check_in("till-1", Some("9.9.9"), Clock::System.now()).unwrap();
+    state.attribute(entry("till-1"));
+    state.expect_device(seen);
+    state.remove_device("till-1", Clock::System.now()).unwrap();
+    let entries = served.get("/api/v1/audit?action=device.remove").await;
+    assert_eq!(entries["entries"].as_array().unwrap().len(), 1);
     served.stop().await;
 }
 

@@ -25,6 +25,19 @@ async fn a_device_is_written_read_and_changed_by_who_saw_it() {
     assert_eq!(json(put, StatusCode::OK).await["tags"]["region"], "east");
     let again = served.ask(Method::GET, path).header("if-none-match", &tag).send().await.unwrap();
     assert_eq!(again.status(), StatusCode::OK, "it is another one since");
+
+    let audited = served.get("/api/v1/audit?limit=1").await;
+    let same = served.ask(Method::PUT, path).json(&changed).send().await.unwrap();
+    assert!(same.headers().contains_key("etag"));
+    assert_eq!(json(same, StatusCode::OK).await["name"], "Till 1");
+    assert_eq!(served.get("/api/v1/audit?limit=1").await, audited, "nothing was changed");
+    let removed = served.ask(Method::DELETE, path).send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    let put = served.ask(Method::PUT, path).json(&spec).header("if-match", "*").send();
+    let (kind, _) = problem(put.await.unwrap(), StatusCode::PRECONDITION_FAILED).await;
+    assert_eq!(kind, "changed-meanwhile", "who saw it does not make it anew");
+    let gone = served.ask(Method::GET, path).send().await.unwrap();
+    problem(gone, StatusCode::NOT_FOUND).await;
     served.stop().await;
 }
 

@@ -12,6 +12,7 @@ mod networks;
 mod process;
 mod releases;
 mod rollouts;
+mod scope;
 mod selectors;
 mod served_process;
 mod server;

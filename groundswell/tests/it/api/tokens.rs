@@ -1,6 +1,6 @@
 //! `/api/v1/tokens`: made within what their maker may, shown once, revoked at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use groundswell::access::{Kind, Role};
 use reqwest::{Method, Response, StatusCode};
@@ -159,7 +159,10 @@ async fn what_is_wrong_with_a_token_is_told_by_its_field() {
 async fn pages_follow_each_other() {
     let served = Served::start().await;
     for _ in 0..7 {
-        served.token_of(Kind::Enrollment { uses_max: 1, tags: BTreeMap::new() }, None);
+        served.token_of(
+            Kind::Enrollment { uses_max: 1, tags: BTreeMap::new(), tags_allowed: BTreeSet::new() },
+            None,
+        );
     }
     let (mut seen, mut path) = (vec![], "/api/v1/tokens?limit=3".to_owned());
     loop {

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use groundswell_core::release::Digest;
@@ -76,7 +76,7 @@ impl UploadView {
     ),
 )]
 pub(super) async fn begin(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     headers: HeaderMap,
     JsonBody(new): JsonBody<NewUpload>,
@@ -115,7 +115,7 @@ pub(super) async fn begin(
     responses((status = 200, body = UploadView), (status = "default", body = Problem)),
 )]
 pub(super) async fn show(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
@@ -138,7 +138,7 @@ pub(super) async fn show(
     ),
 )]
 pub(super) async fn append(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -179,7 +179,7 @@ pub(super) async fn append(
     responses((status = 204, description = "It is gone"), (status = "default", body = Problem)),
 )]
 pub(super) async fn give_up(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::Path,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
@@ -35,7 +35,7 @@ use crate::{
     ),
 )]
 pub(super) async fn whole(
-    State(api): State<Api>,
+    api: Api,
     caller: Caller,
     Path(digest): Path<String>,
     headers: HeaderMap,

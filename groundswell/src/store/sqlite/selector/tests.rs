@@ -19,6 +19,7 @@ fn store() -> SqliteStore {
         turns: std::sync::Arc::default(),
         epoch: None,
         attribution: None,
+        expected: None,
     };
     store.migrate().unwrap();
     store
