@@ -176,9 +176,8 @@ async fn what_goes_wrong_is_in_the_log_under_the_request_s_id() {
     let well = ask("/api/v1/selectors/count", "well-1").json(&body).send().await.unwrap();
     assert_eq!(well.status(), StatusCode::OK);
     // What is open goes on; to change something it is opened, on a thread of its own.
-    let broken = dir.path().join("broken");
-    std::fs::write(&broken, "this is no database, however often it is read".repeat(100)).unwrap();
-    std::fs::rename(&broken, data.join("state.db")).unwrap();
+    std::fs::rename(data.join("state.db"), dir.path().join("aside")).unwrap();
+    std::fs::create_dir(data.join("state.db")).unwrap();
     let body = json!({"name": "ci", "kind": "operator", "role": "viewer"});
     let broken = ask("/api/v1/tokens", "broken-2").json(&body).send().await.unwrap();
     let status = broken.status();
