@@ -165,4 +165,14 @@ impl SqliteStore {
         self.epoch = Some(epoch);
         Ok(epoch)
     }
+
+    /// One that no test has to clear away.
+    #[cfg(test)]
+    pub(super) fn in_memory() -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        let turns = Arc::default();
+        let mut store = Self { connection, turns, epoch: None, attribution: None, expected: None };
+        store.migrate().unwrap();
+        store
+    }
 }

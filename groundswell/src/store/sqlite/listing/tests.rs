@@ -45,9 +45,7 @@ fn paged(store: &SqliteStore, select: &Selector, limit: usize) -> Vec<String> {
 
 #[test]
 fn pages_have_everybody_once_however_few_are_chosen() {
-    let connection = Connection::open_in_memory().unwrap();
-    let mut store = SqliteStore { connection, epoch: None, attribution: None };
-    store.migrate().unwrap();
+    let mut store = SqliteStore::in_memory();
     let devices: Vec<Device> = (0..DEVICES).map(device_of).collect();
     store.put_devices(&devices.iter().collect::<Vec<_>>()).unwrap();
     for (text, is_of_few) in [
@@ -87,9 +85,7 @@ fn plan(store: &SqliteStore, condition: &Condition, order: &str) -> String {
 
 #[test]
 fn who_is_looked_at_one_by_one_is_found_by_nothing_else() {
-    let connection = Connection::open_in_memory().unwrap();
-    let mut store = SqliteStore { connection, epoch: None, attribution: None };
-    store.migrate().unwrap();
+    let mut store = SqliteStore::in_memory();
     for text in [
         "tag.a==b and tag.c==d",
         "version==2.0.0 and time_zone==UTC",

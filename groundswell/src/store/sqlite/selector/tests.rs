@@ -13,16 +13,7 @@ use crate::store::{
 const NOW: Time = Time::from_millis(1_800_000_000_000);
 
 fn store() -> SqliteStore {
-    let connection = Connection::open_in_memory().unwrap();
-    let mut store = SqliteStore {
-        connection,
-        turns: std::sync::Arc::default(),
-        epoch: None,
-        attribution: None,
-        expected: None,
-    };
-    store.migrate().unwrap();
-    store
+    SqliteStore::in_memory()
 }
 
 /// How `SQLite` goes about counting the devices that are chosen.
