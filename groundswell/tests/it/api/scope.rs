@@ -417,6 +417,14 @@ async fn a_token_of_one_region_neither_sees_nor_touches_another() {
     let busy = world.ask(Method::GET, "/api/v1/devices/west-3/why", None).await.1;
     world.check(busy.contains("busy_elsewhere"), || busy.clone());
 
+    let budgets = world.ask(Method::GET, "/api/v1/budgets", None).await.1;
+    let budgets: Value = serde_json::from_str(budgets.split_once('\n').unwrap().1).unwrap();
+    let mut domains = budgets["domains"].as_array().unwrap().iter();
+    let chain = domains.find(|domain| domain["domain"] == "tag.chain=c1").unwrap();
+    // A share of it would say how many devices it has.
+    let is_told = chain["limits"] == json!([]) && chain["devices"] == 7;
+    world.check(is_told, || chain.to_string());
+
     move_away(&world).await;
     every_answer_hides_it(&world).await;
     nothing_hidden_is_there(&world).await;
