@@ -150,7 +150,7 @@ mod tests {
         let writing = write(near, 8 + 40);
         for _ in 0..40 {
             assert_eq!(clock.until_waiting(LABEL).await, MAX, "what was taken counts");
-            clock.advance(MAX - Duration::from_millis(1));
+            clock.advance(MAX.saturating_sub(Duration::from_millis(1)));
             far.read_exact(&mut [0; 1]).await.unwrap();
             // It waits anew, or is done.
             while clock.waiting().iter().any(|(_, left)| *left < MAX) {
