@@ -206,7 +206,7 @@ fn never_bites(number: usize, budget: &Budget, counts: &[&DomainCount]) -> Optio
     let largest = counts.iter().map(|count| count.devices).max()?;
     let never = counts.iter().all(|count| budget.limit.of(count.devices) >= count.devices);
     let per = budget.per.clone();
-    never.then(|| Problem::NeverBites { budget: number, per, largest: Some(largest) })
+    never.then_some(Problem::NeverBites { budget: number, per, largest: Some(largest) })
 }
 
 impl fmt::Display for Problem {
