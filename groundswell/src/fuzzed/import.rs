@@ -98,7 +98,9 @@ fn by_the_line(given: &[u8]) {
     let answers = answered(&[given]);
     let middle = given.len() / 2;
     assert_eq!(answered(&[&given[..middle], &[], &given[middle..]]), answers, "cut at {middle}");
-    let texts: Vec<&[u8]> = given.split(|byte| *byte == b'\n').collect();
+    // A mark of byte order says nothing.
+    let said = given.strip_prefix(b"\xef\xbb\xbf").unwrap_or(given);
+    let texts: Vec<&[u8]> = said.split(|byte| *byte == b'\n').collect();
     for (line, (answer, _)) in answers.iter().enumerate() {
         let ImportedLine { line: number, detail, .. } = answer;
         let number = *number as usize;
@@ -116,8 +118,8 @@ fn by_the_line(given: &[u8]) {
 }
 
 fn as_a_file(given: &[u8], devices: Vec<Device>) {
-    // A mark of byte order is one of a file, or of a line.
-    if given.iter().any(|byte| matches!(byte, 0xef | 0xfe | 0xff)) {
+    // A file is told from UTF-16 by its first line, a body by every one.
+    if given.iter().any(|byte| matches!(byte, 0xfe | 0xff)) {
         return;
     }
     let options = Options { format: Some(Format::JsonLines), ..Options::new("it", NOW) };

@@ -182,7 +182,10 @@ impl Asked {
                     }
                 }
                 "after" => asked.from = From::After(position("after", &value)?),
-                _ => return Err(Problem::invalid(name, "there is no such parameter")),
+                _ => {
+                    let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+                    return Err(Problem::invalid(name, "there is no such parameter"));
+                }
             }
         }
         if let Some(last) = headers.get("last-event-id") {
@@ -226,6 +229,8 @@ mod tests {
             ("after=17", None, "after"),
             ("", Some("x"), "Last-Event-ID"),
             ("rolout=1", None, "rolout"),
+            // It may be shown by a terminal.
+            ("x%0a%1b[2J=1", None, "x\\n\\u{1b}[2J"),
             (&"rollout=1&".repeat(ROLLOUTS_MAX + 1), None, "rollout"),
         ] {
             assert_eq!(read(query, last).unwrap_err().errors[0].field, field, "{query}");

@@ -37,6 +37,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Bytes of lines that are held until they are written.
 const HELD_BYTES_MAX: usize = 4 << 20;
 
+/// How programs of some systems begin a text in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Who may do what here.
 pub(in crate::api) const ROUTES: &[Route] =
     &[Route::operate(Method::POST, "/api/v1/devices/import")];
@@ -226,7 +229,12 @@ fn read(line: u64, text: Result<Vec<u8>, LineFault>, now: Time) -> Option<Row> {
         }
         Err(LineFault::BrokenOff) => return fault("the body broke off".to_owned()),
     };
-    if text.trim_ascii().is_empty() {
+    // A mark of byte order stands before the first line, if anywhere.
+    let unmarked = text.strip_prefix(MARK);
+    if unmarked.is_some() && line > 1 {
+        return fault("a mark of byte order stands before the first line only".to_owned());
+    }
+    if unmarked.unwrap_or(&text).trim_ascii().is_empty() {
         return None;
     }
     let options = Options { format: Some(Format::JsonLines), ..Options::new("the line", now) };
@@ -398,6 +406,19 @@ mod tests {
         }
         assert_eq!(cut(&["a\n"]).await.len(), 1);
         assert!(cut(&[]).await.is_empty());
+    }
+
+    #[test]
+    fn every_line_that_says_something_is_answered() {
+        let told = |body: &[u8]| -> Vec<(u64, bool)> {
+            let answers = fuzzed::answered(&[body]).into_iter();
+            answers.map(|(answer, device)| (answer.line, device.is_some())).collect()
+        };
+        assert_eq!(told(b"\xef\xbb\xbf{\"id\": \"a\"}\n"), [(1, true)]);
+        assert_eq!(told(b"\xef\xbb\xbf\n\n{\"id\": \"a\"}"), [(3, true)]);
+        let within = b"{\"id\": \"a\"}\n\xef\xbb\xbf\n\xef\xbb\xbf{\"id\": \"b\"}";
+        assert_eq!(told(within), [(1, true), (2, false), (3, false)]);
+        assert_eq!(told(b"\xef\xbb\xbf\xef\xbb\xbf"), [(1, false)]);
     }
 
     #[tokio::test]
