@@ -6,6 +6,7 @@ mod budgets;
 mod check_in;
 mod device_edit;
 mod devices;
+mod ends;
 mod events;
 mod matrix;
 mod networks;

@@ -86,6 +86,8 @@ async fn keep<T: OfNoUse>(
     digest: Digest,
     upload: Option<String>,
 ) -> Result<Response, Problem> {
+    // The digest of a long one takes a while.
+    api.judge_again(caller)?;
     let bytes = received.file.bytes();
     let change = caller.change(api.now(), "artifact.create", format!("artifact {digest}"));
     let change = change.between(None, Some(json!({ "bytes": bytes })));
