@@ -18,7 +18,7 @@ use super::{
         body::{JsonBody, Params},
         page::{Paging, cursor},
         routes::Route,
-        state_tag::StateTag,
+        state_tag::{IfMatch, StateTag},
     },
     devices::find,
 };
@@ -50,7 +50,8 @@ pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
 /// Changes a part of what operators say of a device: JSON merge patch (RFC 7396) of what PUT takes;
 /// `null` takes a field or a tag away.
 #[utoipa::path(
-    patch, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = String, Path)),
+    patch, path = "/api/v1/devices/{id}", tag = "devices",
+    params(("id" = String, Path), IfMatch),
     request_body(content = Object, content_type = "application/merge-patch+json"),
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
@@ -107,7 +108,7 @@ pub struct TagValue {
 /// Tags a device, or gives a tag another value.
 #[utoipa::path(
     put, path = "/api/v1/devices/{id}/tags/{key}", tag = "devices",
-    params(("id" = String, Path), ("key" = String, Path)), request_body = TagValue,
+    params(("id" = String, Path), ("key" = String, Path), IfMatch), request_body = TagValue,
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn put_tag(
@@ -128,7 +129,7 @@ async fn put_tag(
 /// Takes a tag away from a device.
 #[utoipa::path(
     delete, path = "/api/v1/devices/{id}/tags/{key}", tag = "devices",
-    params(("id" = String, Path), ("key" = String, Path)),
+    params(("id" = String, Path), ("key" = String, Path), IfMatch),
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn remove_tag(
@@ -201,7 +202,8 @@ fn shown(spec: &DeviceSpec, view: DeviceView) -> Response {
 /// Takes a device out of the inventory. Past rollouts still tell of it, its tokens are revoked, and
 /// one that is written again under its id is the same device. Not while a rollout sends to it.
 #[utoipa::path(
-    delete, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = String, Path)),
+    delete, path = "/api/v1/devices/{id}", tag = "devices",
+    params(("id" = String, Path), IfMatch),
     responses((status = 204), (status = "default", body = Problem)),
 )]
 async fn remove(

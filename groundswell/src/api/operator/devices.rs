@@ -16,7 +16,7 @@ use super::super::{
     body::{JsonBody, Params},
     page::{Paging, cursor},
     routes::Route,
-    state_tag::{StateTag, require_new},
+    state_tag::{IfMatch, StateTag, require_new},
 };
 use crate::operate::{DeviceFault, DeviceSpec, DeviceView};
 
@@ -93,7 +93,8 @@ async fn show(
 
 /// Writes a device down, or changes all that operators say of it.
 #[utoipa::path(
-    put, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = String, Path)),
+    put, path = "/api/v1/devices/{id}", tag = "devices",
+    params(("id" = String, Path), IfMatch),
     request_body = DeviceSpec,
     responses(
         (status = 200, body = DeviceView), (status = 201, body = DeviceView),

@@ -17,6 +17,7 @@ use super::super::{
     created::Key,
     page::{Paging, cursor},
     routes::Route,
+    state_tag::StateTag,
 };
 use crate::{
     operate::{
@@ -74,6 +75,13 @@ pub(super) fn find(
         found => found?,
     };
     if state.is_in_scope(&record, caller.scope())? { Ok(record) } else { Err(unknown()) }
+}
+
+/// The tag of where a rollout stands: what operators and gates did to it, and not how far its devices
+/// are, so that somebody can still act on one that is under way.
+pub(super) fn tag_of(record: &RolloutRecord) -> StateTag {
+    let rollout::Progression { state, generation, .. } = &record.progression;
+    StateTag::of(&(record.id, state, generation))
 }
 
 /// Which rollouts.
@@ -182,7 +190,8 @@ async fn forecast(
     Ok(Json(forecast.await?))
 }
 
-/// Shows how far a rollout is, wave by wave, and what it waits for.
+/// Shows how far a rollout is, wave by wave, and what it waits for. Its `ETag` is of where it stands, and
+/// not of how far its devices are.
 #[utoipa::path(
     get, path = "/api/v1/rollouts/{rollout}", tag = "rollouts", params(("rollout" = String, Path)),
     responses((status = 200, body = Shown), (status = "default", body = Problem)),
@@ -205,7 +214,7 @@ pub(super) async fn show_as(
     let (caller, rollout) = (caller.clone(), rollout.to_owned());
     let shown = api.look(move |state, now| {
         let record = find(state, &caller, &rollout)?;
-        state.shown(&record, now)
+        Ok((tag_of(&record), state.shown(&record, now)?))
     });
     let shown = shown.await?;
     let at = format!("/api/v1/rollouts/{}", shown.overview.number);
