@@ -130,8 +130,21 @@ async fn verify_finds_what_was_changed_and_a_kept_head_what_was_cut_off() {
         assert!(found["fault"].as_str().unwrap().contains(fault), "{sql}: {found}");
         change("DELETE FROM audit; INSERT INTO audit SELECT * FROM copy");
     }
-    change("DELETE FROM audit WHERE seq = 5");
-    assert_eq!(verify("").await["is_whole"], true, "by itself it cannot tell");
+    for cut in
+        ["DELETE FROM audit WHERE seq = 5", "DELETE FROM audit WHERE seq > 2", "DELETE FROM audit"]
+    {
+        change(cut);
+        let found = verify(&kept).await;
+        assert_eq!((&found["is_whole"], &found["is_as_kept"]), (&json!(false), &json!(false)));
+        assert!(found["fault"].as_str().unwrap().contains("entry 5 was the last one"), "{found}");
+    }
+    // What is written afterwards does not hide it.
+    put(&served, &served.admin, "till-6", "west").await;
+    let found = verify("").await;
+    assert!(found["fault"].as_str().unwrap().contains("behind entry 0 comes entry 6"), "{found}");
+    // Whoever writes all of it anew writes that, too: then only a head that was kept elsewhere tells.
+    change("DELETE FROM audit; DELETE FROM audit_end");
+    assert_eq!(verify("").await["is_whole"], true);
     assert_eq!(verify(&kept).await["is_as_kept"], false);
     served.stop().await;
 }

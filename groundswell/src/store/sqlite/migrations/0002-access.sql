@@ -30,6 +30,13 @@ CREATE TABLE audit (
     hash BLOB NOT NULL
 );
 
+-- The last entry of it, which is kept a second time: entries that are cut off at the end are missed.
+CREATE TABLE audit_end (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL
+);
+
 -- What was created under an Idempotency-Key, so that asking again creates nothing else.
 CREATE TABLE created (
     token TEXT NOT NULL,
