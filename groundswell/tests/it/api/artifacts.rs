@@ -91,6 +91,24 @@ fn files(data: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn whoever_has_a_scope_removes_no_artifact() {
+    let served = Served::start().await;
+    let all = bytes(1_000);
+    let name = digest(&all);
+    let at = format!("/api/v1/artifacts/{name}");
+    let west = served.token(Role::Operator, Some("tag.region==west"));
+    let put = served.ask_as(&west, Method::PUT, &at).header("content-type", BYTES);
+    let put = put.body(all.clone()).send().await.unwrap();
+    assert_eq!(put.status(), StatusCode::CREATED, "it may send one");
+    let removed = served.ask_as(&west, Method::DELETE, &at).send().await.unwrap();
+    assert_eq!(problem(removed, StatusCode::FORBIDDEN).await.0, "forbidden");
+    let operator = served.token(Role::Operator, None);
+    let removed = served.ask_as(&operator, Method::DELETE, &at).send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn an_artifact_comes_in_parts_and_is_read_back_whole() {
     let served = Served::start().await;
     let all = bytes(3_000_000);
