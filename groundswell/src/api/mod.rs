@@ -18,6 +18,7 @@ mod guard;
 mod health;
 mod heard;
 mod live;
+mod moves;
 pub mod operator;
 pub(crate) mod page;
 mod problem;

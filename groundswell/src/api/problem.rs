@@ -65,6 +65,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("too-many-guesses", 429, "Too many wrong tokens came from this address."),
     ("too-many-enrollments", 429, "Too many devices enroll from this address at once."),
     ("internal", 500, "Something went wrong in the server; its log has it under the request id."),
+    ("too-many-moves", 429, "A device says another address too often; all else it said is taken."),
     ("store", 503, "The state cannot be read or written at the moment."),
     (
         "no-answer",

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    Caller, Live, Problem, driven::Driven, heard::Heard, throttle::Throttle, uploads::Uploads,
+    Caller, Live, Problem, driven::Driven, heard::Heard, moves::Moves, throttle::Throttle,
+    uploads::Uploads,
 };
 use crate::{
     access::{Change, Kind, TokenId},
@@ -85,6 +86,7 @@ struct Inner {
     throttle: Throttle,
     enrolling: Throttle,
     heard: Heard,
+    moves: Moves,
     driven: Driven,
     uploads: Uploads,
     looking: Mutex<Vec<State>>,
@@ -109,7 +111,7 @@ impl Api {
         let throttle = Throttle::new(limits.guesses_max, GUESS_EVERY);
         let uploads = Uploads::new(limits.uploads_max);
         let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
-        let (heard, driven) = Default::default();
+        let (heard, moves, driven) = Default::default();
         let (looking, changing, used) = Default::default();
         Self(Arc::new(Inner {
             path,
@@ -118,6 +120,7 @@ impl Api {
             throttle,
             enrolling,
             heard,
+            moves,
             driven,
             uploads,
             looking,
@@ -170,6 +173,10 @@ impl Api {
 
     pub(super) fn heard(&self) -> &Heard {
         &self.0.heard
+    }
+
+    pub(super) fn moves(&self) -> &Moves {
+        &self.0.moves
     }
 
     pub(super) fn driven_now(&self) -> &Driven {

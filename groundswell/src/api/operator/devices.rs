@@ -83,7 +83,13 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (device, view) = find(&api, &caller, &id)?;
+    let (mut device, mut view) = find(&api, &caller, &id)?;
+    // What it said a moment ago is about to be written.
+    if let Some(said) = api.heard().unwritten(&device.id) {
+        device.last_seen = Some(said.at);
+        device.version = said.version.or(device.version);
+        view = DeviceView::of(device.clone(), api.now());
+    }
     let tag = StateTag::of(&DeviceSpec::of(&device));
     if tag.is_known(&headers) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.header())]).into_response());
