@@ -42,6 +42,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("last-admin", 409, "It is the last token that may administer everything."),
     ("shown-before", 409, "The token was made under this key, and its secret shown then."),
     ("pruned", 410, "What came behind that event was pruned from the log."),
+    ("other-state", 410, "The event is of a state that this one is an older copy of."),
     ("key-in-use", 409, "Another request with this Idempotency-Key was done at the same time."),
     ("in-use", 409, "Something else is made of it."),
     ("wrong-offset", 409, "An upload does not go on there; Upload-Offset says where it does."),

@@ -73,3 +73,12 @@ CREATE TABLE upload (
     token TEXT NOT NULL,
     begun_at INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- Whoever drove, one after the other: by a name that chance gave, and the last row of the log before. The
+-- ids of events have the name, so that one of a row that was written elsewhere, behind the moment that
+-- this state was copied, is not taken for the row that has its number here.
+CREATE TABLE term (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    log_end INTEGER NOT NULL
+);
