@@ -305,8 +305,19 @@ impl From<OperateError> for Problem {
             E::NoRandomness(_) => Self::internal(),
             E::UnknownDevice { .. }
             | E::UnknownRelease { .. }
-            | E::UnknownRollout { .. }
             | E::UnknownArtifact { .. }
+            // Without what the command line would do about it.
+            E::UnknownDevice { id, meant: None } => {
+                Self::not_found(format!("there is no device `{id}`"))
+            }
+            E::UnknownRollout { given, last } => {
+                let told = last.map(|last| format!(": they are numbered 1 to {last}"));
+                let told = told.unwrap_or_default();
+                Self::not_found(format!("there is no rollout `{given}`{told}"))
+            }
+            E::UnknownRelease { name, version, known } if known.is_empty() => {
+                Self::not_found(format!("there is no release {name} {version}"))
+            }
             | E::UnknownToken { .. } => Self::not_found(told),
             E::LastAdmin => Self::conflict("last-admin", told),
             E::UsedUp => Self::new(StatusCode::FORBIDDEN, "used-up", told),

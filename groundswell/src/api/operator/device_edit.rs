@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     super::{
         Api, Caller, Problem,
-        body::{JsonBody, Params},
+        body::{JsonBody, Params, of_json},
         page::{Paging, cursor},
         routes::Route,
         state_tag::{IfMatch, StateTag},
@@ -69,9 +69,8 @@ async fn patch(
         let mut value = serde_json::to_value(spec).map_err(|_| Problem::internal())?;
         merge(&mut value, &patch);
         serde_path_to_error::deserialize(value).map_err(|error| {
-            let field = error.path().to_string();
-            let field = if field == "." { "body".to_owned() } else { field };
-            Problem::invalid(field, error.into_inner().to_string())
+            let at = error.path().to_string();
+            of_json(&at, &error.into_inner().to_string())
         })
     };
     edit(&api, &caller, &id, &headers, change).await

@@ -216,9 +216,9 @@ pub(super) async fn show_as(
         let record = find(state, &caller, &rollout)?;
         Ok((tag_of(&record), state.shown(&record, now)?))
     });
-    let shown = shown.await?;
+    let (tag, shown) = shown.await?;
     let at = format!("/api/v1/rollouts/{}", shown.overview.number);
-    let mut response = (status, Json(shown)).into_response();
+    let mut response = (status, [(header::ETAG, tag.header())], Json(shown)).into_response();
     if status == StatusCode::CREATED
         && let Ok(at) = at.parse()
     {
@@ -328,6 +328,9 @@ async fn assignments(
     Params(paging): Params<Paging>,
 ) -> Result<Json<Assignments>, Problem> {
     let (limit, after) = (paging.limit()?, paging.after()?);
+    if of.wave == Some(0) {
+        return Err(Problem::invalid("wave", "waves are counted from 1"));
+    }
     let states = of.state.as_deref().map(operate::assignment_states).transpose();
     let states = states.map_err(|told| Problem::invalid("state", told))?;
     let page = api.look(move |state, _| {

@@ -8,6 +8,7 @@ mod device_edit;
 mod devices;
 mod ends;
 mod events;
+mod faults;
 mod matrix;
 mod networks;
 mod process;
