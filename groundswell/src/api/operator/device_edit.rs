@@ -20,9 +20,12 @@ use super::{
         routes::Route,
         state_tag::{IfMatch, StateTag},
     },
-    devices::find,
+    devices::{as_heard, find},
 };
-use crate::operate::{DeviceSpec, DeviceView, DeviceWhys, FailingView, Past};
+use crate::{
+    operate::{DeviceSpec, DeviceView, DeviceWhys, FailingView, Past, Unwell},
+    store::Health,
+};
 
 /// How often a change is tried when others change the same device at the same time.
 const TRIES: usize = 8;
@@ -290,9 +293,20 @@ async fn why(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<DeviceWhys>, Problem> {
-    find(&api, &caller, &id)?;
+    // Looked up first: what is written meanwhile is in one of both.
+    let said = api.heard().unwritten(&id);
+    let (device, _) = find(&api, &caller, &id)?;
     let whys = api.look(move |state, now| state.device_whys(&id, caller.scope(), now));
-    Ok(Json(whys.await?))
+    let mut whys = whys.await?;
+    if let Some(said) = said {
+        whys.device = as_heard(&api, device, &said);
+        whys.unwell = match said.health {
+            Some(Health::Unwell(text)) => Some(Unwell { at: said.at, text }),
+            Some(Health::Well) => None,
+            None => whys.unwell,
+        };
+    }
+    Ok(Json(whys))
 }
 
 #[cfg(test)]

@@ -18,7 +18,10 @@ use super::super::{
     routes::Route,
     state_tag::{IfMatch, StateTag, require_new},
 };
-use crate::operate::{DeviceFault, DeviceSpec, DeviceView};
+use crate::{
+    operate::{DeviceFault, DeviceSpec, DeviceView},
+    store::CheckedIn,
+};
 
 /// Who may do what here.
 pub(in crate::api) const ROUTES: &[Route] = &[
@@ -83,12 +86,11 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (mut device, mut view) = find(&api, &caller, &id)?;
-    // What it said a moment ago is about to be written.
-    if let Some(said) = api.heard().unwritten(&device.id) {
-        device.last_seen = Some(said.at);
-        device.version = said.version.or(device.version);
-        view = DeviceView::of(device.clone(), api.now());
+    // Looked up first: what is written meanwhile is in one of both.
+    let said = api.heard().unwritten(&id);
+    let (device, mut view) = find(&api, &caller, &id)?;
+    if let Some(said) = said {
+        view = as_heard(&api, device.clone(), &said);
     }
     let tag = StateTag::of(&DeviceSpec::of(&device));
     if tag.is_known(&headers) {
@@ -143,6 +145,12 @@ async fn put(
         Problem::conflict("changed-meanwhile", "somebody else just wrote this device; try again")
     })?;
     Ok((status, [(header::ETAG, StateTag::of(&after).header())], Json(view)).into_response())
+}
+
+/// A device with what it said a moment ago, which is about to be written.
+pub(super) fn as_heard(api: &Api, device: Device, said: &CheckedIn) -> DeviceView {
+    let version = said.version.clone().or(device.version);
+    DeviceView::of(Device { version, last_seen: Some(said.at), ..device }, api.now())
 }
 
 /// The device of this id. One that the caller may not see is as one that is not there.
