@@ -32,6 +32,7 @@ mod rollouts;
 mod schema;
 mod selectors;
 mod shown;
+mod system;
 mod tail;
 mod tokens;
 mod waves;
@@ -68,6 +69,7 @@ pub use self::{
         COUNT_MAX, Counted, SAMPLE_MAX, Sample, SelectorChecked, SelectorFault, UnknownTag,
     },
     shown::{Drafted, Shown},
+    system::Disk,
     tokens::{NewToken, TokenView, USES_MAX},
     waves::{PassedOver, RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,

@@ -83,7 +83,9 @@ async fn download(
     download::answer(kept, &headers).await
 }
 
-/// Removes an artifact that no release is made of. Not by a token with a scope: an artifact is nobody's
+/// Removes an artifact that no release is made of.
+///
+/// Not by a token with a scope: an artifact is nobody's
 /// device, and whoever sends the same bytes again is answered that they are there, and counts on them.
 #[utoipa::path(
     delete, path = "/api/v1/artifacts/{digest}", tag = "artifacts",

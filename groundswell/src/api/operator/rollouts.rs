@@ -190,7 +190,9 @@ async fn forecast(
     Ok(Json(forecast.await?))
 }
 
-/// Shows how far a rollout is, wave by wave, and what it waits for. Its `ETag` is of where it stands, and
+/// Shows how far a rollout is, wave by wave, and what it waits for.
+///
+/// Its `ETag` is of where it stands, and
 /// not of how far its devices are.
 #[utoipa::path(
     get, path = "/api/v1/rollouts/{rollout}", tag = "rollouts", params(("rollout" = String, Path)),

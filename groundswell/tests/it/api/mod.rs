@@ -18,6 +18,7 @@ mod selectors;
 mod served_process;
 mod server;
 mod support;
+mod system;
 mod tls;
 mod tokens;
 mod wire;
