@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::approve::goes_over_approval;
 pub use self::wish::{MOVED_ON, REASON_CHARS_MAX, Wish, act_seen};
 use super::{Never, PauseReason, Progression, Spec, State, WaveState};
 use crate::{

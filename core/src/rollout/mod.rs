@@ -13,7 +13,7 @@ mod stand;
 pub use self::{
     act::{
         Act, Acted, MOVED_ON, Numbers, REASON_CHARS_MAX, Refusal, Wish, act, act_seen, act_wished,
-        end_preparing, judge_anew, unsendable,
+        end_preparing, goes_over_approval, judge_anew, unsendable,
     },
     limits::{IN_FLIGHT_LIMIT, Limits, RATE_LIMIT, UNVERIFIED_LIMIT},
     progression::{PauseReason, Progression, State, VERDICTS_MAX, Wave, WaveState},

@@ -4,9 +4,9 @@ use std::{error::Error, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Query, Request, rejection::QueryRejection},
 };
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, Uri, header, request::Parts};
 use serde::de::DeserializeOwned;
 
 use super::{Api, Problem, unpack};
@@ -46,13 +46,10 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Api> for JsonBody<
         }
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let field = error.path().to_string();
+            let at = error.path().to_string();
             let error = error.into_inner();
             match error.classify() {
-                serde_json::error::Category::Data => {
-                    let field = if field == "." { "body".to_owned() } else { field };
-                    Problem::invalid(field, error.to_string())
-                }
+                serde_json::error::Category::Data => of_json(&at, &error.to_string()),
                 _ => Problem::bad_request(format!("the body is no JSON: {error}")),
             }
         })?;
@@ -66,11 +63,55 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
-        let told = |error: axum::extract::rejection::QueryRejection| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", error.body_text())
-        };
-        query.map(|query| Self(query.0)).map_err(told)
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(query) => Ok(Self(query.0)),
+            Err(error) => Err(at_fault::<T>(&parts.uri, &error)),
+        }
+    }
+}
+
+/// Which parameter it is that cannot be read. Each of ours may be left out, so that each can be read alone.
+fn at_fault<T: DeserializeOwned>(uri: &Uri, error: &QueryRejection) -> Problem {
+    let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let mut seen = vec![];
+    for pair in pairs {
+        let name = pair.split('=').next().unwrap_or_default();
+        if seen.contains(&name) {
+            return Problem::invalid(name, "is given more than once");
+        }
+        seen.push(name);
+        let Ok(alone) = format!("/?{pair}").parse::<Uri>() else { continue };
+        if let Err(error) = Query::<T>::try_from_uri(&alone) {
+            return Problem::invalid(name, reason(&error, name));
+        }
+    }
+    Problem::invalid("query", reason(error, "query"))
+}
+
+/// What is wrong with a parameter, without what all such errors begin with.
+fn reason(error: &QueryRejection, name: &str) -> String {
+    let text = error.body_text();
+    let text = text.split_once("query string: ").map_or(&*text, |(_, reason)| reason);
+    text.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(text).to_owned()
+}
+
+/// What is wrong with a body that is JSON, and with which part of it.
+pub(crate) fn of_json(at: &str, error: &str) -> Problem {
+    // A part that lacks is named by the error, and its place by the path.
+    let missing = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let error = error.split(" at line ").next().unwrap_or_default();
+    match (at, missing) {
+        (".", Some(missing)) => Problem::invalid(missing, "is missing"),
+        (at, Some(missing)) => Problem::invalid(format!("{at}.{missing}"), "is missing"),
+        (at, None) => {
+            let field = if at == "." { "body" } else { at };
+            // The names of our types are nobody's business.
+            let told = match error.split_once("expected struct ") {
+                Some((found, _)) => format!("{found}expected an object in {{ }}"),
+                None => error.to_owned(),
+            };
+            Problem::invalid(field, told)
+        }
     }
 }
 
@@ -101,10 +142,17 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
     causes.find_map(<dyn Error>::downcast_ref)
 }
 
+/// Whether it says that it is JSON, which is UTF-8 always (RFC 8259 section 8.1).
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
+    let mut parts =
+        kind.unwrap_or_default().split(';').map(|part| part.trim().to_ascii_lowercase());
+    let kind = parts.next().unwrap_or_default();
+    let is_utf8 = parts.all(|part| {
+        part.strip_prefix("charset=")
+            .is_none_or(|of| matches!(of.trim_matches('"'), "utf-8" | "utf8"))
+    });
+    is_utf8 && (kind == "application/json" || kind.ends_with("+json"))
 }
 
 #[cfg(test)]

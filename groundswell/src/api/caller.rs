@@ -7,11 +7,11 @@ use std::{
 
 use axum::extract::FromRequestParts;
 use groundswell_core::{device::Device, selector::Selector, time::Time};
-use http::request::Parts;
+use http::{StatusCode, request::Parts};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::Problem;
+use super::{Api, Problem};
 use crate::access::{Change, Kind, Right, Role, Scope, Token, TokenId};
 
 /// Where a connection comes from.
@@ -88,7 +88,7 @@ impl Caller {
         }
         let own = self.role().map_or_else(|| "no operator".to_owned(), |role| role.to_string());
         let told = format!("the token is of {own}; this takes one of: {}", right.who());
-        Err(Problem::new(http::StatusCode::FORBIDDEN, "forbidden", told))
+        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", told))
     }
 
     /// Whether the caller may see a device.
@@ -116,6 +116,20 @@ impl Caller {
             after: None,
             request: Some(self.request.clone()),
         }
+    }
+}
+
+impl Api {
+    /// Judges the caller's token again, for whatever takes longer than a moment: it may have been
+    /// revoked, or have expired, since the request began.
+    ///
+    /// # Errors
+    /// A [`Problem`] with status 401.
+    pub(crate) fn judge_again(&self, caller: &Caller) -> Result<(), Problem> {
+        let refused = |told: String| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told);
+        let known = self.glance(|state, _| state.token(caller.id()))?;
+        let token = known.ok_or_else(|| refused("the token is not known any more".to_owned()))?;
+        token.check(self.now()).map_err(|error| refused(error.to_string()))
     }
 }
 

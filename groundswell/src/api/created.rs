@@ -1,14 +1,14 @@
 //! Idempotency-Key: what was created once is not created again.
 
 use groundswell_core::time::Time;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Api, Caller, Problem};
+use super::{Api, Caller, Problem, guard::once};
 use crate::store::Created;
 
-const HEADER: &str = "idempotency-key";
+const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Longest key: what callers make of a UUID or of a build's name.
 const KEY_BYTES_MAX: usize = 255;
@@ -27,6 +27,7 @@ impl Key {
         action: &str,
         body: &impl Serialize,
     ) -> Result<Option<Self>, Problem> {
+        once(headers, &HEADER)?;
         let Some(key) = headers.get(HEADER) else { return Ok(None) };
         let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
         let told = format!("1 to {KEY_BYTES_MAX} printable characters");

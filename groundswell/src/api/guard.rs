@@ -8,7 +8,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use groundswell_core::time::Time;
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use percent_encoding::percent_decode_str;
 use tracing::Instrument as _;
 
 use super::{
@@ -79,14 +80,17 @@ pub(super) fn is_request_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(is_plain)
 }
 
-/// Refuses addresses that are longer than any of ours, and requests that do not say once to whom
-/// they are (RFC 9112 section 3.2): what stands in front may have read another one.
+/// Refuses addresses that are longer than any of ours or no text, and requests that do not say once to
+/// whom they are (RFC 9112 section 3.2): what stands in front may have read another one.
 pub(super) async fn bound_uri(request: Request, next: Next) -> Response {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
         return Problem::bad_request("say by one Host header to whom this goes").into_response();
     }
     let uri = request.uri();
+    if percent_decode_str(uri.path()).decode_utf8().is_err() {
+        return Problem::bad_request("the path of the address is no UTF-8").into_response();
+    }
     let bytes = uri.path().len() + uri.query().map_or(0, str::len);
     if bytes > URI_BYTES_MAX {
         let told = format!("the address has {bytes} bytes, the most is {URI_BYTES_MAX}");
@@ -125,6 +129,7 @@ fn caller(
     if !api.live().has_begun() {
         return Err(health::starting());
     }
+    once(request.headers(), &header::AUTHORIZATION)?;
     let source = request.extensions().get::<Source>().copied().unwrap_or_default();
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
     let token = authenticate(api, request, source)?;
@@ -141,6 +146,14 @@ fn caller(
     let query = request.uri().query().unwrap_or_default();
     parameters.check(request.method(), path.unwrap_or_default(), query)?;
     Ok(Some(caller))
+}
+
+/// Refuses a header that is said twice: which of them counts, everybody guesses otherwise.
+pub(super) fn once(headers: &HeaderMap, name: &HeaderName) -> Result<(), Problem> {
+    if headers.get_all(name).iter().nth(1).is_none() {
+        return Ok(());
+    }
+    Err(Problem::bad_request(format!("{name} is said more than once: say it once")))
 }
 
 fn forbidden(told: &str) -> Problem {

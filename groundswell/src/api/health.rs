@@ -41,7 +41,7 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Says that it drives, answers, and is not about to end.
+/// Says that it drives, answers, can write down what is done, and is not about to end.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses(
@@ -57,7 +57,11 @@ async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
     if !live.has_begun() {
         return Err(starting());
     }
-    api.look(|state, _| state.log_end()).await?;
+    let disk = api.look(|state, _| state.log_end().map(|_| state.disk().ok())).await?;
+    if disk.is_some_and(|disk| disk.is_full()) {
+        let told = "the disk is full: nothing can be written down; make room on it";
+        return Err(Problem::unavailable("store", told, READY_IN_SECS));
+    }
     Ok("ready\n")
 }
 

@@ -3,7 +3,7 @@
 //! A check-in costs the disk nothing by itself. What is answered is written within a second or so; a
 //! server that is killed forgets that much, one that is stopped nothing.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -26,12 +26,19 @@ const DEVICES_MAX: usize = 200_000;
 
 /// What was heard, by the device's id.
 #[derive(Debug, Default)]
-pub(super) struct Heard(Mutex<HashMap<Box<str>, CheckedIn>>);
+pub(super) struct Heard(Mutex<Unwritten>);
+
+#[derive(Debug, Default)]
+struct Unwritten {
+    devices: HashMap<Box<str>, CheckedIn>,
+    /// What is being written at the moment.
+    taken: Arc<HashMap<Box<str>, CheckedIn>>,
+}
 
 impl Heard {
     /// Notes that a device checked in; false if there is no room.
     pub(super) fn note(&self, id: &str, said: CheckedIn) -> bool {
-        let mut devices = self.0.lock();
+        let devices = &mut self.0.lock().devices;
         if let Some(known) = devices.get_mut(id) {
             *known = said.over(known.clone());
             return true;
@@ -43,20 +50,32 @@ impl Heard {
         true
     }
 
-    fn take(&self) -> Vec<(Box<str>, CheckedIn)> {
-        std::mem::take(&mut *self.0.lock()).into_iter().collect()
+    /// What a device said that is not written yet.
+    pub(super) fn unwritten(&self, id: &str) -> Option<CheckedIn> {
+        let unwritten = self.0.lock();
+        match (unwritten.devices.get(id).cloned(), unwritten.taken.get(id).cloned()) {
+            (Some(newer), Some(older)) => Some(newer.over(older)),
+            (newer, older) => newer.or(older),
+        }
     }
 
-    /// What could not be written is kept, unless something newer was heard.
-    fn put_back(&self, unwritten: impl Iterator<Item = (Box<str>, CheckedIn)>) {
-        let mut devices = self.0.lock();
-        for (id, older) in unwritten {
-            let said = match devices.remove(&id) {
+    fn take(&self) -> Arc<HashMap<Box<str>, CheckedIn>> {
+        let mut unwritten = self.0.lock();
+        unwritten.taken = Arc::new(std::mem::take(&mut unwritten.devices));
+        unwritten.taken.clone()
+    }
+
+    /// All that was taken is written, but for this. That is kept, unless something newer was heard.
+    fn written_but(&self, left: impl Iterator<Item = (Box<str>, CheckedIn)>) {
+        let mut unwritten = self.0.lock();
+        for (id, older) in left {
+            let said = match unwritten.devices.remove(&id) {
                 Some(newer) => newer.over(older),
                 None => older,
             };
-            devices.insert(id, said);
+            unwritten.devices.insert(id, said);
         }
+        unwritten.taken = Arc::default();
     }
 }
 
@@ -84,15 +103,17 @@ pub async fn write_heard(api: Api, stop: CancellationToken) {
 }
 
 async fn write(api: &Api) -> Result<(), ()> {
-    let mut left = api.heard().take().into_iter();
+    let taken = api.heard().take();
+    let mut left = taken.iter().map(|(id, said)| (id.clone(), said.clone()));
     loop {
         let chunk: Vec<_> = left.by_ref().take(AT_ONCE).collect();
         if chunk.is_empty() {
+            api.heard().written_but(std::iter::empty());
             return Ok(());
         }
         let written = chunk.clone();
         if api.write(None, move |state, _| state.checked_in(&written)).await.is_err() {
-            api.heard().put_back(chunk.into_iter().chain(left));
+            api.heard().written_but(chunk.into_iter().chain(left));
             return Err(());
         }
         tokio::time::sleep(PAUSE).await;
@@ -118,11 +139,16 @@ mod tests {
         assert!(heard.note("a", said(2, None, None)));
         let unwell = || Some(Health::Unwell("hot".to_owned()));
         let taken = heard.take();
-        assert_eq!(taken, [("a".into(), said(2, Some("1.0"), unwell()))]);
+        let all = |taken: &HashMap<_, _>| taken.clone().into_iter().collect::<Vec<(Box<str>, _)>>();
+        assert_eq!(all(&taken), [("a".into(), said(2, Some("1.0"), unwell()))]);
+        assert_eq!(heard.unwritten("a"), Some(said(2, Some("1.0"), unwell())), "not yet");
         // Something newer came while this could not be written.
         assert!(heard.note("a", said(3, Some("2.0"), Some(Health::Well))));
-        heard.put_back(taken.into_iter());
-        assert_eq!(heard.take(), [("a".into(), said(3, Some("2.0"), Some(Health::Well)))]);
+        assert_eq!(heard.unwritten("a"), Some(said(3, Some("2.0"), Some(Health::Well))));
+        heard.written_but(all(&taken).into_iter());
+        assert_eq!(all(&heard.take()), [("a".into(), said(3, Some("2.0"), Some(Health::Well)))]);
+        heard.written_but(std::iter::empty());
+        assert_eq!(heard.unwritten("a"), None);
         assert!(heard.take().is_empty());
     }
 

@@ -1,8 +1,8 @@
 //! How the server is: whether it has begun, whether it ends, what it counts, and who listens.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use groundswell_core::time::Time;
@@ -17,7 +17,7 @@ use crate::telemetry::Telemetry;
 pub struct Live {
     feed: Arc<Feed>,
     stopping: CancellationToken,
-    has_begun: AtomicBool,
+    begun: OnceLock<Instant>,
     telemetry: Telemetry,
     /// When rollouts and assignments were last counted.
     pub(super) counted_at: Mutex<Option<Time>>,
@@ -34,7 +34,7 @@ impl Live {
         Self {
             feed: Arc::new(Feed::new(readers_max)),
             stopping,
-            has_begun: AtomicBool::new(false),
+            begun: OnceLock::new(),
             telemetry,
             counted_at: Mutex::new(None),
         }
@@ -42,12 +42,17 @@ impl Live {
 
     /// There is a state, and it is driven.
     pub fn begin(&self) {
-        self.has_begun.store(true, Ordering::Release);
+        self.begun.get_or_init(Instant::now);
     }
 
     /// Whether there is a state to be asked.
     pub(super) fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::Acquire)
+        self.begun.get().is_some()
+    }
+
+    /// For how long there has been one.
+    pub(super) fn uptime_secs(&self) -> u64 {
+        self.begun.get().map_or(0, |begun| begun.elapsed().as_secs())
     }
 
     /// Told when the server is to end.

@@ -20,6 +20,7 @@ mod guard;
 mod health;
 mod heard;
 mod live;
+mod moves;
 mod namesake;
 pub mod operator;
 pub(crate) mod page;

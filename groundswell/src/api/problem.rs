@@ -43,6 +43,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("last-admin", 409, "It is the last token that may administer everything."),
     ("shown-before", 409, "The token was made under this key, and its secret shown then."),
     ("pruned", 410, "What came behind that event was pruned from the log."),
+    ("other-state", 410, "The event is of a state that this one is an older copy of."),
     ("key-in-use", 409, "Another request with this Idempotency-Key was done at the same time."),
     ("in-use", 409, "Something else is made of it."),
     ("wrong-offset", 409, "An upload does not go on there; Upload-Offset says where it does."),
@@ -66,6 +67,7 @@ pub(super) const KINDS: &[(&str, u16, &str)] = &[
     ("too-many-uploads", 429, "As many uploads are under way as may be."),
     ("too-many-guesses", 429, "Too many wrong tokens came from this address."),
     ("too-many-enrollments", 429, "Too many devices enroll from this address at once."),
+    ("too-many-moves", 429, "A device says another address too often; all else it said is taken."),
     ("internal", 500, "Something went wrong in the server; its log has it under the request id."),
     ("store", 503, "The state cannot be read or written at the moment."),
     (
@@ -204,8 +206,8 @@ impl Problem {
 
     /// There is no room on the disk.
     pub fn disk_full() -> Self {
-        let told = "the server's disk is full; what arrived before is kept, and the upload goes on \
-                    from there once there is room";
+        let told = "the server's disk is full: make room there, and send it again. What an upload in \
+                    parts has said to have arrived is kept, and it goes on from there";
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", told)
     }
 
@@ -250,7 +252,11 @@ impl From<StoreError> for Problem {
                         this one again for its answer";
             return Self::conflict("key-in-use", told);
         }
+        let is_full = error.is_of_full_disk();
         tracing::error!("{:#}", anyhow::Error::from(error));
+        if is_full {
+            return Self::disk_full();
+        }
         Self::unavailable("store", "the state cannot be read or written; try again later", 5)
     }
 }
@@ -303,9 +309,23 @@ impl From<OperateError> for Problem {
             E::OutOfScope => Self::invalid("tags", told),
             E::Scope(_) => Self::invalid("scope", told),
             E::NoRandomness(_) => Self::internal(),
+            // Without what the command line would do about it.
+            E::UnknownDevice { id, meant: None } => {
+                Self::not_found(format!("there is no device `{id}`"))
+            }
+            E::UnknownRollout { given, last } => {
+                let told = match last {
+                    None => String::new(),
+                    Some(1) => ": the only one is 1".to_owned(),
+                    Some(last) => format!(": they are numbered 1 to {last}"),
+                };
+                Self::not_found(format!("there is no rollout `{given}`{told}"))
+            }
+            E::UnknownRelease { name, version, known } if known.is_empty() => {
+                Self::not_found(format!("there is no release {name} {version}"))
+            }
             E::UnknownDevice { .. }
             | E::UnknownRelease { .. }
-            | E::UnknownRollout { .. }
             | E::UnknownArtifact { .. }
             | E::UnknownToken { .. } => Self::not_found(told),
             E::LastAdmin => Self::conflict("last-admin", told),

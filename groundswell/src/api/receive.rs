@@ -29,8 +29,8 @@ pub(super) struct Receiving<T> {
     pub(super) with: T,
 }
 
-/// Has a body follow what has arrived, up to `bytes_max` in all. If it does not end well, what came of
-/// it by then stays.
+/// Has a body follow what has arrived, up to `bytes_max` in all, as long as whoever sends it may:
+/// `is_allowed` is asked before each write. If it does not end well, what came of it by then stays.
 ///
 /// # Errors
 /// A [`Problem`] that says why no more was taken. The file is none only if the thread that wrote it
@@ -39,12 +39,17 @@ pub(super) async fn receive<T: Send + 'static>(
     into: Receiving<T>,
     mut body: Body,
     bytes_max: u64,
+    is_allowed: impl Fn() -> Result<(), Problem>,
 ) -> (Option<Receiving<T>>, Result<(), Problem>) {
     let mut into = into;
     let mut room = bytes_max.saturating_sub(into.file.bytes());
     loop {
         let (gathered, end) = gather(&mut body, &mut room).await;
         if !gathered.is_empty() {
+            if let Err(problem) = is_allowed() {
+                drain(body).await;
+                return (Some(into), Err(problem));
+            }
             let (written, result) = write(into, gathered).await;
             let Some(written) = written else { return (None, Err(Problem::internal())) };
             into = written;

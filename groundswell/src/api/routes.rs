@@ -92,6 +92,7 @@ const NOUNS: &[&[Route]] = &[
     operator::selectors::ROUTES,
     operator::budgets::ROUTES,
     operator::whoami::ROUTES,
+    operator::system::ROUTES,
 ];
 
 const OWN: &[Route] =
@@ -138,6 +139,7 @@ fn parts() -> OpenApiRouter<Api> {
         .merge(operator::selectors::routes())
         .merge(operator::budgets::routes())
         .merge(operator::whoami::routes())
+        .merge(operator::system::routes())
 }
 
 /// The API, as `OpenAPI` 3.1 has it.

@@ -23,6 +23,7 @@ use super::{
     Caller, Live, Problem,
     driven::Driven,
     heard::Heard,
+    moves::Moves,
     throttle::{Guess, Throttle},
     uploads::Uploads,
 };
@@ -103,6 +104,7 @@ struct Inner {
     guesses: Throttle<Guess>,
     enrolling: Throttle<IpAddr>,
     heard: Heard,
+    moves: Moves,
     driven: Driven,
     uploads: Uploads,
     looking: Mutex<Vec<State>>,
@@ -127,7 +129,7 @@ impl Api {
         let guesses = Throttle::new(limits.guesses_max, GUESS_EVERY);
         let uploads = Uploads::new(limits.uploads_max);
         let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
-        let (heard, driven) = Default::default();
+        let (heard, moves, driven) = Default::default();
         let (looking, changing, used) = Default::default();
         let inner = Arc::new(Inner {
             path,
@@ -136,6 +138,7 @@ impl Api {
             guesses,
             enrolling,
             heard,
+            moves,
             driven,
             uploads,
             looking,
@@ -199,6 +202,10 @@ impl Api {
 
     pub(super) fn heard(&self) -> &Heard {
         &self.inner.heard
+    }
+
+    pub(super) fn moves(&self) -> &Moves {
+        &self.inner.moves
     }
 
     pub(super) fn driven_now(&self) -> &Driven {

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use utoipa::IntoParams;
 
 use super::Problem;
 
@@ -42,11 +43,7 @@ impl StateTag {
     /// A [`Problem`] with status 412.
     pub(crate) fn require(&self, headers: &HeaderMap) -> Result<(), Problem> {
         match named(headers, &header::IF_MATCH) {
-            Some(tags) if !is_among(&self.0, &tags, false) => Err(Problem::new(
-                StatusCode::PRECONDITION_FAILED,
-                "changed-meanwhile",
-                "it is not what you saw any more: read it again, and decide again",
-            )),
+            Some(tags) if !is_among(&self.0, &tags, false) => Err(changed_meanwhile()),
             _ => Ok(()),
         }
     }
@@ -81,6 +78,22 @@ pub(crate) fn require_there(headers: &HeaderMap) -> Result<(), Problem> {
         )),
         None => Ok(()),
     }
+}
+
+/// It is not what the caller saw.
+pub(crate) fn changed_meanwhile() -> Problem {
+    let told = "it is not what you saw any more: read it again, and decide again";
+    Problem::new(StatusCode::PRECONDITION_FAILED, "changed-meanwhile", told)
+}
+
+/// What a change is bound to.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is read as a header, and described here")]
+pub(crate) struct IfMatch {
+    /// The `ETag` of what was seen: otherwise nothing is done, and 412 answered.
+    #[param(rename = "If-Match", max_length = 1024)]
+    if_match: Option<String>,
 }
 
 /// Refuses to create what is there, if the caller asked for that by `If-None-Match: *`.

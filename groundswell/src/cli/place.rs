@@ -352,7 +352,7 @@ impl Place {
                 let (_, record) = dir.find(&of.number.to_string())?;
                 let subject = format!("rollout {}", of.number);
                 let mut state = dir.change("rollout.approve", subject, now)?;
-                Ok(state.approve(record.key, wave, reason, now)?)
+                Ok(state.approve(record.key, wave, reason, None, now)?)
             }
             Self::Server(remote) => remote.approve(&of.number.to_string(), wave, reason),
         }

@@ -155,6 +155,7 @@ fn unreachable_hint(why: &str) -> &'static str {
 fn problem_hint(problem: &Problem) -> String {
     let told = match problem.status {
         401 => "; `groundswell login URL` takes another one".to_owned(),
+        404 => missing_hint(&problem.detail),
         500 => problem.request_id.as_ref().map_or_else(String::new, |id| format!(" ({id})")),
         _ => String::new(),
     };
@@ -162,6 +163,28 @@ fn problem_hint(problem: &Problem) -> String {
         Some(secs) => format!("{told}; try again in {secs} s"),
         None => told,
     }
+}
+
+/// What the command line does about what is not there: a server says nothing of commands.
+fn missing_hint(detail: &str) -> String {
+    let named = |noun: &str| {
+        detail
+            .strip_prefix(&format!("there is no {noun} "))
+            .filter(|rest| !rest.contains([';', ':']))
+    };
+    if named("device").is_some() {
+        return "; import it with `groundswell device import`".to_owned();
+    }
+    if let Some(release) = named("release") {
+        return format!("; `groundswell release create {release} FILE` makes it");
+    }
+    if named("rollout").is_some() {
+        return "; `groundswell rollout list` has those that you may see".to_owned();
+    }
+    if detail.contains(": they are numbered 1 to ") {
+        return "; `groundswell rollout list` has them".to_owned();
+    }
+    String::new()
 }
 
 fn version_hint(server: Option<&str>) -> String {

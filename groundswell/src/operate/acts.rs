@@ -97,7 +97,21 @@ impl State {
         asked: Act,
         now: Time,
     ) -> Result<Acting, OperateError> {
-        self.attributed(now, |state| state.act_as_said(rollout, asked, now))
+        self.act_seen(rollout, asked, None, now)
+    }
+
+    /// The same, by somebody who decided by what they saw: of another generation it is refused.
+    ///
+    /// # Errors
+    /// As [`State::act`], and [`OperateError::MovedOn`].
+    pub fn act_seen(
+        &mut self,
+        rollout: RolloutKey,
+        asked: Act,
+        seen: Option<u64>,
+        now: Time,
+    ) -> Result<Acting, OperateError> {
+        self.attributed(now, |state| state.act_as_said(rollout, asked, seen, now))
     }
 
     /// What is asked for is in the audit log with the asking. If it comes to nothing, that is there, too.
@@ -124,6 +138,7 @@ impl State {
         &mut self,
         rollout: RolloutKey,
         asked: Act,
+        seen: Option<u64>,
         now: Time,
     ) -> Result<Acting, OperateError> {
         // What an abort stops is not open any more once that is said.
@@ -135,9 +150,11 @@ impl State {
             _ => None,
         };
         // Said twice at the same moment, it must not open two waves.
-        let generation = match asked {
-            Act::Advance | Act::Approve => Some(self.known(rollout)?.progression.generation),
-            _ => None,
+        let generation = match (seen, asked) {
+            (None, Act::Advance | Act::Approve) => {
+                Some(self.known(rollout)?.progression.generation)
+            }
+            _ => seen,
         };
         let warnings = match asked {
             Act::Start => self.check_start(rollout, now)?,
@@ -160,8 +177,8 @@ impl State {
         }
     }
 
-    /// Approves that the next wave opens, as [`State::act`] does; if a wave is named, counted from 1,
-    /// no other one. Why is kept, if it is said.
+    /// Approves that the next wave opens, as [`State::act_seen`] does; if a wave is named, counted from
+    /// 1, no other one. Why is kept, if it is said.
     ///
     /// # Errors
     /// As [`State::act`], [`OperateError::OtherWave`], and [`OperateError::ApprovalReason`] if what is
@@ -171,6 +188,7 @@ impl State {
         rollout: RolloutKey,
         wave: Option<usize>,
         reason: Option<&str>,
+        seen: Option<u64>,
         now: Time,
     ) -> Result<Acting, OperateError> {
         let length = || OperateError::ApprovalReason { max: REASON_CHARS_MAX };
@@ -188,7 +206,7 @@ impl State {
             );
             return Err(OperateError::OtherWave { rollout: rollout.0, wave, next });
         }
-        let generation = Some(progression.generation);
+        let generation = seen.or(Some(progression.generation));
         let wanted = Wanted { rollout, act: Act::Approve, generation, reason };
         self.attributed(now, |state| state.ask(&wanted, now))
     }
@@ -267,6 +285,9 @@ impl State {
                     warnings: vec![],
                     driver,
                 })
+            }
+            Answer::Refused(why) if why == MOVED_ON => {
+                Err(OperateError::MovedOn { rollout: rollout.0 })
             }
             Answer::Refused(why) => Err(OperateError::DriverRefused { rollout: rollout.0, why }),
         }

@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use super::{OperateError, State};
 use crate::{
-    access::{Chain, Change, Entry, hash_in_hex},
-    store::AccessStore as _,
+    access::{Chain, Change, Entry, Hash, hash_in_hex},
+    store::{AccessStore as _, AuditEnd},
 };
 
 /// Entries that are looked at for one page: some milliseconds.
@@ -126,6 +126,8 @@ impl State {
     pub fn verify_audit(&self, kept: Option<(i64, &str)>) -> Result<AuditVerified, OperateError> {
         let mut chain = Chain::default();
         let mut fault = None;
+        let end = self.store.audit_end()?;
+        let mut at_end = None;
         let mut is_as_kept = kept.map(|_| false);
         // Also what has a number that none can have.
         let mut after = i64::MIN;
@@ -141,6 +143,9 @@ impl State {
                 {
                     is_as_kept = Some(hash_in_hex(&entry.hash).eq_ignore_ascii_case(hash));
                 }
+                if end.noted.is_some_and(|(seq, _)| seq == entry.seq) {
+                    at_end = Some((entry.seq, entry.hash));
+                }
                 seen += 1;
                 seen < VERIFIED_AT_ONCE
             })?;
@@ -149,8 +154,25 @@ impl State {
                 break;
             }
         }
+        let fault = fault.or_else(|| fault_of_end(end, at_end));
         let (entries, hash) = chain.head();
         let is_whole = fault.is_none();
         Ok(AuditVerified { is_whole, entries, hash: hash_in_hex(&hash), fault, is_as_kept })
     }
+}
+
+/// What is wrong with the end of a log whose entries are whole; `found` is the entry that was noted as
+/// its last one.
+fn fault_of_end(end: AuditEnd, found: Option<(i64, Hash)>) -> Option<String> {
+    let AuditEnd { last, noted } = end;
+    let written = noted.map_or(0, |(seq, _)| seq);
+    if last < written {
+        return Some(format!(
+            "behind entry {last} the log was cut off: entry {written} was the last one"
+        ));
+    }
+    if last > written {
+        return Some(format!("entry {written} was the last one: what comes behind it was added"));
+    }
+    (found != noted).then(|| format!("entry {written} is not what was written: all was replaced"))
 }

@@ -5,7 +5,7 @@ use groundswell_core::{device::Device, time::Time};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DeviceView, DeviceWhy, FailingView, OperateError, SlotReleaseView, State};
+use super::{DeviceSpec, DeviceView, DeviceWhy, FailingView, OperateError, SlotReleaseView, State};
 use crate::{
     access::{Scope, Token, TokenId},
     store::{
@@ -70,6 +70,11 @@ pub struct DeviceWhys {
     pub slots_released: Vec<SlotReleaseView>,
     /// Where it stands in each rollout that has it, newest first.
     pub rollouts: Vec<DeviceWhy>,
+}
+
+/// A device as the audit log tells of it.
+pub(super) fn told(device: &Device) -> serde_json::Value {
+    serde_json::to_value(DeviceSpec::of(device)).unwrap_or_default()
 }
 
 impl State {
@@ -139,7 +144,7 @@ impl State {
         }
         let all = devices.iter().zip(&may).filter_map(|(device, may)| may.then_some(device));
         let all: Vec<&Device> = all.collect();
-        let mut written = self.store.import_devices(&all)?.into_iter();
+        let mut written = self.store.import_devices(&all, &told)?.into_iter();
         Ok(may.into_iter().map(|may| if may { written.next() } else { None }).collect())
     }
 

@@ -11,10 +11,13 @@ use groundswell_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DeviceWhy, OperateError, State};
+use super::{DeviceWhy, OperateError, State, device_edit::told};
 use crate::{
     inventory::Inventory,
-    store::{Contact, DeviceKey, Intent, Put, Store, StoreError, TroubleStore as _},
+    store::{
+        AccessStore as _, Contact, DeviceKey, FleetStore as _, Intent, Put, Store, StoreError,
+        TroubleStore as _, Written,
+    },
 };
 
 /// Devices written down in one transaction: some 20 ms of it.
@@ -132,7 +135,8 @@ pub struct Part {
 }
 
 impl State {
-    /// Puts the devices of an inventory into this one. Their headers are left out.
+    /// Puts the devices of an inventory into this one. Their headers are left out. By whom is in the audit
+    /// log with each transaction that changes something.
     ///
     /// # Errors
     /// [`OperateError::ImportCut`] says how many were written before, and stay; otherwise
@@ -141,15 +145,23 @@ impl State {
         // Nothing of a list that has such a device is written.
         inventory.entries.iter().try_for_each(|entry| self.judge_device(&entry.device))?;
         let mut put = Put::default();
+        let by = self.store.attribution().cloned();
         for chunk in inventory.entries.chunks(CHUNK) {
             let devices: Vec<&Device> = chunk.iter().map(|entry| &entry.device).collect();
-            let more = match self.store.put_devices(&devices) {
-                Ok(more) => more,
+            if let Some(by) = by.clone() {
+                self.store.attribute(by);
+            }
+            let written = match self.store.import_devices(&devices, &told) {
+                Ok(written) => written,
                 Err(error) => return Err(cut(put, inventory.entries.len(), error)),
             };
-            put.new += more.new;
-            put.changed += more.changed;
-            put.same += more.same;
+            for written in written {
+                *match written {
+                    Written::Created => &mut put.new,
+                    Written::Changed => &mut put.changed,
+                    Written::Same => &mut put.same,
+                } += 1;
+            }
             std::thread::sleep(PAUSE);
         }
         let with_headers = inventory.entries.iter().filter(|entry| entry.headers.is_some());

@@ -33,6 +33,7 @@ mod schema;
 mod selectors;
 mod shown;
 mod sight;
+mod system;
 mod tail;
 mod tokens;
 mod waves;
@@ -69,6 +70,7 @@ pub use self::{
         COUNT_MAX, Counted, SAMPLE_MAX, Sample, SelectorChecked, SelectorFault, UnknownTag,
     },
     shown::{Drafted, Shown},
+    system::Disk,
     tokens::{NewToken, TokenView, USES_MAX},
     waves::{PassedOver, RoundView, RoundWave, Said, Stand, WaveView},
     why::DeviceWhy,

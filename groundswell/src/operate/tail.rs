@@ -22,6 +22,15 @@ impl State {
         Ok(self.store.log_end()?)
     }
 
+    /// The drivers that there were, the last ones, in order: the last row of the log before each, and what
+    /// it is called in the ids of events.
+    ///
+    /// # Errors
+    /// [`OperateError::Store`].
+    pub fn terms(&self) -> Result<Vec<(i64, String)>, OperateError> {
+        Ok(self.store.terms()?)
+    }
+
     /// Hands the rows of the log behind this one to `each`, in order, until it returns `false`: of
     /// all rollouts, or of one.
     ///

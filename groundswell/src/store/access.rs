@@ -3,7 +3,7 @@
 use groundswell_core::time::Time;
 
 use super::StoreError;
-use crate::access::{Change, Entry, Token, TokenId};
+use crate::access::{Change, Entry, Hash, Token, TokenId};
 
 /// Something that was created under a key that the caller chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub struct Created {
     pub subject: String,
     /// When.
     pub at: Time,
+}
+
+/// Where the audit log ends, as two tables say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditEnd {
+    /// The number of the last entry that is there; 0 if none is.
+    pub last: i64,
+    /// The last that was written, which is noted with each.
+    pub noted: Option<(i64, Hash)>,
 }
 
 /// What is written with the next transaction of a store, if it has one.
@@ -71,6 +80,9 @@ pub trait AccessStore {
         before: Option<i64>,
         each: &mut dyn FnMut(Entry) -> bool,
     ) -> Result<(), StoreError>;
+
+    /// Where the audit log ends, at one moment.
+    fn audit_end(&self) -> Result<AuditEnd, StoreError>;
 
     /// Hands the entries of the audit log behind this number to `each`, in order, until it says no.
     fn for_each_audited(

@@ -2,6 +2,7 @@
 
 use groundswell_core::{assignment::Assignment, device::Device, time::Time};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{DeviceKey, RolloutKey, StoreError};
@@ -113,8 +114,13 @@ pub trait FleetStore {
     fn remove_device(&mut self, id: &str, now: Time) -> Result<Removed, StoreError>;
 
     /// Puts devices into the inventory, and says of each what that did. By whom it is done is written
-    /// down with how many there were, if there was anything to do.
-    fn import_devices(&mut self, devices: &[&Device]) -> Result<Vec<Written>, StoreError>;
+    /// down with how many there were, and what the first ones were and are, as `told`, if there was
+    /// anything to do.
+    fn import_devices(
+        &mut self,
+        devices: &[&Device],
+        told: &dyn Fn(&Device) -> Value,
+    ) -> Result<Vec<Written>, StoreError>;
 
     /// Notes devices that checked in, and tells a driver of those that rollouts wait for or that keep
     /// slots because they failed. Those that are not in the inventory are passed over.

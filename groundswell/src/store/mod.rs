@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::{
-    access::{AccessStore, Attribution, Created},
+    access::{AccessStore, Attribution, AuditEnd, Created},
     artifacts::{Along, ArtifactStore, MadeRelease, Removal, Upload},
     changed::{ChangeSeq, Misplaced, Move, Review, Reviewed},
     fleet::{Calling, CheckedIn, Enrolled, FleetStore, Health, Removed, Revoked, Written},

@@ -12,6 +12,10 @@ pub trait TailStore {
     /// The number of the last row of the log; 0 before the first.
     fn log_end(&self) -> Result<i64, StoreError>;
 
+    /// The drivers that there were, the last ones, in order: the last row of the log before each, and what
+    /// it is called.
+    fn terms(&self) -> Result<Vec<(i64, String)>, StoreError>;
+
     /// Hands the rows behind this one to `each`, in order, until it returns `false`: of all rollouts,
     /// or of one. Rows that were pruned and are still there are left out.
     fn for_each_row_after(

@@ -3,8 +3,25 @@
 use super::{Acted, Asked, Refusal};
 use crate::{
     gate::external::{Approval, Besides, By, Gates},
-    rollout::{State, WaveState},
+    rollout::{PauseReason, Progression, Spec, State, WaveState},
 };
+
+/// Whether an advance would go over an approval that a gate asks for and nobody gave: whoever may not
+/// approve may not do that either.
+pub fn goes_over_approval(progression: &Progression, spec: &Spec) -> bool {
+    let Progression { state, paused, .. } = progression;
+    // These are what it goes over first, and alone.
+    let is_braked =
+        paused.contains(&PauseReason::Brake) || paused.contains(&PauseReason::Regression);
+    if is_braked || !matches!(state, State::Running | State::Paused) {
+        return false;
+    }
+    let Some(at) = progression.current() else { return false };
+    let wave = &progression.waves[at];
+    wave.state != WaveState::Pending
+        && wave.approved.is_none()
+        && spec.external(at).any(|(_, gate)| gate.by == By::Approval)
+}
 
 impl Asked<'_> {
     /// Nothing that was not asked for, and not before its time: who approves has seen the whole wave.

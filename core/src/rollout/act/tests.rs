@@ -588,3 +588,28 @@ fn an_abort_keeps_what_went_wrong_from_being_rolled_back() {
     let canceled = act(&wrong, &spec, &numbers, Act::Cancel, NOW).unwrap();
     assert_eq!(canceled, Acted::Already("it was aborted before"));
 }
+
+/// It is told exactly of the advances that would pass a wave whose approval is missing.
+#[test]
+fn an_advance_over_an_approval_is_told_beforehand() {
+    use crate::gate::external::{Approval, By, External};
+    let gates = vec![External { by: By::Approval, waves: vec![0] }];
+    let spec = Spec { gates, ..spec() };
+    let mut told = 0;
+    for (name, standing) in standings() {
+        for approved in [None, Some(Approval { at: NOW, reason: None })] {
+            let mut progression = standing.clone();
+            progression.waves[0].approved = approved;
+            let goes_over = match act(&progression, &spec, &numbers(), Act::Advance, NOW) {
+                Ok(Acted::Changed(to)) => {
+                    let verdict = to.waves[0].verdict();
+                    verdict.is_some_and(|verdict| verdict.besides != Besides::Nothing)
+                }
+                _ => false,
+            };
+            assert_eq!(goes_over_approval(&progression, &spec), goes_over, "{name}");
+            told += u32::from(goes_over);
+        }
+    }
+    assert!(told > 2, "{told}");
+}

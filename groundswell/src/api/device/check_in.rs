@@ -1,5 +1,7 @@
 //! A device says that it is there, and is told what waits for it.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -127,16 +129,27 @@ async fn check_in(
     let unknown = || Problem::not_found(format!("there is no device `{id}`"));
     let calling = api.glance(|state, _| state.calling(&id, &rollouts.keys))?;
     let mut calling = calling.ok_or_else(unknown)?;
+    let at = heard.at;
+    let note = |heard| {
+        let told = "more devices check in than can be written down at the moment";
+        let full = || Problem::unavailable("too-many-check-ins", told, 10);
+        api.heard().note(&id, heard).then_some(()).ok_or_else(full)
+    };
     if let Some(address) = &said.address
         && calling.address.as_ref() != Some(address)
     {
-        calling.address = move_to(&api, &caller, &id, address).await?;
+        match move_to(&api, &caller, &id, address).await {
+            Ok(moved) => calling.address = moved,
+            Err(problem) => {
+                // It is there, wherever that is.
+                if problem.status() == StatusCode::TOO_MANY_REQUESTS {
+                    note(heard)?;
+                }
+                return Err(problem);
+            }
+        }
     }
-    let at = heard.at;
-    if !api.heard().note(&id, heard) {
-        let told = "more devices check in than can be written down at the moment";
-        return Err(Problem::unavailable("too-many-check-ins", told, 10));
-    }
+    note(heard)?;
     let wait = |(key, assignment): &(_, Assignment)| {
         Some(waits(&rollouts, rollouts.of(*key)?, &calling, assignment, at))
     };
@@ -175,6 +188,7 @@ async fn move_to(
     id: &str,
     address: &str,
 ) -> Result<Option<String>, Problem> {
+    let mut is_counted = false;
     for _ in 0..TRIES {
         let before = api.glance(|state, _| state.known_device(id))?;
         let before =
@@ -182,13 +196,25 @@ async fn move_to(
         let spec = DeviceSpec { address: Some(address.to_owned()), ..DeviceSpec::of(&before) };
         let device = spec.device(id)?;
         let written = device.address.as_ref().map(ToString::to_string);
-        if device.address == before.address
-            || device_edit::write(api, caller, before, device).await?.is_some()
-        {
+        if device.address == before.address {
+            return Ok(written);
+        }
+        if !is_counted {
+            api.moves().note(id, api.now()).map_err(too_many_moves)?;
+            is_counted = true;
+        }
+        if device_edit::write(api, caller, before, device).await?.is_some() {
             return Ok(written);
         }
     }
     Err(Problem::conflict("changed-meanwhile", "others change this device all the time; try again"))
+}
+
+fn too_many_moves(wait: Duration) -> Problem {
+    let told = "the device had many addresses within the last hour: this one is not taken over; all \
+                else that it said is";
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-moves", told);
+    Problem { retry_after_secs: Some(wait.as_secs() + 1), ..problem }
 }
 
 fn waits(

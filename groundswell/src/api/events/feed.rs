@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -20,6 +20,7 @@ use super::{
     names::Names,
     page::{self, Chunk},
     position::Position,
+    terms::Terms,
 };
 use crate::operate::{OperateError, State};
 
@@ -61,6 +62,8 @@ pub(crate) struct Feed {
     readers_max: usize,
     /// Somebody began to listen.
     begun: Notify,
+    terms: OnceLock<Terms>,
+    no_terms: Terms,
 }
 
 #[derive(Debug, Default)]
@@ -130,7 +133,23 @@ impl Feed {
             readers: AtomicUsize::new(0),
             readers_max,
             begun: Notify::new(),
+            terms: OnceLock::new(),
+            no_terms: Terms::default(),
         }
+    }
+
+    /// Whose rows are whose, as far as it was looked up.
+    pub(in crate::api) fn terms(&self) -> &Terms {
+        self.terms.get().unwrap_or(&self.no_terms)
+    }
+
+    /// Looks up whose rows are whose. The driver of this process stays the last one as long as it lives.
+    pub(crate) fn find_terms(&self, state: &State) -> Result<(), OperateError> {
+        if self.terms.get().is_none() {
+            // Whoever came first has found the same.
+            let _ = self.terms.set(Terms::new(state.terms()?));
+        }
+        Ok(())
     }
 
     /// How many listen.
@@ -371,7 +390,7 @@ impl Feed {
             if Position::behind(state.log_end()?) <= tail {
                 return Ok(());
             }
-            self.publish(state, page::read(state, &self.names, tail, None)?)?;
+            self.publish(state, page::read(state, self, tail, None)?)?;
         }
     }
 }

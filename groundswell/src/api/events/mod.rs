@@ -14,6 +14,7 @@ mod page;
 mod position;
 mod reader;
 mod tell;
+mod terms;
 
 pub use self::event::{Event, Told};
 pub(crate) use self::feed::follow;
@@ -21,6 +22,6 @@ pub(super) use self::{
     event::Kind,
     feed::{Feed, READERS_MAX},
     filter::Filter,
-    position::Position,
+    position::{Id, Position},
     reader::{Reader, stream},
 };

@@ -7,10 +7,12 @@ use groundswell_core::{ids::AssignmentId, log::Record};
 
 use super::{
     event::{Event, Kind},
+    feed::Feed,
     filter::Filter,
     names::Names,
     position::Position,
     tell::{named, tell},
+    terms::Terms,
 };
 use crate::{
     operate::{OperateError, State},
@@ -64,22 +66,23 @@ pub(super) struct Mark {
 /// Reads what follows `from` in the log, of what `filter` wants and may see.
 pub(super) fn read(
     state: &State,
-    names: &Names,
+    feed: &Feed,
     from: Position,
     filter: Option<&Filter>,
 ) -> Result<Chunk, OperateError> {
     let end = state.log_end()?;
-    let (mut rows, mut bytes, mut is_whole) = (vec![], 0, true);
+    let (mut rows, mut body_bytes, mut is_whole) = (vec![], 0, true);
     let only = filter.and_then(Filter::only);
     state.for_each_row_after(from.seq.saturating_sub(1), only, &mut |rollout, row| {
-        bytes += row.body.len();
+        body_bytes += row.body.len();
         rows.push((rollout, row));
-        is_whole = rows.len() < ROWS_MAX && bytes < BODY_BYTES_MAX;
+        is_whole = rows.len() < ROWS_MAX && body_bytes < BODY_BYTES_MAX;
         Ok(is_whole)
     })?;
-    let mut writing = Writing { bytes: BytesMut::new(), marks: vec![], from, to: from };
+    let (bytes, terms) = (BytesMut::new(), feed.terms());
+    let mut writing = Writing { bytes, marks: vec![], from, to: from, terms };
     for (rollout, row) in rows {
-        let is_done = writing.row(state, names, filter, rollout, &row)?;
+        let is_done = writing.row(state, &feed.names, filter, rollout, &row)?;
         if !is_done || writing.bytes.len() >= CHUNK_BYTES {
             is_whole = false;
             break;
@@ -93,14 +96,15 @@ pub(super) fn read(
     Ok(Chunk { from, to, bytes: bytes.freeze(), marks })
 }
 
-struct Writing {
+struct Writing<'a> {
     bytes: BytesMut,
     marks: Vec<Mark>,
     from: Position,
     to: Position,
+    terms: &'a Terms,
 }
 
-impl Writing {
+impl Writing<'_> {
     /// Writes the events of a row; says whether these were all.
     fn row(
         &mut self,
@@ -171,7 +175,11 @@ impl Writing {
         let kind = event.told.kind();
         let mut to = (&mut self.bytes).writer();
         // Writing to memory does not fail.
-        let _ = write!(to, "id: {id}\nevent: {}\ndata: ", kind.as_str());
+        let _ = write!(to, "id: {id}");
+        if let Some(term) = self.terms.of(id) {
+            let _ = write!(to, "-{term}");
+        }
+        let _ = write!(to, "\nevent: {}\ndata: ", kind.as_str());
         let _ = serde_json::to_writer(&mut to, event);
         self.bytes.put_slice(b"\n\n");
         let device = event.told.device().flatten().cloned();

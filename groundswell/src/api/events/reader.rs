@@ -12,7 +12,7 @@ use super::{
     event::Kind,
     feed::{Next, Place},
     page::{self, Chunk},
-    position::Position,
+    position::{Id, Position},
 };
 
 /// How often a reader hears that the server is there: well below what proxies take for dead.
@@ -52,10 +52,14 @@ impl Reader {
         Self { api, caller, place, at, stop, checked_at, is_greeted: false }
     }
 
+    fn id(&self) -> Id {
+        self.place.feed().terms().id(self.at)
+    }
+
     async fn next(&mut self) -> Option<Bytes> {
         if !std::mem::replace(&mut self.is_greeted, true) {
             // Whoever is cut off before the first event goes on from here.
-            return Some(format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.at).into());
+            return Some(format!("retry: {RETRY_MILLIS}\nid: {}\n\n", self.id()).into());
         }
         let mut heartbeat = self.api.clock().sleep(HEARTBEAT_EVERY, "heartbeat");
         loop {
@@ -83,7 +87,7 @@ impl Reader {
                         // Also who is told nothing ends with its token.
                         () = self.api.clock().sleep(CHECK_EVERY, "a look at a token") => {}
                         () = &mut heartbeat => {
-                            let beat = format!(": still here\nid: {}\n\n", self.at);
+                            let beat = format!(": still here\nid: {}\n\n", self.id());
                             return self.is_welcome().then(|| beat.into());
                         }
                     }
@@ -129,7 +133,7 @@ impl Reader {
             let begun = tokio::time::Instant::now();
             let (group, api) = (place.group.clone(), self.api.clone());
             let read = self.api.look(move |state, _| {
-                page::read(state, &api.live().feed().names, at, Some(&group.filter))
+                page::read(state, api.live().feed(), at, Some(&group.filter))
             });
             let chunk: Result<Chunk, Problem> = read.await;
             tokio::time::sleep(begun.elapsed()).await;

@@ -1,8 +1,12 @@
 //! What operators do to a rollout: `POST /api/v1/rollouts/{rollout}/{verb}`.
 
 use axum::{Json, extract::Path};
-use groundswell_core::{rollback::Otherwise, rollout::Act};
-use http::Method;
+use groundswell_core::{
+    rollback::Otherwise,
+    rollout::{Act, goes_over_approval},
+    time::Time,
+};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -12,12 +16,14 @@ use super::{
         Api, Caller, Problem,
         body::JsonBody,
         routes::{Needs, Route},
+        state_tag::{IfMatch, changed_meanwhile},
     },
-    rollouts::find,
+    rollouts::{find, tag_of},
 };
 use crate::{
-    access::Right,
-    operate::{Acting, Extent, RolledBack},
+    access::{Change, Right},
+    operate::{Acting, Extent, OperateError, RolledBack, State as Kept},
+    store::RolloutRecord,
 };
 
 /// Who may do what here.
@@ -50,22 +56,89 @@ pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(approve))
 }
 
-async fn act(api: Api, caller: Caller, rollout: String, act: Act) -> Result<Json<Acting>, Problem> {
-    let (looked, given) = (caller.clone(), rollout.clone());
-    // What only stops sends nothing to anybody.
-    let may_send = !matches!(act, Act::Pause | Act::Cancel | Act::Abort);
-    let record = api.look(move |state, _| find(state, &looked, &given)).await?;
-    let key = record.key;
-    let change = caller.change(api.now(), &format!("rollout.{act}"), format!("rollout {}", key.0));
+/// Somebody who wants something of a rollout.
+struct Asker {
+    caller: Caller,
+    rollout: String,
+    headers: HeaderMap,
+}
+
+impl Asker {
+    /// The rollout, if the caller may see it.
+    async fn find(&self, api: &Api) -> Result<RolloutRecord, Problem> {
+        let (caller, rollout) = (self.caller.clone(), self.rollout.clone());
+        api.look(move |state, _| find(state, &caller, &rollout)).await
+    }
+
+    /// Does something to the rollout as it is now, if that is what the caller saw and `may` does not
+    /// mind. With it goes the generation, of which alone it is to be done.
+    async fn change<T: Send + 'static>(
+        self,
+        api: &Api,
+        change: Change,
+        may: impl FnOnce(&Caller, &RolloutRecord) -> Result<(), Problem> + Send + 'static,
+        act: impl FnOnce(&mut Kept, &RolloutRecord, Option<u64>, Time) -> Result<T, OperateError>
+        + Send
+        + 'static,
+    ) -> Result<T, Problem> {
+        let Self { caller, rollout, headers } = self;
+        let is_bound = names_a_state(&headers);
+        let done = api.change(change, None, move |state, now| {
+            let record = find(state, &caller, &rollout)?;
+            let checked = tag_of(&record).require(&headers).and_then(|()| may(&caller, &record));
+            if let Err(problem) = checked {
+                return Ok(Err(problem));
+            }
+            match act(state, &record, Some(record.progression.generation), now) {
+                Err(OperateError::MovedOn { .. }) if is_bound => Ok(Err(changed_meanwhile())),
+                done => done.map(Ok),
+            }
+        });
+        done.await?
+    }
+}
+
+/// Whether only a state that was seen will do, and not any.
+fn names_a_state(headers: &HeaderMap) -> bool {
+    headers.get_all(header::IF_MATCH).iter().any(|tags| tags.as_bytes().trim_ascii() != b"*")
+}
+
+async fn act(api: Api, asker: Asker, act: Act) -> Result<Json<Acting>, Problem> {
+    let record = asker.find(&api).await?;
+    let subject = format!("rollout {}", record.key.0);
+    let change = asker.caller.change(api.now(), &format!("rollout.{act}"), subject);
     let before = serde_json::json!({ "state": record.progression.state });
     let change = change.between(Some(before), None);
-    let acting = api.change(change, None, move |state, now| {
+    let is_bound = names_a_state(&asker.headers);
+    // What only stops sends nothing to anybody.
+    let may_send = !matches!(act, Act::Pause | Act::Cancel | Act::Abort);
+    let may = move |caller: &Caller, record: &RolloutRecord| match act {
+        Act::Advance => may_advance(caller, record),
+        _ => Ok(()),
+    };
+    let done = asker.change(&api, change, may, move |state, record, seen, now| {
         if may_send {
-            state.refuse_for_others(&record)?;
+            state.refuse_for_others(record)?;
         }
-        state.act(key, act, now)
+        // Said again after others came first, most acts mean the same; going on does not.
+        let seen = seen.filter(|_| is_bound || act == Act::Advance);
+        state.act_seen(record.key, act, seen, now)
     });
-    Ok(Json(acting.await?))
+    Ok(Json(done.await?))
+}
+
+/// Going over an approval takes whoever could give it.
+fn may_advance(caller: &Caller, record: &RolloutRecord) -> Result<(), Problem> {
+    let is_missing = goes_over_approval(&record.progression, &record.spec);
+    if !is_missing || caller.require(Right::Approve).is_ok() {
+        return Ok(());
+    }
+    let told = format!(
+        "a gate asks for an approval of what is behind this wave, and nobody gave it: have it \
+         approved first. To go over that takes one of: {}",
+        Right::Approve.who()
+    );
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", told))
 }
 
 macro_rules! acts {
@@ -73,15 +146,16 @@ macro_rules! acts {
         #[doc = $words]
         #[utoipa::path(
             post, path = concat!("/api/v1/rollouts/{rollout}/", $verb), tag = "rollouts",
-            params(("rollout" = String, Path)),
+            params(("rollout" = String, Path), IfMatch),
             responses((status = 200, body = Acting), (status = "default", body = Problem)),
         )]
         async fn $name(
             api: Api,
             caller: Caller,
             Path(rollout): Path<String>,
+            headers: HeaderMap,
         ) -> Result<Json<Acting>, Problem> {
-            act(api, caller, rollout, $act).await
+            act(api, Asker { caller, rollout, headers }, $act).await
         }
     )*};
 }
@@ -113,23 +187,24 @@ pub struct Approval {
 /// Approves what is behind a wave that has soaked, where a gate asks for it.
 #[utoipa::path(
     post, path = "/api/v1/rollouts/{rollout}/approve", tag = "rollouts",
-    params(("rollout" = String, Path)), request_body = Approval,
+    params(("rollout" = String, Path), IfMatch), request_body = Approval,
     responses((status = 200, body = Acting), (status = "default", body = Problem)),
 )]
 async fn approve(
     api: Api,
     caller: Caller,
     Path(rollout): Path<String>,
+    headers: HeaderMap,
     JsonBody(approval): JsonBody<Approval>,
 ) -> Result<Json<Acting>, Problem> {
-    let (looked, given) = (caller.clone(), rollout.clone());
-    let record = api.look(move |state, _| find(state, &looked, &given)).await?;
-    let key = record.key;
-    let change = caller.change(api.now(), "rollout.approve", format!("rollout {}", key.0));
+    let asker = Asker { caller, rollout, headers };
+    let subject = format!("rollout {}", asker.find(&api).await?.key.0);
+    let change = asker.caller.change(api.now(), "rollout.approve", subject);
     let change = change.between(None, serde_json::to_value(&approval).ok());
-    let approved = api.change(change, None, move |state, now| {
-        state.refuse_for_others(&record)?;
-        state.approve(key, approval.wave, approval.reason.as_deref(), now)
+    let may = |_: &Caller, _: &RolloutRecord| Ok(());
+    let approved = asker.change(&api, change, may, move |state, record, seen, now| {
+        state.refuse_for_others(record)?;
+        state.approve(record.key, approval.wave, approval.reason.as_deref(), seen, now)
     });
     Ok(Json(approved.await?))
 }
@@ -166,19 +241,19 @@ pub enum HowFar {
 /// Brings the devices that a rollout changed back to what they ran before, by other rollouts.
 #[utoipa::path(
     post, path = "/api/v1/rollouts/{rollout}/rollback", tag = "rollouts",
-    params(("rollout" = String, Path)), request_body = Rollback,
+    params(("rollout" = String, Path), IfMatch), request_body = Rollback,
     responses((status = 200, body = RolledBack), (status = "default", body = Problem)),
 )]
 async fn roll_back(
     api: Api,
     caller: Caller,
     Path(rollout): Path<String>,
+    headers: HeaderMap,
     JsonBody(rollback): JsonBody<Rollback>,
 ) -> Result<Json<RolledBack>, Problem> {
-    let (looked, given) = (caller.clone(), rollout.clone());
-    let record = api.look(move |state, _| find(state, &looked, &given)).await?;
-    let number = record.key.0;
-    let change = caller.change(api.now(), "rollout.rollback", format!("rollout {number}"));
+    let asker = Asker { caller, rollout, headers };
+    let subject = format!("rollout {}", asker.find(&api).await?.key.0);
+    let change = asker.caller.change(api.now(), "rollout.rollback", subject);
     let change = change.between(None, serde_json::to_value(&rollback).ok());
     let extent = match rollback.extent {
         HowFar::DryRun => Extent::DryRun,
@@ -187,9 +262,10 @@ async fn roll_back(
     };
     let Rollback { at_any_hour, max_in_flight, .. } = rollback;
     let otherwise = Otherwise { at_any_hour, max_in_flight };
-    let done = api.change(change, None, move |state, now| {
-        state.refuse_for_others(&record)?;
-        state.roll_back(&record, &otherwise, extent, now)
+    let may = |_: &Caller, _: &RolloutRecord| Ok(());
+    let done = asker.change(&api, change, may, move |state, record, _, now| {
+        state.refuse_for_others(record)?;
+        state.roll_back(record, &otherwise, extent, now)
     });
     Ok(Json(done.await?))
 }

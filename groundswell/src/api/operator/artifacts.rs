@@ -77,6 +77,9 @@ async fn download(
 }
 
 /// Removes an artifact that no release is made of.
+///
+/// Not by a token with a scope: an artifact is nobody's
+/// device, and whoever sends the same bytes again is answered that they are there, and counts on them.
 #[utoipa::path(
     delete, path = "/api/v1/artifacts/{digest}", tag = "artifacts",
     params(("digest" = String, Path, pattern = "^[0-9a-fA-F]{64}$")),
@@ -88,6 +91,10 @@ async fn remove(
     Path(digest): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let digest = read_digest("digest", &digest)?;
+    if caller.scope().is_some() {
+        let told = "others may count on this artifact: to remove it takes a token without a scope";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", told));
+    }
     let kept = api.glance(|state, _| state.artifact(digest))?;
     let change = caller.change(api.now(), "artifact.remove", format!("artifact {digest}"));
     let change = change.between(Some(serde_json::json!({ "bytes": kept.bytes })), None);

@@ -15,14 +15,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     super::{
         Api, Caller, Problem,
-        body::{JsonBody, Params},
+        body::{JsonBody, Params, of_json},
         page::{Paging, cursor},
         routes::Route,
-        state_tag::StateTag,
+        state_tag::{IfMatch, StateTag},
     },
-    devices::find,
+    devices::{as_heard, find},
 };
-use crate::operate::{DeviceSpec, DeviceView, DeviceWhys, FailingView, Past, State};
+use crate::{
+    operate::{DeviceSpec, DeviceView, DeviceWhys, FailingView, Past, State, Unwell},
+    store::Health,
+};
 
 /// How often a change is tried when others change the same device at the same time.
 pub(super) const TRIES: usize = 8;
@@ -50,7 +53,8 @@ pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
 /// Changes a part of what operators say of a device: JSON merge patch (RFC 7396) of what PUT takes;
 /// `null` takes a field or a tag away.
 #[utoipa::path(
-    patch, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = String, Path)),
+    patch, path = "/api/v1/devices/{id}", tag = "devices",
+    params(("id" = String, Path), IfMatch),
     request_body(content = Object, content_type = "application/merge-patch+json"),
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
@@ -68,9 +72,8 @@ async fn patch(
         let mut value = serde_json::to_value(spec).map_err(|_| Problem::internal())?;
         merge(&mut value, &patch);
         serde_path_to_error::deserialize(value).map_err(|error| {
-            let field = error.path().to_string();
-            let field = if field == "." { "body".to_owned() } else { field };
-            Problem::invalid(field, error.into_inner().to_string())
+            let at = error.path().to_string();
+            of_json(&at, &error.into_inner().to_string())
         })
     };
     edit(&api, &caller, &id, &headers, change).await
@@ -107,7 +110,7 @@ pub struct TagValue {
 /// Tags a device, or gives a tag another value.
 #[utoipa::path(
     put, path = "/api/v1/devices/{id}/tags/{key}", tag = "devices",
-    params(("id" = String, Path), ("key" = String, Path)), request_body = TagValue,
+    params(("id" = String, Path), ("key" = String, Path), IfMatch), request_body = TagValue,
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn put_tag(
@@ -128,7 +131,7 @@ async fn put_tag(
 /// Takes a tag away from a device.
 #[utoipa::path(
     delete, path = "/api/v1/devices/{id}/tags/{key}", tag = "devices",
-    params(("id" = String, Path), ("key" = String, Path)),
+    params(("id" = String, Path), ("key" = String, Path), IfMatch),
     responses((status = 200, body = DeviceView), (status = "default", body = Problem)),
 )]
 async fn remove_tag(
@@ -206,7 +209,8 @@ fn shown(spec: &DeviceSpec, view: DeviceView) -> Response {
 /// Takes a device out of the inventory. Past rollouts still tell of it, its tokens are revoked, and
 /// one that is written again under its id is the same device. Not while a rollout sends to it.
 #[utoipa::path(
-    delete, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = String, Path)),
+    delete, path = "/api/v1/devices/{id}", tag = "devices",
+    params(("id" = String, Path), IfMatch),
     responses((status = 204), (status = "default", body = Problem)),
 )]
 async fn remove(
@@ -306,9 +310,20 @@ async fn why(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<DeviceWhys>, Problem> {
-    find(&api, &caller, &id).await?;
+    // Looked up first: what is written meanwhile is in one of both.
+    let said = api.heard().unwritten(&id);
+    let (device, _) = find(&api, &caller, &id).await?;
     let whys = api.look(move |state, now| state.device_whys(&id, caller.scope(), now));
-    Ok(Json(whys.await?))
+    let mut whys = whys.await?;
+    if let Some(said) = said {
+        whys.device = as_heard(&api, device, &said);
+        whys.unwell = match said.health {
+            Some(Health::Unwell(text)) => Some(Unwell { at: said.at, text }),
+            Some(Health::Well) => None,
+            None => whys.unwell,
+        };
+    }
+    Ok(Json(whys))
 }
 
 #[cfg(test)]

@@ -16,9 +16,12 @@ use super::super::{
     body::{JsonBody, Params},
     page::{Paging, cursor},
     routes::Route,
-    state_tag::{StateTag, require_new, require_there},
+    state_tag::{IfMatch, StateTag, require_new, require_there},
 };
-use crate::operate::{DeviceFault, DeviceSpec, DeviceView};
+use crate::{
+    operate::{DeviceFault, DeviceSpec, DeviceView},
+    store::CheckedIn,
+};
 
 /// Who may do what here.
 pub(in crate::api) const ROUTES: &[Route] = &[
@@ -86,7 +89,12 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (device, view) = find(&api, &caller, &id).await?;
+    // Looked up first: what is written meanwhile is in one of both.
+    let said = api.heard().unwritten(&id);
+    let (device, mut view) = find(&api, &caller, &id).await?;
+    if let Some(said) = said {
+        view = as_heard(&api, device.clone(), &said);
+    }
     let tag = StateTag::of(&DeviceSpec::of(&device));
     if tag.is_known(&headers) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.header())]).into_response());
@@ -96,7 +104,8 @@ async fn show(
 
 /// Writes a device down, or changes all that operators say of it.
 #[utoipa::path(
-    put, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = String, Path)),
+    put, path = "/api/v1/devices/{id}", tag = "devices",
+    params(("id" = String, Path), IfMatch),
     request_body = DeviceSpec,
     responses(
         (status = 200, body = DeviceView), (status = 201, body = DeviceView),
@@ -146,6 +155,12 @@ async fn put(
         Problem::conflict("changed-meanwhile", "somebody else just wrote this device; try again")
     })?;
     Ok((status, [(header::ETAG, StateTag::of(&after).header())], Json(view)).into_response())
+}
+
+/// A device with what it said a moment ago, which is about to be written.
+pub(super) fn as_heard(api: &Api, device: Device, said: &CheckedIn) -> DeviceView {
+    let version = said.version.clone().or(device.version);
+    DeviceView::of(Device { version, last_seen: Some(said.at), ..device }, api.now())
 }
 
 /// The device of this id. One that the caller may not see is as one that is not there.

@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     super::{
         Api, Caller, Hangup, Problem,
-        events::{Event, Filter, Kind, Position, Reader, stream},
+        events::{Event, Filter, Id, Kind, Position, Reader, stream},
         routes::Route,
     },
     rollouts::find,
@@ -42,12 +42,12 @@ struct Asked {
 }
 
 /// From where on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum From {
     #[default]
     Now,
     Begin,
-    After(Position),
+    After(Id),
 }
 
 /// Tells what happens, as Server-Sent Events, for as long as somebody listens.
@@ -60,8 +60,8 @@ enum From {
         ("rollout" = Option<Vec<String>>, Query, description = "Only of these rollouts; may be repeated, 100 times at the most."),
         ("kind" = Option<Vec<String>>, Query, description = "Only of these kinds; may be repeated."),
         ("since" = Option<String>, Query, description = "`now` (as a rule), or `begin` for all that there is."),
-        ("after" = Option<String>, Query, description = "Behind the event of this id.", max_length = 32),
-        ("Last-Event-ID" = Option<String>, Header, description = "The same; it wins.", max_length = 32),
+        ("after" = Option<String>, Query, description = "Behind the event of this id.", max_length = 64),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same; it wins.", max_length = 64),
     ),
     responses(
         (status = 200, body = Event, content_type = "text/event-stream",
@@ -78,12 +78,14 @@ async fn events(
 ) -> Result<Response, Problem> {
     let asked = Asked::read(uri.query().unwrap_or_default(), &headers)?;
     let (looked, rollouts) = (caller.clone(), asked.rollouts.clone());
+    let feed = api.live().feed().clone();
     let (keys, end) = api
         .look(move |state, _| {
             let mut keys = vec![];
             for given in &rollouts {
                 keys.push(find(state, &looked, given)?.key.0);
             }
+            feed.find_terms(state)?;
             Ok((keys, state.log_end()?))
         })
         .await?;
@@ -91,11 +93,13 @@ async fn events(
     let at = match asked.from {
         From::Now => Position::behind(end),
         From::Begin => Position::default(),
-        From::After(position) if position > Position::behind(end) => {
-            let told = format!("there is no such event yet: the log ends at {end}");
-            return Err(Problem::invalid("after", told));
-        }
-        From::After(position) => {
+        From::After(id) => {
+            check_term(&api, &id)?;
+            let position = id.position;
+            if position > Position::behind(end) {
+                let told = format!("there is no such event yet: the log ends at {end}");
+                return Err(Problem::invalid("after", told));
+            }
             check_pruned(&api, &caller, keys.clone(), position).await?;
             position
         }
@@ -111,6 +115,19 @@ async fn events(
     let kind = HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     Ok(response)
+}
+
+/// An id of another state names a row that is another one here, or none: what was written instead of it
+/// would be left out in silence.
+fn check_term(api: &Api, id: &Id) -> Result<(), Problem> {
+    if api.live().feed().terms().has(id) {
+        return Ok(());
+    }
+    let told = format!(
+        "{id} is of another state than the one that is here, which was put back to an older copy, most \
+         likely. Look at the rollouts as they are, and go on from now, or with since=begin"
+    );
+    Err(Problem::new(StatusCode::GONE, "other-state", told))
 }
 
 /// What was pruned behind an id is not left out in silence.
@@ -196,7 +213,7 @@ impl Asked {
     }
 }
 
-fn position(field: &str, text: &str) -> Result<Position, Problem> {
+fn position(field: &str, text: &str) -> Result<Id, Problem> {
     text.parse().map_err(|()| Problem::invalid(field, "the id of an event, such as 17.3"))
 }
 
@@ -219,7 +236,8 @@ mod tests {
         assert_eq!(asked.rollouts, ["1", "2"]);
         assert_eq!(asked.kinds, [Kind::WaveOpened, Kind::GateRuled]);
         assert_eq!(asked.from, From::Begin);
-        let after = |seq, index| From::After(Position::new(seq, index));
+        let after =
+            |seq, index| From::After(Id { position: Position::new(seq, index), term: None });
         assert_eq!(read("after=17.3", None).unwrap().from, after(17, 3));
         assert_eq!(read("after=17.3&since=now", Some("18.0")).unwrap().from, after(18, 0));
         assert_eq!(read("", None), Ok(Asked::default()));

@@ -34,6 +34,9 @@ const AT_ONCE: usize = 1_000;
 /// How long more lines are waited for before those that came are written.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
+/// How often it is looked up whether the token is still good while no line comes.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
 /// Bytes of lines that are held until they are written.
 const HELD_BYTES_MAX: usize = 4 << 20;
 
@@ -97,7 +100,7 @@ async fn import(api: Api, caller: Caller, request: Request) -> Result<Response, 
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-ndjson", told));
     }
     let lines = Lines::new(request.into_body().into_data_stream());
-    let import = Import { api, caller, lines, is_over: false };
+    let import = Import { api, caller, lines, answered: 0, is_over: false };
     // It is read when the request has been answered already, as far as the log knows.
     let answer = stream::unfold((import, Span::current()), |(mut import, span)| async {
         let results = import.next().instrument(span.clone()).await?;
@@ -111,6 +114,8 @@ struct Import {
     api: Api,
     caller: Caller,
     lines: Lines,
+    /// The last line that was answered.
+    answered: u64,
     is_over: bool,
 }
 
@@ -130,17 +135,43 @@ impl Import {
             if self.is_over {
                 return None;
             }
-            rows = self.read().await;
+            rows = match self.read().await {
+                Ok(rows) => rows,
+                Err(problem) => return Some(self.end(&problem)),
+            };
+        }
+        // It may have been revoked while the lines came: none of them is written then.
+        if let Err(problem) = self.api.judge_again(&self.caller) {
+            return Some(self.end(&problem));
         }
         Some(lines(&self.write(rows).await))
     }
 
+    /// The last line of an answer: from which line on nothing was written, and why.
+    fn end(&mut self, problem: &Problem) -> Bytes {
+        self.is_over = true;
+        let line = self.answered + 1;
+        let detail = format!("{}; nothing from this line on was written", problem.detail);
+        let (result, detail) = (LineResult::Error, Some(detail));
+        lines(&[ImportedLine { line, id: None, result, detail }])
+    }
+
+    /// The next line; while none comes, it is looked whether the caller may still send any.
+    async fn line(&mut self) -> Result<Option<Line>, Problem> {
+        loop {
+            match tokio::time::timeout(CHECK_EVERY, self.lines.next()).await {
+                Ok(next) => return Ok(next),
+                Err(_) => self.api.judge_again(&self.caller)?,
+            }
+        }
+    }
+
     /// The next lines, as far as they have come.
-    async fn read(&mut self) -> Vec<Row> {
+    async fn read(&mut self) -> Result<Vec<Row>, Problem> {
         let (mut rows, mut held) = (vec![], 0);
         while rows.len() < AT_ONCE && held < HELD_BYTES_MAX {
             let next = if rows.is_empty() {
-                self.lines.next().await
+                self.line().await?
             } else {
                 // Whoever waits for an answer before sending more gets one.
                 match tokio::time::timeout(PAUSE_MAX, self.lines.next()).await {
@@ -160,7 +191,7 @@ impl Import {
                 break;
             }
         }
-        rows
+        Ok(rows)
     }
 
     /// A line of a device that may not be where it says is a bad one.
@@ -173,6 +204,7 @@ impl Import {
     }
 
     async fn write(&mut self, rows: Vec<Row>) -> Vec<ImportedLine> {
+        self.answered = rows.last().map_or(self.answered, |row| row.line);
         let devices: Vec<Device> =
             rows.iter().filter_map(|row| row.read.as_ref().ok().cloned()).collect();
         let change = self.caller.change(self.api.now(), "device.import", "devices".to_owned());
@@ -276,6 +308,9 @@ enum LineFault {
     BrokenOff,
 }
 
+/// A line without its end, and its number.
+type Line = (u64, Result<Vec<u8>, LineFault>);
+
 /// A body, line by line.
 struct Lines {
     body: BodyDataStream,
@@ -295,7 +330,7 @@ impl Lines {
     }
 
     /// The next line without its end, and its number. Whoever gives up waiting loses nothing.
-    async fn next(&mut self) -> Option<(u64, Result<Vec<u8>, LineFault>)> {
+    async fn next(&mut self) -> Option<Line> {
         loop {
             let Some(bytes) = self.left.front_mut() else {
                 match self.receive().await {

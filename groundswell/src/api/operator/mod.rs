@@ -11,6 +11,7 @@ pub mod import;
 pub mod releases;
 pub mod rollouts;
 pub mod selectors;
+pub mod system;
 pub mod tokens;
 pub mod uploads;
 pub mod whoami;

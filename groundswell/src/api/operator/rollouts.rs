@@ -17,6 +17,7 @@ use super::super::{
     created::Key,
     page::{Paging, cursor},
     routes::Route,
+    state_tag::StateTag,
 };
 use crate::{
     operate::{
@@ -74,6 +75,13 @@ pub(super) fn find(
         found => found?,
     };
     if state.is_in_scope(&record, caller.scope())? { Ok(record) } else { Err(unknown()) }
+}
+
+/// The tag of where a rollout stands: what operators and gates did to it, and not how far its devices
+/// are, so that somebody can still act on one that is under way.
+pub(super) fn tag_of(record: &RolloutRecord) -> StateTag {
+    let rollout::Progression { state, generation, .. } = &record.progression;
+    StateTag::of(&(record.id, state, generation))
 }
 
 /// Which rollouts.
@@ -183,6 +191,9 @@ async fn forecast(
 }
 
 /// Shows how far a rollout is, wave by wave, and what it waits for.
+///
+/// Its `ETag` is of where it stands, and
+/// not of how far its devices are.
 #[utoipa::path(
     get, path = "/api/v1/rollouts/{rollout}", tag = "rollouts", params(("rollout" = String, Path)),
     responses((status = 200, body = Shown), (status = "default", body = Problem)),
@@ -201,11 +212,11 @@ pub(super) async fn show_as(
     let (caller, rollout) = (caller.clone(), rollout.to_owned());
     let shown = api.look(move |state, now| {
         let record = find(state, &caller, &rollout)?;
-        state.shown(&record, now)
+        Ok((tag_of(&record), state.shown(&record, now)?))
     });
-    let shown = shown.await?;
+    let (tag, shown) = shown.await?;
     let at = format!("/api/v1/rollouts/{}", shown.overview.number);
-    let mut response = (status, Json(shown)).into_response();
+    let mut response = (status, [(header::ETAG, tag.header())], Json(shown)).into_response();
     if status == StatusCode::CREATED
         && let Ok(at) = at.parse()
     {
@@ -315,6 +326,9 @@ async fn assignments(
     Params(paging): Params<Paging>,
 ) -> Result<Json<Assignments>, Problem> {
     let (limit, after) = (paging.limit()?, paging.after()?);
+    if of.wave == Some(0) {
+        return Err(Problem::invalid("wave", "waves are counted from 1"));
+    }
     let states = of.state.as_deref().map(operate::assignment_states).transpose();
     let states = states.map_err(|told| Problem::invalid("state", told))?;
     let page = api.look(move |state, _| {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{SqliteStore, rows};
 use crate::{
     access::{Change, Entry, Kind, Token, TokenId},
-    store::{AccessStore, Attribution, Created, StoreError},
+    store::{AccessStore, Attribution, AuditEnd, Created, StoreError},
 };
 
 /// How long a key keeps anybody from creating the same again.
@@ -90,6 +90,19 @@ impl AccessStore for SqliteStore {
         transaction.commit()
     }
 
+    fn audit_end(&self) -> Result<AuditEnd, StoreError> {
+        let sql = "SELECT (SELECT ifnull(max(seq), 0) FROM audit), seq, hash \
+                   FROM (SELECT 1) LEFT JOIN audit_end";
+        let end = self.connection.prepare_cached(sql)?.query_row([], |row| {
+            let hash = row.get_ref(2)?.as_bytes_or_null()?.unwrap_or_default();
+            // One that is none of ours fits no entry.
+            let hash = hash.try_into().unwrap_or_default();
+            let noted = row.get::<_, Option<i64>>(1)?.map(|seq| (seq, hash));
+            Ok(AuditEnd { last: row.get(0)?, noted })
+        });
+        Ok(end?)
+    }
+
     fn for_each_audited(
         &self,
         after: i64,
@@ -153,7 +166,10 @@ pub(super) fn write_attribution(
     transaction: &Connection,
     by: &Attribution,
 ) -> Result<(), StoreError> {
-    let last = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1";
+    // Behind what was noted, whatever was cut off since: the gap stays.
+    let last = "SELECT seq, hash FROM audit_end UNION ALL \
+                SELECT * FROM (SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1) \
+                ORDER BY seq DESC LIMIT 1";
     let last =
         transaction.prepare_cached(last)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
     let body = rows::to_json(&by.change)?;
@@ -161,6 +177,8 @@ pub(super) fn write_attribution(
     let sql = "INSERT INTO audit (seq, body, hash) VALUES (?1, ?2, ?3)";
     let mut statement = transaction.prepare_cached(sql)?;
     statement.execute(params![entry.seq, entry.body, entry.hash])?;
+    let sql = "INSERT OR REPLACE INTO audit_end (one, seq, hash) VALUES (1, ?1, ?2)";
+    transaction.prepare_cached(sql)?.execute(params![entry.seq, entry.hash])?;
     if let Some(Created { token, key, request, subject, at }) = &by.created {
         if created(transaction, token, key, *at)?.is_some() {
             return Err(StoreError::CreatedMeanwhile);

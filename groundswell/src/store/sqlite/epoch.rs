@@ -5,10 +5,20 @@ use rusqlite::Connection;
 
 use crate::store::StoreError;
 
+/// Drivers that are remembered for the ids of events that they gave: whoever has an older one has not
+/// listened for long.
+const TERMS_MAX: u32 = 1_000;
+
 pub(super) fn raise(connection: &Connection) -> Result<Epoch, StoreError> {
     if bites!(QuarantineLostAtRestart) {
         connection.execute("DELETE FROM failed_rollout", [])?;
     }
+    // Chance, and no number: a copy that is driven on counts on from the same one.
+    let sql = "INSERT INTO term (id, log_end) \
+               SELECT lower(hex(randomblob(4))), ifnull(max(seq), 0) FROM log";
+    connection.execute(sql, [])?;
+    let sql = "DELETE FROM term WHERE number <= (SELECT max(number) FROM term) - ?1";
+    connection.execute(sql, [TERMS_MAX])?;
     let sql = "UPDATE driver SET epoch = epoch + 1 RETURNING epoch";
     Ok(Epoch(connection.query_row(sql, [], |row| row.get(0))?))
 }

@@ -6,6 +6,7 @@ use groundswell_core::{
     time::Time,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
+use serde_json::{Map, Value, json};
 
 use super::{
     SqliteStore, access,
@@ -13,12 +14,59 @@ use super::{
     device, read, rollout, rows, selector,
 };
 use crate::{
-    access::{Kind, Token, TokenId},
+    access::{Change, Kind, Token, TokenId},
     store::{
         Calling, CheckedIn, Contact, DeviceKey, Enrolled, FleetStore, Health, Intent, Put, Removed,
         Revoked, RolloutKey, StoreError, Written,
     },
 };
+
+/// Devices of an import that the audit log tells one by one, and how much is told of them: with more of
+/// a fleet in each entry the log would be larger than the fleet.
+const TOLD_MAX: usize = 100;
+const TOLD_BYTES_MAX: usize = 64 * 1024;
+
+/// What an import changed, as far as there is room for it.
+#[derive(Default)]
+struct Diff {
+    before: Map<String, Value>,
+    after: Map<String, Value>,
+    bytes: usize,
+    not_told: u64,
+}
+
+impl Diff {
+    fn has_room(&self) -> bool {
+        self.after.len() < TOLD_MAX && self.bytes < TOLD_BYTES_MAX
+    }
+
+    /// Takes down what a device was and is; none of what there is no room for.
+    fn note(&mut self, id: &str, was_and_is: Option<(Option<Value>, Value)>) {
+        let Some((was, is)) = was_and_is else {
+            self.not_told += 1;
+            return;
+        };
+        self.bytes += is.to_string().len() + was.as_ref().map_or(0, |was| was.to_string().len());
+        if let Some(was) = was
+            && !self.after.contains_key(id)
+        {
+            self.before.insert(id.to_owned(), was);
+        }
+        self.after.insert(id.to_owned(), is);
+    }
+
+    fn tell(self, change: &mut Change, put: Put) {
+        let Self { before, after, not_told, .. } = self;
+        change.before = Some(json!({ "devices": before }));
+        change.after = Some(json!({
+            "new": put.new,
+            "changed": put.changed,
+            "same": put.same,
+            "devices": after,
+            "not_told": not_told,
+        }));
+    }
+}
 
 impl FleetStore for SqliteStore {
     fn change_device(
@@ -54,14 +102,24 @@ impl FleetStore for SqliteStore {
         Ok(Removed::Done)
     }
 
-    fn import_devices(&mut self, devices: &[&Device]) -> Result<Vec<Written>, StoreError> {
+    fn import_devices(
+        &mut self,
+        devices: &[&Device],
+        told: &dyn Fn(&Device) -> Value,
+    ) -> Result<Vec<Written>, StoreError> {
         let by = self.attribution.take();
+        let mut diff = Diff::default();
         let transaction = self.write()?;
         let wanted = Wanted::find(&transaction)?;
         let mut all = Vec::with_capacity(devices.len());
         let mut put = Put::default();
         for device in devices {
+            let is_told = by.is_some() && diff.has_room();
+            let before = if is_told { device::load(&transaction, &device.id)? } else { None };
             let written = device::put_one(&transaction, wanted, device)?;
+            if written != Written::Same {
+                diff.note(&device.id, is_told.then(|| (before.as_ref().map(told), told(device))));
+            }
             *match written {
                 Written::Created => &mut put.new,
                 Written::Changed => &mut put.changed,
@@ -70,7 +128,7 @@ impl FleetStore for SqliteStore {
             all.push(written);
         }
         if let Some(mut by) = by.filter(|_| put.new + put.changed > 0) {
-            by.change.after = serde_json::to_value(put).ok();
+            diff.tell(&mut by.change, put);
             access::write_attribution(&transaction, &by)?;
         }
         transaction.commit()?;

@@ -107,7 +107,7 @@ impl SqliteStore {
     }
 
     /// The schema it was written by.
-    fn schema(&self) -> Result<i64, StoreError> {
+    pub(crate) fn schema(&self) -> Result<i64, StoreError> {
         let known = MIGRATIONS.len() as i64;
         let found: i64 =
             self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

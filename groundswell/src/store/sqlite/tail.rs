@@ -16,6 +16,11 @@ impl TailStore for SqliteStore {
         Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }
 
+    fn terms(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        let sql = "SELECT log_end, id FROM term ORDER BY number";
+        read::all(&self.connection, sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     fn for_each_row_after(
         &self,
         seq: i64,

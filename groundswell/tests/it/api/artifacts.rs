@@ -72,7 +72,7 @@ fn offset(answer: &Response) -> u64 {
     answer.headers()["upload-offset"].to_str().unwrap().parse().unwrap()
 }
 
-/// What the audit log says was done, in order.
+/// What the audit log says was done, in order, besides the first token.
 fn audited(data: &Path) -> Vec<String> {
     let store = SqliteStore::open_to_read(&data.join("state.db")).unwrap().unwrap();
     let mut actions = vec![];
@@ -82,12 +82,31 @@ fn audited(data: &Path) -> Vec<String> {
         true
     };
     store.for_each_audited(0, &mut each).unwrap();
+    assert_eq!(actions.remove(0), "token.create");
     actions
 }
 
 fn files(data: &Path) -> Vec<String> {
     let names = fs::read_dir(data.join("artifacts")).unwrap();
     names.map(|at| at.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn whoever_has_a_scope_removes_no_artifact() {
+    let served = Served::start().await;
+    let all = bytes(1_000);
+    let name = digest(&all);
+    let at = format!("/api/v1/artifacts/{name}");
+    let west = served.token(Role::Operator, Some("tag.region==west"));
+    let put = served.ask_as(&west, Method::PUT, &at).header("content-type", BYTES);
+    let put = put.body(all.clone()).send().await.unwrap();
+    assert_eq!(put.status(), StatusCode::CREATED, "it may send one");
+    let removed = served.ask_as(&west, Method::DELETE, &at).send().await.unwrap();
+    assert_eq!(problem(removed, StatusCode::FORBIDDEN).await.0, "forbidden");
+    let operator = served.token(Role::Operator, None);
+    let removed = served.ask_as(&operator, Method::DELETE, &at).send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    served.stop().await;
 }
 
 #[tokio::test]

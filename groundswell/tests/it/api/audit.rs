@@ -31,7 +31,7 @@ async fn every_change_is_there_with_who_from_where_and_what_it_was() {
     problem(bad.send().await.unwrap(), StatusCode::UNPROCESSABLE_ENTITY).await;
 
     let all = served.get("/api/v1/audit").await;
-    assert_eq!(numbers(&all), [3, 2, 1], "newest first");
+    assert_eq!(numbers(&all), [4, 3, 2, 1], "newest first; the first is of the first token");
     let changed = &all["entries"][1];
     assert_eq!(changed["action"], "device.change");
     assert_eq!(changed["subject"], "device till-1");
@@ -42,8 +42,8 @@ async fn every_change_is_there_with_who_from_where_and_what_it_was() {
     assert!(changed["request"].is_string());
 
     let of = async |query: &str| numbers(&served.get(&format!("/api/v1/audit?{query}")).await);
-    assert_eq!(of("after=0").await, [1, 2, 3]);
-    assert_eq!(of("after=2").await, [3]);
+    assert_eq!(of("after=0").await, [1, 2, 3, 4]);
+    assert_eq!(of("after=3").await, [4]);
     assert_eq!(of("before=3").await, [2, 1]);
     assert_eq!(of("before=1").await, [0_i64; 0]);
     for query in ["before=0", "after=1&before=3"] {
@@ -52,12 +52,12 @@ async fn every_change_is_there_with_who_from_where_and_what_it_was() {
         let (_, told) = problem(refused, StatusCode::UNPROCESSABLE_ENTITY).await;
         assert_eq!(told["errors"][0]["field"], "before");
     }
-    assert_eq!(of("who=test").await, [3, 2]);
-    assert_eq!(of("action=device").await, [3, 2, 1]);
-    assert_eq!(of("action=device.create").await, [3, 1]);
+    assert_eq!(of("who=test").await, [4, 3]);
+    assert_eq!(of("action=device").await, [4, 3, 2]);
+    assert_eq!(of("action=device.create").await, [4, 2]);
     assert_eq!(of("action=dev").await, [0_i64; 0]);
-    assert_eq!(of("subject=device+till-1").await, [2, 1]);
-    for (query, expected) in [("limit=2", [3, 2, 1]), ("after=0&limit=2", [1, 2, 3])] {
+    assert_eq!(of("subject=device+till-1").await, [3, 2]);
+    for (query, expected) in [("limit=2", [4, 3, 2, 1]), ("after=0&limit=2", [1, 2, 3, 4])] {
         let page = served.get(&format!("/api/v1/audit?{query}")).await;
         assert_eq!(page["up_to"], 2, "{query}");
         let next = page["next"].as_str().unwrap();
@@ -111,8 +111,8 @@ async fn verify_finds_what_was_changed_and_a_kept_head_what_was_cut_off() {
     }
     let verify = async |query: &str| served.get(&format!("/api/v1/audit/verify{query}")).await;
     let whole = verify("").await;
-    assert_eq!((&whole["is_whole"], &whole["entries"]), (&json!(true), &json!(5)));
-    let kept = format!("?seq=5&hash={}", whole["hash"].as_str().unwrap());
+    assert_eq!((&whole["is_whole"], &whole["entries"]), (&json!(true), &json!(6)));
+    let kept = format!("?seq=6&hash={}", whole["hash"].as_str().unwrap());
     assert_eq!(verify(&kept).await["is_as_kept"], true);
     let bad = served.ask(Method::GET, "/api/v1/audit/verify?seq=5").send().await.unwrap();
     problem(bad, StatusCode::UNPROCESSABLE_ENTITY).await;
@@ -122,8 +122,8 @@ async fn verify_finds_what_was_changed_and_a_kept_head_what_was_cut_off() {
     change("CREATE TABLE copy AS SELECT * FROM audit");
     for (sql, fault) in [
         (
-            "UPDATE audit SET body = replace(body, 'till-2', 'till-9') WHERE seq = 3",
-            "entry 3 is not",
+            "UPDATE audit SET body = replace(body, 'till-2', 'till-9') WHERE seq = 4",
+            "entry 4 is not",
         ),
         ("DELETE FROM audit WHERE seq = 2", "behind entry 1 comes entry 3"),
         ("UPDATE audit SET hash = x'00' WHERE seq = 4", "entry 4 is not"),
@@ -139,8 +139,21 @@ async fn verify_finds_what_was_changed_and_a_kept_head_what_was_cut_off() {
         assert!(found["fault"].as_str().unwrap().contains(fault), "{sql}: {found}");
         change("DELETE FROM audit; INSERT INTO audit SELECT * FROM copy");
     }
-    change("DELETE FROM audit WHERE seq = 5");
-    assert_eq!(verify("").await["is_whole"], true, "by itself it cannot tell");
+    for cut in
+        ["DELETE FROM audit WHERE seq = 6", "DELETE FROM audit WHERE seq > 2", "DELETE FROM audit"]
+    {
+        change(cut);
+        let found = verify(&kept).await;
+        assert_eq!((&found["is_whole"], &found["is_as_kept"]), (&json!(false), &json!(false)));
+        assert!(found["fault"].as_str().unwrap().contains("entry 6 was the last one"), "{found}");
+    }
+    // What is written afterwards does not hide it.
+    put(&served, &served.admin, "till-6", "west").await;
+    let found = verify("").await;
+    assert!(found["fault"].as_str().unwrap().contains("behind entry 0 comes entry 7"), "{found}");
+    // Whoever writes all of it anew writes that, too: then only a head that was kept elsewhere tells.
+    change("DELETE FROM audit; DELETE FROM audit_end");
+    assert_eq!(verify("").await["is_whole"], true);
     assert_eq!(verify(&kept).await["is_as_kept"], false);
     served.stop().await;
 }

@@ -109,6 +109,36 @@ async fn a_new_address_is_taken_over_and_audited_once() {
 }
 
 #[tokio::test]
+async fn a_device_that_moves_all_the_time_is_seen_and_not_followed() {
+    let served = Served::start().await;
+    put(&served, "till-1", &json!({"address": "http://10.0.0.9:8000"})).await;
+    let token = device_token(&served, "till-1");
+    let mut refused = None;
+    for port in 1..=20 {
+        let said = json!({"address": format!("10.0.0.9:{port}"), "version": format!("{port}")});
+        let answer = check_in(&served, &token, "till-1", &said).await;
+        if answer.status() != StatusCode::OK {
+            refused = Some((answer, port));
+            break;
+        }
+    }
+    let (answer, port) = refused.unwrap();
+    assert!(answer.headers().contains_key("retry-after"));
+    let (kind, _) = problem(answer, StatusCode::TOO_MANY_REQUESTS).await;
+    assert_eq!((&*kind, port), ("too-many-moves", 11));
+    // At once, although it is not written yet.
+    let device = served.get("/api/v1/devices/till-1").await;
+    assert_eq!(device["version"], "11");
+    assert_eq!(device["address"], "http://10.0.0.9:10");
+    // Where it was last it may stay.
+    let said = json!({"address": "10.0.0.9:10"});
+    json(check_in(&served, &token, "till-1", &said).await, StatusCode::OK).await;
+    let entries = served.get("/api/v1/audit?action=device.change").await;
+    assert_eq!(entries["entries"].as_array().unwrap().len(), 10);
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_rollout_that_waits_for_the_device_goes_on_when_it_calls() {
     let served = Served::start().await;
     // Nobody listens there, and it was never seen: it is waited for.

@@ -252,8 +252,13 @@ async fn an_import_answers_every_line_and_a_bad_one_stops_no_other() {
     let left_out = told[4]["detail"].as_str().unwrap();
     assert!(left_out.contains("colour") && left_out.contains("headers"), "{left_out}");
     let entries = served.get("/api/v1/audit?action=device.import").await;
-    assert_eq!(entries["entries"][0]["after"], json!({"new": 1, "changed": 1, "same": 1}));
-    assert!(!entries.to_string().contains("known"), "counts, and no devices");
+    let entry = &entries["entries"][0];
+    for (count, expected) in [("new", 1), ("changed", 1), ("same", 1), ("not_told", 0)] {
+        assert_eq!(entry["after"][count], expected, "{entry}");
+    }
+    let (before, after) = (&entry["before"]["devices"], &entry["after"]["devices"]);
+    assert_eq!((&before["known"]["name"], &before["new"]), (&json!("known"), &Value::Null));
+    assert_eq!((&after["known"]["name"], &after["new"]["name"]), (&json!("other"), &json!("new")));
 
     let west = served.token(Role::Operator, Some("tag.region==west"));
     let body = "{\"id\": \"east\", \"tags\": {\"region\": \"west\"}}\n\
@@ -268,6 +273,11 @@ async fn an_import_answers_every_line_and_a_bad_one_stops_no_other() {
     let told = import(&served.admin, many).await;
     assert_eq!(told.len(), 2_500);
     assert!(told.iter().all(|result| result["result"] == "created"));
+    let entries = served.get("/api/v1/audit?action=device.import&limit=1").await;
+    let after = &entries["entries"][0]["after"];
+    let told = after["devices"].as_object().unwrap().len() as u64;
+    assert_eq!(told, 100, "a large one is not told device by device");
+    assert_eq!(after["not_told"].as_u64().unwrap(), after["new"].as_u64().unwrap() - told);
     let wrong = served.ask(Method::POST, "/api/v1/devices/import").json(&json!({})).send().await;
     problem(wrong.unwrap(), StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
     served.stop().await;

@@ -189,7 +189,8 @@ async fn a_rollout_is_told_without_gap_or_double_over_reconnects() {
         .told
         .iter()
         .map(|(id, _)| {
-            let (seq, index) = id.split_once('.').unwrap();
+            // The driver's name comes behind it.
+            let (seq, index) = id.split('-').next().unwrap().split_once('.').unwrap();
             (seq.parse().unwrap(), index.parse().unwrap())
         })
         .collect();
@@ -264,6 +265,40 @@ async fn a_revoked_token_hears_nothing_more() {
     let again = served.ask_as(&token, Method::GET, "/api/v1/events").send().await.unwrap();
     problem(again, StatusCode::UNAUTHORIZED).await;
     assert_eq!(listener.told.len(), 1_000);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn an_id_of_the_state_before_it_was_put_back_is_refused() {
+    let served = Served::start().await;
+    let number = draft(&served).await;
+    let path = "/api/v1/events?since=begin";
+    let mut listener = Listener::start(&served, &served.admin, path).await;
+    assert!(listener.until(|listener| listener.has("rollout_created")).await);
+    let before = listener.last.clone();
+    let copied = served.data().with_extension("copy");
+    State::look(&served.data()).unwrap().backup(&copied).unwrap();
+    flood(&served, number, 1);
+    assert!(listener.until(|listener| listener.told.len() > 1_000).await);
+    let lost = listener.last.clone();
+    drop(listener);
+    let (data, admin) = (served.data(), served.admin.clone());
+    let kept = served.stop_keeping().await;
+    for name in ["state.db-wal", "state.db-shm"] {
+        let _ = std::fs::remove_file(data.join(name));
+    }
+    std::fs::copy(&copied, data.join("state.db")).unwrap();
+    let served = Served::again(kept, admin).await;
+    // It goes on further than the state that was left.
+    flood(&served, number, 2);
+    for (id, status) in [(&before, StatusCode::OK), (&lost, StatusCode::GONE)] {
+        let path = format!("/api/v1/events?after={id}");
+        let answer = served.ask(Method::GET, &path).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{id}");
+        if status == StatusCode::GONE {
+            assert_eq!(problem(answer, status).await.0, "other-state");
+        }
+    }
     served.stop().await;
 }
 

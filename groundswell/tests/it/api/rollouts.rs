@@ -74,6 +74,77 @@ async fn a_rollout_is_created_once_under_a_key_and_steered() {
 }
 
 #[tokio::test]
+async fn an_act_goes_ahead_only_for_who_saw_where_the_rollout_stands() {
+    let served = Served::start().await;
+    with_release(&served, 4).await;
+    let made = served.ask(Method::POST, "/api/v1/rollouts").json(&document()).send().await.unwrap();
+    let draft = made.headers()["etag"].to_str().unwrap().to_owned();
+    json(made, StatusCode::CREATED).await;
+    let act = |verb: &str, seen: &str| {
+        let request = served.ask(Method::POST, &format!("/api/v1/rollouts/1/{verb}"));
+        request.header("if-match", seen).json(&json!({})).send()
+    };
+    let tag = async || {
+        let shown = served.ask(Method::GET, "/api/v1/rollouts/1").send().await.unwrap();
+        shown.headers()["etag"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(tag().await, draft);
+    for verb in ["start", "cancel", "advance", "approve", "rollback"] {
+        let refused = act(verb, "\"x\"").await.unwrap();
+        let (kind, _) = problem(refused, StatusCode::PRECONDITION_FAILED).await;
+        assert_eq!(kind, "changed-meanwhile", "{verb}");
+    }
+    assert_eq!(served.get("/api/v1/rollouts/1").await["state"], "draft");
+    json(act("start", &draft).await.unwrap(), StatusCode::OK).await;
+    assert_ne!(tag().await, draft);
+    problem(act("pause", &draft).await.unwrap(), StatusCode::PRECONDITION_FAILED).await;
+    // It may open its wave in the middle of this.
+    while act("pause", &tag().await).await.unwrap().status() == StatusCode::PRECONDITION_FAILED {}
+    assert_eq!(served.get("/api/v1/rollouts/1").await["state"], "paused");
+    json(act("cancel", "*").await.unwrap(), StatusCode::OK).await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_may_not_approve_cannot_go_over_an_approval() {
+    let served = Served::start().await;
+    with_release(&served, 4).await;
+    let mut with_gate = document();
+    with_gate["gates"] = json!([{"kind": "approval", "waves": [1]}]);
+    for document in [with_gate, document()] {
+        let made = served.ask(Method::POST, "/api/v1/rollouts").json(&document).send().await;
+        json(made.unwrap(), StatusCode::CREATED).await;
+    }
+    let act = async |token: &str, number: u32, verb: &str| {
+        let path = format!("/api/v1/rollouts/{number}/{verb}");
+        served.ask_as(token, Method::POST, &path).send().await.unwrap().status()
+    };
+    let operator = served.token(Role::Operator, None);
+    // Before a wave is open there is nothing to go over.
+    let advance = async |token: &str, number: u32| {
+        assert_eq!(act(&operator, number, "start").await, StatusCode::OK);
+        loop {
+            match act(token, number, "advance").await {
+                StatusCode::CONFLICT => tokio::time::sleep(Duration::from_millis(20)).await,
+                status => return status,
+            }
+        }
+    };
+    assert_eq!(advance(&operator, 1).await, StatusCode::FORBIDDEN);
+    let approver = served.token(Role::Approver, None);
+    let viewer = served.token(Role::Viewer, None);
+    for token in [&operator, &approver, &viewer] {
+        assert_eq!(act(token, 1, "advance").await, StatusCode::FORBIDDEN);
+    }
+    let waves = served.get("/api/v1/rollouts/1/waves").await;
+    assert_eq!(waves["waves"][1]["state"], "pending", "{waves}");
+    assert_eq!(act(&served.admin, 1, "advance").await, StatusCode::OK);
+    assert_eq!(act(&operator, 1, "cancel").await, StatusCode::OK);
+    assert_eq!(advance(&operator, 2).await, StatusCode::OK, "nobody asks for an approval");
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_document_is_told_part_by_part() {
     let served = Served::start().await;
     with_release(&served, 2).await;

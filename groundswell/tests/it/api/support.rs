@@ -53,12 +53,25 @@ impl Served {
     }
 
     pub(super) async fn start_with(change: impl FnOnce(Setup) -> Setup) -> Self {
-        Self::start_by(Clock::System, change).await
+        Self::start_in(tempfile::tempdir().unwrap(), None, Clock::System, change).await
     }
 
     /// One whose API goes by this clock; the rollouts go by that of the machine.
     pub(super) async fn start_by(clock: Clock, change: impl FnOnce(Setup) -> Setup) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), None, clock, change).await
+    }
+
+    /// Starts one where another was stopped, whose admin is known.
+    pub(super) async fn again(dir: tempfile::TempDir, admin: String) -> Self {
+        Self::start_in(dir, Some(admin), Clock::System, |setup| setup).await
+    }
+
+    async fn start_in(
+        dir: tempfile::TempDir,
+        admin: Option<String>,
+        clock: Clock,
+        change: impl FnOnce(Setup) -> Setup,
+    ) -> Self {
         let setup = change(setup(dir.path().join("data")));
         let driver = Driver::new(&setup.data).called("serve");
         let server = Server::bind(setup, driver, clock).await.unwrap();
@@ -68,7 +81,7 @@ impl Served {
         let running = tokio::spawn(server.run(stop.clone(), move |first| {
             let _ = begun.send(first.map(|secret| secret.reveal()));
         }));
-        let admin = is_begun.await.unwrap().unwrap();
+        let admin = is_begun.await.unwrap().or(admin).unwrap();
         Self { address, admin, stop, running, dir }
     }
 

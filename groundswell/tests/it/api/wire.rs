@@ -73,7 +73,7 @@ async fn odd_requests_are_answered_soberly() {
             head("GET /docs/%2e%2e/%2e%2e/etc/passwd HTTP/1.1"),
             "HTTP/1.1 404",
         ),
-        ("a byte that is no text", head("GET /api/v1/devices/%ff HTTP/1.1"), "HTTP/1.1 401"),
+        ("a byte that is no text", head("GET /api/v1/devices/%ff HTTP/1.1"), "HTTP/1.1 400"),
     ] {
         let answer = say(served.address, &bytes).await;
         let first = answer.lines().next().unwrap_or_default();

@@ -88,6 +88,8 @@ async fn keep<T: OfNoUse>(
     digest: Digest,
     upload: Option<String>,
 ) -> Result<Response, Problem> {
+    // The digest of a long one takes a while.
+    api.judge_again(caller)?;
     let bytes = received.file.bytes();
     let change = caller.change(api.now(), "artifact.create", format!("artifact {digest}"));
     let change = change.between(None, Some(json!({ "bytes": bytes })));
@@ -114,9 +116,8 @@ trait OfNoUse: Send + 'static {
 fn differs(promised: Digest, found: Digest) -> Problem {
     let told =
         format!("the bytes that came have the sha-256 {found}, not {promised}; they are gone");
-    let problem = Problem::invalid("digest", told);
-    let kind = Problem::new(problem.status(), "digest-differs", "").kind;
-    Problem { kind, ..problem }
+    let Problem { errors, detail, .. } = Problem::invalid("digest", told);
+    Problem { errors, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "digest-differs", detail) }
 }
 
 fn located(mut response: Response, status: StatusCode, at: &str) -> Response {

@@ -151,7 +151,8 @@ pub(super) async fn append(
             return Ok(refused);
         }
     };
-    let (received, result) = receive(receiving, body, upload.bytes).await;
+    let is_allowed = || api.judge_again(&caller);
+    let (received, result) = receive(receiving, body, upload.bytes, is_allowed).await;
     let Some(mut received) = received else { return Err(Problem::internal()) };
     let offset = received.file.bytes();
     received.with.hashed = received.file.hashed();

@@ -63,7 +63,8 @@ pub(super) async fn whole(
     let opened = opened.await.map_err(|_| Problem::internal())?;
     let (file, with) = opened.map_err(|error| failed(&error))?;
     let receiving = Receiving { file, with };
-    let (received, result) = receive(receiving, body, api.limits().artifact_bytes_max).await;
+    let (is_allowed, bytes_max) = (|| api.judge_again(&caller), api.limits().artifact_bytes_max);
+    let (received, result) = receive(receiving, body, bytes_max, is_allowed).await;
     result?;
     let received = received.ok_or_else(Problem::internal)?;
     let (received, found) = sealed(received).await?;

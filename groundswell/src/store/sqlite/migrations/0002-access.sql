@@ -30,6 +30,13 @@ CREATE TABLE audit (
     hash BLOB NOT NULL
 );
 
+-- The last entry of it, which is kept a second time: entries that are cut off at the end are missed.
+CREATE TABLE audit_end (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL
+);
+
 -- What was created under an Idempotency-Key, so that asking again creates nothing else.
 CREATE TABLE created (
     token TEXT NOT NULL,
@@ -66,3 +73,12 @@ CREATE TABLE upload (
     token TEXT NOT NULL,
     begun_at INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- Whoever drove, one after the other: by a name that chance gave, and the last row of the log before. The
+-- ids of events have the name, so that one of a row that was written elsewhere, behind the moment that
+-- this state was copied, is not taken for the row that has its number here.
+CREATE TABLE term (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    log_end INTEGER NOT NULL
+);
