@@ -165,9 +165,9 @@ async fn check_pruned(
 pub(in crate::api) fn asked_after(
     query: &str,
     headers: &HeaderMap,
-) -> Result<Option<Position>, Problem> {
+) -> Result<Option<Id>, Problem> {
     Asked::read(query, headers).map(|asked| match asked.from {
-        From::After(position) => Some(position),
+        From::After(id) => Some(id),
         From::Now | From::Begin => None,
     })
 }

@@ -85,7 +85,7 @@ fn plan(store: &SqliteStore, condition: &Condition, order: &str) -> String {
 
 #[test]
 fn who_is_looked_at_one_by_one_is_found_by_nothing_else() {
-    let mut store = SqliteStore::in_memory();
+    let store = SqliteStore::in_memory();
     for text in [
         "tag.a==b and tag.c==d",
         "version==2.0.0 and time_zone==UTC",

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use groundswell_core::device::Device;
 use proptest::prelude::*;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::params_from_iter;
 
 use super::*;
 use crate::store::{
