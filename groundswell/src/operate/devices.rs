@@ -232,14 +232,12 @@ impl State {
 
     pub(super) fn find_device(&self, id: &str) -> Result<(DeviceKey, Device), OperateError> {
         let found = self.store.device_key(id)?.zip(self.store.device(id)?);
-        match found {
-            Some(found) => Ok(found),
-            None => {
-                // What was probably meant may be somebody else's.
-                let meant = if self.sight.is_some() { None } else { self.meant(id)? };
-                Err(OperateError::UnknownDevice { id: id.to_owned(), meant })
-            }
+        if let Some(found) = found {
+            return Ok(found);
         }
+        // What was probably meant may be somebody else's.
+        let meant = if self.sight.is_some() { None } else { self.meant(id)? };
+        Err(OperateError::UnknownDevice { id: id.to_owned(), meant })
     }
 
     /// The id that was probably meant. A fleet is too large to compare all of them: those are

@@ -174,11 +174,11 @@ pub enum Told {
 }
 
 impl Told {
-    /// Of which device it is, if it is of one: none inside if that is not known any more.
-    pub(super) const fn device(&self) -> Option<Option<&Arc<str>>> {
+    /// Of which device it is, if it is of one that is known.
+    pub(super) const fn device(&self) -> Option<&Arc<str>> {
         match self {
             Self::DeviceChanged { device, .. } | Self::DeviceRegressed { device, .. } => {
-                Some(device.as_ref())
+                device.as_ref()
             }
             _ => None,
         }

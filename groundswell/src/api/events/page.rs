@@ -150,9 +150,11 @@ impl Writing<'_> {
                 return;
             }
             self.to = place;
+            let kind = told.kind().bit();
             let sees = |filter: &Filter| {
-                Ok(filter.wants(rollout.0, told.kind().bit())
-                    && told.device().map_or(Ok(true), |id| filter.sees_device(state, id))?)
+                let is_wanted = filter.wants(rollout.0, kind);
+                let is_of_device = kind & DEVICE_KINDS != 0;
+                Ok(is_wanted && (!is_of_device || filter.sees_device(state, told.device())?))
             };
             let is_told = filter.map_or(Ok(true), sees).unwrap_or_else(|error: OperateError| {
                 failed = Some(error);
@@ -182,7 +184,7 @@ impl Writing<'_> {
         let _ = write!(to, "\nevent: {}\ndata: ", kind.as_str());
         let _ = serde_json::to_writer(&mut to, event);
         self.bytes.put_slice(b"\n\n");
-        let device = event.told.device().flatten().cloned();
+        let device = event.told.device().cloned();
         self.marks.push(Mark { id, rollout: event.rollout, kind, device, end: self.bytes.len() });
     }
 }

@@ -288,12 +288,12 @@ fn is_of_everybody(path: &str) -> bool {
     path.starts_with("/api/v1/releases") || path.starts_with("/api/v1/artifacts")
 }
 
-fn operators(route: &&Route) -> bool {
-    matches!(route.needs, Needs::Right(_))
+fn for_operators() -> impl Iterator<Item = &'static Route> {
+    routes::all().filter(|route| matches!(route.needs, Needs::Right(_)))
 }
 
 async fn every_answer_hides_it(world: &World) {
-    let reads = routes::all().filter(operators).filter(|route| route.method == Method::GET);
+    let reads = for_operators().filter(|route| route.method == Method::GET);
     for route in reads.filter(|route| !route.path.ends_with("/events")) {
         for path in world.filled(route.path, SEEN_DEVICES, SEEN_ROLLOUTS) {
             if !path.contains("/tokens/") {
@@ -323,7 +323,7 @@ async fn every_answer_hides_it(world: &World) {
 /// What is not for the west is as what is not there: the same words, and nothing done.
 async fn nothing_hidden_is_there(world: &World) {
     let before = world.served.get("/api/v1/audit?limit=1").await;
-    for route in routes::all().filter(operators) {
+    for route in for_operators() {
         let (is_write, path) = (route.method != Method::GET, route.path);
         if is_of_everybody(path) || !(path.contains("{id}") || path.contains("{rollout}")) {
             continue;
@@ -347,7 +347,7 @@ async fn nothing_hidden_is_there(world: &World) {
                 continue;
             }
             let (status, text) = world.ask(route.method.clone(), &filled, body.as_ref()).await;
-            let (_, text) = text.split_once("\n").unwrap();
+            let (_, text) = text.split_once('\n').unwrap();
             let told_of: Value = serde_json::from_str(text).unwrap_or_default();
             let is_hidden = status == StatusCode::NOT_FOUND;
             world.check(is_hidden, || format!("{} {filled}: {status} {text}", route.method));
