@@ -62,6 +62,8 @@ async fn a_rollout_is_created_once_under_a_key_and_steered() {
     assert!(told["detail"].as_str().unwrap().contains("operator, admin"), "{told}");
     let acting = json(act("start", &served.admin).await.unwrap(), StatusCode::OK).await;
     assert!(["preparing", "running"].contains(&acting["state"].as_str().unwrap()), "{acting}");
+    // What is paused while it is prepared stands there once it is.
+    prepared(&served).await;
     let paused = json(act("pause", &served.admin).await.unwrap(), StatusCode::OK).await;
     assert_eq!(paused["state"], "paused");
     let again = json(act("pause", &served.admin).await.unwrap(), StatusCode::OK).await;
@@ -98,6 +100,7 @@ async fn an_act_goes_ahead_only_for_who_saw_where_the_rollout_stands() {
     json(act("start", &draft).await.unwrap(), StatusCode::OK).await;
     assert_ne!(tag().await, draft);
     problem(act("pause", &draft).await.unwrap(), StatusCode::PRECONDITION_FAILED).await;
+    prepared(&served).await;
     // It may open its wave in the middle of this.
     while act("pause", &tag().await).await.unwrap().status() == StatusCode::PRECONDITION_FAILED {}
     assert_eq!(served.get("/api/v1/rollouts/1").await["state"], "paused");
@@ -235,6 +238,13 @@ async fn a_scoped_token_sees_and_touches_only_rollouts_of_its_devices() {
     let forecast = post(&west, "/api/v1/rollouts/forecast", &document()).await.unwrap();
     assert_eq!(json(forecast, StatusCode::OK).await["devices"], 3);
     served.stop().await;
+}
+
+/// Waits until the devices of the first rollout are written down.
+async fn prepared(served: &Served) {
+    while served.get("/api/v1/rollouts/1").await["state"] == "preparing" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn pages(served: &Served, path: &str) -> Vec<Value> {
