@@ -124,7 +124,9 @@ mod tests {
             })
             .collect();
         drop(first);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert_eq!(*told.lock(), ["driver", "second", "a", "b", "c"]);
         assert!(!turns.0.lock().is_taken);
     }
@@ -182,7 +184,9 @@ mod tests {
         }
         let meanwhile = done.load(Ordering::Relaxed) - before;
         is_over.store(true, Ordering::Relaxed);
-        others.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in others {
+            thread.join().unwrap();
+        }
         // In the order in which they came it would be sixteen for each.
         assert!(meanwhile <= COMMITS * 4, "{meanwhile}");
     }
