@@ -35,7 +35,9 @@ pub fn headers(given: &[u8]) {
         assert_eq!(guard::is_request_id(value), is_fine, "{value}");
     }
     for value in headers.get_all(header::RANGE).iter().filter_map(|it| it.to_str().ok()) {
-        LENGTHS.iter().for_each(|bytes| range(value, *bytes));
+        for bytes in LENGTHS {
+            range(value, bytes);
+        }
     }
     tags(&headers);
     positions(&headers);

@@ -73,7 +73,7 @@ fn row(device: &Device) -> serde_json::Value {
 }
 
 fn refused(given: &[u8], bad: &BadRows) {
-    let lines = given.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+    let lines = given.split(|byte| *byte == b'\n').count() as u64;
     assert!(bad.count >= 1 && bad.first.len() as u64 <= bad.count, "{} rows", bad.count);
     assert_eq!(bad.first.len(), bad.count.min(BAD_ROWS_KEPT as u64) as usize);
     for row in &bad.first {
@@ -114,10 +114,11 @@ fn by_the_line(given: &[u8]) {
     }
     let full = texts.iter().filter(|text| !text.trim_ascii().is_empty()).count();
     assert_eq!(answers.len(), full, "every line that says something has an answer");
-    as_a_file(given, answers.into_iter().filter_map(|(_, device)| device).collect());
+    let devices: Vec<Device> = answers.into_iter().filter_map(|(_, device)| device).collect();
+    as_a_file(given, &devices);
 }
 
-fn as_a_file(given: &[u8], devices: Vec<Device>) {
+fn as_a_file(given: &[u8], devices: &[Device]) {
     // A file is told from UTF-16 by its first line, a body by every one.
     if given.iter().any(|byte| matches!(byte, 0xfe | 0xff)) {
         return;

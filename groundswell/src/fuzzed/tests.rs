@@ -43,8 +43,8 @@ fn what_is_promised_holds_for_every_seed_and_what_is_cut_of_it() {
             let is_whole = broken(hold, &bytes);
             // Most of what is wrong is at an end that comes too early.
             let cuts = (0..bytes.len()).step_by(bytes.len() / 16 + 1);
-            let cuts = cuts.flat_map(|cut| [&bytes[..cut], &bytes[cut..]]);
-            let first = is_whole.or_else(|| cuts.filter_map(|part| broken(hold, part)).next());
+            let mut cuts = cuts.flat_map(|cut| [&bytes[..cut], &bytes[cut..]]);
+            let first = is_whole.or_else(|| cuts.find_map(|part| broken(hold, part)));
             found.extend(first.map(|told| format!("{border}/{name}: {told}")));
         }
     }

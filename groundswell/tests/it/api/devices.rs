@@ -130,8 +130,8 @@ async fn a_device_may_be_called_as_a_place_is() {
     assert_eq!(head.status(), StatusCode::OK);
     let put = served.ask(Method::PUT, path).json(&json!({"name": "Two"})).send().await.unwrap();
     assert_eq!(json(put, StatusCode::OK).await["id"], "import");
-    let patch = served.ask(Method::PATCH, path).json(&json!({"name": "Three"})).send();
-    assert_eq!(json(patch.await.unwrap(), StatusCode::OK).await["name"], "Three");
+    let change = served.ask(Method::PATCH, path).json(&json!({"name": "Three"})).send();
+    assert_eq!(json(change.await.unwrap(), StatusCode::OK).await["name"], "Three");
     let tag = served.ask(Method::PUT, &format!("{path}/tags/a")).json(&json!({"value": "b"}));
     assert_eq!(json(tag.send().await.unwrap(), StatusCode::OK).await["tags"]["a"], "b");
     assert_eq!(served.get(&format!("{path}/history")).await["history"], json!([]));
