@@ -198,7 +198,9 @@ impl Reader {
     fn block(&mut self, block: &str) {
         let Some(at) = block.find("id: ") else { return };
         let (id, rest) = block[at + 4..].split_once('\n').unwrap_or((&block[at + 4..], ""));
-        let (seq, index) = id.split_once('.').unwrap();
+        // Behind a dash it says of which state it is, which is one here.
+        let place = id.split('-').next().unwrap();
+        let (seq, index) = place.split_once('.').unwrap();
         let id = (seq.parse().unwrap(), index.parse().unwrap());
         let Some(event) = rest.strip_prefix("event: ") else {
             // A place to go on from, and no event.

@@ -92,8 +92,6 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use super::*;
     use crate::store::{SqliteStore, Store as _};
 
@@ -156,38 +154,39 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_waits_for_one_of_many_writers_at_most() {
-        const COMMITS: usize = 100;
+    fn the_handle_of_a_driver_writes_before_others_that_came_first() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.db");
         let mut driver = SqliteStore::open(&path).unwrap();
         driver.raise_epoch().unwrap();
-        let (done, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let others: Vec<_> = (0..16)
-            .map(|_| {
-                let (path, done, is_over) = (path.clone(), Arc::clone(&done), Arc::clone(&is_over));
-                thread::spawn(move || {
-                    let mut store = SqliteStore::open(&path).unwrap();
-                    while !is_over.load(Ordering::Relaxed) {
-                        store.within(|_| Ok(())).unwrap();
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                })
-            })
-            .collect();
-        while done.load(Ordering::Relaxed) < 16 {
-            thread::yield_now();
+        let turns = Arc::clone(&driver.turns);
+        let told = Arc::new(Mutex::new(vec![]));
+        let write = |mut store: SqliteStore, name: &'static str, come: usize| {
+            let told = Arc::clone(&told);
+            let thread = thread::spawn(move || {
+                store
+                    .within(|_| {
+                        told.lock().push(name);
+                        Ok(())
+                    })
+                    .unwrap();
+            });
+            while waiting(&turns) < come {
+                thread::yield_now();
+            }
+            thread
+        };
+        let others = [SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap()];
+        let held = turns.take(false);
+        let mut threads = vec![];
+        for (at, store) in others.into_iter().enumerate() {
+            threads.push(write(store, "other", at + 1));
         }
-        let before = done.load(Ordering::Relaxed);
-        for _ in 0..COMMITS {
-            driver.within(|_| Ok(())).unwrap();
-        }
-        let meanwhile = done.load(Ordering::Relaxed) - before;
-        is_over.store(true, Ordering::Relaxed);
-        for thread in others {
+        threads.push(write(driver, "driver", 3));
+        drop(held);
+        for thread in threads {
             thread.join().unwrap();
         }
-        // In the order in which they came it would be sixteen for each.
-        assert!(meanwhile <= COMMITS * 4, "{meanwhile}");
+        assert_eq!(*told.lock(), ["driver", "other", "other"]);
     }
 }
