@@ -1,6 +1,6 @@
 //! Why an expression was refused, and where.
 
-use std::{fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use winnow::{
     error::ParserError,
@@ -16,6 +16,9 @@ use crate::{
 
 /// Most of an expression that an error shows, in characters: a line of a terminal.
 const SHOWN_CHARS_MAX: usize = 72;
+
+/// Most of a name that an error repeats, in characters: longer than any that people give.
+const NAME_CHARS_MAX: usize = 64;
 
 /// Names that other systems have for our fields.
 const SYNONYMS: [(&str, &str); 10] = [
@@ -149,7 +152,7 @@ pub(super) enum Problem {
     TooMany,
     #[error("expected {expected}, found {found}{hint}")]
     Expected { expected: &'static str, found: String, hint: &'static str },
-    #[error("unknown field `{name}`: {}", suggest(name, meant.as_deref()))]
+    #[error("unknown field `{}`: {}", short(name), suggest(name, meant.as_deref()))]
     UnknownField { name: String, meant: Option<String> },
     #[error("a tag needs a key, such as tag.region")]
     NoKey,
@@ -175,6 +178,14 @@ pub(super) enum Problem {
     Version(String),
 }
 
+/// A name as far as it is worth showing.
+fn short(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(NAME_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &name[..end]).into(),
+        None => name.into(),
+    }
+}
+
 fn quoted(text: &str) -> String {
     let shown: String = text.chars().take(32).map(printable).collect();
     format!("`{shown}`")
@@ -198,7 +209,7 @@ fn suggest(name: &str, meant: Option<&str>) -> String {
         return format!("did you mean `{meant}`?");
     }
     let fields: Vec<&str> = Field::NAMED.iter().map(|(name, _)| *name).collect();
-    format!("a tag is written `tag.{name}`; the fields are {}", fields.join(", "))
+    format!("a tag is written `tag.{}`; the fields are {}", short(name), fields.join(", "))
 }
 
 fn guess(name: &str) -> Option<String> {
@@ -206,7 +217,7 @@ fn guess(name: &str) -> Option<String> {
     if let Some((prefix, key)) = lower.split_once('.')
         && (TAG_PREFIXES.contains(&prefix) || nearest(prefix, ["tag"]).is_some())
     {
-        return Some(format!("tag.{}", &name[name.len() - key.len()..]));
+        return Some(format!("tag.{}", short(&name[name.len() - key.len()..])));
     }
     let synonym = SYNONYMS.iter().find(|(theirs, _)| *theirs == lower).map(|(_, ours)| *ours);
     let named = || nearest(name, Field::NAMED.iter().map(|(name, _)| *name));

@@ -288,3 +288,12 @@ fn limits() {
     let grows = format!("id=='{}'", "\"".repeat(TEXT_BYTES_MAX - 6));
     assert!(refusal(&grows).starts_with("the expression is 8186 bytes long in its canonical form"));
 }
+
+#[test]
+fn a_long_name_is_not_repeated_whole() {
+    let long = "x".repeat(2_000);
+    for text in [format!("{long}==a"), format!("tags.{long}==a"), format!("{long}.{long}==a")] {
+        let reason = Selector::parse(&text).unwrap_err().reason();
+        assert!(reason.len() < 400 && reason.contains("xxx...`"), "{reason}");
+    }
+}
