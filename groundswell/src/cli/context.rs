@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     api::operator::whoami::WhoAmI,
-    client::{Client, Options},
+    client::{Client, Identity, Options},
     clock::Clock,
 };
 
@@ -55,6 +55,12 @@ pub struct Login {
     /// Take only certificates of authorities in this file (PEM)
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// The certificate to show to a server that asks for one (PEM)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The private key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
 }
 
 /// Arguments of `groundswell logout`.
@@ -102,6 +108,8 @@ struct Shown {
     who: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     ca: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Identity>,
     is_current: bool,
 }
 
@@ -127,9 +135,14 @@ fn try_login(args: &Login) -> Result<u8, Told> {
             Failure::input(anyhow!(told))
         })?,
     };
-    let ca = args.ca.as_deref().map(std::path::absolute).transpose();
-    let ca = ca.context("--ca").map_err(Failure::input)?;
-    let options = Options { ca: ca.clone(), ..Options::default() };
+    let file = |name: &'static str, path: &Option<PathBuf>| {
+        let path = path.as_deref().map(std::path::absolute).transpose();
+        path.context(name).map_err(Failure::input)
+    };
+    let ca = file("--ca", &args.ca)?;
+    let identity = file("--cert", &args.cert)?.zip(file("--key", &args.key)?);
+    let identity = identity.map(|(cert, key)| Identity { cert, key });
+    let options = Options { ca: ca.clone(), identity: identity.clone(), ..Options::default() };
     let client = Client::with(&args.url, &token, &options)?;
     let url = client.url().to_owned();
     let name = args.name.clone().unwrap_or_else(|| host(&url).to_owned());
@@ -138,7 +151,7 @@ fn try_login(args: &Login) -> Result<u8, Told> {
     let who = format!("{} ({})", me.name, me.id);
     let file = ContextsFile::of_user()?;
     let mut contexts = file.read()?;
-    contexts.contexts.insert(name.clone(), Context { url: url.clone(), token, who, ca });
+    contexts.contexts.insert(name.clone(), Context { url: url.clone(), token, who, ca, identity });
     contexts.current = Some(name.clone());
     file.write(&contexts)?;
     super::print_line(welcome(&url, &name, &me).trim_end());
@@ -186,6 +199,7 @@ fn try_run(Args { verb, print }: &Args) -> Result<u8, Told> {
         url: context.url.clone(),
         who: context.who.clone(),
         ca: context.ca.clone(),
+        identity: context.identity.clone(),
         is_current: contexts.current.as_deref() == Some(name),
     };
     match verb {
@@ -230,6 +244,7 @@ fn show(one: &Shown) -> String {
         ("server", Some(one.url.clone())),
         ("token", Some(one.who.clone())),
         ("authorities", one.ca.as_ref().map(|path| path.display().to_string())),
+        ("certificate", one.identity.as_ref().map(|own| own.cert.display().to_string())),
         ("used", Some(if one.is_current { "yes" } else { "no" }.to_owned())),
     ]);
     format!("{}\n{shown}", one.name)

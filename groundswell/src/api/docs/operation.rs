@@ -73,7 +73,9 @@ impl Operation<'_> {
         };
         match routes::all().find(own).map(|route| route.needs) {
             Some(Needs::Right(right)) => format!("Takes a token of: {}.", right.who()),
-            Some(Needs::Device) => "Takes the token of a device.".to_owned(),
+            Some(Needs::DeviceOr(right)) => {
+                format!("Takes the token of the device, or one of: {}.", right.who())
+            }
             Some(Needs::Enrollment) => "Takes an enrollment token.".to_owned(),
             Some(Needs::Nothing) | None => "Takes no token.".to_owned(),
         }

@@ -162,10 +162,7 @@ async fn check_pruned(
 
 /// For whoever makes requests up: the id that a reader would go on behind, if it names one.
 #[cfg(any(test, feature = "fuzz"))]
-pub(in crate::api) fn asked_after(
-    query: &str,
-    headers: &HeaderMap,
-) -> Result<Option<Id>, Problem> {
+pub(in crate::api) fn asked_after(query: &str, headers: &HeaderMap) -> Result<Option<Id>, Problem> {
     Asked::read(query, headers).map(|asked| match asked.from {
         From::After(id) => Some(id),
         From::Now | From::Begin => None,

@@ -6,6 +6,7 @@ use super::Serving;
 use crate::{
     operate::{Desk, groundswell},
     program::Ran,
+    support::pki::{Authority, Identity},
 };
 
 /// Logs in by what is given to standard input.
@@ -154,6 +155,61 @@ fn a_server_that_is_not_there_is_told_with_what_to_do() {
     let ran = login(&near, "updates.example.com", "gsw_a.b", &[]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("write https://HOST"), "{ran:?}");
+}
+
+#[test]
+fn a_certificate_is_shown_to_a_server_that_asks_for_one() {
+    let (near, far) = (Desk::empty(), Desk::drafted());
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let keep = |desk: &Desk, name: &str, identity: &Identity| {
+        desk.keep(&format!("{name}.crt"), &identity.certificate_pem);
+        desk.keep(&format!("{name}.key"), &identity.key_pem);
+    };
+    let pem = |authority: &Authority| String::from_utf8(authority.pem()).unwrap();
+    keep(&far, "server", &servers.issue(&["127.0.0.1"]));
+    keep(&near, "own", &clients.issue(&["pipeline"]));
+    keep(&near, "other", &servers.issue(&["pipeline"]));
+    far.keep("clients.pem", &pem(&clients));
+    near.keep("servers.pem", &pem(&servers));
+    let tls = ["--tls-cert", "server.crt", "--tls-key", "server.key"];
+    let serving = Serving::with(&far, &[&tls[..], &["--client-ca", "clients.pem"]].concat());
+
+    let ran = login(&near, &serving.url, &serving.token, &["--ca", "servers.pem"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("name yours by --cert FILE --key FILE"), "{ran:?}");
+    let other = ["--ca", "servers.pem", "--cert", "other.crt", "--key", "other.key"];
+    let ran = login(&near, &serving.url, &serving.token, &other);
+    assert!(ran.err.contains("does not take the certificate that --cert names"), "{ran:?}");
+    let gone = ["--ca", "servers.pem", "--cert", "gone.crt", "--key", "own.key"];
+    let ran = login(&near, &serving.url, &serving.token, &gone);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains("gone.crt cannot be used: "), "{ran:?}");
+
+    // For one command, and once for all.
+    let own = ["--ca", "servers.pem", "--cert", "own.crt", "--key", "own.key"];
+    let ran = serving.run(&near, &[&["rollout", "list"], &own[..]].concat());
+    assert!(ran.out.contains("pos-app 2.0.0"), "{ran:?}");
+    let ran = login(&near, &serving.url, &serving.token, &own);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(near.well(&["rollout", "list"]).out.contains("pos-app 2.0.0"));
+    assert!(near.well(&["context", "show"]).out.contains("own.crt"));
+}
+
+#[test]
+fn who_takes_tls_for_plain_http_or_the_other_way_round_is_told() {
+    let (near, far) = (Desk::empty(), Desk::set());
+    let servers = Authority::new();
+    let identity = servers.issue(&["127.0.0.1"]);
+    far.keep("server.crt", &identity.certificate_pem);
+    far.keep("server.key", &identity.key_pem);
+    let secured = ["--tls-cert", "server.crt", "--tls-key", "server.key"];
+    let (plain, other) = (Serving::of(&Desk::set()), Serving::with(&far, &secured));
+    let https = plain.url.replace("http:", "https:");
+    let ran = login(&near, &https, "gsw_a.b", &[]);
+    assert!(ran.err.contains("speaks plain HTTP, without TLS: is it http://"), "{ran:?}");
+    let http = other.url.replace("https:", "http:");
+    let ran = login(&near, &http, "gsw_a.b", &[]);
+    assert!(ran.err.contains("speaks no plain HTTP: is it https://"), "{ran:?}");
 }
 
 #[test]
