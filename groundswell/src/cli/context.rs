@@ -13,6 +13,8 @@ use serde::Serialize;
 use super::{
     Failure,
     contexts::{Context, ContextsFile, environment},
+    follow::EXIT_INTERRUPTED,
+    hidden::{self, Typed},
     remote::Remote,
     state::{Output, Print, Told},
     tell_line,
@@ -46,7 +48,8 @@ pub struct Login {
     #[arg(
         long,
         value_name = "FILE",
-        help = "Read the token from this file; GROUNDSWELL_TOKEN is taken if neither is said"
+        help = "Read the token from this file; if neither is said GROUNDSWELL_TOKEN is taken, or the \
+                terminal asked"
     )]
     token_file: Option<PathBuf>,
     /// What to call the server; its host if nothing is said
@@ -126,15 +129,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn try_login(args: &Login) -> Result<u8, Told> {
-    let token = match (&args.token_file, args.token_stdin) {
-        (Some(path), _) => token_of(path)?,
-        (None, true) => first_line(io::stdin().lock(), "standard input")?,
-        (None, false) => environment(TOKEN).ok_or_else(|| {
-            let told = "no token: give it by --token-stdin, --token-file FILE or GROUNDSWELL_TOKEN; an \
-                        admin makes one with `groundswell token create`";
-            Failure::input(anyhow!(told))
-        })?,
-    };
+    let Some(token) = token(args)? else { return Ok(EXIT_INTERRUPTED) };
     let file = |name: &'static str, path: &Option<PathBuf>| {
         let path = path.as_deref().map(std::path::absolute).transpose();
         path.context(name).map_err(Failure::input)
@@ -157,6 +152,30 @@ fn try_login(args: &Login) -> Result<u8, Told> {
     super::print_line(welcome(&url, &name, &me).trim_end());
     warn(&url, &me);
     Ok(0)
+}
+
+/// The token, from where it is said to be, or from whoever sits at the terminal; none if they went away.
+fn token(args: &Login) -> Result<Option<String>, Failure> {
+    match (&args.token_file, args.token_stdin) {
+        (Some(path), _) => return token_of(path).map(Some),
+        (None, true) => return first_line(io::stdin().lock(), "standard input").map(Some),
+        (None, false) => {}
+    }
+    if let Some(token) = environment(TOKEN) {
+        return Ok(Some(token));
+    }
+    let none = || {
+        let told = "no token: give it by --token-stdin, --token-file FILE or GROUNDSWELL_TOKEN; an \
+                    admin makes one with `groundswell token create`";
+        Failure::input(anyhow!(told))
+    };
+    let prompt = format!("token for {} (not shown): ", args.url.trim());
+    let asked = hidden::ask(&prompt, TOKEN_BYTES_MAX as usize);
+    match asked.context("the terminal cannot be read").map_err(Failure::input)? {
+        Some(Typed::Line(token)) if !token.is_empty() => Ok(Some(token)),
+        Some(Typed::Interrupted) => Ok(None),
+        Some(Typed::Line(_)) | None => Err(none()),
+    }
 }
 
 fn welcome(url: &str, name: &str, me: &WhoAmI) -> String {
