@@ -12,7 +12,7 @@ use std::{
 use groundswell_core::gate::external::SecretSource;
 use http::HeaderMap;
 
-use super::{ConfigError, Fault, Given, Settings};
+use super::{ConfigError, Fault, Given, Origin, Settings};
 use crate::{
     api::Limits,
     delivery::http::{Config as Http, Timeouts, Tls, check_header},
@@ -86,6 +86,16 @@ impl Settings {
         };
         let max_in_flight = self.parsed("max_in_flight").unwrap_or(crate::drive::IN_FLIGHT_MAX);
         Ok(Config { setup, max_in_flight, http })
+    }
+
+    /// How devices are talked to, as [`resolve`](Self::resolve) has it, for what is no server.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), of what is about devices.
+    pub fn delivery(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Http, ConfigError> {
+        let mut faults = vec![];
+        let http = self.http(&variable, &mut faults);
+        if faults.is_empty() { Ok(http) } else { Err(ConfigError::Faults(faults)) }
     }
 
     fn tls(&self, faults: &mut Vec<Fault>) -> Option<TlsFiles> {
@@ -166,6 +176,7 @@ impl Settings {
     /// A fault of a setting, by where its value comes from.
     fn fault(&self, key: &str, what: &str) -> Fault {
         let at = match self.get(key) {
+            Some((_, Origin::Flag(flag))) => (*flag).to_owned(),
             Some((_, origin)) => format!("{key} ({origin})"),
             None => key.to_owned(),
         };
@@ -226,10 +237,7 @@ impl Settings {
 ///
 /// # Errors
 /// Says what cannot be read; never what is in it.
-pub fn header_value(
-    value: &str,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<String, String> {
+fn header_value(value: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     if let Some(name) = value.strip_prefix("env:") {
         let told = || format!("the environment has no readable variable {name}");
         return variable(name).ok_or_else(told);

@@ -157,6 +157,9 @@ fn settings_are_shown_with_where_they_come_from_and_checked() {
     let text = config(&["show", "--config", path]);
     assert!(text.out.contains("max_in_flight = 7 "), "{text:?}");
     assert!(!text.out.contains("s3cret"));
+    assert_eq!(config(&["show", path]).out, text.out);
+    assert_eq!(config(&["check", "--config", path]).code, Some(0));
+    assert_eq!(config(&["check", "--config", path, path]).code, Some(2));
     let checked = config(&["check", path]);
     assert_eq!(checked.code, Some(0), "{checked:?}");
     assert!(checked.err.contains("did you mean GROUNDSWELL_LISTEN?"), "{checked:?}");
