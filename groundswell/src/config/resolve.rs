@@ -12,7 +12,7 @@ use std::{
 use groundswell_core::gate::external::SecretSource;
 use http::HeaderMap;
 
-use super::{ConfigError, Fault, Given, Origin, Settings};
+use super::{ConfigError, Fault, Given, Origin, Setting, Settings};
 use crate::{
     api::Limits,
     delivery::http::{Config as Http, Timeouts, Tls, check_header},
@@ -167,7 +167,11 @@ impl Settings {
 
     fn go_together(&self, one: &str, other: &str, faults: &mut Vec<Fault>) {
         for (there, missing) in [(one, other), (other, one)] {
-            if self.get(there).is_some() && self.get(missing).is_none() {
+            let Some((_, origin)) = self.get(there) else { continue };
+            if self.get(missing).is_none() {
+                let flag = Setting::find(missing).and_then(|setting| setting.flag);
+                let flag = flag.filter(|_| matches!(origin, Origin::Flag(_)));
+                let missing = flag.unwrap_or(missing);
                 faults.push(self.fault(there, &format!("needs {missing}, too")));
             }
         }

@@ -25,7 +25,7 @@ use crate::{
     drive::{DriveError, Driver},
     networks::Networks,
     operate::{Borders, OperateError, State},
-    store::Attribution,
+    store::{Attribution, dir::close_to_others},
     telemetry::Telemetry,
 };
 
@@ -188,6 +188,10 @@ impl Server {
         let mut hearing = None;
         let mut first = Ok(());
         if has_begun {
+            if let Some(mode) = close_to_others(data) {
+                let data = data.display();
+                tracing::warn!("{data} may be entered by others (mode {mode:o}): chmod 700 {data}");
+            }
             first = first_token(data, &self.clock).map(|secret| {
                 api.live().begin();
                 begun(secret);

@@ -49,8 +49,12 @@ impl Process {
     }
 
     fn signal(&self) {
+        self.send("-TERM");
+    }
+
+    fn send(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// What it printed, and how it ended.
@@ -115,7 +119,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_made() {
     fs::write(&file, "listn = \"127.0.0.1:1\"\n").unwrap();
     for (more, told) in [
         (vec!["--listen", "0.0.0.0:0"], "can be reached from other machines"),
-        (vec!["--tls-cert", "/nowhere.crt"], "tls.cert (--tls-cert): needs tls.key, too"),
+        (vec!["--tls-cert", "/nowhere.crt"], "--tls-cert: needs --tls-key, too"),
         (vec!["--allow-network", "10.0.0.1/8"], "with these bits it is 10.0.0.0/8"),
         (vec!["--config", file.to_str().unwrap()], "did you mean listen?"),
         (
@@ -216,6 +220,45 @@ fn told_to_stop_it_closes_its_door_and_waits_for_what_is_open() {
     device.read_exact(&mut request).unwrap();
     device.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
     assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn told_to_read_anew_it_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, mut device) = with_open_delivery(dir.path());
+    server.send("-HUP");
+    server.send("-HUP");
+    let mut request = [0; 4];
+    device.read_exact(&mut request).unwrap();
+    for _ in 0..20 {
+        assert!(TcpStream::connect(server.address).is_ok());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    device.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+    server.signal();
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn what_is_in_a_directory_that_others_may_enter_is_for_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(data.join("state.db"), "").unwrap();
+    let mut child = serve(&data, &[]).spawn().unwrap();
+    let told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let told: Vec<String> = told.take(2).collect();
+    let warned =
+        told.iter().find(|line| line.contains("may be entered by others (mode 755): chmod 700"));
+    assert!(warned.is_some(), "{told:?}");
+    for entry in fs::read_dir(&data).unwrap() {
+        let metadata = entry.as_ref().unwrap().metadata().unwrap();
+        let mode = metadata.permissions().mode() & 0o077;
+        assert_eq!(mode, 0, "{entry:?}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]
