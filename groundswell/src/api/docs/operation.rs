@@ -43,7 +43,7 @@ pub(super) fn anchor(method: &str, path: &str) -> String {
 impl Operation<'_> {
     pub(super) fn link(&self) -> String {
         let (anchor, path) = (anchor(&self.method, self.path), escape(self.path));
-        format!("<li><a href=\"#{anchor}\"><b>{}</b> {path}</a></li>\n", escape(&self.method))
+        format!("<li><b>{}</b> <a href=\"#{anchor}\">{path}</a></li>\n", escape(&self.method))
     }
 
     pub(super) fn section(&self, document: &Value) -> String {
