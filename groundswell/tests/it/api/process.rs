@@ -40,9 +40,10 @@ impl Process {
     fn start(data: &Path) -> Self {
         let mut child = serve(data, &[]).spawn().unwrap();
         let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = told.next().unwrap().unwrap();
-        let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("{line}"));
-        let address = address.split(';').next().unwrap().parse().unwrap();
+        let mut lines = told.by_ref().map(Result::unwrap);
+        let line = lines.find(|line| line.contains("http://")).unwrap();
+        let address = line.split("http://").nth(1).unwrap().split(';').next().unwrap();
+        let address = address.parse().unwrap();
         // What it tells later is read, so that it never waits for that.
         std::thread::spawn(move || told.for_each(drop));
         Self { child, address }
