@@ -38,7 +38,8 @@ const TOKEN_BYTES_MAX: u64 = 4_096;
 The token is kept in contexts.toml below $XDG_CONFIG_HOME/groundswell (~/.config if that is not set), \
 where only you can read it.
 
-Exit status: 0 done, 2 the server or the token is refused, 3 the server does not answer.")]
+Exit status: 0 done, 2 the server or the token is refused, 3 the server does not answer, 130 stopped \
+by Ctrl-C.")]
 pub struct Login {
     #[arg(help = "Where the server is, such as https://updates.example.com")]
     url: String,
