@@ -17,7 +17,7 @@ use groundswell_core::device::Address;
 
 mod forms;
 
-use self::forms::forms;
+use self::forms::{forms, in_old_form};
 
 /// Most exceptions: a list of sites, not a table of routes.
 pub const ALLOWED_MAX: usize = 256;
@@ -226,7 +226,11 @@ impl Networks {
         if is_local && !loopback.into_iter().any(|ip| self.is_allowed(ip, Why::Loopback)) {
             return refuse(Why::Loopback);
         }
-        Ok(())
+        // With exceptions it depends on which of its addresses the name leads to.
+        if self.0.allow.is_empty() && self.0.own.is_called(&bare) {
+            return refuse(Why::Own);
+        }
+        in_old_form(&bare).map_or(Ok(()), |ip| self.judge(ip.into()))
     }
 
     /// Judges an address, and every address that is reached through it.
@@ -286,6 +290,14 @@ const fn danger_of_v6(v6: Ipv6Addr) -> Option<Why> {
 }
 
 impl Own {
+    /// Whether this machine calls itself so, with its domain or without.
+    fn is_called(&self, name: &str) -> bool {
+        let Self::System = self else { return false };
+        let system = rustix::system::uname();
+        let own = system.nodename().to_string_lossy().to_ascii_lowercase();
+        !name.is_empty() && (name == own || own.split('.').next() == Some(name))
+    }
+
     fn has(&self, ip: IpAddr) -> bool {
         match self {
             Self::System => is_routed_to_itself(ip).unwrap_or(false),

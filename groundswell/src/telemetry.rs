@@ -90,7 +90,7 @@ impl Telemetry {
             sent_bytes: counter("groundswell_sent_bytes_total"),
             delivery_seconds: histogram("groundswell_delivery_duration_seconds"),
             open_deliveries: gauge("groundswell_open_deliveries"),
-            store_jobs: gauge("groundswell_store_queue_jobs"),
+            store_jobs: gauge("groundswell_store_queue"),
             commit_seconds: histogram("groundswell_store_commit_duration_seconds"),
             event_readers: gauge("groundswell_event_readers"),
             stalled: counter("groundswell_http_stalled_connections_total"),
@@ -258,7 +258,7 @@ fn describe(recorder: &PrometheusRecorder) {
             "Assignments whose devices were updated and are not well.",
         ),
         ("groundswell_open_deliveries", "Deliveries that are open."),
-        ("groundswell_store_queue_jobs", "Jobs that the store has not done."),
+        ("groundswell_store_queue", "Writes that the store was given and has not done."),
         ("groundswell_event_readers", "Readers of the events."),
     ] {
         recorder.describe_gauge(name(gauge), None, told.into());
@@ -331,7 +331,7 @@ mod tests {
         groundswell_rollouts gauge
         groundswell_sent_bytes_total counter
         groundswell_store_commit_duration_seconds histogram
-        groundswell_store_queue_jobs gauge
+        groundswell_store_queue gauge
         ");
         let contract = include_str!("../../docs/metrics.md");
         for name in types.iter().filter_map(|line| line.split(' ').next()) {

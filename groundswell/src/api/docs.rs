@@ -12,7 +12,7 @@ use axum::{Router, response::IntoResponse, routing::get};
 use http::{HeaderName, header};
 use serde_json::Value;
 
-use self::html::{escape, page};
+use self::html::{escape, page, prose};
 use super::{Api, problem::KINDS};
 
 /// How it looks.
@@ -84,7 +84,7 @@ fn problem_kinds() -> String {
          <table>\n<tr><th>kind</th><th>status</th><th>what it means</th></tr>\n",
     );
     for (kind, status, meaning) in KINDS {
-        let (shown, meaning) = (escape(kind), escape(meaning));
+        let (shown, meaning) = (escape(kind), prose(meaning));
         let _ = writeln!(
             body,
             "<tr id=\"{shown}\"><td><code>{shown}</code></td><td>{status}</td><td>{meaning}</td></tr>"
@@ -138,6 +138,13 @@ mod tests {
         let page = whole(&document);
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&amp;"));
         assert!(!page.contains("<script"));
+    }
+
+    #[test]
+    fn code_is_shown_as_code() {
+        for text in [whole(&document()), problem_kinds()] {
+            assert!(!text.contains('`') && text.contains("<code>"));
+        }
     }
 
     /// Kinds as they stand in the code: behind what makes a problem, the first text.

@@ -136,10 +136,12 @@ fn caller(
     let caller = Caller { token, source: source.0, request: request_id.unwrap_or_default() };
     match (needs, &caller.token.kind) {
         (Needs::Nothing, _)
-        | (Needs::Device, Kind::Device { .. })
+        | (Needs::DeviceOr(_), Kind::Device { .. })
         | (Needs::Enrollment, Kind::Enrollment { .. }) => {}
-        (Needs::Right(right), _) => caller.require(right)?,
-        (Needs::Device, _) => return Err(forbidden("this takes the token of a device")),
+        (Needs::DeviceOr(_), Kind::Enrollment { .. }) => {
+            return Err(forbidden("this takes the token of a device, or of an operator"));
+        }
+        (Needs::Right(right) | Needs::DeviceOr(right), _) => caller.require(right)?,
         (Needs::Enrollment, _) => return Err(forbidden("this takes an enrollment token")),
     }
     api.note_used(&caller);

@@ -33,8 +33,8 @@ pub enum Needs {
     Nothing,
     /// Operators whose role has this right.
     Right(Right),
-    /// Devices, each about itself.
-    Device,
+    /// Devices, each about itself, and operators whose role has this right.
+    DeviceOr(Right),
     /// Whoever has an enrollment token.
     Enrollment,
 }

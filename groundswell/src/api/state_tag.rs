@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::IntoParams;
 
 use super::Problem;
+use crate::access::hash_in_hex;
 
 /// Bytes of the hash that make a tag: two states never share one by chance.
 const TAG_BYTES: usize = 16;
@@ -18,13 +19,8 @@ impl StateTag {
     /// The tag of what `value` says.
     pub(crate) fn of(value: &impl Serialize) -> Self {
         let json = serde_json::to_vec(value).unwrap_or_default();
-        let hash = Sha256::digest(json);
-        let hex = hash.iter().take(TAG_BYTES).fold(String::new(), |mut hex, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        Self(format!("\"{hex}\""))
+        let hex = hash_in_hex(&Sha256::digest(json).into());
+        Self(format!("\"{}\"", &hex[..2 * TAG_BYTES]))
     }
 
     /// As a header.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 
-use super::{Failure, print_line, tell_line};
+use super::{Failure, contexts::environment, print_line, tell_line};
 use crate::{
     config::{self, Settings, Shown},
     delivery::http::Client,
@@ -26,15 +26,15 @@ pub struct Args {
 enum Verb {
     /// Say what is wrong with a file of settings and with the environment; read what they name
     Check {
-        /// The file
-        #[arg(env = "GROUNDSWELL_CONFIG")]
-        file: Option<PathBuf>,
+        /// Of which file.
+        #[command(flatten)]
+        of: Of,
     },
     /// Print every setting, its value and where that comes from; secrets are masked
     Show {
-        /// The file of settings
-        #[arg(long = "config", value_name = "FILE", env = "GROUNDSWELL_CONFIG")]
-        file: Option<PathBuf>,
+        /// Of which file.
+        #[command(flatten)]
+        of: Of,
 
         /// How it is printed
         #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -42,6 +42,28 @@ enum Verb {
     },
     /// Print a file with every setting, each commented out, to begin with
     Example,
+}
+
+/// The file of settings, as it is said to `serve` or by itself.
+#[derive(Debug, clap::Args)]
+struct Of {
+    #[arg(
+        value_name = "FILE",
+        conflicts_with = "config",
+        help = "The file of settings; that in GROUNDSWELL_CONFIG if none is said"
+    )]
+    file: Option<PathBuf>,
+
+    /// The same, as `serve` takes it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Of {
+    fn file(&self) -> Option<PathBuf> {
+        let said = self.file.clone().or_else(|| self.config.clone());
+        said.or_else(|| environment("GROUNDSWELL_CONFIG").map(PathBuf::from))
+    }
 }
 
 /// How settings are printed.
@@ -55,8 +77,8 @@ enum Output {
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let ran = match &args.verb {
-        Verb::Check { file } => check(file.as_deref()),
-        Verb::Show { file, output } => show(file.as_deref(), *output),
+        Verb::Check { of } => check(of.file().as_deref()),
+        Verb::Show { of, output } => show(of.file().as_deref(), *output),
         Verb::Example => {
             print_line(config::example().trim_end());
             Ok(())

@@ -13,6 +13,8 @@ use serde::Serialize;
 use super::{
     Failure,
     contexts::{Context, ContextsFile, environment},
+    follow::EXIT_INTERRUPTED,
+    hidden::{self, Typed},
     remote::Remote,
     state::{Output, Print, Told},
     tell_line,
@@ -20,7 +22,7 @@ use super::{
 };
 use crate::{
     api::operator::whoami::WhoAmI,
-    client::{Client, Options},
+    client::{Client, Identity, Options},
     clock::Clock,
 };
 
@@ -36,7 +38,8 @@ const TOKEN_BYTES_MAX: u64 = 4_096;
 The token is kept in contexts.toml below $XDG_CONFIG_HOME/groundswell (~/.config if that is not set), \
 where only you can read it.
 
-Exit status: 0 done, 2 the server or the token is refused, 3 the server does not answer.")]
+Exit status: 0 done, 2 the server or the token is refused, 3 the server does not answer, 130 stopped \
+by Ctrl-C.")]
 pub struct Login {
     #[arg(help = "Where the server is, such as https://updates.example.com")]
     url: String,
@@ -46,7 +49,8 @@ pub struct Login {
     #[arg(
         long,
         value_name = "FILE",
-        help = "Read the token from this file; GROUNDSWELL_TOKEN is taken if neither is said"
+        help = "Read the token from this file; if neither is said GROUNDSWELL_TOKEN is taken, or the \
+                terminal asked"
     )]
     token_file: Option<PathBuf>,
     /// What to call the server; its host if nothing is said
@@ -55,6 +59,12 @@ pub struct Login {
     /// Take only certificates of authorities in this file (PEM)
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// The certificate to show to a server that asks for one (PEM)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The private key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
 }
 
 /// Arguments of `groundswell logout`.
@@ -102,6 +112,8 @@ struct Shown {
     who: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     ca: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Identity>,
     is_current: bool,
 }
 
@@ -118,18 +130,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn try_login(args: &Login) -> Result<u8, Told> {
-    let token = match (&args.token_file, args.token_stdin) {
-        (Some(path), _) => token_of(path)?,
-        (None, true) => first_line(io::stdin().lock(), "standard input")?,
-        (None, false) => environment(TOKEN).ok_or_else(|| {
-            let told = "no token: give it by --token-stdin, --token-file FILE or GROUNDSWELL_TOKEN; an \
-                        admin makes one with `groundswell token create`";
-            Failure::input(anyhow!(told))
-        })?,
+    let Some(token) = token(args)? else { return Ok(EXIT_INTERRUPTED) };
+    let file = |name: &'static str, path: &Option<PathBuf>| {
+        let path = path.as_deref().map(std::path::absolute).transpose();
+        path.context(name).map_err(Failure::input)
     };
-    let ca = args.ca.as_deref().map(std::path::absolute).transpose();
-    let ca = ca.context("--ca").map_err(Failure::input)?;
-    let options = Options { ca: ca.clone(), ..Options::default() };
+    let ca = file("--ca", &args.ca)?;
+    let identity = file("--cert", &args.cert)?.zip(file("--key", &args.key)?);
+    let identity = identity.map(|(cert, key)| Identity { cert, key });
+    let options = Options { ca: ca.clone(), identity: identity.clone(), ..Options::default() };
     let client = Client::with(&args.url, &token, &options)?;
     let url = client.url().to_owned();
     let name = args.name.clone().unwrap_or_else(|| host(&url).to_owned());
@@ -138,12 +147,36 @@ fn try_login(args: &Login) -> Result<u8, Told> {
     let who = format!("{} ({})", me.name, me.id);
     let file = ContextsFile::of_user()?;
     let mut contexts = file.read()?;
-    contexts.contexts.insert(name.clone(), Context { url: url.clone(), token, who, ca });
+    contexts.contexts.insert(name.clone(), Context { url: url.clone(), token, who, ca, identity });
     contexts.current = Some(name.clone());
     file.write(&contexts)?;
     super::print_line(welcome(&url, &name, &me).trim_end());
     warn(&url, &me);
     Ok(0)
+}
+
+/// The token, from where it is said to be, or from whoever sits at the terminal; none if they went away.
+fn token(args: &Login) -> Result<Option<String>, Failure> {
+    match (&args.token_file, args.token_stdin) {
+        (Some(path), _) => return token_of(path).map(Some),
+        (None, true) => return first_line(io::stdin().lock(), "standard input").map(Some),
+        (None, false) => {}
+    }
+    if let Some(token) = environment(TOKEN) {
+        return Ok(Some(token));
+    }
+    let none = || {
+        let told = "no token: give it by --token-stdin, --token-file FILE or GROUNDSWELL_TOKEN; an \
+                    admin makes one with `groundswell token create`";
+        Failure::input(anyhow!(told))
+    };
+    let prompt = format!("token for {} (not shown): ", args.url.trim());
+    let asked = hidden::ask(&prompt, TOKEN_BYTES_MAX as usize);
+    match asked.context("the terminal cannot be read").map_err(Failure::input)? {
+        Some(Typed::Line(token)) if !token.is_empty() => Ok(Some(token)),
+        Some(Typed::Interrupted) => Ok(None),
+        Some(Typed::Line(_)) | None => Err(none()),
+    }
 }
 
 fn welcome(url: &str, name: &str, me: &WhoAmI) -> String {
@@ -186,6 +219,7 @@ fn try_run(Args { verb, print }: &Args) -> Result<u8, Told> {
         url: context.url.clone(),
         who: context.who.clone(),
         ca: context.ca.clone(),
+        identity: context.identity.clone(),
         is_current: contexts.current.as_deref() == Some(name),
     };
     match verb {
@@ -230,6 +264,7 @@ fn show(one: &Shown) -> String {
         ("server", Some(one.url.clone())),
         ("token", Some(one.who.clone())),
         ("authorities", one.ca.as_ref().map(|path| path.display().to_string())),
+        ("certificate", one.identity.as_ref().map(|own| own.cert.display().to_string())),
         ("used", Some(if one.is_current { "yes" } else { "no" }.to_owned())),
     ]);
     format!("{}\n{shown}", one.name)

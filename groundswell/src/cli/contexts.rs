@@ -14,6 +14,7 @@ use groundswell_core::spelling::nearest;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use crate::client::{Identity, Options};
 
 /// Longest file that is read: some thousand contexts.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -31,6 +32,9 @@ pub(super) struct Context {
     /// Authorities whose certificates are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ca: Option<PathBuf>,
+    /// The certificate that is shown to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) identity: Option<Identity>,
 }
 
 /// All servers that are known, by the names they were given.
@@ -106,6 +110,13 @@ impl ContextsFile {
     }
 }
 
+impl Context {
+    /// How it is talked to.
+    pub(super) fn options(&self) -> Options {
+        Options { ca: self.ca.clone(), identity: self.identity.clone(), ..Options::default() }
+    }
+}
+
 impl Contexts {
     /// The one that is used, with its name.
     pub(super) fn current(&self) -> Option<(&str, &Context)> {
@@ -158,7 +169,9 @@ mod tests {
 
     fn context(url: &str) -> Context {
         let (url, token) = (url.to_owned(), "gsw_a.\"b\\".to_owned());
-        Context { url, token, who: "anna (a)".to_owned(), ca: Some("/a b/ca.pem".into()) }
+        let identity = Some(Identity { cert: "/a b/c.pem".into(), key: "/k.pem".into() });
+        let (who, ca) = ("anna (a)".to_owned(), Some("/a b/ca.pem".into()));
+        Context { url, token, who, ca, identity }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod device;
 pub mod events;
 mod examples;
 mod follow;
+mod hidden;
 mod log;
 mod out;
 mod place;

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 fn try_run(args: &Args) -> Result<(), Failure> {
     super::raise_open_files(args.max_in_flight)?;
-    let http = args.wire.config().map_err(Failure::input)?;
+    let http = args.wire.config().map_err(|error| Failure::input(error.into()))?;
     let driver = Driver::new(&args.state).http(http).in_flight_max(args.max_in_flight);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("no runtime").map_err(Failure::disk)?;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use groundswell_core::rollout::IN_FLIGHT_LIMIT;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, config::variable, follow, print_line, tell_line, wire::Wire};
@@ -119,6 +120,9 @@ fn try_run(settings: &Settings) -> Result<(), Failure> {
 async fn serve(config: Config, driver: Driver) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     follow::listen(stop.clone()).context("cannot listen for signals").map_err(Failure::disk)?;
+    tokio::spawn(hangups(
+        signal(SignalKind::hangup()).context("cannot listen for signals").map_err(Failure::disk)?,
+    ));
     let scheme = if config.setup.tls.is_some() { "https" } else { "http" };
     let data = config.setup.data.clone();
     let server = Server::bind(config.setup, driver, Clock::System).await.map_err(failure)?;
@@ -131,6 +135,17 @@ async fn serve(config: Config, driver: Driver) -> Result<(), Failure> {
         }
     };
     server.run(stop, begun).await.map_err(failure)
+}
+
+/// Goes on where a SIGHUP would end the program in the middle: whoever sends one wants settings to be
+/// read anew.
+async fn hangups(mut signals: Signal) {
+    while signals.recv().await.is_some() {
+        tracing::warn!(
+            "SIGHUP changes nothing: certificates are read anew by themselves, all other settings by a \
+             new start"
+        );
+    }
 }
 
 fn failure(error: ServerError) -> Failure {

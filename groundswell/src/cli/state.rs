@@ -12,14 +12,14 @@ use serde::Serialize;
 
 use super::{
     Failure, context,
-    contexts::{ContextsFile, environment},
+    contexts::{Context, ContextsFile, environment},
     place::{Dir, Place},
     print_line,
     remote::{self, Remote},
     state_trouble, tell_line,
 };
 use crate::{
-    client::{Client, ClientError, Options},
+    client::{Client, ClientError, Identity, Options},
     engine::takeover::TakeoverError,
     operate::OperateError,
     spec_file::SpecFileError,
@@ -60,6 +60,14 @@ pub struct At {
     /// Take only certificates of authorities in this file (PEM) for --server
     #[arg(long, value_name = "FILE", global = true)]
     pub ca: Option<PathBuf>,
+
+    /// The certificate to show to a --server that asks for one (PEM)
+    #[arg(long, value_name = "FILE", global = true, requires = "key")]
+    pub cert: Option<PathBuf>,
+
+    /// The private key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", global = true, requires = "cert")]
+    pub key: Option<PathBuf>,
 
     /// What it is called, once that is known.
     #[arg(skip)]
@@ -132,8 +140,7 @@ impl At {
         let Some((name, context)) = contexts.current() else {
             return Ok(Place::Dir(Dir(dir::DEFAULT.into())));
         };
-        let options = Options { ca: context.ca.clone(), ..Options::default() };
-        let client = Client::with(&context.url, &context.token, &options)?;
+        let client = Client::with(&context.url, &context.token, &context.options())?;
         context::tell_used(name, client.url(), print.output);
         let _ = self.named.set(client.url().to_owned());
         Ok(Place::Server(Remote::new(client)?))
@@ -176,8 +183,11 @@ impl At {
                  `groundswell login {url}` once for all"
             ))
         })?;
-        let ca = self.ca.clone().or_else(|| known.and_then(|known| known.ca.clone()));
-        Ok(Client::with(url, &token, &Options { ca, ..Options::default() })?)
+        let known = known.map(Context::options).unwrap_or_default();
+        let ca = self.ca.clone().or(known.ca);
+        let given = self.cert.clone().zip(self.key.clone());
+        let identity = given.map(|(cert, key)| Identity { cert, key }).or(known.identity);
+        Ok(Client::with(url, &token, &Options { ca, identity, ..Options::default() })?)
     }
 
     fn path(&self) -> &Path {
@@ -232,13 +242,14 @@ impl On {
 
     /// A command that goes on from what was done here, as it is to be typed.
     pub(super) fn command(&self, words: &str) -> String {
-        let At { server, token_file, ca, .. } = &self.at;
+        let At { server, token_file, ca, cert, key, .. } = &self.at;
         let Some(server) = server else { return dir::command(self.at.path(), words) };
         let file = |name: &str, file: &Option<PathBuf>| {
             file.as_ref().map(|path| format!(" {name} {}", path.display())).unwrap_or_default()
         };
         let (token, ca) = (file("--token-file", token_file), file("--ca", ca));
-        format!("`groundswell {words} --server {server}{token}{ca}`")
+        let (cert, key) = (file("--cert", cert), file("--key", key));
+        format!("`groundswell {words} --server {server}{token}{ca}{cert}{key}`")
     }
 }
 

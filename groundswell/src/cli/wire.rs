@@ -1,17 +1,11 @@
 //! How devices are talked to: what every command that sends takes for it.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-use anyhow::anyhow;
-use http::HeaderMap;
+use std::{path::PathBuf, time::Duration};
 
 use super::config::variable;
 use crate::{
-    config::{Given, header_value, small_file},
-    delivery::http::{Config, Timeouts, Tls, check_header},
+    config::{ConfigError, Given, Settings},
+    delivery::http::Config,
     units::{Span, parse_duration},
 };
 
@@ -67,40 +61,11 @@ pub struct Wire {
 
 impl Wire {
     /// What was given, read and checked.
-    pub(super) fn config(&self) -> anyhow::Result<Config> {
-        let mut headers = HeaderMap::new();
-        for header in &self.headers {
-            let (name, value) = header
-                .split_once(':')
-                .ok_or_else(|| anyhow!("--header wants 'Name: value'; this one has no colon"))?;
-            let value = header_value(value.trim(), variable)
-                .map_err(|why| anyhow!("--header {}: {why}", name.trim()))?;
-            let (name, value) = check_header(name.trim(), &value)?;
-            headers.append(name, value);
-        }
-        let mut timeouts = self.timeout.map_or_else(Timeouts::default, Timeouts::all);
-        timeouts.attempt = self.attempt_timeout;
-        let identity = match (&self.cert, &self.key) {
-            (Some(cert), Some(key)) => Some((small(cert)?, small(key)?)),
-            _ => None,
-        };
-        let usual = Config::default();
-        Ok(Config {
-            headers,
-            update_path: self.update_path.clone().unwrap_or(usual.update_path),
-            verify_path: self.verify_path.clone().unwrap_or(usual.verify_path),
-            version_pointer: self.verify_pointer.clone(),
-            timeouts,
-            tls: Tls {
-                ca_pem: self.ca.as_deref().map(small).transpose()?,
-                identity_pem: identity,
-                insecure: self.insecure,
-            },
-            ..Config::default()
-        })
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        Settings::gather(None, |_| None, self.given())?.delivery(variable)
     }
 
-    /// What was given, as settings of a server.
+    /// What was given, as settings.
     pub(super) fn given(&self) -> Vec<(&'static str, Given)> {
         let span = |wait: Option<Duration>| wait.map(|wait| Span(wait).to_string());
         let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
@@ -120,8 +85,4 @@ impl Wire {
             (!self.headers.is_empty()).then(|| ("delivery.headers", Given::headers(&self.headers)));
         texts.chain(headers).collect()
     }
-}
-
-fn small(path: &Path) -> anyhow::Result<Vec<u8>> {
-    small_file(path).map_err(|why| anyhow!(why))
 }

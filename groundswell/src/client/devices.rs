@@ -154,7 +154,7 @@ impl Client {
         self.post(&["devices", id, "release"]).json(&Because { reason }).read().await
     }
 
-    /// A device says that it is there; the token has to be its own.
+    /// Says that a device is there: by its own token, or by that of an operator.
     ///
     /// # Errors
     /// [`ClientError`].

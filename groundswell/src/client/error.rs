@@ -21,11 +21,19 @@ pub enum ClientError {
         /// Why not.
         why: String,
     },
+    /// A certificate of one's own, or its key, cannot be used.
+    #[error("the certificate in {} cannot be used: {why}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// No connection could be made at all.
     #[error("there is no TLS on this machine: {0}")]
     Tls(String),
     /// Nobody is there, or nobody who can be trusted.
-    #[error("cannot reach {url}: {why}{}", unreachable_hint(.why))]
+    #[error("cannot reach {url}: {why}{}", unreachable_hint(.url, .why))]
     Unreachable {
         /// The server.
         url: String,
@@ -42,8 +50,7 @@ pub enum ClientError {
     },
     /// The connection failed in the middle.
     #[error(
-        "the connection to {url} broke off: {why}; whether what was asked was done is not known: \
-         look, then ask again"
+        "the connection to {url} broke off: {why}{}", broken_hint(.url, .why)
     )]
     Broken {
         /// The server.
@@ -110,7 +117,11 @@ impl ClientError {
     pub fn is_of_input(&self) -> bool {
         match self {
             Self::Problem(problem) => problem.status < 500 && problem.status != 429,
-            Self::Url(_) | Self::Token | Self::Ca { .. } | Self::File { .. } => true,
+            Self::Url(_)
+            | Self::Token
+            | Self::Ca { .. }
+            | Self::Identity { .. }
+            | Self::File { .. } => true,
             _ => false,
         }
     }
@@ -142,8 +153,47 @@ pub(super) fn root(error: &dyn Error) -> String {
     last.to_string()
 }
 
-fn unreachable_hint(why: &str) -> &'static str {
-    if why.contains("certificate") {
+/// What was said where the one side spoke TLS and the other did not; nothing of a request was read.
+fn scheme_hint(url: &str, why: &str) -> Option<&'static str> {
+    if url.starts_with("https:") && why.contains("InvalidContentType") {
+        return Some(
+            "; what is there speaks plain HTTP, without TLS: is it http:// that is meant?",
+        );
+    }
+    let is_no_http = ["invalid HTTP version", "HTTP/0.9"].iter().any(|told| why.contains(told));
+    (url.starts_with("http:") && is_no_http)
+        .then_some("; what is there speaks no plain HTTP: is it https:// that is meant?")
+}
+
+/// What to do about an alert of a server that lets only those connect who show a certificate.
+fn identity_hint(why: &str) -> Option<&'static str> {
+    if why.contains("CertificateRequired") {
+        return Some(
+            "; the server asks who calls for a certificate: name yours by --cert FILE --key FILE",
+        );
+    }
+    let alerts = [
+        "alert: UnknownCA",
+        "alert: BadCertificate",
+        "alert: DecryptError",
+        "alert: CertificateExpired",
+    ];
+    alerts
+        .iter()
+        .any(|alert| why.contains(alert))
+        .then_some("; the server does not take the certificate that --cert names")
+}
+
+fn broken_hint(url: &str, why: &str) -> &'static str {
+    scheme_hint(url, why)
+        .or_else(|| identity_hint(why))
+        .unwrap_or("; whether what was asked was done is not known: look, then ask again")
+}
+
+fn unreachable_hint(url: &str, why: &str) -> &'static str {
+    if let Some(hint) = scheme_hint(url, why).or_else(|| identity_hint(why)) {
+        hint
+    } else if why.contains("certificate") {
         "; if the server has one of an authority of yours, name that by --ca FILE"
     } else if why.contains("refused") {
         "; is `groundswell serve` running there?"

@@ -15,10 +15,14 @@ mod releases;
 mod rollouts;
 mod whoami;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::HeaderValue;
 use reqwest::{Url, redirect};
+use serde::{Deserialize, Serialize};
 
 use self::error::root;
 pub use self::{
@@ -29,6 +33,7 @@ pub use self::{
     import::{ImportedLine, Importing, LineResult},
     releases::{ReleaseShown, Uploaded},
 };
+use crate::config::small_file;
 
 /// Until a connection stands: what a server behind a slow line takes.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -45,6 +50,8 @@ pub(crate) const PAGE: usize = 1_000;
 pub struct Options {
     /// Authorities (PEM) whose certificates are taken, and no others; none: those of the system.
     pub ca: Option<PathBuf>,
+    /// The certificate that is shown to a server that asks for one.
+    pub identity: Option<Identity>,
     /// Until a connection stands.
     pub connect_max: Duration,
     /// Between two pieces of an answer.
@@ -53,9 +60,24 @@ pub struct Options {
     pub tries: u32,
 }
 
+/// A certificate of whoever calls, by where its parts are (PEM).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The certificate, and those that lead from it to an authority.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self { ca: None, connect_max: CONNECT_MAX, silence_max: SILENCE_MAX, tries: 3 }
+        Self {
+            ca: None,
+            identity: None,
+            connect_max: CONNECT_MAX,
+            silence_max: SILENCE_MAX,
+            tries: 3,
+        }
     }
 }
 
@@ -89,7 +111,7 @@ impl Client {
     /// The same, talked to as `options` say.
     ///
     /// # Errors
-    /// As [`Client::new`], and [`ClientError::Ca`].
+    /// As [`Client::new`], [`ClientError::Ca`] and [`ClientError::Identity`].
     pub fn with(url: &str, token: &str, options: &Options) -> Result<Self, ClientError> {
         let base = address(url)?;
         let is_word = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
@@ -104,6 +126,9 @@ impl Client {
         if let Some(path) = &options.ca {
             http = http.tls_certs_only(authorities(path)?);
         }
+        if let Some(identity) = &options.identity {
+            http = http.identity(identity.read()?);
+        }
         let http = http.build().map_err(|error| ClientError::Tls(root(&error)))?;
         Ok(Self { http, base, authorization, tries: options.tries.max(1) })
     }
@@ -111,6 +136,19 @@ impl Client {
     /// Where the server is.
     pub fn url(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
+    }
+}
+
+impl Identity {
+    fn read(&self) -> Result<reqwest::Identity, ClientError> {
+        let bad = |path: &Path, why: String| ClientError::Identity { path: path.to_owned(), why };
+        let file = |path: &Path| small_file(path).map_err(|why| bad(path, why));
+        // A line of its own begins the key, whatever the certificate ends with.
+        let pem = [file(&self.cert)?, b"\n".to_vec(), file(&self.key)?].concat();
+        reqwest::Identity::from_pem(&pem).map_err(|error| {
+            let key = self.key.display();
+            bad(&self.cert, format!("with the key in {key} it is no identity: {}", root(&error)))
+        })
     }
 }
 
@@ -126,7 +164,7 @@ fn address(url: &str) -> Result<Url, ClientError> {
     if is_plain && is_web { Ok(base) } else { Err(bad()) }
 }
 
-fn authorities(path: &std::path::Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
     let bad = |why: String| ClientError::Ca { path: path.to_owned(), why };
     let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
     let found = reqwest::Certificate::from_pem_bundle(&text).map_err(|error| bad(root(&error)))?;

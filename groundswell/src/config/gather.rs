@@ -205,10 +205,10 @@ fn split(kind: Kind, text: &str) -> Given {
     Given::Pairs(lines.map(pair).collect())
 }
 
-/// The name and the value of `Name: value`; all of it is the name if there is no colon, which no
-/// header may have.
+/// The name and the value of `Name: value`. Without a colon all of it may be a secret: it has no name
+/// then, which no header may have.
 pub(super) fn pair(line: &str) -> (String, String) {
-    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    let (name, value) = line.split_once(':').unwrap_or(("", line));
     (name.trim().to_owned(), value.trim().to_owned())
 }
 

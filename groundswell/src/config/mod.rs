@@ -15,6 +15,6 @@ mod tests;
 pub use self::{
     example::{example, page},
     gather::{ConfigError, Fault, Given, Origin, Settings, Shown, meant},
-    resolve::{Config, header_value, small_file},
+    resolve::{Config, small_file},
     setting::{Kind, SETTINGS, Setting},
 };

@@ -12,7 +12,7 @@ use std::{
 use groundswell_core::gate::external::SecretSource;
 use http::HeaderMap;
 
-use super::{ConfigError, Fault, Given, Settings};
+use super::{ConfigError, Fault, Given, Origin, Setting, Settings};
 use crate::{
     api::Limits,
     delivery::http::{Config as Http, Timeouts, Tls, check_header},
@@ -88,6 +88,16 @@ impl Settings {
         Ok(Config { setup, max_in_flight, http })
     }
 
+    /// How devices are talked to, as [`resolve`](Self::resolve) has it, for what is no server.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), of what is about devices.
+    pub fn delivery(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Http, ConfigError> {
+        let mut faults = vec![];
+        let http = self.http(&variable, &mut faults);
+        if faults.is_empty() { Ok(http) } else { Err(ConfigError::Faults(faults)) }
+    }
+
     fn tls(&self, faults: &mut Vec<Fault>) -> Option<TlsFiles> {
         self.go_together("tls.cert", "tls.key", faults);
         if self.get("tls.client_ca").is_some() && self.get("tls.cert").is_none() {
@@ -157,7 +167,11 @@ impl Settings {
 
     fn go_together(&self, one: &str, other: &str, faults: &mut Vec<Fault>) {
         for (there, missing) in [(one, other), (other, one)] {
-            if self.get(there).is_some() && self.get(missing).is_none() {
+            let Some((_, origin)) = self.get(there) else { continue };
+            if self.get(missing).is_none() {
+                let flag = Setting::find(missing).and_then(|setting| setting.flag);
+                let flag = flag.filter(|_| matches!(origin, Origin::Flag(_)));
+                let missing = flag.unwrap_or(missing);
                 faults.push(self.fault(there, &format!("needs {missing}, too")));
             }
         }
@@ -166,6 +180,7 @@ impl Settings {
     /// A fault of a setting, by where its value comes from.
     fn fault(&self, key: &str, what: &str) -> Fault {
         let at = match self.get(key) {
+            Some((_, Origin::Flag(flag))) => (*flag).to_owned(),
             Some((_, origin)) => format!("{key} ({origin})"),
             None => key.to_owned(),
         };
@@ -226,10 +241,7 @@ impl Settings {
 ///
 /// # Errors
 /// Says what cannot be read; never what is in it.
-pub fn header_value(
-    value: &str,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<String, String> {
+fn header_value(value: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     if let Some(name) = value.strip_prefix("env:") {
         let told = || format!("the environment has no readable variable {name}");
         return variable(name).ok_or_else(told);

@@ -285,10 +285,15 @@ impl Kind {
                 each(list, |text| text.parse::<SecretSource>().map(drop))
             }
             (Self::Headers, Given::Pairs(pairs)) => pairs.iter().try_for_each(|(name, value)| {
+                if name.is_empty() {
+                    return Err("write 'Name: value'; one has no name, or no colon".to_owned());
+                }
                 // What stands elsewhere is looked at where it is read.
                 let value = if is_elsewhere(value) { "" } else { value };
                 check_header(name, value).map(drop).map_err(|error| error.to_string())
             }),
+            // What was given may be a secret.
+            (Self::Headers, _) => Err(format!("write {}", self.form())),
             (_, Given::Text(text)) => self.check_text(text),
             _ => Err(format!("write {}", self.form())),
         }

@@ -139,6 +139,27 @@ fn secrets_are_masked_wherever_they_are_shown() {
 }
 
 #[test]
+fn what_is_no_header_is_refused_and_not_told() {
+    let place = Place::new();
+    for line in ["s3cret", "B s3cret", "B s3cret: x", ": s3cret"] {
+        let told = gather(None, &[("GROUNDSWELL_DELIVERY_HEADERS", line)]).unwrap_err().to_string();
+        assert!(told.starts_with("GROUNDSWELL_DELIVERY_HEADERS: "), "{told}");
+        let flags = vec![("delivery.headers", Given::headers(&[line.to_owned()]))];
+        let by_flag = Settings::gather(None, |_| None, flags).unwrap_err().to_string();
+        assert!(by_flag.starts_with("--header: "), "{by_flag}");
+        assert!(
+            !told.contains("s3cret") && !by_flag.contains("s3cret"),
+            "{line}: {told} {by_flag}"
+        );
+    }
+    for text in ["headers = \"s3cret\"", "headers = [\"s3cret\"]", "headers.\"\" = \"s3cret\""] {
+        let file = place.write("bad.toml", &format!("[delivery]\n{text}\n"));
+        let told = gather(Some(&file), &[]).unwrap_err().to_string();
+        assert!(told.contains("line 2: delivery.headers: ") && !told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_file_is_told_with_what_was_meant() {
     for (given, wanted) in [
         ("listn = \"x\"", "f: line 1: there is no setting listn; did you mean listen?"),

@@ -45,3 +45,31 @@ fn embedded(v6: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
 fn v4(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low))
 }
+
+/// The address that a name is to whoever looks it up as in old times: in one to four parts, each
+/// decimal, octal or hexadecimal, of which the last one fills what is left.
+pub(super) fn in_old_form(name: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<u32> = name.split('.').map(number).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last().filter(|(_, first)| first.len() < 4)?;
+    let left = 32 - 8 * first.len() as u32;
+    if u64::from(*last) >> left != 0 {
+        return None;
+    }
+    let bytes = first.iter().map(|part| u8::try_from(*part).ok());
+    let bytes: Vec<u8> = bytes.collect::<Option<_>>()?;
+    let begin = bytes.iter().fold(0_u64, |address, byte| address << 8 | u64::from(*byte)) << left;
+    u32::try_from(begin | u64::from(*last)).ok().map(Ipv4Addr::from_bits)
+}
+
+fn number(text: &str) -> Option<u32> {
+    if let Some(digits) = text.strip_prefix("0x") {
+        return u32::from_str_radix(digits, 16).ok();
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    match text.strip_prefix('0').filter(|digits| !digits.is_empty()) {
+        Some(digits) => u32::from_str_radix(digits, 8).ok(),
+        None => text.parse().ok(),
+    }
+}

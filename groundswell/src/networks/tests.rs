@@ -11,6 +11,25 @@ fn why(networks: &Networks, ip: &str) -> Option<Why> {
     networks.judge(ip.parse().unwrap()).err().map(|refusal| refusal.why)
 }
 
+#[test]
+fn names_that_are_addresses_or_this_machine_are_refused_before_anybody_looks_them_up() {
+    let networks = networks(&[]);
+    let why = |name: &str| networks.judge_name(name).err().map(|refusal| refusal.why);
+    for name in ["0x7f000001", "0X7F.1", "127.1", "0177.0.0.1", "2130706433", "0x7f.0.0x1."] {
+        assert_eq!(why(name), Some(Why::Loopback), "{name}");
+    }
+    assert_eq!(why("0xa9fea9fe"), Some(Why::Metadata));
+    assert_eq!(why("0xcb.113.7"), None, "203.113.0.7");
+    for name in ["0x", "0xfffffffff", "1.2.3.4.5", "256.1.1.1", "08.1.1.1", "pos-1", "a.0x1", ""] {
+        assert_eq!(why(name), None, "{name}");
+    }
+    let own = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+    let refused = Networks::new(vec![], Own::System).judge_name(&own);
+    assert!(refused.is_err(), "{own}");
+    let allowed = Networks::new(vec!["127.0.0.0/8".parse().unwrap()], Own::System);
+    assert!(own == "localhost" || allowed.judge_name(&own).is_ok(), "{own}");
+}
+
 /// What is dangerous, in each of the forms that it may come in.
 #[test]
 fn dangerous_addresses_are_refused_in_every_form() {

@@ -6,7 +6,7 @@ use groundswell_core::{device::Device, time::Time};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DeviceView, OperateError, Put, State};
+use super::{DeviceView, OperateError, State};
 use crate::{
     inventory::{self, BadInventory, Format, Options},
     store::Store as _,
@@ -135,15 +135,6 @@ impl State {
         found.truncate(limit);
         let next = if is_last { None } else { found.last().map(|device| device.id.clone()) };
         Ok((found.into_iter().map(|device| DeviceView::of(device, now)).collect(), next))
-    }
-
-    /// Writes a device down, or all that an operator says of it anew.
-    ///
-    /// # Errors
-    /// [`OperateError::Store`], [`OperateError::Network`].
-    pub fn put_device(&mut self, device: &Device) -> Result<Put, OperateError> {
-        self.judge_device(device)?;
-        Ok(self.store.put_devices(&[device])?)
     }
 }
 

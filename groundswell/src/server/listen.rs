@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::Router;
+use http::{HeaderValue, header};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -39,6 +40,10 @@ use crate::{
 
 /// Bytes of a connection that are kept for it in one direction, heads of requests among them.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// A browser that was here by TLS comes by nothing else for a year. Of names below this one nothing is
+/// known.
+const BY_TLS_ALONE: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// After a failure to take a connection: too many files are open, most likely.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -164,7 +169,7 @@ impl Serving {
         http: &auto::Builder<TokioExecutor>,
         watcher: Watcher,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let limits = self.limits.clone();
+        let (limits, is_secured) = (self.limits.clone(), self.tls.is_some());
         let service = self.router.clone().map_request(move |request: http::Request<Incoming>| {
             asked.cancel();
             let mut request = request;
@@ -174,6 +179,12 @@ impl Serving {
             request.extensions_mut().insert(hangup.clone());
             let stall_max = hangup.stall_max;
             request.map(|body| axum::body::Body::new(TimeoutBody::new(stall_max, body)))
+        });
+        let service = service.map_response(move |mut answer: http::Response<axum::body::Body>| {
+            if is_secured {
+                answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, BY_TLS_ALONE);
+            }
+            answer
         });
         let service = TowerToHyperService::new(service);
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);

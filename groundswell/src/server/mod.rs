@@ -25,7 +25,7 @@ use crate::{
     drive::{DriveError, Driver},
     networks::Networks,
     operate::{Borders, OperateError, State},
-    store::Attribution,
+    store::{Attribution, dir::close_to_others},
     telemetry::Telemetry,
 };
 
@@ -114,26 +114,26 @@ impl Setup {
     /// # Errors
     /// [`ServerError::Plain`], [`ServerError::Tls`].
     pub fn check(&self) -> Result<(), ServerError> {
+        self.acceptor().map(drop)
+    }
+
+    fn acceptor(&self) -> Result<Option<tls::Acceptor>, ServerError> {
         let listen = self.listen;
         if self.tls.is_none() && !self.allow_plain && !listen.ip().is_loopback() {
             return Err(ServerError::Plain { listen });
         }
-        self.tls.clone().map_or(Ok(()), |files| Ok(tls::Acceptor::load(files).map(drop)?))
+        Ok(self.tls.clone().map(tls::Acceptor::load).transpose()?)
     }
 }
 
 impl Server {
-    /// Takes the place to listen and makes the state directory; the first time also a token for
-    /// whoever set it up. `driver` is one of the same directory.
+    /// Takes the place to listen. `driver` is one of the same directory, which [`run`](Self::run) makes
+    /// if it is not there.
     ///
     /// # Errors
-    /// [`ServerError`], with nothing left behind but the directory.
+    /// [`ServerError`], with nothing left behind.
     pub async fn bind(setup: Setup, driver: Driver, clock: Clock) -> Result<Self, ServerError> {
-        let listen = setup.listen;
-        if setup.tls.is_none() && !setup.allow_plain && !listen.ip().is_loopback() {
-            return Err(ServerError::Plain { listen });
-        }
-        let tls = setup.tls.clone().map(tls::Acceptor::load).transpose()?;
+        let (listen, tls) = (setup.listen, setup.acceptor()?);
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|source| ServerError::Listen { listen, source })?;
         let driver = driver.networks(setup.networks.clone());
@@ -188,6 +188,10 @@ impl Server {
         let mut hearing = None;
         let mut first = Ok(());
         if has_begun {
+            if let Some(mode) = close_to_others(data) {
+                let data = data.display();
+                tracing::warn!("{data} may be entered by others (mode {mode:o}): chmod 700 {data}");
+            }
             first = first_token(data, &self.clock).map(|secret| {
                 api.live().begin();
                 begun(secret);

@@ -74,7 +74,8 @@ pub trait AccessStore {
     /// Writes a change down that nothing else is written with.
     fn note_change(&mut self, change: &Change) -> Result<(), StoreError>;
 
-    /// The same from the newest before this number on, or from the newest of all.
+    /// Hands the entries of the audit log before this number to `each`, or all of them, newest first,
+    /// until it says no.
     fn for_each_audited_back(
         &self,
         before: Option<i64>,

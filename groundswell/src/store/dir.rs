@@ -5,7 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -238,6 +238,21 @@ pub fn artifacts(path: &Path) -> PathBuf {
 pub fn make(path: &Path) -> Result<(), DirError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| DirError::Io { path: path.to_owned(), source })
+}
+
+/// Leaves what is in the state directory at `path` to its owner, where others may enter it: it was there
+/// before it became one. Says then with which rights.
+pub fn close_to_others(path: &Path) -> Option<u32> {
+    let mode_of = |path: &Path| Some(fs::metadata(path).ok()?.permissions().mode() & 0o777);
+    let mode = mode_of(path).filter(|mode| mode & 0o077 != 0)?;
+    for name in ["state.db", "state.db-wal", "state.db-shm", "reserve"] {
+        let file = path.join(name);
+        if mode_of(&file).is_some_and(|mode| mode & 0o077 != 0) {
+            // Whoever is not the owner cannot, and the directory is told of all the same.
+            let _ = fs::set_permissions(&file, fs::Permissions::from_mode(0o600));
+        }
+    }
+    Some(mode)
 }
 
 /// The database in the state directory at `path`, for those who only look.

@@ -84,7 +84,7 @@ pub struct Calling {
     pub waits: Vec<(RolloutKey, Assignment)>,
 }
 
-/// A token that nobody could do without.
+/// What became of a token that was to be revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revoked {
     /// It is revoked.

@@ -10,7 +10,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt as _},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -44,8 +44,9 @@ impl Reserve {
     /// # Errors
     /// An IO error if it cannot be made: then there is no room to begin with.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path)?;
         let reserve = Self { path: path.to_owned(), file };
         let filled = reserve.file.metadata()?.len();
         if filled < RESERVE_BYTES {

@@ -16,12 +16,12 @@ use super::super::{
     Api, Caller, Problem,
     body::JsonBody,
     driven::Rollouts,
-    operator::device_edit,
+    operator::{device_edit, devices::find},
     routes::{Needs, Route},
 };
 use crate::{
-    access::Kind,
-    operate::DeviceSpec,
+    access::{Kind, Right},
+    operate::{self, DeviceSpec},
     store::{Calling, CheckedIn, Health, RolloutRecord},
 };
 
@@ -32,8 +32,11 @@ const TEXT_BYTES_MAX: usize = 1_200;
 const TRIES: usize = 8;
 
 /// Who may do what here.
-pub(in crate::api) const ROUTES: &[Route] =
-    &[Route { method: Method::POST, path: "/api/v1/devices/{id}/check-in", needs: Needs::Device }];
+pub(in crate::api) const ROUTES: &[Route] = &[Route {
+    method: Method::POST,
+    path: "/api/v1/devices/{id}/check-in",
+    needs: Needs::DeviceOr(Right::Operate),
+}];
 
 pub(in crate::api) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(check_in))
@@ -108,7 +111,8 @@ pub struct Waits {
 }
 
 /// A device says that it is there. What it says is written down within a second; rollouts that wait
-/// for it go on then. It is answered what waits for it.
+/// for it go on then. It is answered what waits for it. An operator may say it for a device: that is
+/// written down at once, and in the audit log.
 #[utoipa::path(
     post, path = "/api/v1/devices/{id}/check-in", tag = "check-in", params(("id" = String, Path)),
     request_body = CheckIn,
@@ -120,9 +124,13 @@ async fn check_in(
     Path(id): Path<String>,
     JsonBody(said): JsonBody<CheckIn, BYTES_MAX>,
 ) -> Result<Json<CheckInAnswer>, Problem> {
-    if !matches!(&caller.token.kind, Kind::Device { device } if *device == id) {
-        let told = "the token is of another device";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", told));
+    match &caller.token.kind {
+        Kind::Device { device } if *device == id => {}
+        Kind::Operator { .. } => drop(find(&api, &caller, &id).await?),
+        Kind::Device { .. } | Kind::Enrollment { .. } => {
+            let told = "the token is of another device";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", told));
+        }
     }
     let heard = heard(&said, api.now())?;
     let rollouts = api.driven()?;
@@ -130,11 +138,6 @@ async fn check_in(
     let calling = api.glance(|state, _| state.calling(&id, &rollouts.keys))?;
     let mut calling = calling.ok_or_else(unknown)?;
     let at = heard.at;
-    let note = |heard| {
-        let told = "more devices check in than can be written down at the moment";
-        let full = || Problem::unavailable("too-many-check-ins", told, 10);
-        api.heard().note(&id, heard).then_some(()).ok_or_else(full)
-    };
     if let Some(address) = &said.address
         && calling.address.as_ref() != Some(address)
     {
@@ -143,18 +146,52 @@ async fn check_in(
             Err(problem) => {
                 // It is there, wherever that is.
                 if problem.status() == StatusCode::TOO_MANY_REQUESTS {
-                    note(heard)?;
+                    note(&api, &caller, &id, (&said, heard)).await?;
                 }
                 return Err(problem);
             }
         }
     }
-    note(heard)?;
-    let wait = |(key, assignment): &(_, Assignment)| {
-        Some(waits(&rollouts, rollouts.of(*key)?, &calling, assignment, at))
-    };
-    let waits = calling.waits.iter().filter_map(wait).collect();
+    note(&api, &caller, &id, (&said, heard)).await?;
+    let mut waits = vec![];
+    for (key, assignment) in &calling.waits {
+        let Some(record) = rollouts.of(*key) else { continue };
+        // An operator's scope hides rollouts, too.
+        if api.glance(|state, _| state.is_in_scope(record, caller.scope()))? {
+            waits.push(waits_for(&rollouts, record, &calling, assignment, at));
+        }
+    }
     Ok(Json(CheckInAnswer { at, waits }))
+}
+
+/// Notes what a device says to be written with what others say; what an operator says for it is a
+/// change like any other.
+async fn note(
+    api: &Api,
+    caller: &Caller,
+    id: &str,
+    (said, heard): (&CheckIn, CheckedIn),
+) -> Result<(), Problem> {
+    let gather = |heard| {
+        let told = "more devices check in than can be written down at the moment";
+        let full = || Problem::unavailable("too-many-check-ins", told, 10);
+        api.heard().note(id, heard).then_some(()).ok_or_else(full)
+    };
+    if matches!(&caller.token.kind, Kind::Device { .. }) {
+        return gather(heard);
+    }
+    for _ in 0..TRIES {
+        let (device, _) = find(api, caller, id).await?;
+        let change = caller.change(api.now(), "device.check-in", format!("device {id}"));
+        let change = change.between(None, serde_json::to_value(said).ok());
+        let written = [(id.into(), heard.clone())];
+        let act = move |state: &mut operate::State, _| state.checked_in(&written);
+        if api.change_as_seen(device, change, act).await?.is_some() {
+            // What it said itself before that is not to be written over this.
+            return if api.heard().unwritten(id).is_some() { gather(heard) } else { Ok(()) };
+        }
+    }
+    Err(device_edit::restless())
 }
 
 fn heard(said: &CheckIn, at: Time) -> Result<CheckedIn, Problem> {
@@ -207,7 +244,7 @@ async fn move_to(
             return Ok(written);
         }
     }
-    Err(Problem::conflict("changed-meanwhile", "others change this device all the time; try again"))
+    Err(device_edit::restless())
 }
 
 fn too_many_moves(wait: Duration) -> Problem {
@@ -217,7 +254,7 @@ fn too_many_moves(wait: Duration) -> Problem {
     Problem { retry_after_secs: Some(wait.as_secs() + 1), ..problem }
 }
 
-fn waits(
+fn waits_for(
     rollouts: &Rollouts,
     record: &RolloutRecord,
     calling: &Calling,

@@ -43,7 +43,7 @@ pub(super) fn anchor(method: &str, path: &str) -> String {
 impl Operation<'_> {
     pub(super) fn link(&self) -> String {
         let (anchor, path) = (anchor(&self.method, self.path), escape(self.path));
-        format!("<li><a href=\"#{anchor}\"><b>{}</b> {path}</a></li>\n", escape(&self.method))
+        format!("<li><b>{}</b> <a href=\"#{anchor}\">{path}</a></li>\n", escape(&self.method))
     }
 
     pub(super) fn section(&self, document: &Value) -> String {
@@ -73,7 +73,9 @@ impl Operation<'_> {
         };
         match routes::all().find(own).map(|route| route.needs) {
             Some(Needs::Right(right)) => format!("Takes a token of: {}.", right.who()),
-            Some(Needs::Device) => "Takes the token of a device.".to_owned(),
+            Some(Needs::DeviceOr(right)) => {
+                format!("Takes the token of the device, or one of: {}.", right.who())
+            }
             Some(Needs::Enrollment) => "Takes an enrollment token.".to_owned(),
             Some(Needs::Nothing) | None => "Takes no token.".to_owned(),
         }

@@ -179,7 +179,7 @@ async fn edit(
 }
 
 /// Whoever changes it is never the first.
-pub(super) fn restless() -> Problem {
+pub(in crate::api) fn restless() -> Problem {
     Problem::conflict("changed-meanwhile", "others change this device all the time; try again")
 }
 

@@ -26,7 +26,7 @@ use crate::{
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 pub(super) fn push(args: &Args) -> Result<Push, Failure> {
-    let http = args.wire.config().map_err(Failure::input)?;
+    let http = args.wire.config().map_err(|error| Failure::input(error.into()))?;
     let cap = args.backoff_max.unwrap_or(BACKOFF_MAX.max(args.backoff));
     let policy = retry::Policy::new(args.attempts, args.backoff, args.backoff_multiplier, cap, 0);
     let policy = policy.map_err(|error| Failure::input(error.into()))?;

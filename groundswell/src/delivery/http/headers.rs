@@ -41,7 +41,7 @@ const OURS: [&str; 7] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// No header has such a name.
-    #[error("{0:?} is no header name: letters, digits and - only")]
+    #[error("no header has this name (it begins with {0:?}): letters, digits and - only")]
     Name(String),
     /// It would change how the message is framed.
     #[error("header {0} belongs to the connection and cannot be set")]
@@ -76,7 +76,9 @@ pub enum HeaderError {
 /// # Errors
 /// The name or value cannot stand in a head, or the name is one that only we may set.
 pub fn check_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), HeaderError> {
-    let refused = || HeaderError::Name(name.chars().take(80).collect());
+    // Behind the first wrong character may stand the value of who forgot a colon.
+    let is_of_name = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+    let refused = || HeaderError::Name(name.chars().take(80).take_while(is_of_name).collect());
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused())?;
     check_name_free(&name)?;
     let value = value.trim_matches([' ', '\t']);

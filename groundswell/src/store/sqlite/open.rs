@@ -1,6 +1,9 @@
 //! Opening the file: its pragmas, its schema, and who may write to it.
 
-use std::{ops::Deref, path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    fs::OpenOptions, ops::Deref, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, thread,
+    time::Duration,
+};
 
 use groundswell_core::ids::Epoch;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -61,6 +64,9 @@ impl SqliteStore {
     /// [`StoreError::Newer`] for a schema of a newer program, [`StoreError::Damaged`] for what is
     /// no database, [`StoreError::Disk`] if it cannot be written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // One that SQLite makes is for everybody to read, and what lies beside it like it. If this fails
+        // it is there, or SQLite says why it cannot be.
+        let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;

@@ -91,16 +91,18 @@ fn is_expected(who: Who, needs: Needs, is_of_something: bool, status: StatusCode
     let is_let_in = status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN;
     match (who, needs) {
         (_, Needs::Nothing)
-        | (Who::Device, Needs::Device)
+        | (Who::Device, Needs::DeviceOr(_))
         | (Who::Enrollment, Needs::Enrollment) => is_let_in,
         (Who::Stranger, _) => status == StatusCode::UNAUTHORIZED,
-        (Who::Operator(role), Needs::Right(right)) if role.may(right) => is_let_in,
-        (Who::Blind(role), Needs::Right(right)) if role.may(right) => {
+        (Who::Operator(role), Needs::Right(right) | Needs::DeviceOr(right)) if role.may(right) => {
+            is_let_in
+        }
+        (Who::Blind(role), Needs::Right(right) | Needs::DeviceOr(right)) if role.may(right) => {
             // What is there is hidden, or the noun is for nobody with a scope.
             let is_hidden = status == StatusCode::NOT_FOUND || status == StatusCode::FORBIDDEN;
             if is_of_something { is_hidden } else { status != StatusCode::UNAUTHORIZED }
         }
-        (Who::OtherDevice, Needs::Device) if !is_of_something => is_let_in,
+        (Who::OtherDevice, Needs::DeviceOr(_)) if !is_of_something => is_let_in,
         _ => status == StatusCode::FORBIDDEN,
     }
 }

@@ -40,17 +40,22 @@ impl Process {
     fn start(data: &Path) -> Self {
         let mut child = serve(data, &[]).spawn().unwrap();
         let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = told.next().unwrap().unwrap();
-        let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("{line}"));
-        let address = address.split(';').next().unwrap().parse().unwrap();
+        let mut lines = told.by_ref().map(Result::unwrap);
+        let line = lines.find(|line| line.contains("http://")).unwrap();
+        let address = line.split("http://").nth(1).unwrap().split(';').next().unwrap();
+        let address = address.parse().unwrap();
         // What it tells later is read, so that it never waits for that.
         std::thread::spawn(move || told.for_each(drop));
         Self { child, address }
     }
 
     fn signal(&self) {
+        self.send("-TERM");
+    }
+
+    fn send(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// What it printed, and how it ended.
@@ -115,7 +120,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_made() {
     fs::write(&file, "listn = \"127.0.0.1:1\"\n").unwrap();
     for (more, told) in [
         (vec!["--listen", "0.0.0.0:0"], "can be reached from other machines"),
-        (vec!["--tls-cert", "/nowhere.crt"], "tls.cert (--tls-cert): needs tls.key, too"),
+        (vec!["--tls-cert", "/nowhere.crt"], "--tls-cert: needs --tls-key, too"),
         (vec!["--allow-network", "10.0.0.1/8"], "with these bits it is 10.0.0.0/8"),
         (vec!["--config", file.to_str().unwrap()], "did you mean listen?"),
         (
@@ -157,6 +162,9 @@ fn settings_are_shown_with_where_they_come_from_and_checked() {
     let text = config(&["show", "--config", path]);
     assert!(text.out.contains("max_in_flight = 7 "), "{text:?}");
     assert!(!text.out.contains("s3cret"));
+    assert_eq!(config(&["show", path]).out, text.out);
+    assert_eq!(config(&["check", "--config", path]).code, Some(0));
+    assert_eq!(config(&["check", "--config", path, path]).code, Some(2));
     let checked = config(&["check", path]);
     assert_eq!(checked.code, Some(0), "{checked:?}");
     assert!(checked.err.contains("did you mean GROUNDSWELL_LISTEN?"), "{checked:?}");
@@ -213,6 +221,45 @@ fn told_to_stop_it_closes_its_door_and_waits_for_what_is_open() {
     device.read_exact(&mut request).unwrap();
     device.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
     assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn told_to_read_anew_it_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, mut device) = with_open_delivery(dir.path());
+    server.send("-HUP");
+    server.send("-HUP");
+    let mut request = [0; 4];
+    device.read_exact(&mut request).unwrap();
+    for _ in 0..20 {
+        assert!(TcpStream::connect(server.address).is_ok());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    device.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+    server.signal();
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn what_is_in_a_directory_that_others_may_enter_is_for_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(data.join("state.db"), "").unwrap();
+    let mut child = serve(&data, &[]).spawn().unwrap();
+    let told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let told: Vec<String> = told.take(2).collect();
+    let warned =
+        told.iter().find(|line| line.contains("may be entered by others (mode 755): chmod 700"));
+    assert!(warned.is_some(), "{told:?}");
+    for entry in fs::read_dir(&data).unwrap() {
+        let metadata = entry.as_ref().unwrap().metadata().unwrap();
+        let mode = metadata.permissions().mode() & 0o077;
+        assert_eq!(mode, 0, "{entry:?}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

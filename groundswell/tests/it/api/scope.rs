@@ -289,7 +289,7 @@ fn is_of_everybody(path: &str) -> bool {
 }
 
 fn for_operators() -> impl Iterator<Item = &'static Route> {
-    routes::all().filter(|route| matches!(route.needs, Needs::Right(_)))
+    routes::all().filter(|route| matches!(route.needs, Needs::Right(_) | Needs::DeviceOr(_)))
 }
 
 async fn every_answer_hides_it(world: &World) {

@@ -40,7 +40,9 @@ fn trusting(authority: &Authority) -> ClientBuilder {
 /// What a connection of its own comes to.
 async fn status(served: &Served, client: ClientBuilder) -> Result<StatusCode, reqwest::Error> {
     let url = format!("https://{}/docs", served.address);
-    Ok(client.build().unwrap().get(url).send().await?.status())
+    let answer = client.build().unwrap().get(url).send().await?;
+    assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000");
+    Ok(answer.status())
 }
 
 #[tokio::test]

@@ -1,11 +1,17 @@
 //! Which server is used, and who one is to it.
 
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Stdio};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
+};
 
 use super::Serving;
 use crate::{
     operate::{Desk, groundswell},
     program::Ran,
+    support::pki::{Authority, Identity},
 };
 
 /// Logs in by what is given to standard input.
@@ -116,6 +122,57 @@ fn a_token_that_is_refused_is_not_kept_and_never_told() {
     assert_eq!(near.run(&args).code, Some(0));
 }
 
+/// Logs in at a terminal, at which this is typed; says what it came to, and what the terminal showed.
+fn typed(desk: &Desk, url: &str, keys: &str) -> (Ran, String) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&own).unwrap();
+    unlockpt(&own).unwrap();
+    let name = ptsname(&own, vec![]).unwrap().into_string().unwrap();
+    let terminal = fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let mut own = fs::File::from(own);
+    let mut command = groundswell(desk.path(), &["login", url]);
+    let command = command.stdin(terminal.try_clone().unwrap()).stdout(Stdio::piped());
+    let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut err = process.stderr.take().unwrap();
+    let mut told = vec![];
+    while !told.ends_with(b"(not shown): ") {
+        let mut byte = [0];
+        err.read_exact(&mut byte).unwrap();
+        told.extend(byte);
+    }
+    own.write_all(keys.as_bytes()).unwrap();
+    err.read_to_end(&mut told).unwrap();
+    let mut ran = Ran::from(process.wait_with_output().unwrap());
+    ran.err = String::from_utf8(told).unwrap();
+    // It is as before: what is typed now is shown.
+    own.write_all(b"end\n").unwrap();
+    let mut shown = vec![];
+    while !shown.ends_with(b"end\r\n") {
+        let mut byte = [0];
+        own.read_exact(&mut byte).unwrap();
+        shown.extend(byte);
+    }
+    drop(terminal);
+    (ran, String::from_utf8(shown).unwrap())
+}
+
+#[test]
+fn whoever_sits_at_a_terminal_is_asked_and_nothing_typed_is_shown() {
+    let (near, far) = (Desk::empty(), Desk::set());
+    let serving = Serving::of(&far);
+    let (ran, shown) = typed(&near, &serving.url, &format!("{}\n", serving.token));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("logged in"), "{ran:?}");
+    assert_eq!(shown, "end\r\n");
+    assert!(!format!("{ran:?}").contains(&serving.token));
+    near.well(&["logout"]);
+    let (ran, shown) = typed(&near, &serving.url, "gsw_a\x03");
+    assert_eq!((ran.code, &*shown), (Some(130), "end\r\n"), "{ran:?}");
+    let (ran, _) = typed(&near, &serving.url, "\n");
+    assert!(ran.err.contains("error: no token: give it by --token-stdin"), "{ran:?}");
+}
+
 #[test]
 fn what_a_token_may_not_is_told_with_who_may() {
     let (near, far) = (Desk::drafted(), Desk::drafted());
@@ -154,6 +211,62 @@ fn a_server_that_is_not_there_is_told_with_what_to_do() {
     let ran = login(&near, "updates.example.com", "gsw_a.b", &[]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("write https://HOST"), "{ran:?}");
+}
+
+#[test]
+fn a_certificate_is_shown_to_a_server_that_asks_for_one() {
+    let (near, far) = (Desk::empty(), Desk::drafted());
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let keep = |desk: &Desk, name: &str, identity: &Identity| {
+        desk.keep(&format!("{name}.crt"), &identity.certificate_pem);
+        desk.keep(&format!("{name}.key"), &identity.key_pem);
+    };
+    let pem = |authority: &Authority| String::from_utf8(authority.pem()).unwrap();
+    keep(&far, "server", &servers.issue(&["127.0.0.1"]));
+    keep(&near, "own", &clients.issue(&["pipeline"]));
+    keep(&near, "other", &servers.issue(&["pipeline"]));
+    far.keep("clients.pem", &pem(&clients));
+    near.keep("servers.pem", &pem(&servers));
+    let tls = ["--tls-cert", "server.crt", "--tls-key", "server.key"];
+    let serving = Serving::with(&far, &[&tls[..], &["--client-ca", "clients.pem"]].concat());
+
+    let ran = login(&near, &serving.url, &serving.token, &["--ca", "servers.pem"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("name yours by --cert FILE --key FILE"), "{ran:?}");
+    let other = ["--ca", "servers.pem", "--cert", "other.crt", "--key", "other.key"];
+    let ran = login(&near, &serving.url, &serving.token, &other);
+    assert!(ran.err.contains("does not take the certificate that --cert names"), "{ran:?}");
+    let gone = ["--ca", "servers.pem", "--cert", "gone.crt", "--key", "own.key"];
+    let ran = login(&near, &serving.url, &serving.token, &gone);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains("gone.crt cannot be used: "), "{ran:?}");
+
+    // For one command, and once for all.
+    let own = ["--ca", "servers.pem", "--cert", "own.crt", "--key", "own.key"];
+    let ran = serving.run(&near, &[&["rollout", "list"], &own[..]].concat());
+    assert!(ran.out.contains("pos-app 2.0.0"), "{ran:?}");
+    let ran = login(&near, &serving.url, &serving.token, &own);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(near.well(&["rollout", "list"]).out.contains("pos-app 2.0.0"));
+    assert!(near.well(&["context", "show"]).out.contains("own.crt"));
+}
+
+#[test]
+fn who_takes_tls_for_plain_http_or_the_other_way_round_is_told() {
+    let (near, far) = (Desk::empty(), Desk::set());
+    let servers = Authority::new();
+    let identity = servers.issue(&["127.0.0.1"]);
+    far.keep("server.crt", &identity.certificate_pem);
+    far.keep("server.key", &identity.key_pem);
+    let secured = ["--tls-cert", "server.crt", "--tls-key", "server.key"];
+    let there = Desk::set();
+    let (plain, other) = (Serving::of(&there), Serving::with(&far, &secured));
+    let https = plain.url.replace("http:", "https:");
+    let ran = login(&near, &https, "gsw_a.b", &[]);
+    assert!(ran.err.contains("speaks plain HTTP, without TLS: is it http://"), "{ran:?}");
+    let http = other.url.replace("https:", "http:");
+    let ran = login(&near, &http, "gsw_a.b", &[]);
+    assert!(ran.err.contains("speaks no plain HTTP: is it https://"), "{ran:?}");
 }
 
 #[test]

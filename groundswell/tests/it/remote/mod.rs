@@ -31,17 +31,21 @@ struct Serving {
 
 impl Serving {
     fn of(desk: &Desk) -> Self {
+        Self::with(desk, &[])
+    }
+
+    fn with(desk: &Desk, args: &[&str]) -> Self {
         let mut command = groundswell(desk.path(), &["serve", "--listen", "127.0.0.1:0"]);
-        command.arg("--data").arg(desk.state());
+        command.args(args).arg("--data").arg(desk.state());
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map(Ending).unwrap();
         let (out, err) = (process.0.stdout.take().unwrap(), process.0.stderr.take().unwrap());
         let mut said = BufReader::new(err).lines();
         let said = said.find_map(|line| {
             let line = line.unwrap();
-            line.split_once(" at http://").map(|(_, rest)| rest.to_owned())
+            line.split_once(" at http").map(|(_, rest)| rest.to_owned())
         });
-        let url = format!("http://{}", said.unwrap().split(';').next().unwrap());
+        let url = format!("http{}", said.unwrap().split(';').next().unwrap());
         let mut token = String::new();
         BufReader::new(out).read_line(&mut token).unwrap();
         Self { url, token: token.trim().to_owned(), _process: process }
