@@ -2,7 +2,7 @@
 
 use groundswell_core::{rollout::Wish, time::Time};
 
-use super::{Command, Course, Engine};
+use super::{Command, Course, Engine, LOOK_EVERY};
 use crate::store::{
     Answer, Candidate, INTENTS_MAX, Intent, IntentSeq, RolloutKey,
     writer::{Found, Job, Looked},
@@ -26,6 +26,10 @@ impl Engine {
         // There may be more than were read at once.
         let is_all = looked.intents.len() < INTENTS_MAX && !looked.has_more;
         self.looked.version = is_all.then_some(looked.version);
+        if !is_all {
+            // Soon, and not at once: those that are not answered yet would be read again.
+            self.looked.due_at = self.looked.due_at.min(now + LOOK_EVERY);
+        }
         for (seq, intent) in looked.intents {
             if !self.taken_up.insert(seq) {
                 continue;
