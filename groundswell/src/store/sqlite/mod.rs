@@ -377,9 +377,7 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let transaction = self.write()?;
-        commit::write(&transaction, batch)?;
-        transaction.commit()
+        self.within(|connection| commit::write(connection, batch))
     }
 
     fn commit_kept(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
@@ -443,9 +441,7 @@ impl Store for SqliteStore {
     }
 
     fn answer(&mut self, seq: IntentSeq, answer: &Answer) -> Result<(), StoreError> {
-        let transaction = self.write()?;
-        rollout::answer(&transaction, seq, answer)?;
-        transaction.commit()
+        self.within(|connection| rollout::answer(connection, seq, answer))
     }
 
     fn answer_to(&self, seq: IntentSeq) -> Result<Option<Answer>, StoreError> {
@@ -461,16 +457,11 @@ impl Store for SqliteStore {
     }
 
     fn forget_changed(&mut self, up_to: ChangeSeq) -> Result<(), StoreError> {
-        let transaction = self.write()?;
-        changed::forget(&transaction, up_to)?;
-        transaction.commit()
+        self.within(|connection| changed::forget(connection, up_to))
     }
 
     fn review(&mut self, review: &Review) -> Result<Reviewed, StoreError> {
-        let transaction = self.write()?;
-        let reviewed = changed::review(&transaction, review)?;
-        transaction.commit()?;
-        Ok(reviewed)
+        self.within(|connection| changed::review(connection, review))
     }
 
     fn foreign_version(&self) -> Result<i64, StoreError> {
