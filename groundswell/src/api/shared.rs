@@ -263,8 +263,7 @@ impl Api {
         self.look_for(self.limits().select_max, None, look).await
     }
 
-    /// Goes over all devices, or a whole log: [`SURVEYS_MAX`] at once, and each for at most
-    /// [`SURVEY_MAX`].
+    /// Goes over all devices, or a whole log: four at once, and each for at most 30 s.
     ///
     /// # Errors
     /// A [`Problem`] as the state has it, or that it took too long.
