@@ -5,8 +5,8 @@
 //! Twelve selectors that an index serves, by name: pages of 100 by `GET /api/v1/devices`, each other one
 //! behind the one before, and counts by `POST /api/v1/selectors/count`, which end at 10,000. Three that
 //! no index serves: they are answered, or refused after 2 s. And one device by its id, over 64 kept
-//! connections, against a bare axum route that returns the same bytes: on a port of its own, in the same
-//! process as the server, and in turn with it. Who asks is another process on the same cores.
+//! connections, against a bare axum route that returns the same bytes, headers among them: on a port of
+//! its own, in the same process as the server, and in turn with it. Who asks is another process on the same cores.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,13 +24,16 @@ mod selectors;
 
 use std::{
     env, fs,
-    path::Path,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpStream},
+    path::{Path, PathBuf},
     process::ExitCode,
+    sync::{Arc, LazyLock},
     thread,
     time::{Duration, Instant},
 };
 
-use groundswell::{clock::Clock, operate::State};
+use http::{HeaderMap, HeaderValue};
 use own::{Own, Wire, median};
 use serde_json::Value;
 
@@ -45,8 +48,11 @@ const ASKING: Duration = Duration::from_secs(4);
 /// The device that they ask for, and that the bare route has.
 const DEVICE: &str = "pos-0000123";
 
-/// The port of the bare route, and what it answers.
-const BARE: &str = "bare";
+/// The answer that the bare route gives, as the server gave it.
+const ANSWER: &str = "answer";
+
+/// Where the bare route listens.
+const PORT: &str = "port";
 
 /// Times that each of the two is asked.
 const ROUNDS: usize = 5;
@@ -58,12 +64,10 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if words.first() == Some(&"serve") {
-        // Beside the server: what is left in its directory says where, and what is to be answered.
+        // Beside the server: its directory says where, and what is to be answered.
         let data = words.iter().skip_while(|word| **word != "--data").nth(1).unwrap();
-        let left = fs::read_to_string(Path::new(data).join(BARE)).unwrap();
-        let (port, body) = left.split_once('\n').unwrap();
-        let (port, body) = (port.parse().unwrap(), body.to_owned());
-        thread::spawn(move || bare(port, body));
+        let data = PathBuf::from(data);
+        thread::spawn(move || bare(&data));
         return groundswell::cli::main();
     }
     let after = |flag| words.iter().skip_while(|word| **word != flag).nth(1).copied();
@@ -72,13 +76,15 @@ fn main() -> ExitCode {
     let data = fleet::copied(devices, "query");
     let token = own::token(&data);
     let (port, bare_port) = (own::free_port(), own::free_port());
-    let server = serve(&data, port, bare_port);
+    fs::write(data.join(PORT), bare_port.to_string()).unwrap();
+    let server = Own::serve(&data, port);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let is_good = runtime.block_on(async {
         own::ready(port).await;
         let mut wire = Wire::connect(port, &token).await.unwrap();
         let pages = pages(&mut wire, devices, requests).await;
         let bounded = bounded(&mut wire, devices).await;
+        fs::write(data.join(ANSWER), answer(port, &token)).unwrap();
         let one = one_device([port, bare_port], &token, devices).await;
         pages && bounded && one
     });
@@ -89,17 +95,39 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!is_good))
 }
 
-fn serve(data: &Path, port: u16, bare_port: u16) -> Own {
-    let view = State::look(data).unwrap().device_view(DEVICE, Clock::System.now()).unwrap().1;
-    let body = serde_json::to_string(&view).unwrap();
-    fs::write(data.join(BARE), format!("{bare_port}\n{body}")).unwrap();
-    Own::serve(data, port)
+/// What the server answers, byte by byte.
+fn answer(port: u16, token: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let asked = format!(
+        "GET /api/v1/devices/{DEVICE} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\
+         connection: close\r\n\r\n"
+    );
+    stream.write_all(asked.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// The least that axum can do to answer so.
-fn bare(port: u16, body: String) {
-    let body = axum::body::Bytes::from(body);
-    let answer = move || async move { ([("content-type", "application/json")], body) };
+fn bare(data: &Path) {
+    let port: u16 = fs::read_to_string(data.join(PORT)).unwrap().parse().unwrap();
+    // It is there before anybody asks.
+    let answer = {
+        let path = data.join(ANSWER);
+        Arc::new(LazyLock::new(move || {
+            let answer = fs::read_to_string(path).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+            // These are added to every answer.
+            let by_axum = ["connection", "content-length", "date"];
+            let headers = headers.filter(|(name, _)| !by_axum.contains(name));
+            let headers: HeaderMap = headers
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect::<HeaderMap<HeaderValue>>();
+            (headers, axum::body::Bytes::from(body.to_owned()))
+        }))
+    };
+    let answer = move || async move { (*answer).clone() };
     let router = axum::Router::new().route("/device", axum::routing::get(answer));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {

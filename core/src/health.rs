@@ -67,6 +67,8 @@ pub enum Said {
     Unreadable,
     /// Nothing in time, or nothing whole.
     Silent(Fault),
+    /// By itself, since its update: that it is not well, in these words.
+    Ill(Box<str>),
 }
 
 /// How far it is known how the devices of the wave that soaks are.
@@ -176,6 +178,7 @@ impl fmt::Display for Said {
             Self::Status(status) => write!(f, "answers {status}"),
             Self::Unreadable => f.write_str("shows no version that can be read"),
             Self::Silent(fault) => write!(f, "gives no answer ({fault})"),
+            Self::Ill(text) => write!(f, "says that it is not well ({text})"),
         }
     }
 }

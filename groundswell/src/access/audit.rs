@@ -1,8 +1,6 @@
 //! Who did what: entries that are chained by hash, so that none can be changed, left out or moved
 //! without a trace.
 
-use std::fmt::Write as _;
-
 use groundswell_core::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,10 +12,9 @@ pub type Hash = [u8; 32];
 
 /// A link as people and programs write it.
 pub fn hash_in_hex(hash: &Hash) -> String {
-    hash.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// A change that somebody makes.

@@ -8,6 +8,7 @@ mod role;
 mod scope;
 mod secret;
 mod token;
+mod user;
 
 pub use self::{
     audit::{Chain, ChainBroken, Change, Entry, Hash, hash_in_hex},
@@ -15,4 +16,5 @@ pub use self::{
     scope::{Scope, ScopeError},
     secret::{BadSecret, Secret},
     token::{Kind, NAME_CHARS_MAX, Token, TokenId, Unusable},
+    user::this_user,
 };

@@ -2,13 +2,23 @@
 //!
 //! Closed by default: a route that is not in [`routes::all`] answers nobody.
 
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use futures_util::FutureExt as _;
 use groundswell_core::time::Time;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use percent_encoding::percent_decode_str;
 use tracing::Instrument as _;
 
@@ -16,7 +26,8 @@ use super::{
     Api, Caller, Problem, Source,
     caller::RequestId,
     health,
-    routes::{self, Needs, Parameters},
+    routes::{self, Needs, Parameters, Route},
+    squeeze, unpack,
 };
 use crate::access::{Kind, Secret, Token};
 
@@ -43,17 +54,41 @@ const SAFETY: [(header::HeaderName, &str); 7] = [
     ),
 ];
 
+/// Stands around every handler: names the request, refuses what no handler would understand, answers
+/// in the place of one that died, and counts.
+///
+/// All of it is one layer, because each layer boxes every request, and what it answers, once more.
+pub(super) async fn around(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let route = {
+        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        path.and_then(|path| routes::find(&method, path))
+    };
+    request.extensions_mut().insert(route);
+    let accepted = request.headers().get(header::ACCEPT_ENCODING);
+    // Answers to whoever changes something may hold a secret.
+    let accepted = accepted.filter(|_| method == Method::GET).cloned();
+    let response = named(request, next).await;
+    health::count(&api, &method, route, &response, begun.elapsed());
+    match accepted {
+        // What a problem says is settled by now.
+        Some(accepted) => squeeze::squeeze(&accepted, response).await,
+        None => response,
+    }
+}
+
 /// Names the request, and writes the name into the answer and into problems.
-pub(super) async fn name(mut request: Request, next: Next) -> Response {
+async fn named(mut request: Request, next: Next) -> Response {
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let id = match given {
         Some(id) if is_request_id(id) => id.to_owned(),
-        _ => uuid::Uuid::now_v7().to_string(),
+        _ => next_request_id(),
     };
     request.extensions_mut().insert(RequestId(id.clone()));
     // Whatever is said of it in the log is said with its name, however little is to be said.
     let span = tracing::error_span!("request", %id);
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = answered(request, next).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let named = Problem { request_id: Some(id.clone()), ..problem };
         // Headers that a layer in between added stay.
@@ -75,31 +110,51 @@ pub(super) async fn name(mut request: Request, next: Next) -> Response {
     response
 }
 
+/// One that no other request has: what this process is, and a number.
+fn next_request_id() -> String {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::now_v7().as_u64_pair().1);
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    format!("{:016x}-{:x}", *PROCESS, LAST.fetch_add(1, Ordering::Relaxed) + 1)
+}
+
 pub(super) fn is_request_id(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(is_plain)
 }
 
+/// The answer, also in the place of a handler that died; what it died of is in the log.
+async fn answered(request: Request, next: Next) -> Response {
+    if let Err(problem) = bound_uri(&request) {
+        return problem.into_response();
+    }
+    AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|of| {
+        let text = of.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| of.downcast_ref::<&str>().copied()).unwrap_or("no words");
+        tracing::error!("a handler died: {text}");
+        Problem::internal().into_response()
+    })
+}
+
 /// Refuses addresses that are longer than any of ours or no text, and requests that do not say once to
 /// whom they are (RFC 9112 section 3.2): what stands in front may have read another one.
-pub(super) async fn bound_uri(request: Request, next: Next) -> Response {
+fn bound_uri(request: &Request) -> Result<(), Problem> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Problem::bad_request("say by one Host header to whom this goes").into_response();
+        return Err(Problem::bad_request("say by one Host header to whom this goes"));
     }
     let uri = request.uri();
     if percent_decode_str(uri.path()).decode_utf8().is_err() {
-        return Problem::bad_request("the path of the address is no UTF-8").into_response();
+        return Err(Problem::bad_request("the path of the address is no UTF-8"));
     }
     let bytes = uri.path().len() + uri.query().map_or(0, str::len);
     if bytes > URI_BYTES_MAX {
         let told = format!("the address has {bytes} bytes, the most is {URI_BYTES_MAX}");
-        return Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", told).into_response();
+        return Err(Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", told));
     }
-    next.run(request).await
+    Ok(())
 }
 
-/// Finds out who calls, and lets through who may.
+/// Finds out who calls, and lets through who may. Nothing of a body is looked at before.
 pub(super) async fn admit(
     State((api, parameters)): State<(Api, Parameters)>,
     mut request: Request,
@@ -108,10 +163,13 @@ pub(super) async fn admit(
     match caller(&api, &parameters, &request) {
         Ok(Some(caller)) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
         }
-        Ok(None) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Ok(None) => {}
+        Err(problem) => return problem.into_response(),
+    }
+    match unpack::unpack(request) {
+        Ok(request) => next.run(request).await,
+        Err(refused) => *refused,
     }
 }
 
@@ -120,9 +178,8 @@ fn caller(
     parameters: &Parameters,
     request: &Request,
 ) -> Result<Option<Caller>, Problem> {
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let route = path.and_then(|path| routes::find(request.method(), path));
-    let needs = route.ok_or_else(Problem::internal)?.needs;
+    let route = request.extensions().get::<Option<&'static Route>>().copied().flatten();
+    let &Route { needs, path, .. } = route.ok_or_else(Problem::internal)?;
     if needs == Needs::Nothing {
         return Ok(None);
     }
@@ -146,7 +203,7 @@ fn caller(
     }
     api.note_used(&caller);
     let query = request.uri().query().unwrap_or_default();
-    parameters.check(request.method(), path.unwrap_or_default(), query)?;
+    parameters.check(request.method(), path, query)?;
     Ok(Some(caller))
 }
 

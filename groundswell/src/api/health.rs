@@ -1,10 +1,9 @@
 //! Whether the server is well, for whoever starts it, sends to it and watches it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::{Method, header};
@@ -12,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Api, Caller, Problem,
-    routes::{self, Needs, Route},
+    routes::{Needs, Route},
 };
 
 /// Who may do what here.
@@ -101,16 +100,16 @@ async fn metrics(api: Api, caller: Caller) -> Result<Response, Problem> {
     Ok((kind, api.live().telemetry().render()).into_response())
 }
 
-/// Counts requests, and how long it takes until an answer begins.
-pub(super) async fn measure(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let route = path.and_then(|path| routes::find(request.method(), path)).map(|route| route.path);
-    let method = method(request.method());
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    api.live().telemetry().answered(method, route.unwrap_or("none"), status, begun.elapsed());
-    response
+/// Counts a request to a route of ours, if it is one, and how long it took until its answer began.
+pub(super) fn count(
+    api: &Api,
+    asked: &Method,
+    route: Option<&'static Route>,
+    response: &Response,
+    took: Duration,
+) {
+    let (path, status) = (route.map_or("none", |route| route.path), response.status().as_u16());
+    api.live().telemetry().answered(method(asked), path, status, took);
 }
 
 /// The methods there are: what a caller thinks up is not counted by its name.

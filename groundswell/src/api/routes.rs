@@ -1,15 +1,11 @@
 //! Every route, what it needs, and how they come together.
 
-use std::{any::Any, collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use axum::{
-    Router, middleware,
-    response::{IntoResponse as _, Response},
-};
+use axum::{Router, middleware};
 use groundswell_core::spelling::nearest;
 use http::Method;
 use percent_encoding::percent_decode_str;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
     OpenApi as _,
     openapi::{
@@ -20,7 +16,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Api, Problem, device, docs, guard, health, operator, problem, squeeze, unpack};
+use super::{Api, Problem, device, docs, guard, health, operator, problem};
 use crate::access::Right;
 
 /// What tokens are called in the document.
@@ -224,6 +220,9 @@ impl Parameters {
     /// Refuses a query parameter that means nothing here: a filter with a typo would choose
     /// everything.
     pub(super) fn check(&self, method: &Method, path: &str, query: &str) -> Result<(), Problem> {
+        if query.is_empty() {
+            return Ok(());
+        }
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let known = self.0.get(&(method.clone(), path.to_owned()));
         let known = known.map_or(&[][..], Vec::as_slice);
@@ -268,34 +267,15 @@ pub fn router(api: Api) -> Router {
     let document = move || std::future::ready(json(openapi.clone()));
     let routes = routes
         .route("/api/v1/openapi.json", axum::routing::get(document))
-        // Nothing of a body is looked at before it is known who sends it.
-        .route_layer(middleware::from_fn(unpack::unpack))
         .route_layer(middleware::from_fn_with_state(guard, guard::admit))
         .merge(docs::routes(&told))
         .method_not_allowed_fallback(no_method)
         .fallback(nothing);
-    // The outermost comes last: what a problem says is settled before it is compressed.
-    routes
-        .layer(middleware::from_fn(guard::bound_uri))
-        .layer(CatchPanicLayer::custom(died))
-        .layer(middleware::from_fn(guard::name))
-        .layer(middleware::from_fn(squeeze::mark))
-        .layer(squeeze::layer())
-        .layer(middleware::from_fn_with_state(api.clone(), health::measure))
-        .with_state(api)
+    routes.layer(middleware::from_fn_with_state(api.clone(), guard::around)).with_state(api)
 }
 
 fn json(text: String) -> impl axum::response::IntoResponse {
     ([(http::header::CONTENT_TYPE, "application/json")], text)
-}
-
-/// The answer in the place of a handler that died; what it died of is in the log.
-#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
-fn died(of: Box<dyn Any + Send>) -> Response {
-    let text = of.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| of.downcast_ref::<&str>().copied()).unwrap_or("no words");
-    tracing::error!("a handler died: {text}");
-    Problem::internal().into_response()
 }
 
 async fn nothing() -> Problem {

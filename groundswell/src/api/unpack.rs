@@ -12,7 +12,6 @@ use async_compression::{
 use axum::{
     body::{Body, Bytes},
     extract::Request,
-    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -54,25 +53,28 @@ struct Ended(#[source] axum::Error);
 
 /// Unpacks a body before anybody reads it. Bytes are left as they are: nothing that is uploaded is
 /// unpacked.
-pub(super) async fn unpack(request: Request, next: Next) -> Response {
+///
+/// # Errors
+/// The answer to one that is compressed in another way.
+pub(super) fn unpack(request: Request) -> Result<Request, Box<Response>> {
     let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if kind.is_some_and(|kind| kind.starts_with(b"application/octet-stream")) {
-        return next.run(request).await;
+        return Ok(request);
     }
     match coding(request.headers()) {
-        Ok(None) => next.run(request).await,
+        Ok(None) => Ok(request),
         Ok(Some(coding)) => {
             let (mut parts, body) = request.into_parts();
             // They are of the body as it came.
             parts.headers.remove(header::CONTENT_ENCODING);
             parts.headers.remove(header::CONTENT_LENGTH);
-            next.run(Request::from_parts(parts, unpacked(body, coding))).await
+            Ok(Request::from_parts(parts, unpacked(body, coding)))
         }
         Err(problem) => {
             let mut response = problem.into_response();
             let taken = HeaderValue::from_static("gzip, zstd");
             response.headers_mut().insert(header::ACCEPT_ENCODING, taken);
-            response
+            Err(Box::new(response))
         }
     }
 }

@@ -426,7 +426,7 @@ mod tests {
             values: Box::default(),
             has_slots: false,
         };
-        Patient { candidate, is_regressed: false, keeps_slots: false }
+        Patient { candidate, is_regressed: false, keeps_slots: false, own_word: None }
     }
 
     /// Asks until nothing more is to be asked now; who was asked.

@@ -8,6 +8,8 @@ use groundswell_core::{
     time::Time,
 };
 
+use serde_json::Value;
+
 use super::{
     PushError, Summary,
     builder::Order,
@@ -17,12 +19,16 @@ use super::{
     summary,
 };
 use crate::{
+    access::{Change, this_user},
     artifacts::{
         payload::Payload,
         store::{ArtifactError, Artifacts, Kept},
     },
     engine::{giving_up::give_up, takeover::recover},
-    store::{RolloutRecord, SqliteStore, Store, dir::StateDir, reserve::Reserve},
+    store::{
+        AccessStore as _, Attribution, RolloutRecord, SqliteStore, Store, dir::StateDir,
+        reserve::Reserve,
+    },
 };
 
 /// Rows taken back in one transaction.
@@ -86,15 +92,35 @@ fn begin_blocking(order: &mut Order) -> Result<Beginning, PushError> {
         store.remove(record.key)?;
     }
     for record in decision.given_up {
+        let subject = format!("rollout {}", record.key.0);
+        store.attribute(order.attribution(
+            "rollout.cancel",
+            subject,
+            serde_json::json!({ "for": what }),
+            now,
+        ));
         let canceled = abandon(&mut store, record, epoch, now)?;
         order.canceled.push(canceled);
     }
     if let (Then::GoOn(_), true) = (&decision.then, order.retry_failed) {
         tracing::warn!("--retry-failed waits until the rollout has ended: it goes on where it was");
     }
+    let how = match &decision.then {
+        Then::Nothing(_) | Then::Start => "push.start",
+        Then::GoOn(_) => "push.go-on",
+        Then::Retry(_) => "push.retry",
+    };
     let devices: Vec<&Device> = order.entries.iter().map(|entry| &entry.device).collect();
     let (spec, canaries) = (&order.spec, order.canary);
     let wanted = Wanted { identity, spec, devices: &devices, canaries };
+    if !matches!(decision.then, Then::Nothing(_)) {
+        let asked = serde_json::json!({
+            "artifact": order.spec.release.artifact,
+            "devices": order.entries.len(),
+            "select": order.spec.select,
+        });
+        store.attribute(order.attribution(how, what, asked, now));
+    }
     let record = match decision.then {
         Then::Nothing(same) => {
             let summary = summary::already_done(&store, &same.record)?;
@@ -129,6 +155,21 @@ fn abandon(
 }
 
 impl Order {
+    /// What the audit log is to say of the next change.
+    fn attribution(&self, action: &str, subject: String, after: Value, now: Time) -> Attribution {
+        let change = Change {
+            at: now,
+            who: this_user(),
+            from: self.from.clone(),
+            action: action.to_owned(),
+            subject,
+            before: None,
+            after: Some(after),
+            request: None,
+        };
+        Attribution { change, created: None }
+    }
+
     /// What stands in while the order itself is worked on elsewhere.
     fn emptied(&self) -> Self {
         Self {
@@ -141,6 +182,7 @@ impl Order {
             canary: self.canary,
             retry_failed: self.retry_failed,
             abandon: self.abandon,
+            from: self.from.clone(),
             canceled: vec![],
         }
     }

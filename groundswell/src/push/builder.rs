@@ -47,6 +47,8 @@ pub(super) struct Order {
     pub(super) canary: u32,
     pub(super) retry_failed: bool,
     pub(super) abandon: bool,
+    /// What the audit log says where it came from.
+    pub(super) from: String,
     /// What is to be told of rollouts that were given up for this one.
     pub(super) canceled: Vec<Event>,
 }
@@ -91,6 +93,7 @@ impl Builder {
             canary: 0,
             retry_failed: false,
             abandon: false,
+            from: "library".to_owned(),
             canceled: vec![],
         };
         Self { order, given: 0, selector: None }
@@ -195,6 +198,14 @@ impl Builder {
     #[must_use]
     pub const fn abandon(mut self, abandon: bool) -> Self {
         self.order.abandon = abandon;
+        self
+    }
+
+    /// Where the audit log says that this came from, beside the user whose process it is; `library` by
+    /// default.
+    #[must_use]
+    pub fn asked_from(mut self, place: impl Into<String>) -> Self {
+        self.order.from = place.into();
         self
     }
 

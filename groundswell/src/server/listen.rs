@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, body::Body};
 use http::{HeaderValue, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -178,9 +178,14 @@ impl Serving {
             request.extensions_mut().insert(source);
             request.extensions_mut().insert(hangup.clone());
             let stall_max = hangup.stall_max;
-            request.map(|body| axum::body::Body::new(TimeoutBody::new(stall_max, body)))
+            request.map(|body| {
+                if body.is_end_stream() {
+                    return Body::empty();
+                }
+                Body::new(TimeoutBody::new(stall_max, body))
+            })
         });
-        let service = service.map_response(move |mut answer: http::Response<axum::body::Body>| {
+        let service = service.map_response(move |mut answer: http::Response<Body>| {
             if is_secured {
                 answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, BY_TLS_ALONE);
             }

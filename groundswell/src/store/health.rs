@@ -40,6 +40,8 @@ pub struct Patient {
     pub is_regressed: bool,
     /// Whether it keeps slots for that.
     pub keeps_slots: bool,
+    /// What it said by itself since its update, if it said that it is not well.
+    pub own_word: Option<Box<str>>,
 }
 
 /// Devices that were updated.

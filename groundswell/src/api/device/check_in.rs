@@ -181,7 +181,7 @@ async fn note(
         return gather(heard);
     }
     for _ in 0..TRIES {
-        let (device, _) = find(api, caller, id).await?;
+        let device = find(api, caller, id).await?;
         let change = caller.change(api.now(), "device.check-in", format!("device {id}"));
         let change = change.between(None, serde_json::to_value(said).ok());
         let written = [(id.into(), heard.clone())];

@@ -84,7 +84,7 @@ async fn release(
     JsonBody(wanted): JsonBody<SlotWanted>,
 ) -> Result<Json<SlotReleased>, Problem> {
     for _ in 0..TRIES {
-        let (device, _) = find(&api, &caller, &wanted.device).await?;
+        let device = find(&api, &caller, &wanted.device).await?;
         let subject = format!("device {}", wanted.device);
         let change = caller.change(api.now(), "budget.release", subject);
         let change = change.between(None, serde_json::to_value(&wanted).ok());

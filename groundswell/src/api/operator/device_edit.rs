@@ -159,7 +159,7 @@ async fn edit(
     change: impl Fn(&DeviceSpec) -> Result<DeviceSpec, Problem>,
 ) -> Result<Response, Problem> {
     for _ in 0..TRIES {
-        let (before, view) = find(api, caller, id).await?;
+        let before = find(api, caller, id).await?;
         let was = DeviceSpec::of(&before);
         StateTag::of(&was).require(headers)?;
         let device = change(&was)?.device(id)?;
@@ -169,7 +169,7 @@ async fn edit(
         }
         let is = DeviceSpec::of(&device);
         if is == was {
-            return Ok(shown(&was, view));
+            return Ok(shown(&was, DeviceView::of(before, api.now())));
         }
         if let Some(view) = write(api, caller, before, device).await? {
             return Ok(shown(&is, view));
@@ -220,7 +220,7 @@ async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     for _ in 0..TRIES {
-        let (device, _) = find(&api, &caller, &id).await?;
+        let device = find(&api, &caller, &id).await?;
         let was = DeviceSpec::of(&device);
         StateTag::of(&was).require(&headers)?;
         let change = caller.change(api.now(), "device.remove", format!("device {id}"));
@@ -256,7 +256,7 @@ async fn release(
     JsonBody(release): JsonBody<ReleaseReason>,
 ) -> Result<Json<FailingView>, Problem> {
     for _ in 0..TRIES {
-        let (device, _) = find(&api, &caller, &id).await?;
+        let device = find(&api, &caller, &id).await?;
         let change = caller.change(api.now(), "device.release", format!("device {id}"));
         let change = change.between(None, serde_json::to_value(&release).ok());
         let (of, reason) = (id.clone(), release.reason.clone());
@@ -312,7 +312,7 @@ async fn why(
 ) -> Result<Json<DeviceWhys>, Problem> {
     // Looked up first: what is written meanwhile is in one of both.
     let said = api.heard().unwritten(&id);
-    let (device, _) = find(&api, &caller, &id).await?;
+    let device = find(&api, &caller, &id).await?;
     let whys = api.look(move |state, now| state.device_whys(&id, caller.scope(), now));
     let mut whys = whys.await?;
     if let Some(said) = said {

@@ -91,14 +91,15 @@ async fn show(
 ) -> Result<Response, Problem> {
     // Looked up first: what is written meanwhile is in one of both.
     let said = api.heard().unwritten(&id);
-    let (device, mut view) = find(&api, &caller, &id).await?;
-    if let Some(said) = said {
-        view = as_heard(&api, device.clone(), &said);
-    }
+    let device = find(&api, &caller, &id).await?;
     let tag = StateTag::of(&DeviceSpec::of(&device));
     if tag.is_known(&headers) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.header())]).into_response());
     }
+    let view = match said {
+        Some(said) => as_heard(&api, device, &said),
+        None => DeviceView::of(device, api.now()),
+    };
     Ok(([(header::ETAG, tag.header())], Json(view)).into_response())
 }
 
@@ -164,20 +165,13 @@ pub(super) fn as_heard(api: &Api, device: Device, said: &CheckedIn) -> DeviceVie
 }
 
 /// The device of this id. One that the caller may not see is as one that is not there.
-pub(in crate::api) async fn find(
-    api: &Api,
-    caller: &Caller,
-    id: &str,
-) -> Result<(Device, DeviceView), Problem> {
+pub(in crate::api) async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Device, Problem> {
     match api.glance(|state, _| state.known_device(id))? {
-        Some(device) if caller.sees(&device) => {
-            let view = DeviceView::of(device.clone(), api.now());
-            Ok((device, view))
-        }
+        Some(device) if caller.sees(&device) => Ok(device),
         None if caller.scope().is_none() => {
             // What was probably meant takes a while to find out.
             let meant = id.to_owned();
-            api.look(move |state, now| state.device_view(&meant, now)).await
+            api.look(move |state, now| Ok(state.device_view(&meant, now)?.0)).await
         }
         // What was probably meant may be out of the scope.
         _ => Err(unknown(id)),

@@ -14,7 +14,7 @@ use groundswell_core::{
     selector::Selector,
 };
 
-use super::{Args, Failure, failure};
+use super::{super::who::FROM, Args, Failure, failure};
 use crate::{
     Push,
     clock::Clock,
@@ -52,6 +52,7 @@ pub(super) fn push(args: &Args) -> Result<Push, Failure> {
         .canary(args.canary)
         .retry_failed(args.retry_failed)
         .abandon(args.abandon)
+        .asked_from(FROM)
         .http(http);
     if let Some(name) = &args.name {
         builder = builder.name(name);

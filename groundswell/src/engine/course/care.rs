@@ -40,6 +40,8 @@ impl Course {
         while let Some((patient, said, before)) = self.patrol.next_answer() {
             let id = patient.candidate.id;
             self.hear(&patient, &said, now);
+            // What it says by itself is worth more than an answer that is as it should be.
+            let said = patient.own_word.clone().map_or(said, Said::Ill);
             match health.judge(&said, &self.spec.release.version, before) {
                 Finding::Nothing => self.patrol.doubt(),
                 Finding::Well => {
@@ -86,7 +88,7 @@ impl Course {
         let version = match said {
             Said::Silent(_) => return,
             Said::Version(version) => Some(version.clone()),
-            Said::Status(_) | Said::Unreadable => None,
+            Said::Status(_) | Said::Unreadable | Said::Ill(_) => None,
         };
         let device = candidate.device;
         self.heard.push(Heard { device, version });
@@ -123,7 +125,7 @@ impl Course {
 
     /// One that keeps slots because it was not well is: they are free. Its mark stays.
     fn recover(&mut self, patient: &Patient, shared: &Shared, now: Time) {
-        let Patient { candidate, is_regressed, keeps_slots } = patient;
+        let Patient { candidate, is_regressed, keeps_slots, .. } = patient;
         let (device, id) = (candidate.device, candidate.id);
         if !is_regressed || !keeps_slots || !shared.budgets.has_failed_in(device, id) {
             return;

@@ -1,5 +1,7 @@
 //! Tokens, the audit log, and what was created under which key.
 
+use std::sync::LazyLock;
+
 use groundswell_core::time::Time;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -36,8 +38,9 @@ impl AccessStore for SqliteStore {
     }
 
     fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM token WHERE id = ?1");
-        let mut statement = self.connection.prepare_cached(&sql)?;
+        static SQL: LazyLock<String> =
+            LazyLock::new(|| format!("SELECT {COLUMNS} FROM token WHERE id = ?1"));
+        let mut statement = self.connection.prepare_cached(&SQL)?;
         let found = statement.query_row([&id.0], |row| Ok(token(row))).optional()?;
         found.transpose()
     }

@@ -4,7 +4,7 @@
 //! another one said before; what the device itself was heard to say does not give way to an older
 //! import. Knows nothing of rollouts.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use groundswell_core::{
     device::{Address, Device},
@@ -259,12 +259,22 @@ pub(super) fn saw_one(
     key: i64,
     contact: &Contact<'_>,
 ) -> Result<bool, StoreError> {
+    saw_but(connection, wanted, key, contact)?;
+    slots::called(connection, key)
+}
+
+/// Notes a contact that is no sign of a recovery.
+pub(super) fn saw_but(
+    connection: &Connection,
+    wanted: Wanted,
+    key: i64,
+    contact: &Contact<'_>,
+) -> Result<(), StoreError> {
     // Those who join are asked about again only if something else is said.
     if wanted.joiners && contact.version.is_some_and(|version| !runs(connection, key, version)) {
         changed::note(connection, key)?;
     }
-    saw(connection, key, contact.at, contact.version)?;
-    slots::called(connection, key)
+    saw(connection, key, contact.at, contact.version)
 }
 
 /// Whether this is the version that a device is known to run.
@@ -285,9 +295,11 @@ pub(super) fn key_of(connection: &Connection, id: &str) -> Result<Option<i64>, S
 
 /// The device of this id.
 pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Device>, StoreError> {
-    let (from, there) = (selector::FROM, selector::IS_THERE);
-    let sql = format!("SELECT {COLUMNS} FROM {from} WHERE d.id = ?1 AND {there}");
-    let mut statement = connection.prepare_cached(&sql)?;
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let (from, there) = (selector::FROM, selector::IS_THERE);
+        format!("SELECT {COLUMNS} FROM {from} WHERE d.id = ?1 AND {there}")
+    });
+    let mut statement = connection.prepare_cached(&SQL)?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(device).transpose()
 }

@@ -252,7 +252,14 @@ fn check_in(
     (id, said): (&str, &CheckedIn),
 ) -> Result<(), StoreError> {
     let contact = Contact { device: id, at: said.at, version: said.version.as_deref() };
-    let had_failed = device::saw_one(connection, wanted, key, &contact)?;
+    // Who failed and says itself that it is not well has not recovered.
+    let had_failed = match said.health {
+        Some(Health::Unwell(_)) => {
+            device::saw_but(connection, wanted, key, &contact)?;
+            false
+        }
+        Some(Health::Well) | None => device::saw_one(connection, wanted, key, &contact)?,
+    };
     if had_failed || is_waited_for(connection, key)? {
         rollout::put_intent(connection, &Intent::Contact { device: DeviceKey(key) }, said.at)?;
     }

@@ -8,6 +8,10 @@ use crate::store::{
     Patient, Patients, PatientsPage, PatientsWant, Regression, RolloutKey, StoreError, Unfinished,
 };
 
+/// What is taken over of what a device says of itself, so that no log grows by it; `device show` has the
+/// rest.
+const OWN_WORD_CHARS: usize = 200;
+
 /// What is read of an assignment: the candidate, whether it is a patient, and what is known of it.
 ///
 /// Whoever was sent something else since says nothing of the release any more; and whoever has no
@@ -18,7 +22,8 @@ fn columns(pers: usize, first_key: usize) -> String {
         "{}, a.state = {} AND d.address IS NOT NULL AND NOT EXISTS (SELECT 1 FROM assignment o \
          INDEXED BY assignment_device WHERE o.device = a.device AND o.id <> a.id \
          AND ({active} OR o.attempt > 0 AND o.changed_at > a.changed_at)), \
-         r.assignment IS NOT NULL, f.assignment IS NOT NULL{}",
+         r.assignment IS NOT NULL, f.assignment IS NOT NULL, \
+         substr(u.text, 1, {OWN_WORD_CHARS}){}",
         rows::CANDIDATE_COLUMNS,
         rows::code(State::Succeeded),
         tags::columns("a.device", pers, first_key)
@@ -27,7 +32,8 @@ fn columns(pers: usize, first_key: usize) -> String {
 
 const JOINS: &str = "JOIN device d ON d.key = a.device \
      LEFT JOIN regressed r ON r.assignment = a.id \
-     LEFT JOIN failed_device f ON f.device = a.device AND f.assignment = a.id";
+     LEFT JOIN failed_device f ON f.device = a.device AND f.assignment = a.id \
+     LEFT JOIN unwell u ON u.device = a.device AND u.at >= a.changed_at";
 
 /// Cohort, behind id, how many.
 fn page_sql(pers: usize) -> String {
@@ -81,9 +87,10 @@ fn patient(
         return Ok((AssignmentId(row.get(0)?), None));
     }
     let mut candidate = rows::candidate(row)?;
-    candidate.values = rows::values(row, first + 3, pers)?;
+    candidate.values = rows::values(row, first + 4, pers)?;
     let (is_regressed, keeps_slots) = (row.get(first + 1)?, row.get(first + 2)?);
-    Ok((candidate.id, Some(Patient { candidate, is_regressed, keeps_slots })))
+    let own_word = row.get::<_, Option<String>>(first + 3)?.map(String::into_boxed_str);
+    Ok((candidate.id, Some(Patient { candidate, is_regressed, keeps_slots, own_word })))
 }
 
 /// Writes down who is not well since its update: it failed the rollout after all.

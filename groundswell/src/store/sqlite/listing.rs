@@ -6,6 +6,8 @@
 //! next devices are looked at one by one first; if these do not fill the page, few are chosen, and it is
 //! counted which comparison finds fewest.
 
+use std::{fmt::Write as _, ptr};
+
 use groundswell_core::{device::Device, selector::Selector, time::Time};
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter, types::Value};
 
@@ -19,8 +21,8 @@ use crate::store::StoreError;
 /// by them unless fewer than one in 20 is chosen.
 const WALK_MAX: u32 = 2_000;
 
-/// Devices of a comparison that are few: to look at each, and to sort them, takes some milliseconds.
-const FEW_MAX: i64 = 4_000;
+/// Devices of a comparison that are few: to look at each, and to sort them, takes some ten milliseconds.
+const FEW_MAX: i64 = 10_000;
 
 /// Devices that the database looks at one by one where each comparison finds many, some 30 ms: a page
 /// of 100 is filled by them unless fewer than one in 1,000 is chosen.
@@ -77,7 +79,7 @@ fn further(
 ) -> Result<Vec<Device>, StoreError> {
     let by = selector::found(select, now);
     if let Some(few) = fewest(connection, &by)? {
-        return among(connection, few, select, after, limit, now);
+        return among(connection, (few, &by), select, after, limit, now);
     }
     let (mut found, mut behind) = (vec![], after.to_owned());
     if !by.is_empty() {
@@ -107,18 +109,26 @@ fn fewest<'a>(connection: &Connection, by: &'a [Found]) -> Result<Option<&'a Fou
     Ok(fewest.map(|(_, found)| found))
 }
 
-/// A page of those that a comparison finds, which is one of those that have to hold.
+/// A page of those that a comparison finds, which is one of those (`by`) that have to hold.
 fn among(
     connection: &Connection,
-    few: &Found,
+    (few, by): (&Found, &[Found]),
     select: &Selector,
     after: &str,
     limit: usize,
     now: Time,
 ) -> Result<Vec<Device>, StoreError> {
     let mut condition = selector::looked_at(select, now);
-    condition.sql = format!("d.key IN ({}) AND {}", few.sql, condition.sql);
-    condition.params.splice(0..0, few.params.iter().cloned());
+    let mut keys = format!("SELECT k.key FROM ({}) k WHERE 1", few.sql);
+    let mut params = few.params.clone();
+    // What other indexes say by themselves spares a look at the device.
+    let others = by.iter().filter(|other| !ptr::eq(*other, few));
+    for (has, asked) in others.filter_map(|other| other.has.as_ref()) {
+        let _ = write!(keys, " AND {has}");
+        params.extend_from_slice(asked);
+    }
+    condition.sql = format!("d.key IN ({keys}) AND {}", condition.sql);
+    condition.params.splice(0..0, params);
     let order = "AND +d.id > ? ORDER BY +d.id LIMIT ?";
     rows(connection, condition, order, &[text(after)], limit)
 }
@@ -183,8 +193,9 @@ fn rows(
 pub(super) fn every_way(connection: &Connection, select: &Selector, now: Time) -> Vec<Vec<String>> {
     let most = 1_000;
     let mut ways = vec![further(connection, select, "", most, now).unwrap()];
-    for few in selector::found(select, now) {
-        ways.push(among(connection, &few, select, "", most, now).unwrap());
+    let by = selector::found(select, now);
+    for few in &by {
+        ways.push(among(connection, (few, &by), select, "", most, now).unwrap());
     }
     let mut found = vec![];
     assert_eq!(stretch(connection, select, "", most, now, &mut found).unwrap(), None);

@@ -9,6 +9,8 @@
 //! - Texts compare by their bytes, as the collation BINARY does for UTF-8.
 //! - The presence of a device is no column; each of its four words is a condition of its own.
 
+use std::borrow::Cow;
+
 use groundswell_core::{
     presence::{INTERVALS_MISSED_MAX, Presence},
     selector::{Comparison, Expr, Field, Order, Pattern, Selector, Test, Value as Written},
@@ -39,10 +41,12 @@ pub(super) struct Condition {
 
 /// What a comparison finds by an index.
 pub(super) struct Found {
-    /// A query for the keys of devices; some of them may have been taken out.
+    /// A query for the keys of devices; some of them may have been taken out, and some may be others'.
     pub(super) sql: String,
     /// Its parameters, in order.
     pub(super) params: Vec<Value>,
+    /// Whether the device with the key `k.key` is among them, where the index says so by itself.
+    pub(super) has: Option<(String, Vec<Value>)>,
 }
 
 /// The condition under which a device is chosen when it is `now`; none chooses every device.
@@ -89,9 +93,9 @@ fn found_by(part: &Expr, now: Time) -> Option<Found> {
         _ => false,
     };
     let from = match field {
-        Field::Id | Field::Location | Field::TimeZone => "SELECT d.key FROM device d WHERE ",
-        Field::Version | Field::LastSeen => "SELECT s.device FROM seen s WHERE ",
-        Field::Tag(_) => "SELECT t.device FROM tag t WHERE ",
+        Field::Id | Field::Location | Field::TimeZone => "SELECT d.key AS key FROM device d WHERE ",
+        Field::Version | Field::LastSeen => "SELECT s.device AS key FROM seen s WHERE ",
+        Field::Tag(_) => "SELECT t.device AS key FROM tag t WHERE ",
         Field::Name | Field::Address | Field::Status => return None,
     };
     if !is_served {
@@ -106,10 +110,23 @@ fn found_by(part: &Expr, now: Time) -> Option<Found> {
             query.push(" AND ");
             query.column("t.value", test);
         }
+        // Of those with the same key as a version a few are another text: they are looked at anyway.
+        Field::Version => query.version_key(test),
         field => query.comparison(field, test),
     }
     let Condition { sql, params, .. } = query.condition;
-    Some(Found { sql, params })
+    let of = &sql[from.len()..];
+    let is_one_value = matches!(test, Test::In(_));
+    let from = match field {
+        Field::Location => "device d INDEXED BY device_location WHERE d.key",
+        Field::TimeZone => "device d INDEXED BY device_time_zone WHERE d.key",
+        Field::Version => "seen s INDEXED BY seen_version WHERE s.device",
+        Field::Tag(_) => "tag t WHERE t.device",
+        _ => "",
+    };
+    let has = (is_one_value && !from.is_empty())
+        .then(|| (format!("EXISTS (SELECT 1 FROM {from} = k.key AND {of})"), params.clone()));
+    Some(Found { sql, params, has })
 }
 
 /// A condition being written.
@@ -174,9 +191,7 @@ impl Query {
     }
 
     fn column(&mut self, column: &str, test: &Test) {
-        // What a column is with a sign in front of it is in no index.
-        let column = if self.is_looked_at { format!("+{column}") } else { column.to_owned() };
-        let column = column.as_str();
+        let column = &*self.named(column);
         match test {
             Test::Present => self.push(&format!("{column} IS NOT NULL")),
             Test::Absent => self.push(&format!("{column} IS NULL")),
@@ -198,6 +213,19 @@ impl Query {
                 self.param(value);
             }
         }
+    }
+
+    /// A column; of a device that is looked at in a way that is in no index. What is asked of `seen` is
+    /// also nothing that lets it come before the device: its rows are far between, and most of them
+    /// were not asked for if the device is not.
+    fn named<'a>(&self, column: &'a str) -> Cow<'a, str> {
+        if !self.is_looked_at {
+            return column.into();
+        }
+        if column.starts_with("s.") {
+            return format!("ifnull({column}, NULL)").into();
+        }
+        format!("+{column}").into()
     }
 
     fn is_one_of(&mut self, column: &str, values: &[Written]) {
@@ -253,16 +281,25 @@ impl Query {
     /// Versions that are equal as texts have equal keys, so the index of keys finds them, too.
     fn version(&mut self, test: &Test) {
         match test {
-            Test::In(values) => {
-                let keys: Vec<Written> = values.iter().map(with_key).collect();
+            Test::In(_) => {
                 self.push("(");
-                self.column("s.version_key", &Test::In(keys));
+                self.version_key(test);
                 self.push(" AND ");
                 self.column("s.version", test);
                 self.push(")");
             }
-            Test::Order(..) => self.column("s.version_key", test),
+            Test::Order(..) => self.version_key(test),
             _ => self.column("s.version", test),
+        }
+    }
+
+    fn version_key(&mut self, test: &Test) {
+        match test {
+            Test::In(values) => {
+                let keys: Vec<Written> = values.iter().map(with_key).collect();
+                self.column("s.version_key", &Test::In(keys));
+            }
+            test => self.column("s.version_key", test),
         }
     }
 
@@ -305,7 +342,7 @@ impl Query {
 
     /// Whether a device is what one of [`Presence::WORDS`] says.
     fn is_word(&mut self, word: &str) {
-        let at = if self.is_looked_at { "+s.at" } else { "s.at" };
+        let at = &*self.named("s.at");
         match word {
             "never_seen" => self.push(&format!("{at} IS NULL")),
             "unknown" => self.push(&format!("({at} IS NOT NULL AND d.check_in_secs IS NULL)")),

@@ -1,7 +1,7 @@
 //! `/api/v1/budgets`, with devices that refuse updates.
 
 use groundswell::{
-    access::Role,
+    access::{Kind, Role},
     sim::{Fleet, Options},
 };
 use groundswell_core::release::Digest;
@@ -112,6 +112,40 @@ async fn a_scope_sees_its_own_holders_and_releases_no_others() {
         if domains[0]["holders"][0]["device"] != json!(holder) {
             break;
         }
+        pause();
+    }
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_failed_and_says_that_it_is_ill_keeps_its_slot() {
+    let (served, _fleet) = refusing().await;
+    let domains = until_failed(&served).await;
+    let west = domains.iter().find(|domain| domain["domain"] == "tag.store=01").unwrap();
+    let device = west["holders"][0]["device"].as_str().unwrap().to_owned();
+    let token = served.token_of(Kind::Device { device: device.clone() }, None);
+    let path = format!("/api/v1/devices/{device}/check-in");
+    let says = async |health: &str| {
+        let said = served.ask_as(&token, Method::POST, &path).json(&json!({ "health": health }));
+        json(said.send().await.unwrap(), StatusCode::OK).await;
+    };
+    let holders = async || {
+        let domains = served.get("/api/v1/budgets").await["domains"].as_array().unwrap().clone();
+        let of_west = domains.iter().filter(|domain| domain["domain"] == "tag.store=01");
+        let holders = of_west.flat_map(|domain| domain["holders"].as_array().unwrap());
+        holders.map(|holder| holder["device"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    says("ill").await;
+    let why = format!("/api/v1/devices/{device}/why");
+    while served.get(&why).await["unwell"].is_null() {
+        pause();
+    }
+    // It is written down, and time enough to be looked at.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(holders().await, std::slice::from_ref(&device));
+    says("healthy").await;
+    // The next one of the store is sent to, and fails as well.
+    while holders().await == std::slice::from_ref(&device) {
         pause();
     }
     served.stop().await;

@@ -9,6 +9,7 @@ use groundswell::{
     access::{Kind, Role},
     clock::Clock,
     operate::State,
+    sim::{Fleet, Options},
 };
 use groundswell_core::time::Time;
 use reqwest::{Method, Response, StatusCode};
@@ -191,6 +192,51 @@ async fn a_rollout_that_waits_for_the_device_goes_on_when_it_calls() {
     assert_eq!((&waits["version"], &waits["by_push"]), (&json!("2.0.0"), &json!(true)));
     // Soon it is away again: nobody takes what is sent.
     until(&served, why, |why| why["attempts"].as_u64() > Some(0)).await;
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_says_that_it_is_ill_after_its_update_counts_as_failed() {
+    let fleet = Fleet::start(Options::default()).unwrap();
+    let served = Served::start().await;
+    for number in 1..=2 {
+        let address = format!("http://127.70.1.{number}:{}", fleet.local_addr().port());
+        put(&served, &format!("till-{number}"), &json!({ "address": address })).await;
+    }
+    let file = served.data().join("pos.bin");
+    std::fs::write(&file, b"the bytes of an update").unwrap();
+    let mut state = State::open(&served.data()).unwrap();
+    state.create_release("pos", "2.0.0", &file, Clock::System.now()).unwrap();
+    // What was said before the update says nothing of it.
+    for number in 1..=2 {
+        let id = format!("till-{number}");
+        let said = json!({ "health": "ill", "text": "an old story" });
+        check_in(&served, &device_token(&served, &id), &id, &said).await;
+        until(&served, &format!("/api/v1/devices/{id}/why"), |why| why["unwell"].is_object()).await;
+    }
+    let spec = json!({
+        "release": "pos 2.0.0",
+        "waves": [{ "count": 1, "soak": "10m", "min_success": 60 }, { "percent": 100 }],
+        "health": { "check": "version", "every": "1s", "failures": 2 },
+    });
+    let made = served.ask(Method::POST, "/api/v1/rollouts").json(&spec).send().await.unwrap();
+    json(made, StatusCode::CREATED).await;
+    let start = served.ask(Method::POST, "/api/v1/rollouts/1/start").send().await.unwrap();
+    json(start, StatusCode::OK).await;
+    let updated = until(&served, "/api/v1/rollouts/1/assignments?state=succeeded", |found| {
+        found["assignments"].as_array().is_some_and(|all| all.len() == 1)
+    });
+    let id = updated.await["assignments"][0]["device"].as_str().unwrap().to_owned();
+    let rollout = until(&served, "/api/v1/rollouts/1", |rollout| {
+        rollout["waves"][0]["state"].as_str().is_some_and(|state| state.contains("soak"))
+    });
+    assert_eq!(rollout.await["counts"]["regressed"], 0);
+    let said = json!({ "health": "ill", "text": "the printer is gone" });
+    json(check_in(&served, &device_token(&served, &id), &id, &said).await, StatusCode::OK).await;
+    let paused = until(&served, "/api/v1/rollouts/1", |rollout| rollout["state"] == "paused").await;
+    assert_eq!(paused["counts"]["regressed"], 1);
+    let detail = paused["regressed"][0]["detail"].as_str().unwrap();
+    assert_eq!(detail, "says that it is not well (the printer is gone), 2 times in a row");
     served.stop().await;
 }
 

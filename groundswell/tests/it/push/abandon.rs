@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use groundswell::{
+    access::Change,
     core::{
         event::Kind,
         ids::{Epoch, RolloutId},
         rollout::{Progression, State},
         time::Time,
     },
+    operate::{AuditWant, State as Kept},
     push::{PushError, PushResult, Would},
     sim::Options,
-    store::{Batch, SqliteStore, Store, Which, dir},
+    store::{
+        Batch, SqliteStore, Store, Which,
+        dir::{self, StateDir},
+    },
 };
 
 use super::{Stage, cut_short};
@@ -26,6 +31,48 @@ async fn another_push_is_refused_until_the_first_is_given_up() {
     assert!(refused.to_string().contains("--abandon"), "{refused}");
     let (done, _) = stage.run(stage.push(300).abandon(true)).await;
     assert_eq!(done.result, PushResult::Completed);
+}
+
+#[tokio::test]
+async fn who_pushed_is_in_the_audit_log_and_a_push_that_has_nothing_to_do_is_not() {
+    let stage = Stage::new(Options { reboot: Duration::from_secs(3), ..Options::default() });
+    cut_short(&stage, 30, 5).await;
+    let devices = |count| stage.push(count).asked_from("a test");
+    stage.run(devices(30)).await;
+    stage.run(devices(30)).await;
+    let other = stage.push_version("3.0.0", 30).build().unwrap();
+    let running = tokio::spawn(other.run());
+    while stage.fleet.summary().receptions.count < 35 {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    running.await.unwrap_err();
+    while StateDir::lock(&stage.state(), "test").is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stage.run(stage.push_version("4.0.0", 7).abandon(true)).await;
+    let kept = Kept::look(&stage.state()).unwrap();
+    let (entries, _) =
+        kept.audit_page(&AuditWant { after: Some(0), limit: 100, ..AuditWant::default() }).unwrap();
+    let told: Vec<(&str, &str, &str, u64)> = entries
+        .iter()
+        .map(|entry| {
+            let Change { action, subject, from, after, .. } = &entry.change;
+            let devices = after.as_ref().unwrap()["devices"].as_u64().unwrap_or(0);
+            (action.as_str(), subject.as_str(), from.as_str(), devices)
+        })
+        .collect();
+    let expected = [
+        ("push.start", "push pos 2.0.0", "library", 30),
+        ("push.go-on", "push pos 2.0.0", "a test", 30),
+        ("push.start", "push pos 3.0.0", "library", 30),
+        ("rollout.cancel", "rollout 2", "library", 0),
+        ("push.start", "push pos 4.0.0", "library", 7),
+    ];
+    assert_eq!(told, expected);
+    let who = groundswell::access::this_user();
+    assert!(entries.iter().all(|entry| entry.change.who == who), "{entries:?}");
+    assert!(kept.verify_audit(None).unwrap().is_well());
 }
 
 /// Writes down where the only push of a state directory stands.

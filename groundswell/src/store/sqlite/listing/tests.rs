@@ -6,7 +6,7 @@ use crate::store::{Store, sqlite::SqliteStore};
 const NOW: Time = Time::from_millis(1_800_000_000_000);
 
 /// More than are looked at one by one, by whomever.
-const DEVICES: usize = 26_000;
+const DEVICES: usize = 34_000;
 
 fn device_of(n: usize) -> Device {
     let mut tags = BTreeMap::new();
@@ -17,8 +17,8 @@ fn device_of(n: usize) -> Device {
     };
     // Many have each of the two; both have some soon, some late, and some at the very end.
     let both = (6_000..6_010).contains(&n) || (24_000..24_010).contains(&n) || n == DEVICES - 1;
-    tag("a", n < 6_000 || both);
-    tag("b", (7_000..13_000).contains(&n) || both);
+    tag("a", n < 11_000 || both);
+    tag("b", (12_000..23_500).contains(&n) || both);
     tag("rare", n % 5_000 == 4_999);
     Device {
         id: format!("pos-{n:05}"),
