@@ -24,6 +24,9 @@ const WALK_MAX: u32 = 2_000;
 /// Devices of a comparison that are few: to look at each, and to sort them, takes some ten milliseconds.
 const FEW_MAX: i64 = 10_000;
 
+/// The same where tags are asked about, each of which is a look-up of its own.
+const FEW_WITH_TAGS_MAX: i64 = 4_000;
+
 /// Devices that the database looks at one by one where each comparison finds many, some 30 ms: a page
 /// of 100 is filled by them unless fewer than one in 1,000 is chosen.
 const STRETCH: i64 = 100_000;
@@ -78,7 +81,8 @@ fn further(
     now: Time,
 ) -> Result<Vec<Device>, StoreError> {
     let by = selector::found(select, now);
-    if let Some(few) = fewest(connection, &by)? {
+    let few_max = if select.tag_keys().is_empty() { FEW_MAX } else { FEW_WITH_TAGS_MAX };
+    if let Some(few) = fewest(connection, &by, few_max)? {
         return among(connection, (few, &by), select, after, limit, now);
     }
     let (mut found, mut behind) = (vec![], after.to_owned());
@@ -94,11 +98,15 @@ fn further(
 }
 
 /// The comparison that finds fewest, if these are few.
-fn fewest<'a>(connection: &Connection, by: &'a [Found]) -> Result<Option<&'a Found>, StoreError> {
+fn fewest<'a>(
+    connection: &Connection,
+    by: &'a [Found],
+    few_max: i64,
+) -> Result<Option<&'a Found>, StoreError> {
     let mut fewest = None;
     for found in by {
         let sql = format!("SELECT count(*) FROM ({} LIMIT ?)", found.sql);
-        let most = fewest.map_or(FEW_MAX + 1, |(count, _)| count);
+        let most = fewest.map_or(few_max + 1, |(count, _)| count);
         let params = found.params.iter().cloned().chain([Value::Integer(most)]);
         let mut statement = connection.prepare(&sql)?;
         let count: i64 = statement.query_row(params_from_iter(params), |row| row.get(0))?;

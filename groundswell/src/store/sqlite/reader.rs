@@ -11,12 +11,6 @@ use crate::store::StoreError;
 /// What means something else in the path of a URI (<https://www.sqlite.org/uri.html>).
 const URI_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
-/// What is read of the database as a part of this process's memory, and not by a call for each page: the
-/// pages that were read lately are no more than the system keeps anyway. A handle that looks forgets its
-/// own pages whenever somebody commits. An error of the disk there ends the process, which a driver
-/// survives as it survives any end.
-const MAPPED_BYTES_MAX: i64 = 1 << 30;
-
 /// Opens the database at `path` to look at it.
 ///
 /// It takes part in the locks of those who write, so that what it sees stays whole when a driver
@@ -51,7 +45,6 @@ fn with(path: &Path, how: &str, mode: OpenFlags) -> Result<Connection, rusqlite:
     let flags = mode | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("file:{name}?{how}"), flags)?;
     connection.busy_timeout(BUSY_MAX)?;
-    connection.pragma_update(None, "mmap_size", MAPPED_BYTES_MAX)?;
     keep_plans(&connection)?;
     Ok(connection)
 }
