@@ -1,6 +1,9 @@
 //! A large inventory for the benches of the server, imported once into the directory for temporary
 //! files and copied by each that needs it. It stays there; `make bench-server` removes it.
 
+#[path = "zones.rs"]
+mod zones;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -15,22 +18,13 @@ use groundswell::{
     store::dir,
 };
 
+use zones::ZONES;
+
 /// Where the devices are, on ten addresses of this machine: for a simulated fleet, or for nobody.
 pub(crate) const PORT: u16 = 9139;
 
 /// Devices that are in memory at once.
 const CHUNK: usize = 50_000;
-
-const ZONES: [&str; 8] = [
-    "America/New_York",
-    "America/Chicago",
-    "America/Denver",
-    "America/Los_Angeles",
-    "Europe/Berlin",
-    "Asia/Tokyo",
-    "Australia/Sydney",
-    "UTC",
-];
 
 const REGIONS: [&str; 8] =
     ["northeast", "southeast", "midwest", "south", "west", "mountain", "pacific", "islands"];

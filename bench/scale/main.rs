@@ -17,6 +17,9 @@
     reason = "a bench: it prints, sleeps, and stops where it fails"
 )]
 
+#[path = "../common/zones.rs"]
+mod zones;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -54,6 +57,8 @@ use groundswell::{
     },
 };
 
+use zones::ZONES;
+
 /// Rollouts that wait while a driver is watched.
 const ROLLOUTS: usize = 20;
 
@@ -65,17 +70,6 @@ const CHUNK: usize = 4_000;
 
 /// Devices of the rollout that goes on while another one is created.
 const BESIDE: usize = 20_000;
-
-const ZONES: [&str; 8] = [
-    "America/New_York",
-    "America/Chicago",
-    "America/Denver",
-    "America/Los_Angeles",
-    "Europe/Berlin",
-    "Asia/Tokyo",
-    "Australia/Sydney",
-    "UTC",
-];
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();

@@ -80,3 +80,41 @@ pub(crate) enum RolloutStateSchema {
     /// It was given up, and what was open was stopped.
     Aborted,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use groundswell_core::{
+        release::{Digest, Release},
+        rollout,
+        snapshot::Counts,
+    };
+    use serde::Serialize;
+    use serde_json::{Value, json};
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    fn described<T: PartialSchema>() -> Value {
+        serde_json::to_value(T::schema()).unwrap()
+    }
+
+    fn fields_of(value: &impl Serialize) -> BTreeSet<String> {
+        let value = serde_json::to_value(value).unwrap();
+        value.as_object().unwrap().keys().cloned().collect()
+    }
+
+    fn fields<T: PartialSchema>() -> BTreeSet<String> {
+        described::<T>()["properties"].as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn they_are_what_the_core_writes() {
+        assert_eq!(fields::<CountsSchema>(), fields_of(&Counts::default()));
+        let (name, version) = Default::default();
+        let release = Release { name, version, artifact: Digest([0; 32]), artifact_bytes: 0 };
+        assert_eq!(fields::<ReleaseSchema>(), fields_of(&release));
+        assert_eq!(described::<RolloutStateSchema>()["enum"], json!(rollout::State::ALL));
+    }
+}

@@ -1,6 +1,7 @@
 //! Candidates: who is next, who is due again, who is active, who waits for a device.
 
-use groundswell_core::{budget::Per, time::Time};
+use groundswell_core::{budget::Per, ids::AssignmentId, time::Time};
+use hashbrown::HashMap;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::Value};
 
 use super::{read::all, rows, tags};
@@ -55,21 +56,44 @@ pub(super) fn candidates(connection: &Connection, want: &Want) -> Result<Page, S
         page.queue = Some(QueueRead { cohort, last, is_end, is_sweep });
         page.candidates.extend(found);
     }
-    for id in &want.refresh {
-        let read = |row: &rusqlite::Row<'_>| {
+    page.refreshed =
+        each(connection, &want.refresh, &shape.refresh_sql(), &want.pers, |id, row| {
             let values = rows::values(row, rows::KNOWN_COLUMN_COUNT, want.pers.len())?;
-            Ok((*id, rows::known_alone(row)?, values))
-        };
-        let of = [id.0];
-        let of = shape.with_keys(&of);
-        page.refreshed.extend(all(connection, &shape.refresh_sql(), of, read)?);
-    }
-    for id in &want.recall {
-        let found = all(connection, &shape.recall_sql(), shape.with_keys(&[id.0]), read)?;
-        page.recalled.push((*id, found.into_iter().next()));
-    }
+            Ok((id, rows::known_alone(row)?, values))
+        })?;
+    let called = |id, row: &rusqlite::Row<'_>| Ok((id, read(row)?));
+    let called = each(connection, &want.recall, &shape.recall_sql(), &want.pers, called)?;
+    let mut called: HashMap<AssignmentId, Candidate> = called.into_iter().collect();
+    page.recalled = want.recall.iter().map(|id| (*id, called.remove(id))).collect();
     page.next_due_at = next_due(connection, want.rollout, page.cursor)?;
     Ok(page)
+}
+
+/// What a query says of each of these assignments, which are its first parameter; behind it are the keys
+/// of tags. There are many, so that all else is done once for all of them.
+fn each<T>(
+    connection: &Connection,
+    ids: &[AssignmentId],
+    sql: &str,
+    pers: &[Per],
+    read: impl Fn(AssignmentId, &rusqlite::Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut found = Vec::with_capacity(ids.len());
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    let mut statement = connection.prepare_cached(sql)?;
+    for (at, per) in pers.iter().enumerate() {
+        statement.raw_bind_parameter(at + 2, tags::key(per))?;
+    }
+    for id in ids {
+        statement.raw_bind_parameter(1, id.0)?;
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next()? {
+            found.push(read(*id, row)?);
+        }
+    }
+    Ok(found)
 }
 
 /// What is read of each candidate beside itself.

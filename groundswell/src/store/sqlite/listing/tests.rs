@@ -23,8 +23,8 @@ fn device_of(n: usize) -> Device {
     Device {
         id: format!("pos-{n:05}"),
         name: format!("Till {}", n % 1_000),
-        location: (n % 3 == 0).then(|| "here".to_owned()),
-        time_zone: (n % 2 == 0).then(|| "UTC".to_owned()),
+        location: n.is_multiple_of(3).then(|| "here".to_owned()),
+        time_zone: n.is_multiple_of(2).then(|| "UTC".to_owned()),
         version: Some(if n % 4_000 == 3_999 { "1.0.0" } else { "2.0.0" }.to_owned()),
         tags,
         ..Device::default()
