@@ -11,6 +11,10 @@ use crate::store::StoreError;
 /// What means something else in the path of a URI (<https://www.sqlite.org/uri.html>).
 const URI_PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
+/// Pages that are kept in memory, in KiB: those that lead to a device are 4 MiB where there are a
+/// million.
+const CACHE_KIB: i64 = 8 << 10;
+
 /// Opens the database at `path` to look at it.
 ///
 /// It takes part in the locks of those who write, so that what it sees stays whole when a driver
@@ -45,6 +49,7 @@ fn with(path: &Path, how: &str, mode: OpenFlags) -> Result<Connection, rusqlite:
     let flags = mode | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("file:{name}?{how}"), flags)?;
     connection.busy_timeout(BUSY_MAX)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     keep_plans(&connection)?;
     Ok(connection)
 }
