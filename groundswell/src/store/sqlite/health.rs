@@ -10,7 +10,7 @@ use crate::store::{
 
 /// What is taken over of what a device says of itself, so that no log grows by it; `device show` has the
 /// rest.
-const OWN_WORD_CHARS: usize = 200;
+const OWN_WORD_CHARS: usize = 160;
 
 /// What is read of an assignment: the candidate, whether it is a patient, and what is known of it.
 ///
