@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -49,7 +50,7 @@ pub(crate) struct RequestId(pub(crate) String);
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The token that was shown, which was good.
-    pub token: Token,
+    pub token: Arc<Token>,
     /// From where.
     pub source: IpAddr,
     /// By which request.
@@ -58,12 +59,12 @@ pub struct Caller {
 
 impl Caller {
     /// Which token.
-    pub const fn id(&self) -> &TokenId {
+    pub fn id(&self) -> &TokenId {
         &self.token.id
     }
 
     /// The role; none for a device or an enrollment.
-    pub const fn role(&self) -> Option<Role> {
+    pub fn role(&self) -> Option<Role> {
         match &self.token.kind {
             Kind::Operator { role, .. } => Some(*role),
             Kind::Device { .. } | Kind::Enrollment { .. } => None,
@@ -71,7 +72,7 @@ impl Caller {
     }
 
     /// The devices that the caller is limited to; none: all of them.
-    pub const fn scope(&self) -> Option<&Scope> {
+    pub fn scope(&self) -> Option<&Scope> {
         match &self.token.kind {
             Kind::Operator { scope, .. } => scope.as_ref(),
             Kind::Device { .. } | Kind::Enrollment { .. } => None,

@@ -5,7 +5,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        LazyLock,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -104,6 +104,7 @@ async fn named(mut request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
+    headers.reserve(SAFETY.len());
     for (name, value) in SAFETY {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -220,7 +221,7 @@ fn forbidden(told: &str) -> Problem {
 }
 
 /// The token that the request shows, if it is good.
-fn authenticate(api: &Api, request: &Request, source: Source) -> Result<Token, Problem> {
+fn authenticate(api: &Api, request: &Request, source: Source) -> Result<Arc<Token>, Problem> {
     let now = api.now();
     let shown = request.headers().get(header::AUTHORIZATION);
     let Some(shown) = shown else {
@@ -228,7 +229,10 @@ fn authenticate(api: &Api, request: &Request, source: Source) -> Result<Token, P
     };
     let secret = shown.to_str().ok().and_then(bearer).and_then(|text| Secret::parse(text).ok());
     let known = match &secret {
-        Some(secret) => api.glance(|state, _| state.token(secret.id()))?,
+        Some(secret) => {
+            let id = secret.id();
+            api.lately().token(id, || api.glance(|state, _| state.token(id)))?
+        }
         None => None,
     };
     let token = judge(api, secret.as_ref(), known, source, now)?;
@@ -246,10 +250,10 @@ pub(super) fn bearer(header: &str) -> Option<&str> {
 fn judge(
     api: &Api,
     secret: Option<&Secret>,
-    known: Option<Token>,
+    known: Option<Arc<Token>>,
     source: Source,
     now: Time,
-) -> Result<Token, Problem> {
+) -> Result<Arc<Token>, Problem> {
     let (guesses, network) = (api.guesses(), source.network());
     // Whether the id or the secret is wrong is nobody's business, nor how long it took to see it.
     let hash = known.as_ref().map_or([0; 32], |token| token.hash);

@@ -19,6 +19,7 @@ pub(crate) mod fuzzed;
 mod guard;
 mod health;
 mod heard;
+mod lately;
 mod live;
 mod moves;
 mod namesake;

@@ -23,6 +23,7 @@ use super::{
     Caller, Live, Problem,
     driven::Driven,
     heard::Heard,
+    lately::Lately,
     moves::Moves,
     throttle::{Guess, Throttle},
     uploads::Uploads,
@@ -104,6 +105,7 @@ struct Inner {
     guesses: Throttle<Guess>,
     enrolling: Throttle<IpAddr>,
     heard: Heard,
+    lately: Lately,
     moves: Moves,
     driven: Driven,
     uploads: Uploads,
@@ -129,7 +131,7 @@ impl Api {
         let guesses = Throttle::new(limits.guesses_max, GUESS_EVERY);
         let uploads = Uploads::new(limits.uploads_max);
         let enrolling = Throttle::new(limits.enrollments_max, ENROLL_EVERY);
-        let (heard, moves, driven) = Default::default();
+        let (heard, lately, moves, driven) = Default::default();
         let (looking, changing, used) = Default::default();
         let inner = Arc::new(Inner {
             path,
@@ -138,6 +140,7 @@ impl Api {
             guesses,
             enrolling,
             heard,
+            lately,
             moves,
             driven,
             uploads,
@@ -202,6 +205,10 @@ impl Api {
 
     pub(super) fn heard(&self) -> &Heard {
         &self.inner.heard
+    }
+
+    pub(super) fn lately(&self) -> &Lately {
+        &self.inner.lately
     }
 
     pub(super) fn moves(&self) -> &Moves {
@@ -371,6 +378,7 @@ impl Api {
                 state.attribute(by);
             }
             let done = act(&mut state, api.now());
+            api.lately().written();
             state.unattribute();
             give_back(&api.inner.changing, state);
             Ok(done?)

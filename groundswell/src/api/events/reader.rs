@@ -182,7 +182,7 @@ mod tests {
         let (clock, borders) = (Clock::Manual(clock.clone()), Borders::default());
         let api = Api::new(dir.to_owned(), clock, Limits::default(), borders, live);
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let caller = Caller { token, source, request: String::new() };
+        let caller = Caller { token: token.into(), source, request: String::new() };
         let place = api.live().feed().listen(Filter::new(None, &[], None), 0, None).unwrap();
         (api.clone(), Reader::new(api, caller, place, Position::behind(0)))
     }

@@ -55,6 +55,6 @@ async fn whoami(api: Api, caller: Caller) -> Result<Json<WhoAmI>, Problem> {
         expires_at: caller.token.expires_at,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: api.now(),
-        name: caller.token.name,
+        name: caller.token.name.clone(),
     }))
 }
