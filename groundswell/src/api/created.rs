@@ -1,14 +1,15 @@
 //! Idempotency-Key: what was created once is not created again.
 
 use groundswell_core::time::Time;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{Api, Caller, Problem, guard::once};
 use crate::store::Created;
 
-const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header.
+const NAME: &str = "Idempotency-Key";
 
 /// Longest key: what callers make of a UUID or of a build's name.
 const KEY_BYTES_MAX: usize = 255;
@@ -27,11 +28,11 @@ impl Key {
         action: &str,
         body: &impl Serialize,
     ) -> Result<Option<Self>, Problem> {
-        once(headers, &HEADER)?;
-        let Some(key) = headers.get(HEADER) else { return Ok(None) };
+        once(headers, NAME)?;
+        let Some(key) = headers.get(NAME) else { return Ok(None) };
         let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
         let told = format!("1 to {KEY_BYTES_MAX} printable characters");
-        let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key", told))?;
+        let key = key.ok_or_else(|| Problem::invalid(NAME, told))?;
         let mut hash = Sha256::new();
         hash.update(action);
         hash.update([0]);

@@ -18,7 +18,7 @@ use axum::{
 };
 use futures_util::FutureExt as _;
 use groundswell_core::time::Time;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use percent_encoding::percent_decode_str;
 use tracing::Instrument as _;
 
@@ -26,6 +26,7 @@ use super::{
     Api, Caller, Problem, Source,
     caller::RequestId,
     health,
+    problem::Fault,
     routes::{self, Needs, Parameters, Route},
     squeeze, unpack,
 };
@@ -187,7 +188,7 @@ fn caller(
     if !api.live().has_begun() {
         return Err(health::starting());
     }
-    once(request.headers(), &header::AUTHORIZATION)?;
+    once(request.headers(), "Authorization")?;
     let source = request.extensions().get::<Source>().copied().unwrap_or_default();
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
     let token = authenticate(api, request, source)?;
@@ -209,11 +210,14 @@ fn caller(
 }
 
 /// Refuses a header that is said twice: which of them counts, everybody guesses otherwise.
-pub(super) fn once(headers: &HeaderMap, name: &HeaderName) -> Result<(), Problem> {
+pub(super) fn once(headers: &HeaderMap, name: &'static str) -> Result<(), Problem> {
     if headers.get_all(name).iter().nth(1).is_none() {
         return Ok(());
     }
-    Err(Problem::bad_request(format!("{name} is said more than once: say it once")))
+    let told = "is said more than once: say it once";
+    let fault = Fault { field: name.to_owned(), detail: told.to_owned() };
+    let problem = Problem::bad_request(format!("{name} {told}"));
+    Err(Problem { errors: vec![fault], ..problem })
 }
 
 fn forbidden(told: &str) -> Problem {

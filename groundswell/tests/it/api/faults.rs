@@ -61,11 +61,13 @@ async fn what_is_no_text_or_said_twice_is_refused_as_a_problem() {
     }
     let viewer = served.token(Role::Viewer, None);
     let twice = served.ask(Method::GET, "/api/v1/whoami").bearer_auth(&viewer);
-    problem(twice.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+    let (_, told) = problem(twice.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+    assert_eq!(told["errors"][0]["field"], "Authorization", "{told}");
     let new = json!({"digest": "0".repeat(64), "bytes": 1});
     let twice = served.ask(Method::POST, "/api/v1/artifacts").json(&new);
     let twice = twice.header("idempotency-key", "a").header("idempotency-key", "b");
-    problem(twice.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+    let (_, told) = problem(twice.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+    assert_eq!(told["errors"][0]["field"], "Idempotency-Key", "{told}");
     let put = |kind: &str| {
         let put = served.ask(Method::PUT, "/api/v1/devices/till-1");
         put.header("content-type", kind).body("{}").send()
